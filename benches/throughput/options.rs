@@ -1,0 +1,74 @@
+//! The command line of the benchmark.
+
+use super::Result;
+use super::payload::Case;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub const USAGE: &str = "\
+usage: cargo bench --bench throughput -- [OPTION VALUE]...
+  --case CASES         of visits,new-visitors,idle (default: all three)
+  --connections LIST   (default: 1,16,64,256)
+  --seconds N          measured window of the daemon (default: 10)
+  --warm-up N          seconds of load before the window (default: 3)
+  --floor-seconds N    measured window of each floor (default: 4); 0 leaves the floors out
+  --rounds N           times that the daemon is measured, each on a new store; medians are shown (default: 1)
+The environment variable TRACARDI_BIN names another daemon than the one just built, and TRACARDI__SECTION__KEY
+changes the daemon's settings as always.";
+
+pub struct Options {
+    pub cases: Vec<Case>,
+    pub idle: bool,
+    pub connections: Vec<usize>,
+    pub window: Duration,
+    pub warm_up: Duration,
+    pub floor_window: Duration,
+    pub rounds: usize,
+    pub daemon: PathBuf,
+}
+
+impl Options {
+    pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
+        let mut options = Options {
+            cases: vec![Case::Visits, Case::NewVisitors],
+            idle: true,
+            connections: vec![1, 16, 64, 256],
+            window: Duration::from_secs(10),
+            warm_up: Duration::from_secs(3),
+            floor_window: Duration::from_secs(4),
+            rounds: 1,
+            daemon: std::env::var_os("TRACARDI_BIN").unwrap_or(env!("CARGO_BIN_EXE_tracardi").into()).into(),
+        };
+        while let Some(name) = arguments.next() {
+            // Cargo's own way of telling a benchmark from a test.
+            if name == "--bench" {
+                continue;
+            }
+            let value = arguments.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"))?;
+            let wrong = |_| format!("{name} cannot be {value}\n{USAGE}");
+            match name.as_str() {
+                "--case" => {
+                    let chosen: Vec<&str> = value.split(',').collect();
+                    options.cases.retain(|case| chosen.contains(&case.name()));
+                    options.idle = chosen.contains(&"idle");
+                    if options.cases.len() + usize::from(options.idle) != chosen.len() {
+                        return Err(format!("{name} cannot be {value}\n{USAGE}").into());
+                    }
+                }
+                "--connections" => {
+                    options.connections =
+                        value.split(',').map(str::parse).collect::<std::result::Result<_, _>>().map_err(wrong)?;
+                }
+                "--seconds" => options.window = Duration::from_secs(value.parse().map_err(wrong)?),
+                "--warm-up" => options.warm_up = Duration::from_secs(value.parse().map_err(wrong)?),
+                "--floor-seconds" => options.floor_window = Duration::from_secs(value.parse().map_err(wrong)?),
+                "--rounds" => options.rounds = value.parse().map_err(wrong)?,
+                _ => return Err(format!("unknown option {name}\n{USAGE}").into()),
+            }
+        }
+        if options.window.is_zero() || options.rounds == 0 || options.connections.contains(&0) {
+            return Err(format!("--seconds, --rounds and --connections begin at 1\n{USAGE}").into());
+        }
+        Ok(options)
+    }
+}

@@ -1,0 +1,73 @@
+//! What an administrator reads and changes: the stored records and the sources.
+//!
+//! Every read speaks of what is durable; every change is an entry of the log, in order with the requests under way, and
+//! done when it is durable. Knows no HTTP.
+
+mod records;
+mod sources;
+
+use std::sync::Arc;
+
+use crate::{
+    clock::Clock,
+    store::{Entry, Generation, Held, Key, Refused, Room, Store},
+};
+
+/// How often something is read again because what was read was taken back.
+const ATTEMPTS_MAX: usize = 5;
+/// What an entry of the administrator's takes in the queue.
+const ENTRY_BYTES: usize = 4_096;
+
+pub struct Admin {
+    store: Arc<Store>,
+    clock: Arc<Clock>,
+}
+
+impl Admin {
+    pub fn new(store: Arc<Store>, clock: Arc<Clock>) -> Self {
+        Self { store, clock }
+    }
+
+    /// Why nothing can be stored now, if so.
+    pub fn trouble(&self) -> Option<String> {
+        self.store.trouble()
+    }
+
+    /// Queues an entry that was decided on while `held` was held; `true` once it is durable.
+    async fn write(&self, decided: Decided, entry: Entry) -> Result<bool, Refused> {
+        let Decided { generation, room, held } = decided;
+        let ((), pending) = self.store.push(generation, room, |_| (vec![entry], ()))?;
+        drop(held); // the next request sees it already; only the answer waits for the disk
+        pending.durable().await.map(|()| true)
+    }
+
+    /// Takes what a change needs: room, the names it is about, and the state of the store it is decided on.
+    async fn decide(&self, names: Vec<Key>) -> Result<Decided, Refused> {
+        let room = self.store.room(ENTRY_BYTES).await?;
+        let held = self.store.lock(names).await?;
+        Ok(Decided { generation: self.store.generation(), room, held })
+    }
+
+    /// There is nothing to change, and that is durable.
+    async fn nothing(&self) -> Result<bool, Refused> {
+        self.store.settled().await.map(|()| false)
+    }
+}
+
+/// What a change is decided under.
+struct Decided {
+    generation: Generation,
+    room: Room,
+    held: Held,
+}
+
+/// Tries again while what was read is taken back.
+async fn retry<T, F: Future<Output = Result<T, Refused>>>(attempt: impl Fn() -> F) -> Result<T, Refused> {
+    for _ in 0..ATTEMPTS_MAX {
+        match attempt().await {
+            Err(Refused::Stale) => {}
+            done => return done,
+        }
+    }
+    Err(Refused::Unavailable("the store is recovering from a failed write".into()))
+}

@@ -1,0 +1,77 @@
+//! Is the source known, and may this request use it? (contract, sections 3, 8 and 10)
+
+use std::sync::Arc;
+
+use super::{Bots, Collector, Incoming, Rejection};
+use crate::model::{Id, RegisteredSource, SourceType};
+
+/// A payload that its source admits.
+pub struct Admitted {
+    pub incoming: Incoming,
+    pub source: Arc<RegisteredSource>,
+    pub bot: bool,
+    /// Sessions are stored.
+    pub save_session: bool,
+    /// Events are stored, unless they say otherwise.
+    pub save_events: bool,
+    /// This request's id.
+    pub task: Id,
+}
+
+impl Collector {
+    pub(super) fn admit(&self, incoming: Incoming) -> Result<Admitted, Rejection> {
+        let source = self.admitting_source(incoming.endpoint, &incoming.payload.source, &incoming)?;
+        let payload = &incoming.payload;
+        let sent_ids = payload.session.iter().chain(&payload.profile).chain(&payload.device);
+        let event_ids = payload.events.iter().filter_map(|event| event.id.as_ref());
+        if sent_ids.chain(event_ids).any(Id::is_reserved) {
+            return Err(Rejection::Denied("Ids that start with @ are reserved."));
+        }
+        let bot = incoming.client.user_agent.as_deref().is_some_and(|agent| self.bots.is_bot(agent));
+        if bot && self.settings.bots == Bots::Refuse {
+            return Err(Rejection::NotAccepted("Bots are not accepted."));
+        }
+        Ok(Admitted {
+            bot,
+            save_session: payload.options.save_session && !source.source.transitional,
+            save_events: payload.options.save_events && !source.source.transitional,
+            task: self.clock.make_id(),
+            source,
+            incoming,
+        })
+    }
+
+    /// Whether a source of this id would admit a webhook: what a service asks before it sends.
+    pub fn has_webhook(&self, source: &Id) -> bool {
+        self.store.source(source).is_some_and(|found| usable(&found, SourceType::Webhook).is_ok())
+    }
+
+    fn admitting_source(
+        &self,
+        endpoint: SourceType,
+        id: &Id,
+        incoming: &Incoming,
+    ) -> Result<Arc<RegisteredSource>, Rejection> {
+        let source = self.store.source(id).ok_or(Rejection::Denied("Invalid source."))?;
+        usable(&source, endpoint)?;
+        if let (Some(allowed), Some(origin)) = (&source.terms.origins, &incoming.origin)
+            && !origin.as_ref().is_some_and(|origin| allowed.contains(origin))
+        {
+            return Err(Rejection::Denied("The source does not take events from this origin."));
+        }
+        Ok(source)
+    }
+}
+
+fn usable(source: &RegisteredSource, endpoint: SourceType) -> Result<(), Rejection> {
+    if !source.source.enabled {
+        return Err(Rejection::Denied("The source is disabled."));
+    }
+    if !source.source.types.contains(&endpoint) {
+        return Err(Rejection::Denied(match endpoint {
+            SourceType::Rest => "The source's type does not allow /track.",
+            SourceType::Webhook => "The source's type does not allow /collect.",
+        }));
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Whose visit is it? Finds session and profile under locks by name (contract, section 4).
+
+use std::sync::Arc;
+
+use super::{Collector, Rejection, admit::Admitted};
+use crate::{
+    model::{Id, Profile, ProfileRef, Session},
+    store::{EventPlace, Generation, Held, Key, Refused, Store},
+};
+
+/// How many more names may turn up on the way to a profile.
+const NAMES_MAX: usize = 8;
+
+/// The session and the profile of a request, as they are while it holds their names.
+pub struct Identified {
+    pub generation: Generation,
+    /// The stored session, if there is one.
+    pub session: Option<Arc<Session>>,
+    pub person: Person,
+    /// For each event of the payload: where the event stands that its source gave the same id before.
+    pub repeats: Vec<Option<EventPlace>>,
+    _held: Held,
+}
+
+/// Whose request it is.
+pub enum Person {
+    /// No profile is made or touched.
+    ProfileLess,
+    Known(Arc<Profile>),
+    New {
+        /// The id that a source with permanent profile ids gives.
+        id: Option<Id>,
+        /// The id that the client will go on sending, kept as another name.
+        alias: Option<Id>,
+    },
+}
+
+impl Collector {
+    pub(super) async fn identify(&self, admitted: &Admitted) -> Result<Identified, Rejection> {
+        let payload = &admitted.incoming.payload;
+        let source = &admitted.source.source.id;
+        let mut names: Vec<Key> = payload.session.iter().cloned().map(Key::Session).collect();
+        names.extend(payload.profile.iter().cloned().map(Key::Profile));
+        let event_ids = payload.events.iter().filter_map(|event| event.id.clone());
+        names.extend(event_ids.map(|id| Key::EventId { id, source: source.clone() }));
+        for _ in 0..NAMES_MAX {
+            let held = self.store.lock(names.clone()).await?;
+            let generation = self.store.generation();
+            let session = match &payload.session {
+                Some(id) => self.store.session(id).await?,
+                None => None,
+            };
+            let person = self.person(admitted, session.as_deref()).await?;
+            if let Person::Known(profile) = &person {
+                let name = Key::Profile(profile.id.clone());
+                if !held.holds(&name) {
+                    // Found on the way: taken with the others in sorted order, and everything is looked at again.
+                    names.push(name);
+                    continue;
+                }
+            }
+            let mut repeats = Vec::with_capacity(payload.events.len());
+            for event in &payload.events {
+                repeats.push(match &event.id {
+                    Some(id) => self.store.event_id(id, source).await?,
+                    None => None,
+                });
+            }
+            return Ok(Identified { generation, session, person, repeats, _held: held });
+        }
+        Err(Refused::Unavailable("the profile's names change too fast".into()).into())
+    }
+
+    /// The session's profile wins over the payload's, unless the source's profile ids are permanent.
+    async fn person(&self, admitted: &Admitted, session: Option<&Session>) -> Result<Person, Refused> {
+        let incoming = &admitted.incoming;
+        let without_session = incoming.payload.session.is_none();
+        if incoming.profile_less || without_session {
+            return Ok(Person::ProfileLess);
+        }
+        let sent = incoming.payload.profile.as_ref();
+        if let (true, Some(id)) = (admitted.source.keeps_profile_ids(), sent) {
+            return Ok(match find_profile(&self.store, id).await? {
+                Some(profile) => Person::Known(profile),
+                None => Person::New { id: Some(id.clone()), alias: None },
+            });
+        }
+        if let Some(reference) = session.and_then(|session| session.profile.as_ref())
+            && let Some(profile) = referred_profile(&self.store, reference).await?
+        {
+            return Ok(Person::Known(profile));
+        }
+        let Some(id) = sent else { return Ok(Person::New { id: None, alias: None }) };
+        Ok(match find_profile(&self.store, id).await? {
+            Some(profile) => Person::Known(profile),
+            // A forged id must not create or reach a profile. A UUID is one that an earlier answer may have given.
+            None => Person::New { id: None, alias: id.is_uuid().then(|| id.clone()) },
+        })
+    }
+}
+
+/// The profile that `id` is one of the ids of.
+pub async fn find_profile(store: &Store, id: &Id) -> Result<Option<Arc<Profile>>, Refused> {
+    if let Some(profile) = store.profile(id).await? {
+        return Ok(Some(profile));
+    }
+    match store.name(id).await? {
+        Some(reference) => referred_profile(store, &reference).await,
+        None => Ok(None),
+    }
+}
+
+/// The profile that was meant: not somebody else's who has its id since it was deleted.
+pub async fn referred_profile(store: &Store, reference: &ProfileRef) -> Result<Option<Arc<Profile>>, Refused> {
+    let profile = store.profile(&reference.id).await?;
+    Ok(profile.filter(|profile| profile.since == reference.since))
+}

@@ -1,0 +1,89 @@
+//! The command line: one file per command, each with a function `run` that returns when the command is done.
+
+mod check;
+mod progress;
+mod rebuild;
+mod serve;
+mod source;
+mod token;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    model::Fault,
+    settings::{Settings, SettingsError},
+    store::{Refused, StoreError},
+};
+
+/// Event tracking in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "tracardi", version, about, after_help = EXAMPLES)]
+pub struct CommandLine {
+    /// The settings file [default: tracardi.toml in the working directory, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXAMPLES: &str = "Examples:
+  tracardi                              run the daemon on the store in ./data
+  tracardi --config /etc/tracardi.toml  run it with these settings
+  tracardi source add shop              register a source while the daemon is stopped
+  tracardi check                        read the whole store and report what is wrong
+  tracardi rebuild                      make the views anew from the log
+  TRACARDI__SERVER__LISTEN=0.0.0.0:80 tracardi serve";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon (the default)
+    Serve,
+    /// Register, list or remove event sources of a stopped store
+    #[command(subcommand)]
+    Source(source::SourceCommand),
+    /// Read the whole store and report what was found; exit status 1 if something is wrong
+    Check,
+    /// Make the views anew from the log
+    Rebuild,
+}
+
+/// Why a command failed. One line for people.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    #[error("{0}")]
+    Settings(#[from] SettingsError),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("{address}: {source}")]
+    Listen { address: String, source: std::io::Error },
+    #[error("{path}: {source}")]
+    File { path: String, source: std::io::Error },
+    #[error("the store took nothing: {0}")]
+    Refused(#[from] Refused),
+    #[error("{0}")]
+    Source(Fault),
+    #[error("there is no source {0}")]
+    NoSource(String),
+    #[error(
+        "{0}; while the daemon runs, use its endpoint: POST /event-source, GET /event-sources, DELETE /event-source/ID"
+    )]
+    Running(StoreError),
+    #[error("something is wrong with the store")]
+    StoreIsWrong,
+    #[error("the system gave no thread: {0}")]
+    Runtime(std::io::Error),
+}
+
+/// Runs the command that the command line names.
+pub fn run(line: CommandLine) -> Result<(), CommandError> {
+    let settings = Settings::load(line.config.as_deref())?;
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(&settings.log_level).init();
+    match line.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(settings),
+        Command::Source(command) => source::run(&settings, command),
+        Command::Check => check::run(&settings),
+        Command::Rebuild => rebuild::run(&settings),
+    }
+}

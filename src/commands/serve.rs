@@ -1,0 +1,146 @@
+//! `tracardi serve`: the daemon.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+};
+
+use super::{CommandError, progress::Progress, token};
+use crate::{
+    admin::Admin,
+    clock::Clock,
+    collect::Collector,
+    http::{self, App, Rooms},
+    settings::Settings,
+    store::{Folder, Store},
+};
+
+/// Threads for reads that block; what comes beyond waits for one.
+const BLOCKING_THREADS: usize = 16;
+
+pub fn run(settings: Settings) -> Result<(), CommandError> {
+    raise_open_files();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()
+        .map_err(CommandError::Runtime)?;
+    let served = runtime.block_on(serve(settings));
+    // What still runs was given its time; a read that hangs on the disk must not keep the process.
+    runtime.shutdown_background();
+    served
+}
+
+async fn serve(settings: Settings) -> Result<(), CommandError> {
+    let folder = Folder::take(&settings.storage.path)?;
+    let token = match &settings.admin_token {
+        Some(token) => token.clone(),
+        None => token::kept(&settings.storage.path)?,
+    };
+    let listen_error = |source| CommandError::Listen { address: settings.server.listen.to_string(), source };
+    let listener = TcpListener::bind(settings.server.listen).await.map_err(listen_error)?;
+    let address = listener.local_addr().map_err(listen_error)?;
+    println!("listening on http://{address}");
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+
+    let mut signals = Signals::new().map_err(CommandError::Runtime)?;
+    let app = Arc::new(App::new(settings.server.clone(), settings.ip, token));
+    let mut opening = tokio::spawn(open(settings, folder, address, app.clone()));
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(http::serve(app, listener, async {
+        _ = ended.await;
+    }));
+    let store = tokio::select! {
+        opened = &mut opening => opened.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?,
+        // Nothing was taken yet, and recovery can begin anew at any point.
+        () = signals.next() => return Ok(()),
+    };
+    signals.next().await;
+    tracing::info!("ending");
+    tokio::spawn(async move {
+        signals.next().await;
+        std::process::exit(1); // asked a second time: at once
+    });
+    drop(end);
+    _ = serving.await;
+    // The collector's clones of the store end with their requests; closing needs none of them.
+    _ = tokio::task::spawn_blocking(move || store.close()).await;
+    Ok(())
+}
+
+/// Opens the store and, on the first start, registers a source; then requests are taken.
+async fn open(
+    settings: Settings,
+    folder: Folder,
+    address: SocketAddr,
+    app: Arc<App>,
+) -> Result<Arc<Store>, CommandError> {
+    let clock = Arc::new(Clock::default());
+    let opened = tokio::task::spawn_blocking({
+        let (clock, storage) = (clock.clone(), settings.storage.clone());
+        move || {
+            let progress = Progress::new();
+            Store::open(&storage, folder, clock, &|step, done, all| progress.report(step, done, all))
+        }
+    });
+    let store = opened.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?;
+    let store = Arc::new(store);
+    let admin = Arc::new(Admin::new(store.clone(), clock.clone()));
+    if let Some(id) = admin.register_default_source().await? {
+        println!("registered the source \"default\" with the id {id}; send it a first event:\n");
+        println!("{}\n", first_event(address, id.as_str()));
+        if settings.admin_token.is_none() {
+            println!("the administrator's token is in {}", settings.storage.path.join(token::FILE).display());
+        }
+    }
+    let collector = Arc::new(Collector::new(store.clone(), clock, settings.collect));
+    app.open(Rooms { collector, admin });
+    Ok(store)
+}
+
+/// A curl line that works as it stands.
+fn first_event(address: SocketAddr, source: &str) -> String {
+    let host = match address.ip() {
+        ip if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
+        ip => ip,
+    };
+    let url = SocketAddr::new(host, address.port());
+    format!(
+        "curl http://{url}/track -H 'Content-Type: application/json' -d '{{\"source\": {{\"id\": \"{source}\"}}, \
+         \"session\": {{\"id\": \"my-first-session\"}}, \"events\": [{{\"type\": \"page-view\"}}]}}'"
+    )
+}
+
+/// A connection takes a descriptor: allows as many as the system lets this process have.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit on open files cannot be raised");
+    }
+}
+
+/// The signals that end the daemon.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `tracardi source add|list|remove`: sources of a stopped store.
+
+use std::sync::Arc;
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{CommandError, progress::Progress};
+use crate::{
+    admin::Admin,
+    clock::Clock,
+    model::Id,
+    settings::Settings,
+    store::{Folder, Store, StoreError},
+};
+
+#[derive(Debug, Subcommand)]
+pub enum SourceCommand {
+    /// Register a source and print its id
+    Add {
+        name: String,
+        /// The source's id [default: made by the server]
+        #[arg(long)]
+        id: Option<String>,
+        /// What it may send to: rest (/track) or webhook (/collect); both if none is named
+        #[arg(long = "type", value_name = "TYPE")]
+        types: Vec<String>,
+        /// A web origin that may send; any if none is named
+        #[arg(long = "origin", value_name = "ORIGIN")]
+        origins: Vec<String>,
+    },
+    /// List the sources
+    List,
+    /// Remove a source
+    Remove { id: String },
+}
+
+pub fn run(settings: &Settings, command: SourceCommand) -> Result<(), CommandError> {
+    let folder = Folder::take(&settings.storage.path).map_err(|error| match error {
+        StoreError::InUse { .. } => CommandError::Running(error),
+        other => other.into(),
+    })?;
+    let clock = Arc::new(Clock::default());
+    let progress = Progress::new();
+    let report = |step, done, all| progress.report(step, done, all);
+    let store = Arc::new(Store::open(&settings.storage, folder, clock.clone(), &report)?);
+    drop(progress);
+    let admin = Admin::new(store.clone(), clock);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::Runtime)?;
+    let done = runtime.block_on(carry_out(&admin, command));
+    store.close();
+    done
+}
+
+async fn carry_out(admin: &Admin, command: SourceCommand) -> Result<(), CommandError> {
+    match command {
+        SourceCommand::Add { name, id, types, origins } => {
+            let types = if types.is_empty() { json!(["rest", "webhook"]) } else { json!(types) };
+            let config = if origins.is_empty() { json!({}) } else { json!({ "origins": origins }) };
+            let body = json!({ "id": id, "name": name, "type": types, "config": config }).to_string();
+            let source = admin.read_source(body.as_bytes()).map_err(CommandError::Source)?;
+            println!("{}", admin.save_source(source).await?);
+        }
+        SourceCommand::List => {
+            for found in admin.sources(None) {
+                let source = &found.source;
+                let types: Vec<&str> = source.types.iter().map(|kind| kind.word()).collect();
+                let state = if source.enabled { "enabled" } else { "disabled" };
+                println!("{}\t{}\t{}\t{state}", source.id, source.name, types.join(","));
+            }
+        }
+        SourceCommand::Remove { id } => {
+            let no_source = || CommandError::NoSource(id.clone());
+            let id = Id::parse(&id).map_err(CommandError::Source)?.ok_or_else(no_source)?;
+            if !admin.delete_source(&id).await? {
+                return Err(no_source());
+            }
+        }
+    }
+    Ok(())
+}

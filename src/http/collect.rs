@@ -1,0 +1,80 @@
+//! GET, HEAD and POST /collect/EVENT-TYPE/SOURCE-ID[/SESSION-ID] (contract, section 5).
+
+use bytes::Bytes;
+use http_body_util::{BodyDataStream, Full};
+use hyper::{
+    Method, StatusCode,
+    header::{CONTENT_TYPE, HeaderMap},
+};
+
+use super::{
+    failure::Failure,
+    media::{self, Media},
+    reply::{self, Reply},
+    route::{Request, Route, in_path},
+    track,
+};
+use crate::{
+    collect::{Collector, Rejection},
+    model::{EventType, Fault, Form, Id, Payload, SourceType},
+};
+
+/// The most parts of a multipart body.
+const PARTS_MAX: usize = 1_000;
+
+/// Takes what a webhook sends.
+pub async fn collect(collector: &Collector, request: &Request) -> Result<Reply, Failure> {
+    let route = &request.route;
+    let event_type = route.part("event_type")?.unwrap_or_default();
+    let kind = EventType::parse(&event_type).map_err(|fault| in_path("event_type", fault))?;
+    let source = route.id("source_id")?;
+    let session = match route.part("session_id")? {
+        Some(part) => Id::parse(&part).map_err(|fault| in_path("session_id", fault))?,
+        None => None,
+    };
+    let query = route.query();
+    let events = if request.method == Method::GET || request.body.is_empty() {
+        vec![query.to_json()]
+    } else {
+        match media::media(&request.headers, true)? {
+            Media::Json => Payload::webhook_properties(&request.body, &query)?,
+            Media::Form => vec![query.to_json().updated(&Form::parse_urlencoded(&request.body).to_json())],
+            Media::Multipart => {
+                let form = read_multipart(&request.headers, request.body.clone()).await?;
+                vec![query.to_json().updated(&form.to_json())]
+            }
+        }
+    };
+    let profile_less = session.is_none();
+    let payload = Payload::webhook(&kind, source, session, events);
+    track::take(collector, request, SourceType::Webhook, payload, profile_less).await
+}
+
+/// HEAD: would this source take a webhook? Services ring before they send.
+pub fn ring(collector: &Collector, route: &Route) -> Result<Reply, Failure> {
+    if collector.has_webhook(&route.id("source_id")?) {
+        Ok(reply::empty(StatusCode::OK))
+    } else {
+        Err(Rejection::Denied("Invalid source.").into())
+    }
+}
+
+async fn read_multipart(headers: &HeaderMap, body: Bytes) -> Result<Form, Failure> {
+    let invalid = |msg: &str| Failure::Invalid("body", Fault::new("value_error", msg));
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let boundary = multer::parse_boundary(content_type).map_err(|_| invalid("the multipart boundary is missing"))?;
+    let mut multipart = multer::Multipart::new(BodyDataStream::new(Full::new(body)), boundary);
+    let mut form = Form::default();
+    for _ in 0..PARTS_MAX {
+        let part =
+            multipart.next_field().await.map_err(|error| invalid(&format!("not multipart/form-data: {error}")))?;
+        let Some(part) = part else { return Ok(form) };
+        if part.file_name().is_some() {
+            return Err(invalid("file parts are not taken"));
+        }
+        let name = part.name().map(str::to_owned).ok_or_else(|| invalid("a part has no name"))?;
+        let value = part.bytes().await.map_err(|error| invalid(&format!("not multipart/form-data: {error}")))?;
+        form.push(name, String::from_utf8_lossy(&value).into_owned());
+    }
+    Err(invalid(&format!("more than {PARTS_MAX} parts")))
+}

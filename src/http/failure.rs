@@ -1,0 +1,146 @@
+//! The one place where what went wrong becomes a status (contract, sections 1 and 2).
+
+use hyper::{
+    Method, StatusCode,
+    header::{ACCEPT_ENCODING, ALLOW, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use serde::Serialize;
+use serde_json::json;
+
+use super::reply::{self, Reply};
+use crate::{
+    collect::Rejection,
+    model::{EVENTS_MAX, Fault, Loc, PayloadError},
+    store::Refused,
+};
+
+/// How long a client waits before it tries again, in seconds.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
+/// What stands in a 415 answer about the encodings that are read.
+const ENCODINGS: HeaderValue = HeaderValue::from_static("gzip, zstd");
+
+/// Why a request is not answered as it wished.
+#[derive(Debug)]
+pub enum Failure {
+    BadRequest(&'static str),
+    /// The administrator's token is missing or wrong.
+    Unauthorized,
+    NotFound,
+    MethodNotAllowed(&'static [Method]),
+    /// The client took too long; the connection is closed.
+    Timeout(&'static str),
+    BodyTooLarge(usize),
+    TooManyEvents,
+    TargetTooLong(usize),
+    UnsupportedMedia(String),
+    UnsupportedEncoding,
+    ExpectationFailed,
+    /// A value is wrong; the first word of its place says which part of the request holds it.
+    Invalid(&'static str, Fault),
+    Rejected(Rejection),
+    Unavailable(String),
+    Bug,
+}
+
+impl From<Rejection> for Failure {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Rejected(refused.into())
+    }
+}
+
+impl From<PayloadError> for Failure {
+    fn from(error: PayloadError) -> Self {
+        match error {
+            PayloadError::Invalid(fault) => Self::Invalid("body", fault),
+            PayloadError::TooManyEvents => Self::TooManyEvents,
+        }
+    }
+}
+
+impl From<Failure> for Reply {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::BadRequest(what) => detail(StatusCode::BAD_REQUEST, what),
+            Failure::Unauthorized => with_header(
+                detail(StatusCode::UNAUTHORIZED, "Not authenticated: the administrator's token is expected."),
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer"),
+            ),
+            Failure::NotFound => detail(StatusCode::NOT_FOUND, "Not found."),
+            Failure::MethodNotAllowed(allowed) => {
+                let allowed = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+                let allowed = HeaderValue::from_str(&allowed).unwrap_or(HeaderValue::from_static(""));
+                with_header(detail(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed."), ALLOW, allowed)
+            }
+            Failure::Timeout(what) => {
+                with_header(detail(StatusCode::REQUEST_TIMEOUT, what), CONNECTION, HeaderValue::from_static("close"))
+            }
+            Failure::BodyTooLarge(most) => with_header(
+                detail(StatusCode::PAYLOAD_TOO_LARGE, &format!("The body is larger than {most} bytes.")),
+                CONNECTION,
+                HeaderValue::from_static("close"),
+            ),
+            Failure::TooManyEvents => {
+                detail(StatusCode::PAYLOAD_TOO_LARGE, &format!("A payload has at most {EVENTS_MAX} events."))
+            }
+            Failure::TargetTooLong(most) => {
+                detail(StatusCode::URI_TOO_LONG, &format!("The path and query are longer than {most} bytes."))
+            }
+            Failure::UnsupportedMedia(what) => detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, &what),
+            Failure::UnsupportedEncoding => with_header(
+                detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body's encoding is not supported: gzip or zstd is."),
+                ACCEPT_ENCODING,
+                ENCODINGS,
+            ),
+            Failure::ExpectationFailed => detail(StatusCode::EXPECTATION_FAILED, "Only 100-continue can be expected."),
+            Failure::Invalid(part, fault) => invalid(part, &fault),
+            Failure::Rejected(rejection) => rejected(rejection),
+            Failure::Unavailable(what) => unavailable(&what),
+            Failure::Bug => detail(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error."),
+        }
+    }
+}
+
+fn rejected(rejection: Rejection) -> Reply {
+    match rejection {
+        Rejection::Denied(_) => detail(StatusCode::UNAUTHORIZED, &rejection.to_string()),
+        Rejection::NotAccepted(what) => detail(StatusCode::NOT_ACCEPTABLE, what),
+        Rejection::Invalid(fault) => invalid("body", &fault),
+        Rejection::Refused(refused) => unavailable(&refused.to_string()),
+    }
+}
+
+fn unavailable(what: &str) -> Reply {
+    with_header(detail(StatusCode::SERVICE_UNAVAILABLE, what), RETRY_AFTER, RETRY_SECONDS)
+}
+
+fn invalid(part: &'static str, fault: &Fault) -> Reply {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        loc: Vec<Loc>,
+        msg: &'a str,
+        r#type: &'static str,
+    }
+    #[derive(Serialize)]
+    struct Detail<'a> {
+        detail: [Shown<'a>; 1],
+    }
+    let loc = std::iter::once(Loc::Key(part.into())).chain(fault.loc()).collect();
+    let detail = Detail { detail: [Shown { loc, msg: &fault.msg, r#type: fault.kind }] };
+    reply::json_with(StatusCode::UNPROCESSABLE_ENTITY, &detail)
+}
+
+fn detail(status: StatusCode, what: &str) -> Reply {
+    reply::json_with(status, &json!({ "detail": what }))
+}
+
+fn with_header(mut reply: Reply, name: HeaderName, value: HeaderValue) -> Reply {
+    reply.headers_mut().insert(name, value);
+    reply
+}

@@ -1,0 +1,58 @@
+//! HTTP: turns requests into calls of the other rooms, and what comes back into answers.
+//!
+//! One file per group of endpoints; `route` has the table of all of them. What can go wrong becomes a status in one
+//! place, `failure`. Knows no sled.
+
+mod auth;
+mod body;
+mod client;
+mod collect;
+mod connection;
+mod cors;
+mod failure;
+mod health;
+mod media;
+mod records;
+mod reply;
+mod route;
+mod serve;
+mod sources;
+mod track;
+mod user;
+
+use std::sync::{Arc, OnceLock};
+
+use crate::{
+    admin::Admin,
+    collect::Collector,
+    settings::{KeepIp, ServerSettings},
+};
+
+pub use serve::serve;
+
+/// What every request needs.
+pub struct App {
+    pub settings: ServerSettings,
+    pub ip: KeepIp,
+    pub admin_token: String,
+    /// There once recovery is done.
+    rooms: OnceLock<Rooms>,
+}
+
+/// The rooms that requests are turned into calls of.
+#[derive(Clone)]
+pub struct Rooms {
+    pub collector: Arc<Collector>,
+    pub admin: Arc<Admin>,
+}
+
+impl App {
+    pub fn new(settings: ServerSettings, ip: KeepIp, admin_token: String) -> Self {
+        Self { settings, ip, admin_token, rooms: OnceLock::new() }
+    }
+
+    /// Recovery is done: from here on requests are taken.
+    pub fn open(&self, rooms: Rooms) {
+        self.rooms.get_or_init(|| rooms);
+    }
+}

@@ -1,0 +1,49 @@
+//! GET and DELETE of events, sessions and profiles (contract, section 9).
+
+use super::{
+    failure::Failure,
+    reply::{self, Reply},
+    route::Route,
+};
+use crate::{
+    admin::Admin,
+    model::{Fault, Id},
+};
+
+pub async fn event(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
+    let found = admin.event(&route.id("id")?, source(route)?.as_ref()).await?;
+    #[derive(serde::Serialize)]
+    struct Shown {
+        event: crate::model::ShownEvent,
+    }
+    Ok(reply::record(found.map(|event| Shown { event })))
+}
+
+pub async fn delete_event(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
+    Ok(reply::deleted(admin.delete_event(&route.id("id")?, source(route)?.as_ref()).await?))
+}
+
+pub async fn session(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
+    let found = admin.session(&route.id("id")?).await?;
+    Ok(reply::record(found.as_ref().map(|session| session.shown())))
+}
+
+pub async fn delete_session(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
+    Ok(reply::deleted(admin.delete_session(&route.id("id")?).await?))
+}
+
+pub async fn profile(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
+    let found = admin.profile(&route.id("id")?).await?;
+    Ok(reply::record(found.as_ref().map(|profile| profile.shown())))
+}
+
+pub async fn delete_profile(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
+    Ok(reply::deleted(admin.delete_profile(&route.id("id")?).await?))
+}
+
+/// Which source's event is meant, if the query says so.
+fn source(route: &Route) -> Result<Option<Id>, Failure> {
+    let query = route.query();
+    let Some(source) = query.last("source") else { return Ok(None) };
+    Id::parse(source).map_err(|fault: Fault| Failure::Invalid("query", fault.at("source")))
+}

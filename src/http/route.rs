@@ -1,0 +1,195 @@
+//! Every path and what it leads to.
+
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use hyper::{Method, Uri, header::HeaderMap};
+use percent_encoding::percent_decode_str;
+
+use super::{
+    App, Rooms, auth, collect, cors,
+    failure::Failure,
+    health, records,
+    reply::{self, Reply},
+    sources, track, user,
+};
+use crate::model::{Fault, Form, Id};
+
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    Track,
+    Collect,
+    Source,
+    NewSource,
+    Sources,
+    SourcesByType,
+    SourceEntities,
+    SourceTypeNames,
+    SourceTypes,
+    Event,
+    Session,
+    Profile,
+    Refresh,
+    Token,
+    Logout,
+    Health,
+    Ready,
+}
+
+/// Who may call an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Anyone; the source decides.
+    Clients,
+    /// Anyone.
+    Public,
+    /// Whoever has the administrator's token.
+    Administrator,
+}
+
+const GET: &[Method] = &[Method::GET, Method::HEAD];
+const POST: &[Method] = &[Method::POST];
+const GET_DELETE: &[Method] = &[Method::GET, Method::HEAD, Method::DELETE];
+const GET_POST: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
+
+/// Path, methods and audience of each endpoint.
+const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
+    ("/track", Endpoint::Track, POST, Audience::Clients),
+    ("/collect/{event_type}/{source_id}", Endpoint::Collect, GET_POST, Audience::Clients),
+    ("/collect/{event_type}/{source_id}/{session_id}", Endpoint::Collect, GET_POST, Audience::Clients),
+    ("/event-source", Endpoint::NewSource, POST, Audience::Administrator),
+    ("/event-source/{id}", Endpoint::Source, GET_DELETE, Audience::Administrator),
+    ("/event-sources", Endpoint::Sources, GET, Audience::Administrator),
+    ("/event-sources/by_type", Endpoint::SourcesByType, GET, Audience::Administrator),
+    ("/event-sources/entity", Endpoint::SourceEntities, GET, Audience::Administrator),
+    ("/event-sources/type/name", Endpoint::SourceTypeNames, GET, Audience::Administrator),
+    ("/event-sources/type/configuration", Endpoint::SourceTypes, GET, Audience::Administrator),
+    ("/event-sources/refresh", Endpoint::Refresh, GET, Audience::Administrator),
+    ("/event-sources/flush", Endpoint::Refresh, GET, Audience::Administrator),
+    ("/event/{id}", Endpoint::Event, GET_DELETE, Audience::Administrator),
+    ("/session/{id}", Endpoint::Session, GET_DELETE, Audience::Administrator),
+    ("/profile/{id}", Endpoint::Profile, GET_DELETE, Audience::Administrator),
+    ("/events/refresh", Endpoint::Refresh, GET, Audience::Administrator),
+    ("/events/flush", Endpoint::Refresh, GET, Audience::Administrator),
+    ("/sessions/refresh", Endpoint::Refresh, GET, Audience::Administrator),
+    ("/sessions/flush", Endpoint::Refresh, GET, Audience::Administrator),
+    ("/profiles/refresh", Endpoint::Refresh, GET, Audience::Administrator),
+    ("/profiles/flush", Endpoint::Refresh, GET, Audience::Administrator),
+    ("/user/token", Endpoint::Token, POST, Audience::Public),
+    ("/user/logout", Endpoint::Logout, POST, Audience::Public),
+    ("/health", Endpoint::Health, GET, Audience::Public),
+    ("/healthcheck", Endpoint::Health, GET, Audience::Public),
+    ("/ready", Endpoint::Ready, GET, Audience::Public),
+];
+
+/// What a request asks for, as its head says.
+pub struct Route {
+    pub endpoint: Endpoint,
+    pub audience: Audience,
+    pub methods: &'static [Method],
+    /// The parts of the path that the table names, still encoded.
+    parts: Vec<(&'static str, String)>,
+    query: String,
+}
+
+/// A request whose body was read.
+pub struct Request {
+    pub method: Method,
+    pub route: Route,
+    pub headers: HeaderMap,
+    /// As it was sent.
+    pub body: Bytes,
+    pub client: crate::model::ClientFacts,
+}
+
+impl Route {
+    /// Finds what the path leads to; one trailing slash is ignored.
+    pub fn find(uri: &Uri) -> Result<Self, Failure> {
+        static ROUTER: LazyLock<matchit::Router<usize>> = LazyLock::new(|| {
+            let mut router = matchit::Router::new();
+            for (index, (path, ..)) in TABLE.iter().enumerate() {
+                router.insert(*path, index).expect("the table's paths do not conflict");
+            }
+            router
+        });
+        let path = uri.path();
+        let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
+        let found = ROUTER.at(path).map_err(|_| Failure::NotFound)?;
+        let (pattern, endpoint, methods, audience) = &TABLE[*found.value];
+        let names = pattern.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let parts = names.zip(found.params.iter()).map(|(name, (_, part))| (name, part.to_owned())).collect();
+        let query = uri.query().unwrap_or_default().to_owned();
+        Ok(Self { endpoint: *endpoint, audience: *audience, methods, parts, query })
+    }
+
+    /// A part of the path, decoded once; `None` when the path has no such part.
+    pub fn part(&self, name: &'static str) -> Result<Option<String>, Failure> {
+        let Some((_, part)) = self.parts.iter().find(|(known, _)| *known == name) else { return Ok(None) };
+        let decoded = percent_decode_str(part).decode_utf8();
+        let decoded = decoded.map_err(|_| in_path(name, Fault::new("value_error", "the path is not UTF-8")))?;
+        if decoded.chars().any(char::is_control) {
+            return Err(in_path(name, Fault::new("value_error", "the path holds control characters")));
+        }
+        Ok(Some(decoded.into_owned()))
+    }
+
+    /// The id that the path names.
+    pub fn id(&self, name: &'static str) -> Result<Id, Failure> {
+        let part = self.part(name)?.unwrap_or_default();
+        Id::required(&part).map_err(|fault| in_path(name, fault))
+    }
+
+    pub fn query(&self) -> Form {
+        Form::parse_urlencoded(self.query.as_bytes())
+    }
+}
+
+/// A fault in a part of the path.
+pub fn in_path(name: &'static str, fault: Fault) -> Failure {
+    Failure::Invalid("path", fault.at(name))
+}
+
+/// Answers a request. Collecting paths carry their CORS headers whatever the answer is.
+pub async fn answer(app: Arc<App>, request: Request) -> Reply {
+    let (origin, audience) = (request.headers.get(hyper::header::ORIGIN).cloned(), request.route.audience);
+    let mut reply = dispatch(&app, request).await.unwrap_or_else(Reply::from);
+    cors::add_headers(&app.settings, audience, origin.as_ref(), &mut reply);
+    reply
+}
+
+async fn dispatch(app: &App, request: Request) -> Result<Reply, Failure> {
+    let route = &request.route;
+    if route.audience == Audience::Administrator {
+        auth::check_token(app, &request.headers)?;
+    }
+    match route.endpoint {
+        Endpoint::Health => return Ok(health::health()),
+        Endpoint::Ready => return health::ready(app),
+        Endpoint::Token => return user::token(app, &request),
+        Endpoint::Logout => return Ok(reply::json(&true)),
+        _ => {}
+    }
+    let Rooms { collector, admin } = app.rooms()?;
+    match (route.endpoint, &request.method) {
+        (Endpoint::Track, _) => track::track(&collector, &request).await,
+        (Endpoint::Collect, &Method::HEAD) => collect::ring(&collector, route),
+        (Endpoint::Collect, _) => collect::collect(&collector, &request).await,
+        (Endpoint::NewSource, _) => sources::save(&admin, &request.body).await,
+        (Endpoint::Source, &Method::DELETE) => sources::delete(&admin, route).await,
+        (Endpoint::Source, _) => sources::get(&admin, route),
+        (Endpoint::Sources, _) => Ok(sources::list(&admin, route)),
+        (Endpoint::SourcesByType, _) => Ok(sources::list_by_type(&admin, route)),
+        (Endpoint::SourceEntities, _) => Ok(sources::entities(&admin)),
+        (Endpoint::SourceTypeNames, _) => Ok(sources::type_names()),
+        (Endpoint::SourceTypes, _) => Ok(sources::types()),
+        (Endpoint::Event, &Method::DELETE) => records::delete_event(&admin, route).await,
+        (Endpoint::Event, _) => records::event(&admin, route).await,
+        (Endpoint::Session, &Method::DELETE) => records::delete_session(&admin, route).await,
+        (Endpoint::Session, _) => records::session(&admin, route).await,
+        (Endpoint::Profile, &Method::DELETE) => records::delete_profile(&admin, route).await,
+        (Endpoint::Profile, _) => records::profile(&admin, route).await,
+        (Endpoint::Refresh, _) => Ok(reply::json(&true)), // every read is fresh anyway
+        (Endpoint::Token | Endpoint::Logout | Endpoint::Health | Endpoint::Ready, _) => Err(Failure::NotFound),
+    }
+}

@@ -1,0 +1,21 @@
+//! Tracardi in one binary: event tracking with its store inside.
+//!
+//! The rooms, in the order in which a request goes through them:
+//!
+//! * [`http`] reads a request within its limits and finds what it asks for;
+//! * [`model`] is what is received, stored and answered, and what makes it valid;
+//! * [`collect`] is a payload's way: admit, identify, process, commit;
+//! * [`store`] makes it durable and finds it again: journal, log, views;
+//! * [`admin`] is what an administrator reads and changes.
+//!
+//! Around them: [`commands`] is the command line, [`settings`] what can be set, [`clock`] the time and the ids made
+//! from it. What a room may know: `model` nothing of the others, `collect`, `admin` and `store` no HTTP, `http` no sled.
+
+pub mod admin;
+pub mod clock;
+pub mod collect;
+pub mod commands;
+pub mod http;
+pub mod model;
+pub mod settings;
+pub mod store;

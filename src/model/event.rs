@@ -1,0 +1,160 @@
+//! Events as they are stored and shown (contract, section 10).
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize, ser::SerializeMap};
+
+use super::{Id, Json, ProfileRef, Time};
+
+/// What the events of one request share; stands once in the log, before them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventRequest {
+    /// The server's time, which orders the log.
+    pub inserted: Time,
+    pub source: Id,
+    pub session: Option<Id>,
+    pub profile: Option<ProfileRef>,
+    pub profile_less: bool,
+    /// The base of each event's `context`.
+    pub context: Json,
+    pub client: ClientFacts,
+    /// The user agent is a known bot's.
+    pub bot: bool,
+}
+
+/// What is known of the client from the connection and the request's head: this list and no more.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct ClientFacts {
+    /// As the setting `track.ip` lets it be kept.
+    pub ip: Option<Box<str>>,
+    pub user_agent: Option<Box<str>>,
+    pub referer: Option<Box<str>>,
+    pub origin: Option<Box<str>>,
+    pub accept_language: Option<Box<str>>,
+}
+
+impl Serialize for ClientFacts {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = [
+            ("ip", &self.ip),
+            ("user-agent", &self.user_agent),
+            ("referer", &self.referer),
+            ("origin", &self.origin),
+            ("accept-language", &self.accept_language),
+        ];
+        if !serializer.is_human_readable() {
+            return fields.map(|(_, value)| value).serialize(serializer);
+        }
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in fields {
+            if let Some(value) = value {
+                map.serialize_entry(name, value)?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// An event as the log keeps it, without what its request holds for all of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    pub id: Id,
+    /// The id is the client's, an idempotency key; otherwise the server made it.
+    pub given: bool,
+    pub kind: Box<str>,
+    pub name: Box<str>,
+    /// When the client says that it happened; `None`: when it was taken.
+    pub created: Option<Time>,
+    pub properties: Json,
+    pub context: Json,
+    pub tags: Vec<Box<str>>,
+}
+
+/// An event with its request, as `GET /event/ID` shows it.
+pub struct ShownEvent {
+    pub request: Arc<EventRequest>,
+    pub event: Arc<Event>,
+}
+
+/// `{"id": ...}`.
+#[derive(Serialize)]
+pub(super) struct Entity<'a> {
+    pub id: &'a Id,
+}
+
+/// `{}`.
+#[derive(Serialize)]
+pub(super) struct Empty {}
+
+impl Serialize for ShownEvent {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Journey {
+            state: Option<&'static str>,
+        }
+        #[derive(Serialize)]
+        struct Times {
+            insert: Time,
+            create: Time,
+        }
+        #[derive(Serialize)]
+        struct Metadata {
+            time: Times,
+            profile_less: bool,
+            status: &'static str,
+            valid: bool,
+            bot: bool,
+        }
+        #[derive(Serialize)]
+        struct Shown<'a> {
+            id: &'a Id,
+            r#type: &'a str,
+            name: &'a str,
+            source: Entity<'a>,
+            session: Option<Entity<'a>>,
+            profile: Option<Entity<'a>>,
+            properties: &'a Json,
+            context: Json,
+            request: &'a ClientFacts,
+            tags: &'a [Box<str>],
+            traits: Empty,
+            data: Empty,
+            journey: Journey,
+            metadata: Metadata,
+            hit: Empty,
+            utm: Empty,
+            device: Empty,
+            os: Empty,
+            app: Empty,
+        }
+        let Self { request, event } = self;
+        Shown {
+            id: &event.id,
+            r#type: &event.kind,
+            name: &event.name,
+            source: Entity { id: &request.source },
+            session: request.session.as_ref().map(|id| Entity { id }),
+            profile: request.profile.as_ref().map(|profile| Entity { id: &profile.id }),
+            properties: &event.properties,
+            context: request.context.updated(&event.context),
+            request: &request.client,
+            tags: &event.tags,
+            traits: Empty {},
+            data: Empty {},
+            journey: Journey { state: None },
+            metadata: Metadata {
+                time: Times { insert: request.inserted, create: event.created.unwrap_or(request.inserted) },
+                profile_less: request.profile_less,
+                status: "collected",
+                valid: true,
+                bot: request.bot,
+            },
+            hit: Empty {},
+            utm: Empty {},
+            device: Empty {},
+            os: Empty {},
+            app: Empty {},
+        }
+        .serialize(serializer)
+    }
+}

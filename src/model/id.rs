@@ -1,0 +1,159 @@
+//! Ids and event types (contract, section 1).
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::Fault;
+
+/// The longest id, event type or tag, in bytes of UTF-8.
+pub(super) const NAME_BYTES_MAX: usize = 128;
+
+/// What a client with an unset variable sends; taken as an id, all of its visitors would become one person.
+const MISSING_WORDS: [&str; 8] = ["undefined", "null", "nan", "none", "[object object]", "true", "false", "0"];
+
+/// An id of a source, session, profile, event or device: opaque UTF-8, trimmed, 1 to 128 bytes, no control characters.
+///
+/// Cheap to clone: it names a record in the log, the views, the overlay and the locks at once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id(Arc<str>);
+
+impl Id {
+    /// Reads an id as a client sent it; `None` when it counts as missing.
+    ///
+    /// # Errors
+    /// It is longer than 128 bytes after trimming or holds a control character.
+    pub fn parse(text: &str) -> Result<Option<Self>, Fault> {
+        let text = text.trim();
+        if text.is_empty() || MISSING_WORDS.iter().any(|word| text.eq_ignore_ascii_case(word)) {
+            return Ok(None);
+        }
+        check_name(text, "an id")?;
+        Ok(Some(Self(text.into())))
+    }
+
+    /// As [`Id::parse`], for a place where an id is required.
+    pub fn required(text: &str) -> Result<Self, Fault> {
+        Self::parse(text)?.ok_or_else(Fault::missing)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Ids that start with `@` are kept for the server's own use.
+    pub fn is_reserved(&self) -> bool {
+        self.0.starts_with('@')
+    }
+
+    /// Whether the id is a well-formed UUID in its hyphenated form, in any case.
+    pub fn is_uuid(&self) -> bool {
+        self.0.len() == 36 && uuid::Uuid::try_parse(&self.0).is_ok()
+    }
+}
+
+/// An id that the server made.
+impl From<uuid::Uuid> for Id {
+    fn from(uuid: uuid::Uuid) -> Self {
+        let mut buffer = uuid::Uuid::encode_buffer();
+        let text: &str = uuid.as_hyphenated().encode_lower(&mut buffer);
+        Self(text.into())
+    }
+}
+
+impl std::fmt::Display for Id {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// Reads what the store wrote; what a client sends goes through [`Id::parse`].
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(<Box<str>>::deserialize(deserializer)?.into()))
+    }
+}
+
+/// The label of what happened, and the words in which the client said it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventType {
+    /// Trimmed, lower-cased, each run of inner white space made a `-`; 1 to 128 bytes.
+    pub id: Box<str>,
+    /// As it was sent.
+    pub name: Box<str>,
+}
+
+impl EventType {
+    /// # Errors
+    /// It is blank, longer than 128 bytes once normalised, or holds a control character.
+    pub fn parse(name: &str) -> Result<Self, Fault> {
+        let mut id = String::with_capacity(name.len());
+        for word in name.split_whitespace() {
+            if !id.is_empty() {
+                id.push('-');
+            }
+            id.push_str(&word.to_lowercase());
+        }
+        if id.is_empty() {
+            return Err(Fault::new("value_error", "an event type must not be blank"));
+        }
+        check_name(&id, "an event type")?;
+        Ok(Self { id: id.into(), name: name.into() })
+    }
+}
+
+fn check_name(text: &str, what: &str) -> Result<(), Fault> {
+    if text.len() > NAME_BYTES_MAX {
+        let msg = format!("{what} has at most {NAME_BYTES_MAX} bytes, this one has {}", text.len());
+        return Err(Fault::new("value_error.any_str.max_length", msg));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Fault::new("value_error", format!("{what} must not hold control characters")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unset_variable_is_a_missing_id() {
+        for text in ["", " \t\u{2003}", "undefined", " NULL ", "NaN", "None", "[object Object]", "TRUE", "false", "0"] {
+            assert_eq!(Id::parse(text), Ok(None), "{text:?}");
+        }
+        assert_eq!(Id::parse("\u{a0} 00 \n").unwrap().unwrap().as_str(), "00");
+    }
+
+    #[test]
+    fn an_id_has_1_to_128_bytes_and_no_control_characters() {
+        assert!(Id::parse(&"é".repeat(64)).unwrap().is_some());
+        assert!(Id::parse(&"é".repeat(65)).is_err());
+        for text in ["a\0b", "a\u{7f}b", "a\u{85}b"] {
+            assert!(Id::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_type_is_normalised_and_its_name_kept() {
+        let kind = EventType::parse(" Page\t \u{2003}VIEW ").unwrap();
+        assert_eq!((&*kind.id, &*kind.name), ("page-view", " Page\t \u{2003}VIEW "));
+        assert!(EventType::parse(" \n").is_err());
+        assert!(EventType::parse("a\u{1}").is_err());
+        assert!(EventType::parse(&"a".repeat(129)).is_err());
+    }
+
+    #[test]
+    fn only_a_hyphenated_uuid_is_a_uuid() {
+        let is_uuid = |text: &str| Id::required(text).unwrap().is_uuid();
+        assert!(is_uuid("0D2D9DC5-0d60-471e-956f-8766dcb8aba2"));
+        assert!(!is_uuid("0d2d9dc50d60471e956f8766dcb8aba2"));
+        assert!(!is_uuid("visitor-1"));
+    }
+}

@@ -1,0 +1,84 @@
+//! Free-form JSON, kept as text.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::Error};
+use serde_json::value::RawValue;
+
+use super::Reader;
+
+/// A JSON value of any schema in its normal form: no white space, each character of a string written in one way, each
+/// key of an object once, numbers with the exact text that was sent. Two equal texts are the same value.
+///
+/// In the log it is text; in an answer it stands as the value it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Json(Box<str>);
+
+impl Json {
+    pub fn empty_object() -> Self {
+        Self("{}".into())
+    }
+
+    /// Takes text that [`Reader`] wrote.
+    pub(super) fn from_normal(text: String) -> Self {
+        Self(text.into_boxed_str())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn is_empty_object(&self) -> bool {
+        &*self.0 == "{}"
+    }
+
+    /// This object with the keys of `newer` written over its own, at the top level.
+    pub fn updated(&self, newer: &Self) -> Self {
+        if newer.is_empty_object() || self == newer {
+            return self.clone();
+        }
+        if self.is_empty_object() {
+            return newer.clone();
+        }
+        // The normal form keeps the last of a repeated key: the two objects one behind the other are the update.
+        let both = format!("{},{}", &self.0[..self.0.len() - 1], &newer.0[1..]);
+        Reader::new(both.as_bytes(), 0).and_then(|mut reader| reader.value()).unwrap_or_else(|_| newer.clone())
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return serializer.serialize_str(&self.0);
+        }
+        serde_json::from_str::<&RawValue>(&self.0).map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+/// Reads what the store wrote.
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(<Box<str>>::deserialize(deserializer)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(text: &str) -> Json {
+        Reader::new(text.as_bytes(), 0).unwrap().value().unwrap()
+    }
+
+    #[test]
+    fn an_update_replaces_top_level_keys_only() {
+        let updated = json(r#"{"a":{"x":1},"b":2}"#).updated(&json(r#"{"a":{"y":1},"c":3}"#));
+        assert_eq!(updated.as_str(), r#"{"b":2,"a":{"y":1},"c":3}"#);
+        assert_eq!(json("{}").updated(&json(r#"{"a":1}"#)).as_str(), r#"{"a":1}"#);
+        assert_eq!(json(r#"{"a":1}"#).updated(&json("{}")).as_str(), r#"{"a":1}"#);
+    }
+
+    #[test]
+    fn a_key_that_looks_like_a_library_s_own_is_shown_as_sent() {
+        let text = r#"{"$serde_json::private::Number":"1.5","$serde_json::private::RawValue":"[","n":1E5}"#;
+        assert_eq!(serde_json::to_string(&json(text)).unwrap(), text);
+    }
+}

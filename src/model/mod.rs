@@ -1,0 +1,32 @@
+//! What is received, stored and answered.
+//!
+//! Plain values and the rules that make them valid (contract, sections 1, 3, 9 and 10). This room knows nothing of the
+//! others: no store, no HTTP, no clock.
+
+mod answer;
+mod boolean;
+mod event;
+mod fault;
+mod form;
+mod id;
+mod json;
+mod payload;
+mod profile;
+mod reader;
+mod session;
+mod source;
+mod time;
+
+pub use answer::{Answer, Debugging, SavedRecords};
+pub use boolean::boolean_word;
+pub use event::{ClientFacts, Event, EventRequest, ShownEvent};
+pub use fault::{Fault, Loc};
+pub use form::Form;
+pub use id::{EventType, Id};
+pub use json::Json;
+pub use payload::{EVENTS_MAX, EventPayload, Options, Payload, PayloadError};
+pub use profile::{Alias, Profile, ProfileRef};
+pub use reader::{LEVELS_MAX, Reader};
+pub use session::Session;
+pub use source::{Bridge, Origin, RegisteredSource, Source, SourceType, Terms};
+pub use time::Time;

@@ -1,0 +1,301 @@
+//! The tracker payload: everything that a client says in one request (contract, sections 3 and 5).
+
+use super::{EventType, Fault, Form, Id, Json, Reader, Time, id::NAME_BYTES_MAX};
+
+/// The most events in one payload.
+pub const EVENTS_MAX: usize = 1_000;
+const TAGS_MAX: usize = 100;
+/// Where `events[].properties` stands in a /track body; a /collect body becomes just that.
+const PROPERTIES_LEVEL: usize = 4;
+/// How much deeper an event that is shown holds the payload's `context` than the payload does.
+const SHOWN_DEEPER: usize = 1;
+
+/// A payload as it was understood: its shape is right, nothing has been looked up yet.
+#[derive(Debug)]
+pub struct Payload {
+    pub source: Id,
+    /// Always there on /track; a webhook may come without.
+    pub session: Option<Id>,
+    pub profile: Option<Id>,
+    pub events: Vec<EventPayload>,
+    pub context: Json,
+    pub properties: Json,
+    pub device: Option<Id>,
+    pub options: Options,
+}
+
+#[derive(Debug)]
+pub struct EventPayload {
+    /// The client's own id for the event: its idempotency key.
+    pub id: Option<Id>,
+    pub kind: EventType,
+    /// When the client says that it happened.
+    pub created: Option<Time>,
+    pub properties: Json,
+    pub context: Json,
+    pub tags: Vec<Box<str>>,
+    /// `false`: process it, do not store it.
+    pub save: bool,
+}
+
+#[derive(Debug)]
+pub struct Options {
+    pub debugger: bool,
+    /// Answer the whole profile instead of its id.
+    pub profile: bool,
+    pub save_session: bool,
+    pub save_events: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { debugger: false, profile: false, save_session: true, save_events: true }
+    }
+}
+
+/// Why a body is no payload.
+#[derive(Debug)]
+pub enum PayloadError {
+    Invalid(Fault),
+    TooManyEvents,
+}
+
+impl From<Fault> for PayloadError {
+    fn from(fault: Fault) -> Self {
+        Self::Invalid(fault)
+    }
+}
+
+impl Payload {
+    /// Reads the body of /track.
+    ///
+    /// # Errors
+    /// It is not JSON, a field is missing or wrong (the fault names it), or it has more than [`EVENTS_MAX`] events.
+    pub fn parse(body: &[u8]) -> Result<Self, PayloadError> {
+        const FIELDS: &[&str] = &[
+            "source",
+            "session",
+            "profile",
+            "events",
+            "context",
+            "properties",
+            "request",
+            "device",
+            "metadata",
+            "options",
+        ];
+        let (mut source, mut session, mut profile, mut device) = (None, None, None, None);
+        let (mut context, mut properties) = (Json::empty_object(), Json::empty_object());
+        let (mut events, mut options, mut created) = (None, Options::default(), None);
+        let mut too_many = false;
+        let mut reader = Reader::new(body, 0)?;
+        reader.object(FIELDS, |reader, field| {
+            match field {
+                "source" => source = read_entity(reader)?,
+                "session" => session = read_entity(reader)?,
+                "profile" => profile = read_entity(reader)?,
+                "device" => device = read_entity(reader)?,
+                "context" => context = reader.free_object_deeper(SHOWN_DEEPER)?,
+                "properties" => properties = reader.free_object()?,
+                "request" => _ = reader.free_object()?,
+                "metadata" => {
+                    reader.optional_object(&["time"], |reader, _| {
+                        created = read_event_time(reader)?;
+                        Ok(())
+                    })?;
+                }
+                "options" => options = Options::read(reader)?,
+                _ => {
+                    let mut list = Vec::new();
+                    reader.array(|reader, index| {
+                        too_many |= index >= EVENTS_MAX;
+                        let event = EventPayload::read(reader)?;
+                        if !too_many {
+                            list.push(event);
+                        }
+                        Ok(())
+                    })?;
+                    events = Some(list);
+                }
+            }
+            Ok(())
+        })?;
+        reader.end()?;
+        if too_many {
+            return Err(PayloadError::TooManyEvents);
+        }
+        let mut events = events.ok_or_else(|| Fault::missing().at("events"))?;
+        for event in &mut events {
+            event.created = event.created.or(created);
+        }
+        Ok(Self {
+            source: required_entity(source, "source")?,
+            session: Some(required_entity(session, "session")?),
+            profile: profile.flatten(),
+            events,
+            context,
+            properties,
+            device: device.flatten(),
+            options,
+        })
+    }
+
+    /// What /collect makes of its path and the properties of its events.
+    pub fn webhook(kind: &EventType, source: Id, session: Option<Id>, events: Vec<Json>) -> Self {
+        let event = |properties| EventPayload {
+            id: None,
+            kind: kind.clone(),
+            created: None,
+            properties,
+            context: Json::empty_object(),
+            tags: Vec::new(),
+            save: true,
+        };
+        Self {
+            source,
+            session,
+            profile: None,
+            events: events.into_iter().map(event).collect(),
+            context: Json::empty_object(),
+            properties: Json::empty_object(),
+            device: None,
+            options: Options::default(),
+        }
+    }
+
+    /// Reads the JSON body of /collect: the properties of one event, or a list of these; `query` joins them, the body
+    /// wins. An empty body is `{}`.
+    ///
+    /// # Errors
+    /// As [`Payload::parse`].
+    pub fn webhook_properties(body: &[u8], query: &Form) -> Result<Vec<Json>, PayloadError> {
+        let query = query.to_json();
+        if body.is_empty() {
+            return Ok(vec![query]);
+        }
+        let mut reader = Reader::new(body, PROPERTIES_LEVEL - 1)?;
+        let mut events = Vec::new();
+        let mut count = 0;
+        if reader.peek()? == b'[' {
+            reader.array(|reader, _| {
+                let properties = read_object(reader)?;
+                count += 1;
+                if count <= EVENTS_MAX {
+                    events.push(query.updated(&properties));
+                }
+                Ok(())
+            })?;
+        } else {
+            events.push(query.updated(&read_object(&mut reader)?));
+        }
+        reader.end()?;
+        if count > EVENTS_MAX { Err(PayloadError::TooManyEvents) } else { Ok(events) }
+    }
+}
+
+impl EventPayload {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        const FIELDS: &[&str] = &["type", "id", "time", "properties", "context", "tags", "options"];
+        let (mut kind, mut id, mut created) = (None, None, None);
+        let (mut properties, mut context) = (Json::empty_object(), Json::empty_object());
+        let (mut tags, mut save) = (Vec::new(), true);
+        reader.object(FIELDS, |reader, field| {
+            match field {
+                "type" => kind = Some(EventType::parse(&reader.whole_string()?)?),
+                "id" => id = read_id(reader)?,
+                "time" => created = read_event_time(reader)?,
+                "properties" => properties = reader.free_object()?,
+                "context" => context = reader.free_object()?,
+                "tags" => tags = read_tags(reader)?,
+                _ => {
+                    reader.optional_object(&["save", "saveEvent"], |reader, _| {
+                        save &= reader.lenient_boolean()?.unwrap_or(true);
+                        Ok(())
+                    })?;
+                }
+            }
+            Ok(())
+        })?;
+        let kind = kind.ok_or_else(|| Fault::missing().at("type"))?;
+        Ok(Self { id, kind, created, properties, context, tags, save })
+    }
+}
+
+impl Options {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        let mut options = Self::default();
+        reader.optional_object(&["debugger", "profile", "saveSession", "saveEvents"], |reader, field| {
+            let Some(value) = reader.lenient_boolean()? else { return Ok(()) };
+            match field {
+                "debugger" => options.debugger = value,
+                "profile" => options.profile = value,
+                "saveSession" => options.save_session = value,
+                _ => options.save_events = value,
+            }
+            Ok(())
+        })?;
+        Ok(options)
+    }
+}
+
+/// Reads `{"id": ...}`: `None` for `null`, `Some(None)` for an object whose id is missing.
+fn read_entity(reader: &mut Reader<'_>) -> Result<Option<Option<Id>>, Fault> {
+    let mut id = None;
+    let there = reader.optional_object(&["id"], |reader, _| {
+        id = read_id(reader)?;
+        Ok(())
+    })?;
+    Ok(there.then_some(id))
+}
+
+fn required_entity(entity: Option<Option<Id>>, field: &str) -> Result<Id, Fault> {
+    let id = entity.ok_or_else(|| Fault::missing().at(field))?;
+    id.ok_or_else(|| Fault::missing().at("id").at(field))
+}
+
+/// Reads an id; `None` when it is `null` or counts as missing.
+fn read_id(reader: &mut Reader<'_>) -> Result<Option<Id>, Fault> {
+    if reader.peek()? == b'n' {
+        return reader.null().map(|()| None);
+    }
+    Id::parse(&reader.whole_string()?)
+}
+
+/// Reads `{"create", "insert"}`; an `insert` without a `create` is what the client means.
+fn read_event_time(reader: &mut Reader<'_>) -> Result<Option<Time>, Fault> {
+    let (mut create, mut insert) = (None, None);
+    reader.optional_object(&["create", "insert"], |reader, field| {
+        let time = Time::read(reader)?;
+        if field == "create" {
+            create = time
+        } else {
+            insert = time
+        }
+        Ok(())
+    })?;
+    Ok(create.or(insert))
+}
+
+fn read_tags(reader: &mut Reader<'_>) -> Result<Vec<Box<str>>, Fault> {
+    let mut tags = Vec::new();
+    if reader.peek()? == b'n' {
+        return reader.null().map(|()| tags);
+    }
+    reader.array(|reader, index| {
+        let tag = reader.string()?.text;
+        if index >= TAGS_MAX {
+            return Err(Fault::new("value_error.list.max_items", format!("an event has at most {TAGS_MAX} tags")));
+        }
+        if tag.len() > NAME_BYTES_MAX {
+            let msg = format!("a tag has at most {NAME_BYTES_MAX} bytes, this one has {}", tag.len());
+            return Err(Fault::new("value_error.any_str.max_length", msg));
+        }
+        tags.push(tag.into());
+        Ok(())
+    })?;
+    Ok(tags)
+}
+
+fn read_object(reader: &mut Reader<'_>) -> Result<Json, Fault> {
+    if reader.peek()? == b'{' { reader.value() } else { Err(Fault::wrong_type("an object or a list of objects")) }
+}

@@ -1,0 +1,638 @@
+//! The one reader of JSON at the door (contract, section 1).
+//!
+//! Everything that a client sends as JSON passes through here once: it is checked against RFC 8259, its depth is
+//! bounded, a key sent twice in an object with listed fields is refused, and free-form values come out in one normal
+//! form ([`Json`]) that every later reader takes the same way. The general JSON libraries do not give this: raw text of
+//! theirs keeps unbounded depth, lone surrogates and repeated keys, parsed values of theirs lose a number's exact text.
+
+use std::borrow::Cow;
+
+use super::{Fault, Json};
+
+/// The deepest nesting taken, counted from the root of the request's body.
+pub const LEVELS_MAX: usize = 128;
+
+/// A string as it was sent, unescaped.
+pub struct Text<'a> {
+    pub text: Cow<'a, str>,
+    /// It held half a surrogate pair, which stands as U+FFFD in `text`.
+    pub lone_surrogate: bool,
+}
+
+/// Reads one JSON document from front to back.
+pub struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    /// How many arrays and objects are open around the place that is read.
+    level: usize,
+    /// The keys of the objects that are being normalised, as places in the output: a stack that all levels share.
+    keys: Vec<Entry>,
+}
+
+/// Where an entry of an object stands in the normalised output.
+#[derive(Clone, Copy)]
+struct Entry {
+    start: usize,
+    key_end: usize,
+    end: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads `body`, whose root counts as standing `level` levels deep (0 for a body read as a whole).
+    ///
+    /// # Errors
+    /// The bytes are not UTF-8. A byte order mark is skipped.
+    pub fn new(body: &'a [u8], level: usize) -> Result<Self, Fault> {
+        let text = std::str::from_utf8(body).map_err(|error| {
+            Fault::new("value_error.jsondecode", format!("invalid UTF-8 behind byte {}", error.valid_up_to()))
+        })?;
+        Ok(Self { text: text.strip_prefix('\u{feff}').unwrap_or(text), at: 0, level, keys: Vec::new() })
+    }
+
+    /// The first byte of the next value, white space skipped.
+    pub fn peek(&mut self) -> Result<u8, Fault> {
+        self.skip_white_space();
+        self.byte().ok_or_else(|| self.broken("unexpected end"))
+    }
+
+    /// # Errors
+    /// Something other than white space follows.
+    pub fn end(&mut self) -> Result<(), Fault> {
+        self.skip_white_space();
+        if self.at == self.text.len() { Ok(()) } else { Err(self.broken("unexpected characters behind the end")) }
+    }
+
+    /// Reads an object of which `fields` are known: `read` is called for each of these with its name, standing before
+    /// its value; every other field is checked and passed over.
+    ///
+    /// # Errors
+    /// It is no object, a known field stands twice in it, or `read` failed; the fault names the field.
+    pub fn object(
+        &mut self,
+        fields: &[&'static str],
+        mut read: impl FnMut(&mut Self, &'static str) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        if self.peek()? != b'{' {
+            return Err(Fault::wrong_type("an object"));
+        }
+        debug_assert!(fields.len() <= 32, "one bit per field");
+        let mut seen = 0_u32;
+        self.members(|reader| {
+            let key = reader.string()?.text;
+            reader.colon()?;
+            let Some(index) = fields.iter().position(|field| *field == key) else {
+                return reader.skip();
+            };
+            if seen & (1 << index) != 0 {
+                return Err(Fault::new("value_error", "the field is sent twice").at(fields[index]));
+            }
+            seen |= 1 << index;
+            read(reader, fields[index]).map_err(|fault| fault.at(fields[index]))
+        })
+    }
+
+    /// As [`Reader::object`], for an optional field: `null` is passed over, `false` says so.
+    pub fn optional_object(
+        &mut self,
+        fields: &[&'static str],
+        read: impl FnMut(&mut Self, &'static str) -> Result<(), Fault>,
+    ) -> Result<bool, Fault> {
+        if self.peek()? == b'n' {
+            self.null()?;
+            return Ok(false);
+        }
+        self.object(fields, read).map(|()| true)
+    }
+
+    /// Reads a list; `read` is called before each value with its place.
+    pub fn array(&mut self, mut read: impl FnMut(&mut Self, usize) -> Result<(), Fault>) -> Result<(), Fault> {
+        if self.peek()? != b'[' {
+            return Err(Fault::wrong_type("a list"));
+        }
+        let mut index = 0;
+        self.members(|reader| {
+            read(reader, index).map_err(|fault| fault.at_index(index))?;
+            index += 1;
+            Ok(())
+        })
+    }
+
+    pub fn string(&mut self) -> Result<Text<'a>, Fault> {
+        if self.peek()? != b'"' {
+            return Err(Fault::wrong_type("a string"));
+        }
+        self.at += 1;
+        let start = self.at;
+        let plain = self.plain_run()?;
+        if self.byte() == Some(b'"') {
+            self.at += 1;
+            return Ok(Text { text: Cow::Borrowed(plain), lone_surrogate: false });
+        }
+        let mut text = String::from(&self.text[start..self.at]);
+        let mut lone_surrogate = false;
+        while self.byte() != Some(b'"') {
+            let (character, whole) = self.escape()?;
+            text.push(character);
+            lone_surrogate |= !whole;
+            text.push_str(self.plain_run()?);
+        }
+        self.at += 1;
+        Ok(Text { text: Cow::Owned(text), lone_surrogate })
+    }
+
+    /// Reads a string in which half a surrogate pair is a fault: an id, a type.
+    pub fn whole_string(&mut self) -> Result<Cow<'a, str>, Fault> {
+        let text = self.string()?;
+        if text.lone_surrogate {
+            return Err(Fault::new("value_error", "half a surrogate pair"));
+        }
+        Ok(text.text)
+    }
+
+    /// The exact text of a number.
+    pub fn number(&mut self) -> Result<&'a str, Fault> {
+        self.skip_white_space();
+        let start = self.at;
+        self.eat(b"-");
+        if !self.eat(b"0") && self.digits() == 0 {
+            return Err(self.broken("not a value"));
+        }
+        if self.eat(b".") && self.digits() == 0 {
+            return Err(self.broken("a digit is missing in a number"));
+        }
+        if self.eat(b"eE") {
+            self.eat(b"+-");
+            if self.digits() == 0 {
+                return Err(self.broken("a digit is missing in a number"));
+            }
+        }
+        Ok(&self.text[start..self.at])
+    }
+
+    pub fn null(&mut self) -> Result<(), Fault> {
+        self.word("null")
+    }
+
+    pub fn boolean(&mut self) -> Result<bool, Fault> {
+        if self.peek()? == b't' { self.word("true").map(|()| true) } else { self.word("false").map(|()| false) }
+    }
+
+    /// Reads a value of any type into its normal form.
+    pub fn value(&mut self) -> Result<Json, Fault> {
+        let mut out = String::new();
+        self.normalise(&mut out)?;
+        Ok(Json::from_normal(out))
+    }
+
+    /// Reads an object of any schema into its normal form; `null` is an empty one.
+    pub fn free_object(&mut self) -> Result<Json, Fault> {
+        match self.peek()? {
+            b'{' => self.value(),
+            b'n' => self.null().map(|()| Json::empty_object()),
+            _ => Err(Fault::wrong_type("an object")),
+        }
+    }
+
+    /// As [`Reader::free_object`], with everything in it counted as standing `levels` deeper than it does, because
+    /// that is how deep it is shown.
+    pub fn free_object_deeper(&mut self, levels: usize) -> Result<Json, Fault> {
+        self.level += levels;
+        let object = self.free_object();
+        self.level -= levels;
+        object
+    }
+
+    /// Checks a value of any type and passes over it.
+    pub(super) fn skip(&mut self) -> Result<(), Fault> {
+        match self.peek()? {
+            b'{' => self.members(|reader| {
+                reader.string()?;
+                reader.colon()?;
+                reader.skip()
+            }),
+            b'[' => self.members(Self::skip),
+            b'"' => self.string().map(|_| ()),
+            b't' => self.word("true"),
+            b'f' => self.word("false"),
+            b'n' => self.word("null"),
+            _ => self.number().map(|_| ()),
+        }
+    }
+
+    fn normalise(&mut self, out: &mut String) -> Result<(), Fault> {
+        match self.peek()? {
+            b'{' => {
+                out.push('{');
+                let first = self.keys.len();
+                self.members(|reader| {
+                    if reader.keys.len() > first {
+                        out.push(',');
+                    }
+                    let start = out.len();
+                    reader.normalise_string(out)?;
+                    let key_end = out.len();
+                    reader.colon()?;
+                    out.push(':');
+                    // Entered before the value is read, so that the entries of an object stand together on the stack.
+                    let place = reader.keys.len();
+                    reader.keys.push(Entry { start, key_end, end: 0 });
+                    reader.normalise(out)?;
+                    reader.keys[place].end = out.len();
+                    Ok(())
+                })?;
+                drop_repeated_keys(out, &self.keys[first..]);
+                self.keys.truncate(first);
+                out.push('}');
+                Ok(())
+            }
+            b'[' => {
+                out.push('[');
+                let mut empty = true;
+                self.members(|reader| {
+                    if !empty {
+                        out.push(',');
+                    }
+                    empty = false;
+                    reader.normalise(out)
+                })?;
+                out.push(']');
+                Ok(())
+            }
+            b'"' => self.normalise_string(out),
+            b't' => self.word("true").map(|()| out.push_str("true")),
+            b'f' => self.word("false").map(|()| out.push_str("false")),
+            b'n' => self.word("null").map(|()| out.push_str("null")),
+            _ => self.number().map(|number| out.push_str(number)),
+        }
+    }
+
+    /// Copies a string with each character in the one way in which the normal form writes it.
+    fn normalise_string(&mut self, out: &mut String) -> Result<(), Fault> {
+        if self.peek()? != b'"' {
+            return Err(self.broken("a key is expected"));
+        }
+        self.at += 1;
+        out.push('"');
+        loop {
+            out.push_str(self.plain_run()?);
+            if self.eat(b"\"") {
+                out.push('"');
+                return Ok(());
+            }
+            let (character, _) = self.escape()?;
+            push_escaped(out, character);
+        }
+    }
+
+    /// Reads what stands between the brackets of an array or an object, and the brackets.
+    fn members(&mut self, mut read: impl FnMut(&mut Self) -> Result<(), Fault>) -> Result<(), Fault> {
+        let close = if self.byte() == Some(b'{') { b'}' } else { b']' };
+        self.at += 1;
+        if self.level >= LEVELS_MAX {
+            return Err(Fault::new("value_error.jsondecode", format!("nested deeper than {LEVELS_MAX} levels")));
+        }
+        self.level += 1;
+        if self.peek()? == close {
+            self.at += 1;
+            self.level -= 1;
+            return Ok(());
+        }
+        loop {
+            if close == b'}' && self.peek()? != b'"' {
+                return Err(self.broken("a key is expected"));
+            }
+            read(self)?;
+            match self.peek()? {
+                b',' => self.at += 1,
+                byte if byte == close => {
+                    self.at += 1;
+                    self.level -= 1;
+                    return Ok(());
+                }
+                _ => return Err(self.broken("a comma or a closing bracket is expected")),
+            }
+        }
+    }
+
+    fn colon(&mut self) -> Result<(), Fault> {
+        if self.peek()? != b':' {
+            return Err(self.broken("a colon is expected"));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// The characters up to the next quote or backslash.
+    fn plain_run(&mut self) -> Result<&'a str, Fault> {
+        let start = self.at;
+        let rest = &self.text.as_bytes()[start..];
+        let length = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+        let Some(length) = length else {
+            self.at = self.text.len();
+            return Err(self.broken("unexpected end in a string"));
+        };
+        self.at += length;
+        if rest[length] < 0x20 {
+            return Err(self.broken("a control character in a string"));
+        }
+        Ok(&self.text[start..self.at])
+    }
+
+    /// The character that an escape means; `false` beside U+FFFD when it was half a surrogate pair.
+    fn escape(&mut self) -> Result<(char, bool), Fault> {
+        self.at += 1; // the backslash
+        let byte = self.byte().ok_or_else(|| self.broken("unexpected end in a string"))?;
+        self.at += 1;
+        let character = match byte {
+            b'"' | b'\\' | b'/' => char::from(byte),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => return self.unicode_escape(),
+            _ => {
+                self.at -= 1;
+                return Err(self.broken("an unknown escape"));
+            }
+        };
+        Ok((character, true))
+    }
+
+    fn unicode_escape(&mut self) -> Result<(char, bool), Fault> {
+        const LONE: (char, bool) = (char::REPLACEMENT_CHARACTER, false);
+        let first = self.hex4()?;
+        if let Some(character) = char::from_u32(first) {
+            return Ok((character, true));
+        }
+        let behind = self.at;
+        if first >= 0xdc00 || !self.text[behind..].starts_with("\\u") {
+            return Ok(LONE);
+        }
+        self.at += 2;
+        let second = self.hex4()?;
+        if !(0xdc00..0xe000).contains(&second) {
+            self.at = behind; // an escape of its own, read next
+            return Ok(LONE);
+        }
+        let pair = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+        Ok(char::from_u32(pair).map_or(LONE, |character| (character, true)))
+    }
+
+    fn hex4(&mut self) -> Result<u32, Fault> {
+        let digits = self.text.as_bytes().get(self.at..self.at + 4);
+        let value = digits.and_then(|digits| {
+            digits.iter().try_fold(0, |value, byte| Some(value * 16 + char::from(*byte).to_digit(16)?))
+        });
+        let value = value.ok_or_else(|| self.broken("four hexadecimal digits are expected"))?;
+        self.at += 4;
+        Ok(value)
+    }
+
+    fn word(&mut self, word: &'static str) -> Result<(), Fault> {
+        self.skip_white_space();
+        if !self.text[self.at..].starts_with(word) {
+            return Err(self.broken("not a value"));
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn digits(&mut self) -> usize {
+        let count = self.text.as_bytes()[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += count;
+        count
+    }
+
+    fn eat(&mut self, one_of: &[u8]) -> bool {
+        let found = self.byte().is_some_and(|byte| one_of.contains(&byte));
+        self.at += usize::from(found);
+        found
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn skip_white_space(&mut self) {
+        while matches!(self.byte(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn broken(&self, msg: &str) -> Fault {
+        Fault::new("value_error.jsondecode", format!("invalid JSON at byte {}: {msg}", self.at))
+    }
+}
+
+/// Of each key that stands more than once in the object at the end of `out`, keeps the last entry only.
+fn drop_repeated_keys(out: &mut String, entries: &[Entry]) {
+    let key = |entry: &Entry| &out.as_bytes()[entry.start..entry.key_end];
+    let mut repeated = vec![];
+    if entries.len() <= 16 {
+        for (place, entry) in entries.iter().enumerate() {
+            if entries[place + 1..].iter().any(|later| key(later) == key(entry)) {
+                repeated.push(place);
+            }
+        }
+    } else {
+        let mut sorted: Vec<usize> = (0..entries.len()).collect();
+        sorted.sort_by(|a, b| key(&entries[*a]).cmp(key(&entries[*b])).then(a.cmp(b)));
+        repeated
+            .extend(sorted.windows(2).filter(|two| key(&entries[two[0]]) == key(&entries[two[1]])).map(|two| two[0]));
+        repeated.sort_unstable();
+    }
+    if repeated.is_empty() {
+        return;
+    }
+    let mut kept = String::new();
+    for (place, entry) in entries.iter().enumerate() {
+        if repeated.binary_search(&place).is_err() {
+            if !kept.is_empty() {
+                kept.push(',');
+            }
+            kept.push_str(&out[entry.start..entry.end]);
+        }
+    }
+    out.truncate(entries[0].start);
+    out.push_str(&kept);
+}
+
+/// Appends `character` as the normal form writes it inside a string.
+pub(super) fn push_escaped(out: &mut String, character: char) {
+    match character {
+        '"' => out.push_str("\\\""),
+        '\\' => out.push_str("\\\\"),
+        '\u{8}' => out.push_str("\\b"),
+        '\u{c}' => out.push_str("\\f"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        '\0'..'\u{20}' => out.push_str(&format!("\\u{:04x}", u32::from(character))),
+        _ => out.push(character),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn normal(text: &str) -> Result<String, String> {
+        let read = || {
+            let mut reader = Reader::new(text.as_bytes(), 0)?;
+            let value = reader.value()?;
+            reader.end()?;
+            Ok(value.as_str().to_owned())
+        };
+        read().map_err(|fault: Fault| fault.to_string())
+    }
+
+    #[test]
+    fn numbers_keep_their_exact_text() {
+        let text = r#"[12345678901234567890123,1.10,1E5,-0,1e400,0.0,-1.5e-7]"#;
+        assert_eq!(normal(text).unwrap(), text);
+    }
+
+    #[test]
+    fn any_property_name_is_an_ordinary_one() {
+        let text = r#"{"__proto__":1,"$serde_json::private::Number":"1.5","a.b":{},"":[],"metadata":null}"#;
+        assert_eq!(normal(text).unwrap(), text);
+    }
+
+    #[test]
+    fn each_character_is_written_in_one_way() {
+        assert_eq!(
+            normal(r#" { "a" : "\u0041\/\u00e9\u0000\u001F\u007f\n" } "#).unwrap(),
+            "{\"a\":\"A/é\\u0000\\u001f\u{7f}\\n\"}"
+        );
+        assert_eq!(normal(r#""\ud83d\ude00""#).unwrap(), "\"😀\"");
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_becomes_the_replacement_character() {
+        for text in [r#""\ud83d""#, r#""\ude00""#, r#""\uDBFF""#] {
+            assert_eq!(normal(text).unwrap(), "\"\u{fffd}\"");
+        }
+        assert_eq!(normal(r#""\ud83d\ud83d\ude00x""#).unwrap(), "\"\u{fffd}😀x\"");
+        assert_eq!(normal(r#""\ud83d\u0041""#).unwrap(), "\"\u{fffd}A\"");
+        assert!(Reader::new(br#""\ud83d""#, 0).unwrap().whole_string().is_err());
+    }
+
+    #[test]
+    fn the_last_of_a_repeated_key_wins_at_every_level_and_size() {
+        assert_eq!(normal(r#"{"a":1,"b":{"c":1,"c":2},"\u0061":3}"#).unwrap(), r#"{"b":{"c":2},"a":3}"#);
+        let many: Vec<String> = (0..40).map(|n| format!("\"k{}\":{n}", n % 20)).collect();
+        let kept: Vec<String> = (20..40).map(|n| format!("\"k{}\":{n}", n % 20)).collect();
+        assert_eq!(normal(&format!("{{{}}}", many.join(","))).unwrap(), format!("{{{}}}", kept.join(",")));
+    }
+
+    #[test]
+    fn nesting_ends_at_128_levels() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(normal(&nested(128)).is_ok());
+        assert!(normal(&nested(129)).is_err());
+        assert!(normal(&"[".repeat(1_000_000)).is_err());
+        assert!(normal(&"{\"a\":".repeat(1_000_000)).is_err());
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused() {
+        for text in [
+            "",
+            " ",
+            "{",
+            "[1,]",
+            "{\"a\":1,}",
+            "{\"a\"}",
+            "{a:1}",
+            "{1:1}",
+            "[1 2]",
+            "01",
+            "1.",
+            ".5",
+            "-",
+            "1e",
+            "+1",
+            "NaN",
+            "tru",
+            "nulll",
+            "\"a",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "\"\\",
+            "\"\t\"",
+            "[] []",
+            "{}x",
+            "'a'",
+            "]",
+            "[}",
+            "{]",
+            "\"\\ud83d\\u12\"",
+        ] {
+            assert!(normal(text).is_err(), "{text:?}");
+        }
+        assert!(Reader::new(b"\"\xff\"", 0).is_err());
+    }
+
+    #[test]
+    fn a_known_field_sent_twice_is_refused_and_an_unknown_one_passed_over() {
+        let read = |text: &str| {
+            let mut found = 0;
+            Reader::new(text.as_bytes(), 0)?.object(&["a"], |reader, _| {
+                found += 1;
+                reader.number().map(|_| ())
+            })?;
+            Ok::<_, Fault>(found)
+        };
+        assert_eq!(read("\u{feff}{\"b\":[{}],\"a\":1,\"b\":2}").unwrap(), 1);
+        let fault = read(r#"{"a":1,"\u0061":2}"#).unwrap_err();
+        assert_eq!(fault.loc(), [super::super::Loc::Key("a".into())]);
+    }
+
+    mod properties {
+        use proptest::prelude::*;
+        use serde_json::Value;
+
+        use super::*;
+
+        fn any_value() -> impl Strategy<Value = Value> {
+            let leaf = prop_oneof![
+                Just(Value::Null),
+                any::<bool>().prop_map(Value::from),
+                any::<i64>().prop_map(Value::from),
+                any::<String>().prop_map(Value::from),
+            ];
+            leaf.prop_recursive(6, 64, 8, |inner| {
+                prop_oneof![
+                    prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+                    prop::collection::btree_map(any::<String>(), inner, 0..8).prop_map(|map| map.into_iter().collect()),
+                ]
+            })
+        }
+
+        proptest! {
+            #[test]
+            fn the_normal_form_means_what_was_sent(value in any_value(), pretty: bool) {
+                let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+                let once = normal(&text).unwrap();
+                prop_assert_eq!(&serde_json::from_str::<Value>(&once).unwrap(), &value);
+                prop_assert_eq!(normal(&once).unwrap(), once);
+            }
+
+            #[test]
+            fn what_the_reader_takes_every_other_reader_takes(text in r#"[\[\]{}:,"\\ud8a01.eE+\-tn \t]{0,24}"#) {
+                if let Ok(once) = normal(&text) {
+                    prop_assert!(serde_json::from_str::<&serde_json::value::RawValue>(&once).is_ok(), "{}", once);
+                    prop_assert_eq!(normal(&once).unwrap(), once);
+                }
+            }
+
+            #[test]
+            fn what_another_reader_takes_this_one_takes(text in r#"[\[\]{}:,"\\ua01.eE+\-tn \t]{0,24}"#) {
+                if serde_json::from_str::<Value>(&text).is_ok() {
+                    prop_assert!(normal(&text).is_ok(), "{}", text);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Sessions as they are stored and shown (contract, sections 4 and 10).
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Id, Json, ProfileRef, Time,
+    event::{Empty, Entity},
+};
+
+/// A visit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    pub id: Id,
+    /// The offset at which it was made: its name in the store, which grows where the client's ids do not.
+    pub number: u64,
+    /// Whose visit it is. The profile may have been deleted since.
+    pub profile: Option<ProfileRef>,
+    pub context: Json,
+    pub properties: Json,
+    pub device: Option<Id>,
+    /// The channel of the source it began at.
+    pub channel: Option<Box<str>>,
+    pub inserted: Time,
+    pub updated: Time,
+    pub first_event: Option<Time>,
+    pub last_event: Option<Time>,
+}
+
+impl Session {
+    pub fn new(id: Id, number: u64, channel: Option<Box<str>>, now: Time) -> Self {
+        Self {
+            id,
+            number,
+            profile: None,
+            context: Json::empty_object(),
+            properties: Json::empty_object(),
+            device: None,
+            channel,
+            inserted: now,
+            updated: now,
+            first_event: None,
+            last_event: None,
+        }
+    }
+
+    /// Notes that events of this session were taken.
+    pub fn touch(&mut self, now: Time) {
+        self.first_event.get_or_insert(now);
+        self.last_event = Some(now);
+    }
+
+    /// The session as it is shown.
+    pub fn shown(&self) -> impl Serialize + '_ {
+        #[derive(Serialize)]
+        struct Device<'a> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            id: Option<&'a Id>,
+        }
+        #[derive(Serialize)]
+        struct Times {
+            insert: Time,
+            update: Time,
+            /// Seconds from the first to the last event.
+            duration: f64,
+        }
+        #[derive(Serialize)]
+        struct Metadata<'a> {
+            time: Times,
+            channel: Option<&'a str>,
+            status: &'static str,
+        }
+        #[derive(Serialize)]
+        struct Shown<'a> {
+            id: &'a Id,
+            profile: Option<Entity<'a>>,
+            context: &'a Json,
+            properties: &'a Json,
+            traits: Empty,
+            device: Device<'a>,
+            os: Empty,
+            app: Empty,
+            utm: Empty,
+            metadata: Metadata<'a>,
+        }
+        let duration = self.first_event.zip(self.last_event).map_or(0.0, |(first, last)| last.seconds_since(first));
+        Shown {
+            id: &self.id,
+            profile: self.profile.as_ref().map(|profile| Entity { id: &profile.id }),
+            context: &self.context,
+            properties: &self.properties,
+            traits: Empty {},
+            device: Device { id: self.device.as_ref() },
+            os: Empty {},
+            app: Empty {},
+            utm: Empty {},
+            metadata: Metadata {
+                time: Times { insert: self.inserted, update: self.updated, duration },
+                channel: self.channel.as_deref(),
+                status: "active",
+            },
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! The settings: built-in defaults, then `tracardi.toml`, then the environment (contract, section 11).
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use config::{Config, Environment, File, FileFormat, Value, ValueKind};
+use ipnet::IpNet;
+
+use crate::{
+    collect::{Bots, CollectSettings},
+    model::Origin,
+    store::{Durability, StoreSettings},
+};
+
+/// The file that is read from the working directory when no other is named.
+pub const FILE: &str = "tracardi.toml";
+/// Every setting with its default and what it does; the file that stands at the root of the project.
+const DEFAULTS: &str = include_str!("../tracardi.toml");
+const ENVIRONMENT: &str = "TRACARDI";
+
+/// Every setting, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub server: ServerSettings,
+    pub storage: StoreSettings,
+    pub collect: CollectSettings,
+    pub ip: KeepIp,
+    /// `None`: made on the first start and kept in the storage folder.
+    pub admin_token: Option<String>,
+    pub log_level: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    pub listen: SocketAddr,
+    /// Of a decoded body.
+    pub body_bytes_max: usize,
+    pub head_bytes_max: usize,
+    pub target_bytes_max: usize,
+    pub connections_max: usize,
+    /// From a request's first byte to the end of its headers.
+    pub head_time_max: Duration,
+    /// From the end of the headers to the end of the body.
+    pub body_time_max: Duration,
+    /// Between two bytes of a body.
+    pub read_time_max: Duration,
+    /// Between two requests of a connection.
+    pub idle_time_max: Duration,
+    /// The origins whose pages may read answers of the collecting paths.
+    pub cors_origins: AllowedOrigins,
+    /// The same for the administrator's paths.
+    pub admin_origins: AllowedOrigins,
+    /// The proxies whose word about the client's address counts.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Which web origins are let in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AllowedOrigins {
+    Any,
+    These(Vec<Origin>),
+}
+
+/// How much of a client's address is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepIp {
+    Full,
+    /// Without the last octet of IPv4, the last 80 bits of IPv6.
+    Anonymous,
+    None,
+}
+
+/// A setting that cannot be used; names the key and where it was set.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error("{0}")]
+    Unreadable(#[from] config::ConfigError),
+    #[error("{origin}: unknown setting {key}")]
+    Unknown { key: String, origin: String },
+    #[error("{origin}: {key}: {what}")]
+    Wrong { key: String, origin: String, what: String },
+}
+
+impl Settings {
+    /// Reads the settings; `file` is named by the user and must exist, [`FILE`] may be missing.
+    ///
+    /// # Errors
+    /// A file cannot be read, a key is unknown or a value wrong; the error names key and file.
+    pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
+        let path = file.unwrap_or(Path::new(FILE));
+        let environment = Environment::with_prefix(ENVIRONMENT).prefix_separator("__").separator("__");
+        let set = Config::builder()
+            .add_source(File::from(path).format(FileFormat::Toml).required(file.is_some()))
+            .add_source(environment)
+            .build()?;
+        Self::from_config(set, path)
+    }
+
+    fn from_config(set: Config, path: &Path) -> Result<Self, SettingsError> {
+        let defaults = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml)).build()?;
+        let known = flatten(defaults.cache);
+        let mut values = known.clone();
+        for (key, value) in flatten(set.cache) {
+            if !known.iter().any(|(known, _)| *known == key) {
+                return Err(SettingsError::Unknown { origin: origin(&value, &key, path), key });
+            }
+            values.retain(|(known, _)| *known != key);
+            values.push((key, value));
+        }
+        Reader { values, path }.settings()
+    }
+}
+
+/// Takes the settings out of their values, one by one.
+struct Reader<'a> {
+    values: Vec<(String, Value)>,
+    path: &'a Path,
+}
+
+impl Reader<'_> {
+    fn settings(&self) -> Result<Settings, SettingsError> {
+        let body_bytes_max = self.size("server.max_body_bytes", 1)?;
+        Ok(Settings {
+            server: ServerSettings {
+                listen: self.parsed("server.listen", "an address and a port, like 127.0.0.1:8686")?,
+                body_bytes_max,
+                head_bytes_max: self.size("server.max_header_bytes", 8_192)?,
+                target_bytes_max: self.size("server.max_target_bytes", 64)?,
+                connections_max: self.size("server.max_connections", 1)?,
+                head_time_max: self.millis("server.header_timeout_ms")?,
+                body_time_max: self.millis("server.body_timeout_ms")?,
+                read_time_max: self.millis("server.read_timeout_ms")?,
+                idle_time_max: self.millis("server.idle_timeout_ms")?,
+                cors_origins: self.origins("server.cors_origins")?,
+                admin_origins: self.origins("server.admin_origins")?,
+                trusted_proxies: self.proxies("server.trusted_proxies")?,
+            },
+            storage: StoreSettings {
+                path: PathBuf::from(self.text("storage.path")?),
+                durability: self
+                    .word("storage.durability", &[("sync", Durability::Sync), ("relaxed", Durability::Relaxed)])?,
+                flush_interval: self.millis("storage.flush_interval_ms")?,
+                segment_bytes: self.size("storage.segment_bytes", 65_536)? as u64,
+                reserve_bytes: self.size("storage.reserve_bytes", 0)? as u64,
+            },
+            collect: CollectSettings {
+                debugger: self.boolean("track.debugger")?,
+                profile: self.boolean("track.profile")?,
+                bots: self.word("track.bots", &[("mark", Bots::Mark), ("refuse", Bots::Refuse)])?,
+                session_bytes_max: body_bytes_max,
+            },
+            ip: self.word(
+                "track.ip",
+                &[("full", KeepIp::Full), ("anonymous", KeepIp::Anonymous), ("none", KeepIp::None)],
+            )?,
+            admin_token: Some(self.text("admin.token")?).filter(|token| !token.trim().is_empty()),
+            log_level: self
+                .word("log.level", &["error", "warn", "info", "debug", "trace"].map(|word| (word, word)))?
+                .into(),
+        })
+    }
+
+    fn text(&self, key: &str) -> Result<String, SettingsError> {
+        self.take(key)?.clone().into_string().map_err(|_| self.wrong(key, "a text is expected"))
+    }
+
+    fn boolean(&self, key: &str) -> Result<bool, SettingsError> {
+        match self.text(key)?.as_str() {
+            "true" | "1" => Ok(true),
+            "false" | "0" => Ok(false),
+            _ => Err(self.wrong(key, "true or false is expected")),
+        }
+    }
+
+    fn size(&self, key: &str, least: usize) -> Result<usize, SettingsError> {
+        let number = self.parsed::<usize>(key, "a whole number is expected")?;
+        if number < least { Err(self.wrong(key, &format!("at least {least} is expected"))) } else { Ok(number) }
+    }
+
+    fn millis(&self, key: &str) -> Result<Duration, SettingsError> {
+        self.size(key, 1).map(|millis| Duration::from_millis(millis as u64))
+    }
+
+    fn word<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Result<T, SettingsError> {
+        let text = self.text(key)?;
+        let found = words.iter().find(|(word, _)| *word == text);
+        found.map(|(_, value)| *value).ok_or_else(|| {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            self.wrong(key, &format!("expected one of {}", words.join(", ")))
+        })
+    }
+
+    fn origins(&self, key: &str) -> Result<AllowedOrigins, SettingsError> {
+        let texts = self.texts(key)?;
+        if texts.iter().any(|text| text == "*") {
+            return Ok(AllowedOrigins::Any);
+        }
+        let origins = texts.iter().map(|text| Origin::parse(text)).collect::<Result<_, _>>();
+        origins.map(AllowedOrigins::These).map_err(|fault| self.wrong(key, &fault.msg))
+    }
+
+    fn proxies(&self, key: &str) -> Result<Vec<IpNet>, SettingsError> {
+        let net = |text: &String| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok();
+        let nets = self.texts(key)?.iter().map(net).collect::<Option<_>>();
+        nets.ok_or_else(|| self.wrong(key, "addresses or networks are expected, like 10.0.0.1 or 10.0.0.0/8"))
+    }
+
+    /// A list, or a text in which commas part the items, as the environment has it.
+    fn texts(&self, key: &str) -> Result<Vec<String>, SettingsError> {
+        let value = self.take(key)?;
+        if let ValueKind::Array(items) = &value.kind {
+            let items = items.iter().map(|item| item.clone().into_string());
+            return items.collect::<Result<_, _>>().map_err(|_| self.wrong(key, "a list of texts is expected"));
+        }
+        let text = self.text(key)?;
+        Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
+    }
+
+    fn parsed<T: std::str::FromStr>(&self, key: &str, expected: &str) -> Result<T, SettingsError> {
+        self.text(key)?.trim().parse().map_err(|_| self.wrong(key, expected))
+    }
+
+    fn take(&self, key: &str) -> Result<&Value, SettingsError> {
+        let found = self.values.iter().find(|(known, _)| known == key);
+        found.map(|(_, value)| value).ok_or_else(|| self.wrong(key, "has no value"))
+    }
+
+    fn wrong(&self, key: &str, what: &str) -> SettingsError {
+        let found = self.values.iter().find(|(known, _)| known == key);
+        let origin = found.map_or_else(|| FILE.into(), |(key, value)| origin(value, key, self.path));
+        SettingsError::Wrong { key: key.into(), origin, what: what.into() }
+    }
+}
+
+/// The leaves of a tree of settings, by their dotted keys.
+fn flatten(root: Value) -> Vec<(String, Value)> {
+    fn walk(prefix: &str, value: Value, leaves: &mut Vec<(String, Value)>) {
+        match value.kind {
+            ValueKind::Table(table) => {
+                for (key, value) in table {
+                    let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+                    walk(&key, value, leaves);
+                }
+            }
+            _ => leaves.push((prefix.into(), value)),
+        }
+    }
+    let mut leaves = Vec::new();
+    walk("", root, &mut leaves);
+    leaves
+}
+
+/// Where a value was set, in the user's words.
+fn origin(value: &Value, key: &str, path: &Path) -> String {
+    match value.origin() {
+        Some("the environment") => format!("{ENVIRONMENT}__{}", key.to_uppercase().replace('.', "__")),
+        _ => path.display().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(toml: &str) -> Result<Settings, SettingsError> {
+        let set = Config::builder().add_source(File::from_str(toml, FileFormat::Toml)).build().unwrap();
+        Settings::from_config(set, Path::new("some.toml"))
+    }
+
+    #[test]
+    fn the_file_that_is_shipped_holds_the_defaults() {
+        let settings = load("").unwrap();
+        assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8686");
+        assert_eq!(settings.server.body_bytes_max, 1 << 20);
+        assert_eq!(settings.server.cors_origins, AllowedOrigins::Any);
+        assert_eq!(settings.server.admin_origins, AllowedOrigins::These(Vec::new()));
+        assert!(settings.server.trusted_proxies.is_empty());
+        assert_eq!(settings.storage.path, Path::new("data"));
+        assert_eq!(settings.storage.durability, Durability::Sync);
+        assert_eq!(settings.storage.flush_interval, Duration::from_millis(500));
+        assert_eq!((settings.collect.debugger, settings.collect.profile), (true, true));
+        assert_eq!((settings.collect.bots, settings.ip), (Bots::Mark, KeepIp::Anonymous));
+        assert_eq!(settings.admin_token, None);
+    }
+
+    #[test]
+    fn an_unknown_key_or_a_wrong_value_names_key_and_file() {
+        for (toml, key) in [
+            ("[server]\nlisten = \"nowhere\"", "server.listen"),
+            ("[server]\nmax_body_bytes = \"many\"", "server.max_body_bytes"),
+            ("[server]\nmax_body_bytes = -1", "server.max_body_bytes"),
+            ("[server]\ntrusted_proxies = [\"x\"]", "server.trusted_proxies"),
+            ("[server]\ncors_origins = [\"shop.example\"]", "server.cors_origins"),
+            ("[server]\nport = 1", "server.port"),
+            ("[storage]\ndurability = \"maybe\"", "storage.durability"),
+            ("[storage.path]\na = 1", "storage.path.a"),
+            ("[track]\ndebugger = \"perhaps\"", "track.debugger"),
+            ("surprise = 1", "surprise"),
+        ] {
+            let error = load(toml).unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains("some.toml"), "{toml}: {error}");
+        }
+    }
+
+    #[test]
+    fn lists_are_lists_or_texts_with_commas() {
+        let settings =
+            load("[server]\ntrusted_proxies = \"10.0.0.1, fd00::/8\"\ncors_origins = [\"https://a.example\"]").unwrap();
+        assert_eq!(settings.server.trusted_proxies.len(), 2);
+        assert_eq!(
+            settings.server.cors_origins,
+            AllowedOrigins::These(vec![Origin::parse("https://a.example").unwrap()])
+        );
+    }
+}

@@ -1,0 +1,209 @@
+//! The committer: takes what is queued, makes it durable in the journal as one frame, and lets its requests answer.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Shared,
+    block::{self, Block},
+    entry::{self, Entry},
+    error::{Refused, StoreError},
+    folder, journal,
+    queue::{Queued, Room},
+};
+
+/// The most requests in a group.
+const GROUP_REQUESTS_MAX: usize = 512;
+/// How long the committer sleeps when nothing is queued.
+const IDLE: Duration = Duration::from_secs(1);
+/// How often it looks whether the disk takes writes again.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// A group that is in the journal, on its way to the log and the views.
+pub struct Committed {
+    /// The offset behind its last entry.
+    pub end: u64,
+    pub stretches: Vec<Stretch>,
+    /// Given back when it is dropped.
+    pub _rooms: Vec<Room>,
+}
+
+/// A block of a group, with what it was made from.
+pub struct Stretch {
+    pub block: Block,
+    pub raw: Vec<u8>,
+    pub entries: Vec<Arc<[Entry]>>,
+}
+
+/// Runs until the queue is closed and empty.
+pub fn run(shared: &Shared, to_applier: &mpsc::Sender<Committed>) {
+    let mut committer = Committer { shared, to_applier, unsynced_since: None };
+    let patience = shared.flush_interval.unwrap_or(IDLE).min(IDLE);
+    while let Some(group) = shared.queue.take(GROUP_REQUESTS_MAX, patience) {
+        if !group.is_empty() {
+            committer.commit(group);
+        }
+        committer.flush_if_due();
+        if shared.queue.lock().trouble.is_some() {
+            committer.mend();
+        }
+    }
+    if let Err(error) = shared.journal.lock().sync() {
+        tracing::error!(%error, "the journal cannot be synced");
+    }
+}
+
+struct Committer<'a> {
+    shared: &'a Shared,
+    to_applier: &'a mpsc::Sender<Committed>,
+    /// In relaxed mode: since when something is written and not synced.
+    unsynced_since: Option<Instant>,
+}
+
+impl Committer<'_> {
+    fn commit(&mut self, group: Vec<Queued>) {
+        let mut stretches = Vec::new();
+        let mut done = Vec::with_capacity(group.len());
+        let mut rooms = Vec::with_capacity(group.len());
+        let mut stretch = Open::default();
+        for Queued { first, entries, done: answer, room } in group {
+            stretch.add(first, entries);
+            if stretch.raw.len() >= block::RAW_BYTES {
+                stretches.push(std::mem::take(&mut stretch).close());
+            }
+            done.push(answer);
+            rooms.push(room);
+        }
+        if !stretch.entries.is_empty() {
+            stretches.push(stretch.close());
+        }
+        let end = stretches.last().map_or(0, |stretch| stretch.block.end());
+        match self.write(&stretches, end) {
+            Ok(()) => {
+                self.shared.note_sources(stretches.iter().flat_map(|stretch| &stretch.entries));
+                self.shared.queue.is_durable(end);
+                for answer in done {
+                    _ = answer.send(Ok(())); // a client that went away does not wait
+                }
+                // The applier outlives the committer.
+                _ = self.to_applier.send(Committed { end, stretches, _rooms: rooms });
+            }
+            Err(refused) => {
+                self.shared.queue.stop(&refused.to_string());
+                for answer in done {
+                    _ = answer.send(Err(refused.clone()));
+                }
+            }
+        }
+    }
+
+    /// Appends the group's frame and makes it as durable as the setting demands.
+    fn write(&mut self, stretches: &[Stretch], end: u64) -> Result<(), Refused> {
+        let unavailable = |what: String| Refused::Unavailable(what);
+        self.shared.check_space().map_err(unavailable)?;
+        let mut journal = self.shared.journal.lock();
+        if journal.bytes() >= self.shared.segment_bytes {
+            let first = stretches.first().map_or(end, |stretch| stretch.block.first);
+            journal.roll(first).map_err(|error| unavailable(error.to_string()))?;
+            self.unsynced_since = None;
+        }
+        let frame = journal::frame(stretches.iter().map(|stretch| &stretch.block));
+        let written = journal.append(&frame).and_then(|()| match self.shared.flush_interval {
+            Some(_) => {
+                self.unsynced_since.get_or_insert_with(Instant::now);
+                Ok(())
+            }
+            None => journal.sync(),
+        });
+        match written {
+            Ok(()) => {
+                journal.accept(frame.len());
+                self.shared.set_durable_end(end);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, "the journal cannot be written");
+                match journal.cut_back() {
+                    Ok(()) => Err(unavailable(format!("the journal cannot be written: {error}"))),
+                    Err(_) => Err(Refused::OutcomeUnknown),
+                }
+            }
+        }
+    }
+
+    fn flush_if_due(&mut self) {
+        let Some(interval) = self.shared.flush_interval else { return };
+        if self.unsynced_since.is_some_and(|since| since.elapsed() >= interval) {
+            self.unsynced_since = None;
+            if let Err(error) = self.shared.journal.lock().sync() {
+                self.shared.queue.stop(&format!("the journal cannot be synced: {error}"));
+            }
+        }
+    }
+
+    /// Nothing can be stored: takes back what was refused, waits until the disk takes writes again, and goes on.
+    fn mend(&mut self) {
+        let shared = self.shared;
+        let mut taken_back = false;
+        loop {
+            let clean = shared.journal.lock().cut_back().is_ok();
+            taken_back = taken_back || (clean && shared.queue.take_back(shared.durable_end()));
+            if taken_back
+                && clean
+                && shared.is_engine_up()
+                && shared.check_space().is_ok()
+                && probe(shared.folder.path()).is_ok()
+            {
+                shared.queue.resume();
+                return;
+            }
+            if shared.queue.lock().closing {
+                return;
+            }
+            thread::sleep(RETRY);
+        }
+    }
+}
+
+/// The stretch that is being filled.
+#[derive(Default)]
+struct Open {
+    first: Option<u64>,
+    count: u32,
+    raw: Vec<u8>,
+    entries: Vec<Arc<[Entry]>>,
+}
+
+impl Open {
+    fn add(&mut self, first: u64, entries: Arc<[Entry]>) {
+        self.first.get_or_insert(first);
+        self.count += entries.len() as u32;
+        entries.iter().for_each(|entry| entry::encode_into(&mut self.raw, entry));
+        self.entries.push(entries);
+    }
+
+    fn close(self) -> Stretch {
+        let block = Block::build(self.first.unwrap_or(0), self.count, &self.raw);
+        Stretch { block, raw: self.raw, entries: self.entries }
+    }
+}
+
+/// Whether the folder takes a file and makes it durable.
+fn probe(path: &Path) -> Result<(), StoreError> {
+    use super::error::At;
+    let probe = path.join("probe");
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&probe)?;
+        file.write_all(&[0; 4096])?;
+        file.sync_all()
+    };
+    write().at(&probe)?;
+    fs::remove_file(&probe).at(&probe)?;
+    folder::sync_dir(path)
+}

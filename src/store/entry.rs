@@ -1,0 +1,176 @@
+//! The entries of the log, and the newest states that they lead to.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bincode::Options;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Event, EventRequest, Id, Profile, ProfileRef, Session, Source, Time};
+
+/// One entry of the log. Its offset is its place: the first of a block's offsets plus its place in the block.
+///
+/// An event stands behind the [`Entry::Request`] it came in, in the same block.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Entry {
+    Request(Arc<EventRequest>),
+    Event(Arc<Event>),
+    Session(Arc<Session>),
+    Profile(Arc<Profile>),
+    /// From here on `name` leads to `profile`.
+    Name {
+        name: Id,
+        profile: ProfileRef,
+    },
+    /// The session numbered `session` had `profile` once and has another now.
+    Visited {
+        session: u64,
+        profile: ProfileRef,
+    },
+    Source(Arc<Source>),
+    SourceDeleted(Id),
+    /// The event at this offset.
+    EventDeleted(u64),
+    SessionDeleted(Id),
+    ProfileDeleted {
+        id: Id,
+        names: Vec<Id>,
+    },
+}
+
+/// What a state is found by, in the overlay, in the views and among the locks.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    Session(Id),
+    /// A profile's own id.
+    Profile(Id),
+    /// Another name of a profile.
+    Name(Id),
+    /// An event id that a client gave.
+    EventId {
+        id: Id,
+        source: Id,
+    },
+    Visited {
+        session: u64,
+        profile: ProfileRef,
+    },
+    DeletedEvent(u64),
+    Source(Id),
+}
+
+/// The newest state under a [`Key`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    Session(Arc<Session>),
+    Profile(Arc<Profile>),
+    Name(ProfileRef),
+    EventId(EventPlace),
+    Source(Arc<Source>),
+    /// The key itself is all there is to know.
+    There,
+    Gone,
+}
+
+/// Where the event with a client's id stands, and whose it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventPlace {
+    pub offset: u64,
+    pub profile: Option<ProfileRef>,
+}
+
+/// Folds entries, in the order of the log, into the states they lead to; the last one under a key stands.
+#[derive(Default)]
+pub struct Fold {
+    request: Option<Arc<EventRequest>>,
+    pub states: HashMap<Key, State>,
+    /// The latest server time among the entries.
+    pub latest: Time,
+}
+
+impl Fold {
+    /// Folds the entry if its offset is in `range`; what stands before that only says which request an event is of.
+    pub fn see(&mut self, offset: u64, entry: &Entry, range: std::ops::Range<u64>) {
+        if range.contains(&offset) {
+            self.entry(offset, entry);
+        } else if let Entry::Request(request) = entry {
+            self.request = Some(request.clone());
+        }
+    }
+
+    pub fn entry(&mut self, offset: u64, entry: &Entry) {
+        match entry {
+            Entry::Request(request) => {
+                self.latest = self.latest.max(request.inserted);
+                self.request = Some(request.clone());
+            }
+            Entry::Event(event) => {
+                if let (true, Some(request)) = (event.given, &self.request) {
+                    let key = Key::EventId { id: event.id.clone(), source: request.source.clone() };
+                    let place = EventPlace { offset, profile: request.profile.clone() };
+                    self.states.insert(key, State::EventId(place));
+                }
+            }
+            Entry::Session(session) => {
+                self.latest = self.latest.max(session.updated);
+                self.states.insert(Key::Session(session.id.clone()), State::Session(session.clone()));
+            }
+            Entry::Profile(profile) => {
+                self.latest = self.latest.max(profile.updated);
+                self.states.insert(Key::Profile(profile.id.clone()), State::Profile(profile.clone()));
+            }
+            Entry::Name { name, profile } => {
+                self.states.insert(Key::Name(name.clone()), State::Name(profile.clone()));
+            }
+            Entry::Visited { session, profile } => {
+                self.states.insert(Key::Visited { session: *session, profile: profile.clone() }, State::There);
+            }
+            Entry::Source(source) => {
+                self.latest = self.latest.max(source.timestamp);
+                self.states.insert(Key::Source(source.id.clone()), State::Source(source.clone()));
+            }
+            Entry::SourceDeleted(id) => {
+                self.states.insert(Key::Source(id.clone()), State::Gone);
+            }
+            Entry::EventDeleted(offset) => {
+                self.states.insert(Key::DeletedEvent(*offset), State::There);
+            }
+            Entry::SessionDeleted(id) => {
+                self.states.insert(Key::Session(id.clone()), State::Gone);
+            }
+            Entry::ProfileDeleted { id, names } => {
+                self.states.insert(Key::Profile(id.clone()), State::Gone);
+                for name in names {
+                    self.states.insert(Key::Name(name.clone()), State::Gone);
+                }
+            }
+        }
+    }
+}
+
+/// The one way in which records are written as bytes: bincode with variable-length integers.
+fn encoding() -> impl Options {
+    bincode::DefaultOptions::new().allow_trailing_bytes()
+}
+
+/// Appends `record` to `out`.
+pub fn encode_into(out: &mut Vec<u8>, record: &impl Serialize) {
+    // Writing to memory fails only for a sequence of unknown length; the records have none.
+    encoding().serialize_into(out, record).expect("records are made of sized parts");
+}
+
+pub fn encode(record: &impl Serialize) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode_into(&mut out, record);
+    out
+}
+
+/// Reads one record; `None` when the bytes are none.
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+    encoding().deserialize(bytes).ok()
+}
+
+/// Reads `count` entries that stand one behind the other; `None` when the bytes do not begin with these.
+pub fn decode_entries(bytes: &[u8], count: u32) -> Option<Vec<Entry>> {
+    let mut reader = bincode::Deserializer::from_slice(bytes, encoding());
+    (0..count).map(|_| Entry::deserialize(&mut reader).ok()).collect()
+}

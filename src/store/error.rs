@@ -1,0 +1,61 @@
+//! What can go wrong in the store.
+
+use std::{io, path::Path};
+
+/// Why the store could not be opened, checked or rebuilt. One line for people: what, where, what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("{path}: the storage folder is in use by another process")]
+    InUse { path: String },
+    #[error(
+        "{path}: a store of format {found}, this version reads format {expected}; open it with the version that wrote it"
+    )]
+    UnknownFormat { path: String, found: String, expected: u32 },
+    #[error("{path}: {what}; {advice}")]
+    Damaged { path: String, what: String, advice: &'static str },
+    #[error("{path}: {source}")]
+    Io { path: String, source: io::Error },
+}
+
+impl StoreError {
+    pub(super) fn damaged(path: &Path, what: impl Into<String>, advice: &'static str) -> Self {
+        Self::Damaged { path: path.display().to_string(), what: what.into(), advice }
+    }
+}
+
+/// Names the file in an I/O error.
+pub(super) trait At<T> {
+    fn at(self, path: &Path) -> Result<T, StoreError>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, path: &Path) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::Io { path: path.display().to_string(), source })
+    }
+}
+
+impl<T> At<T> for Result<T, sled::Error> {
+    fn at(self, path: &Path) -> Result<T, StoreError> {
+        self.map_err(|error| match error {
+            sled::Error::Io(source) => StoreError::Io { path: path.display().to_string(), source },
+            other => StoreError::damaged(path, other.to_string(), RESTORE),
+        })
+    }
+}
+
+/// What to do about a part of the log that cannot be read.
+pub(super) const RESTORE: &str = "restore the storage folder from a backup";
+
+/// Why a request was not taken, or its outcome is not known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Nothing of it was stored; it may be sent again.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It may or may not have been stored; events with ids may be sent again without harm.
+    #[error("outcome unknown")]
+    OutcomeUnknown,
+    /// What the request read is no longer so; it starts again.
+    #[error("the state it was built on was taken back")]
+    Stale,
+}

@@ -1,0 +1,190 @@
+//! The storage folder: who has it, which format it holds, and how its last process ended.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use super::error::{At, StoreError};
+
+/// The format of everything in the folder, as ARCHITECTURE.md describes it.
+const FORMAT: u32 = 1;
+const FORMAT_WORDS: &str = "tracardi store ";
+
+/// When an answer is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// When what it speaks of is on disk and synced.
+    Sync,
+    /// Before that; a power cut may lose the last flush interval.
+    Relaxed,
+}
+
+impl Durability {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Relaxed => "relaxed",
+        }
+    }
+}
+
+/// How the process that had the folder before this one ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastEnd {
+    /// It closed the store, or there was none.
+    Clean,
+    /// It ended, the machine went on: what it wrote is in the page cache or on the disk.
+    ProcessCrash(Durability),
+    /// The machine ended: what was not synced may be gone.
+    MachineCrash(Durability),
+}
+
+impl LastEnd {
+    /// Whether the last process may have lost what it had answered.
+    pub fn was_relaxed(self) -> bool {
+        matches!(self, Self::ProcessCrash(Durability::Relaxed) | Self::MachineCrash(Durability::Relaxed))
+    }
+}
+
+/// A storage folder that this process alone has, until it is dropped.
+pub struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Takes the folder, making it if there is none.
+    ///
+    /// # Errors
+    /// Another process has it, it holds an unknown format, or it cannot be written.
+    pub fn take(path: &Path) -> Result<Self, StoreError> {
+        fs::create_dir_all(path).at(path)?;
+        let lock_path = path.join("lock");
+        let lock = File::create(&lock_path).at(&lock_path)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { path: path.display().to_string() }),
+            Err(TryLockError::Error(error)) => return Err(error).at(&lock_path),
+        }
+        let folder = Self { path: path.to_owned(), _lock: lock };
+        folder.check_format()?;
+        Ok(folder)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn journal(&self) -> PathBuf {
+        self.path.join("journal")
+    }
+
+    pub fn segments(&self) -> PathBuf {
+        self.path.join("segments")
+    }
+
+    pub fn views(&self) -> PathBuf {
+        self.path.join("views")
+    }
+
+    fn marker(&self) -> PathBuf {
+        self.path.join("running")
+    }
+
+    /// How the last process ended, from the marker it left.
+    pub fn last_end(&self) -> Result<LastEnd, StoreError> {
+        let marker = match fs::read_to_string(self.marker()) {
+            Ok(marker) => marker,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LastEnd::Clean),
+            Err(error) => return Err(error).at(&self.marker()),
+        };
+        let mut lines = marker.lines();
+        let boot = lines.next().unwrap_or_default();
+        // A marker that cannot be read in full was written by a machine that ended while writing it.
+        let durability = if lines.next() == Some("relaxed") { Durability::Relaxed } else { Durability::Sync };
+        let same_boot = !boot.is_empty() && boot == boot_id();
+        Ok(if same_boot { LastEnd::ProcessCrash(durability) } else { LastEnd::MachineCrash(durability) })
+    }
+
+    /// Says, durably, that a process runs on this folder: before anything else in it is touched.
+    pub fn mark_running(&self, durability: Durability) -> Result<(), StoreError> {
+        self.write_durably(&self.marker(), &format!("{}\n{}\n", boot_id(), durability.word()))
+    }
+
+    /// Says, durably, that the store was closed: after everything else in it is synced.
+    pub fn mark_closed(&self) -> Result<(), StoreError> {
+        fs::remove_file(self.marker()).at(&self.marker())?;
+        sync_dir(&self.path)
+    }
+
+    fn check_format(&self) -> Result<(), StoreError> {
+        let path = self.path.join("format");
+        let unknown = |found: &str| StoreError::UnknownFormat {
+            path: self.path.display().to_string(),
+            found: found.into(),
+            expected: FORMAT,
+        };
+        match fs::read_to_string(&path) {
+            Ok(text) => match text.trim_end().strip_prefix(FORMAT_WORDS) {
+                Some(format) if format == FORMAT.to_string() => Ok(()),
+                Some(format) => Err(unknown(format)),
+                None => Err(unknown("without a name")),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if [self.journal(), self.segments(), self.views()].iter().any(|part| part.exists()) {
+                    return Err(unknown("without a name"));
+                }
+                self.write_durably(&path, &format!("{FORMAT_WORDS}{FORMAT}\n"))
+            }
+            Err(error) => Err(error).at(&path),
+        }
+    }
+
+    fn write_durably(&self, path: &Path, text: &str) -> Result<(), StoreError> {
+        let new = path.with_extension("new");
+        let mut file = File::create(&new).at(&new)?;
+        file.write_all(text.as_bytes()).at(&new)?;
+        file.sync_all().at(&new)?;
+        fs::rename(&new, path).at(path)?;
+        sync_dir(&self.path)
+    }
+}
+
+/// Makes what was created, renamed or removed in a folder durable.
+pub fn sync_dir(path: &Path) -> Result<(), StoreError> {
+    File::open(path).and_then(|folder| folder.sync_all()).at(path)
+}
+
+/// Makes every file below `path` durable, and the folders' entries.
+pub fn sync_tree(path: &Path) -> Result<(), StoreError> {
+    for entry in fs::read_dir(path).at(path)? {
+        let entry = entry.at(path)?;
+        if entry.file_type().at(path)?.is_dir() {
+            sync_tree(&entry.path())?;
+        } else {
+            File::open(entry.path()).and_then(|file| file.sync_all()).at(&entry.path())?;
+        }
+    }
+    sync_dir(path)
+}
+
+/// Removes a folder and everything in it, if it is there.
+pub fn remove_tree(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at(path),
+        _ => Ok(()),
+    }
+}
+
+/// The bytes that may still be written to the disk that holds `path`.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(path)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Names this run of the machine; empty where the system does not tell.
+fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}

@@ -1,0 +1,53 @@
+//! Locks by name: requests of one session, for one profile, with one event id, take effect one after another.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+use tokio::sync::OwnedMutexGuard;
+
+use super::entry::Key;
+
+/// The locks that are held or waited for; one that nobody wants is not there.
+#[derive(Default)]
+pub struct Locks {
+    names: Arc<Mutex<HashMap<Key, Arc<tokio::sync::Mutex<()>>>>>,
+}
+
+/// Names that are held until this is dropped.
+pub struct Held {
+    names: Arc<Mutex<HashMap<Key, Arc<tokio::sync::Mutex<()>>>>>,
+    held: Vec<(Key, OwnedMutexGuard<()>)>,
+}
+
+impl Locks {
+    /// Takes all of `names`, in sorted order, so that two requests never wait for each other.
+    pub async fn take(&self, mut names: Vec<Key>) -> Held {
+        names.sort_unstable();
+        names.dedup();
+        let mut held = Held { names: self.names.clone(), held: Vec::with_capacity(names.len()) };
+        for name in names {
+            let lock = self.names.lock().entry(name.clone()).or_default().clone();
+            held.held.push((name, lock.lock_owned().await));
+        }
+        held
+    }
+}
+
+impl Held {
+    pub fn holds(&self, name: &Key) -> bool {
+        self.held.binary_search_by(|(held, _)| held.cmp(name)).is_ok()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut names = self.names.lock();
+        for (name, guard) in self.held.drain(..) {
+            drop(guard);
+            // Nobody else has it or waits for it if the map's own is the only one left.
+            if names.get(&name).is_some_and(|lock| Arc::strong_count(lock) == 1) {
+                names.remove(&name);
+            }
+        }
+    }
+}

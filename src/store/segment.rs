@@ -1,0 +1,138 @@
+//! A segment: a stretch of the log in a small sled database of its own.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    block::Block,
+    entry::{self, Entry},
+    error::{At, RESTORE, StoreError},
+    folder, tree,
+};
+use crate::model::Id;
+
+/// Blocks are read once in a while and mostly new; the system's page cache holds the rest.
+const CACHE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What a block may hold, so that it need not be read to know that it does not.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    pub first: u64,
+    pub count: u32,
+    /// The smallest and the largest id that the server made for an event in it.
+    pub made_ids: Option<(u128, u128)>,
+}
+
+impl Summary {
+    pub fn new(first: u64) -> Self {
+        Self { first, count: 0, made_ids: None }
+    }
+
+    pub fn add(&mut self, entry: &Entry) {
+        self.count += 1;
+        if let Entry::Event(event) = entry
+            && let (false, Some(id)) = (event.given, made_id(&event.id))
+        {
+            let (least, most) = self.made_ids.unwrap_or((id, id));
+            self.made_ids = Some((least.min(id), most.max(id)));
+        }
+    }
+
+    pub fn end(&self) -> u64 {
+        self.first + u64::from(self.count)
+    }
+
+    pub fn may_hold(&self, id: u128) -> bool {
+        self.made_ids.is_some_and(|(least, most)| (least..=most).contains(&id))
+    }
+
+    /// This summary, widened to cover `other` behind it.
+    pub fn and(&self, other: &Self) -> Self {
+        let made_ids = match (self.made_ids, other.made_ids) {
+            (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+            (one, other) => one.or(other),
+        };
+        Self { first: self.first, count: self.count + other.count, made_ids }
+    }
+}
+
+/// The number that a server-made id is; `None` for an id that the server cannot have made.
+pub fn made_id(id: &Id) -> Option<u128> {
+    let uuid = uuid::Uuid::try_parse(id.as_str()).ok()?;
+    (id.is_uuid() && uuid.get_version_num() == 7).then(|| uuid.as_u128())
+}
+
+pub struct Segment {
+    path: PathBuf,
+    db: sled::Db,
+    /// First offset to the block's bytes, in parts.
+    blocks: sled::Tree,
+    /// First offset to the block's [`Summary`].
+    summaries: sled::Tree,
+}
+
+impl Segment {
+    /// Opens the segment in the folder `path`, making it if there is none.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let db = tree::open(path, CACHE_BYTES, RESTORE)?;
+        let blocks = db.open_tree("blocks").at(path)?;
+        let summaries = db.open_tree("summaries").at(path)?;
+        Ok(Self { path: path.to_owned(), db, blocks, summaries })
+    }
+
+    /// Puts a block behind the others.
+    pub fn put(&self, block: &Block, summary: &Summary) -> Result<(), StoreError> {
+        let key = block.first.to_be_bytes();
+        for (key, part) in tree::parts(&key, &block.bytes) {
+            self.blocks.insert(key, part).at(&self.path)?;
+        }
+        self.summaries.insert(key, entry::encode(summary)).at(&self.path)?;
+        Ok(())
+    }
+
+    /// The summaries of all blocks, in order.
+    pub fn summaries(&self) -> impl Iterator<Item = Result<Summary, StoreError>> + '_ {
+        self.summaries.iter().values().map(|value| {
+            let value = value.at(&self.path)?;
+            entry::decode(&value).ok_or_else(|| self.damaged("a block's summary cannot be read"))
+        })
+    }
+
+    /// The block that holds `offset`.
+    pub fn block_at(&self, offset: u64) -> Result<Option<Block>, StoreError> {
+        let Some(found) = self.summaries.range(..=offset.to_be_bytes()).next_back() else { return Ok(None) };
+        let (key, _) = found.at(&self.path)?;
+        let first =
+            u64::from_be_bytes(key.as_ref().try_into().map_err(|_| self.damaged("a summary's key is damaged"))?);
+        let block = self.block(first)?;
+        Ok((offset < block.end()).then_some(block))
+    }
+
+    /// The block that begins at `first`.
+    pub fn block(&self, first: u64) -> Result<Block, StoreError> {
+        let bytes = tree::get(&self.blocks, &first.to_be_bytes()).at(&self.path)?;
+        let bytes = bytes.ok_or_else(|| self.damaged(&format!("the block at offset {first} is missing")))?;
+        let block = Block::parse(&bytes).map_err(|what| self.damaged(&format!("{what} at offset {first}")))?;
+        if block.first != first || block.bytes.len() != bytes.len() {
+            return Err(self.damaged(&format!("another block stands at offset {first}")));
+        }
+        Ok(block)
+    }
+
+    pub fn entries(&self, block: &Block) -> Result<Vec<Entry>, StoreError> {
+        block.entries().map_err(|what| self.damaged(&format!("{what} at offset {}", block.first)))
+    }
+
+    /// Writes everything to the segment's files and makes them durable.
+    pub fn close(self) -> Result<(), StoreError> {
+        let Self { path, db, blocks, summaries } = self;
+        drop((blocks, summaries));
+        tree::close(&path, RESTORE, db)?;
+        folder::sync_tree(&path)
+    }
+
+    fn damaged(&self, what: &str) -> StoreError {
+        StoreError::damaged(&self.path, what, RESTORE)
+    }
+}

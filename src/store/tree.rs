@@ -1,0 +1,78 @@
+//! Access to sled as this store needs it: opened off the caller's thread, values cut into parts.
+//!
+//! sled can panic on a damaged database, so it is opened where a panic is caught; a node above 131,052 bytes becomes a
+//! file that is never synced, so no value is larger than [`PART_BYTES`].
+
+use std::path::Path;
+
+use super::error::{At, StoreError};
+
+/// The largest value put into a tree; longer ones are cut into parts of this size.
+pub const PART_BYTES: usize = 7_000;
+
+/// Opens the database at `path` with `cache_bytes` of cache, without a flushing thread of its own.
+pub fn open(path: &Path, cache_bytes: u64, advice: &'static str) -> Result<sled::Db, StoreError> {
+    let config = sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(None);
+    guarded(path, advice, move || config.open())?.at(path)
+}
+
+/// Closes a database: everything it holds in memory is written to its files.
+pub fn close(path: &Path, advice: &'static str, db: sled::Db) -> Result<(), StoreError> {
+    guarded(path, advice, move || db.flush().map(|_| ()))?.at(path)
+}
+
+/// Runs what may panic inside sled on a thread of its own and makes the panic an error that names `path`.
+fn guarded<T: Send + 'static>(
+    path: &Path,
+    advice: &'static str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    let thread = std::thread::Builder::new().name("sled".into()).spawn(run).at(path)?;
+    thread.join().map_err(|_| StoreError::damaged(path, "the database cannot be read", advice))
+}
+
+/// The records that hold `value` under `key`: the first says how many there are.
+pub fn parts(key: &[u8], value: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    let count = value.len().div_ceil(PART_BYTES).max(1);
+    (0..count).map(move |part| {
+        let start = part * PART_BYTES;
+        let bytes = &value[start..value.len().min(start + PART_BYTES)];
+        let mut record = Vec::with_capacity(bytes.len() + 4);
+        if part == 0 {
+            record.extend_from_slice(&(count as u32).to_be_bytes());
+        }
+        record.extend_from_slice(bytes);
+        (part_key(key, part), record)
+    })
+}
+
+/// Puts the value that [`parts`] cut together again; `None` when it is not there or a part of it is missing.
+pub fn get(tree: &sled::Tree, key: &[u8]) -> Result<Option<Vec<u8>>, sled::Error> {
+    let Some(first) = tree.get(part_key(key, 0))? else { return Ok(None) };
+    let mut value = first.get(4..).unwrap_or_default().to_vec();
+    for part in 1..part_count(&first) {
+        match tree.get(part_key(key, part))? {
+            Some(bytes) => value.extend_from_slice(&bytes),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(value))
+}
+
+/// The keys of the records under which `key`'s value stands now.
+pub fn part_keys(tree: &sled::Tree, key: &[u8]) -> Result<Vec<Vec<u8>>, sled::Error> {
+    let count = tree.get(part_key(key, 0))?.map_or(0, |first| part_count(&first));
+    Ok((0..count).map(|part| part_key(key, part)).collect())
+}
+
+fn part_count(first: &[u8]) -> usize {
+    first.get(..4).and_then(|four| four.try_into().ok()).map_or(1, u32::from_be_bytes) as usize
+}
+
+fn part_key(key: &[u8], part: usize) -> Vec<u8> {
+    // Ids hold no control characters and numbers have a fixed length, so no key with a part is another key's beginning.
+    let mut part_key = Vec::with_capacity(key.len() + 3);
+    part_key.extend_from_slice(key);
+    part_key.extend_from_slice(&(part as u32).to_be_bytes()[1..]);
+    part_key
+}

@@ -1,0 +1,391 @@
+//! The views: the newest state under each key, folded from the log, in one sled database.
+//!
+//! They hold nothing that the log does not hold, and note how much of it they have: what is lost or doubtful is folded
+//! again. Each batch first notes where it leads to, then writes its records, so that after a crash of the process the
+//! batch that was under way is written once more and the whole is compared with the count and sum noted.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{
+    entry::{self, EventPlace, Fold, Key, State},
+    error::{At, StoreError},
+    folder, tree,
+};
+use crate::model::{Id, ProfileRef, Session, Source, Time};
+
+const CACHE_BYTES: u64 = 48 * 1024 * 1024;
+/// What to do about views that cannot be read.
+pub(super) const REBUILD: &str = "make them again with `tracardi rebuild`";
+/// What browsers send as a session's context: names and values that zstd need not learn anew in each record.
+const SESSION_DICTIONARY: &[u8] = include_bytes!("session.dictionary");
+const SESSION_COMPRESSION_LEVEL: i32 = 1;
+/// A session is bounded by what a request may bring and what it may have gathered before; see `collect`.
+const SESSION_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+pub struct Views {
+    path: PathBuf,
+    db: sled::Db,
+    trees: Trees,
+    progress: Mutex<Progress>,
+    codec: SessionCodec,
+}
+
+/// How much of the log the views have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Everything before this offset is in the views.
+    pub from: u64,
+    /// The batch under way ends before this offset.
+    pub to: u64,
+    /// The records, and the sum of their checksums, once that batch is written.
+    records: u64,
+    sum: u64,
+    /// The latest server time before `to`.
+    pub latest: Time,
+}
+
+/// The trees, in the order in which they enter the checksum.
+struct Trees {
+    /// Session id to number.
+    session_numbers: sled::Tree,
+    /// Number to session, in parts.
+    sessions: sled::Tree,
+    /// Id to profile, in parts.
+    profiles: sled::Tree,
+    names: sled::Tree,
+    event_ids: sled::Tree,
+    visited: sled::Tree,
+    deleted_events: sled::Tree,
+    /// Id to source, in parts.
+    sources: sled::Tree,
+}
+
+impl Trees {
+    fn all(&self) -> [&sled::Tree; 8] {
+        [
+            &self.session_numbers,
+            &self.sessions,
+            &self.profiles,
+            &self.names,
+            &self.event_ids,
+            &self.visited,
+            &self.deleted_events,
+            &self.sources,
+        ]
+    }
+}
+
+/// One record to write or, without a value, to remove.
+struct Write {
+    tree: usize,
+    key: Vec<u8>,
+    value: Option<Vec<u8>>,
+}
+
+const SESSION_NUMBERS: usize = 0;
+const SESSIONS: usize = 1;
+const PROFILES: usize = 2;
+const NAMES: usize = 3;
+const EVENT_IDS: usize = 4;
+const VISITED: usize = 5;
+const DELETED_EVENTS: usize = 6;
+const SOURCES: usize = 7;
+const PROGRESS_KEY: &[u8] = b"progress";
+
+impl Views {
+    /// Opens the views in the folder `path`, making empty ones if there are none.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let db = tree::open(path, CACHE_BYTES, REBUILD)?;
+        let open = |name: &str| db.open_tree(name).at(path);
+        let trees = Trees {
+            session_numbers: open("session_numbers")?,
+            sessions: open("sessions")?,
+            profiles: open("profiles")?,
+            names: open("names")?,
+            event_ids: open("event_ids")?,
+            visited: open("visited")?,
+            deleted_events: open("deleted_events")?,
+            sources: open("sources")?,
+        };
+        let progress = match db.get(PROGRESS_KEY).at(path)? {
+            Some(bytes) => entry::decode(&bytes)
+                .ok_or_else(|| StoreError::damaged(path, "how far the views are cannot be read", REBUILD))?,
+            None => Progress::default(),
+        };
+        Ok(Self { path: path.to_owned(), db, trees, progress: Mutex::new(progress), codec: SessionCodec::new() })
+    }
+
+    pub fn progress(&self) -> Progress {
+        *self.progress.lock()
+    }
+
+    /// Writes what the entries before offset `to` lead to; the views have everything before them.
+    pub fn apply(&self, to: u64, fold: &Fold) -> Result<(), StoreError> {
+        let writes = self.writes(&fold.states).at(&self.path)?;
+        let mut progress = self.progress.lock();
+        let mut next = Progress { from: progress.to, to, latest: progress.latest.max(fold.latest), ..*progress };
+        for write in &writes {
+            let tree = self.trees.all()[write.tree];
+            if let Some(old) = tree.get(&write.key).at(&self.path)? {
+                next.records -= 1;
+                next.sum = next.sum.wrapping_sub(checksum(write.tree, &write.key, &old));
+            }
+            if let Some(new) = &write.value {
+                next.records += 1;
+                next.sum = next.sum.wrapping_add(checksum(write.tree, &write.key, new));
+            }
+        }
+        self.db.insert(PROGRESS_KEY, entry::encode(&next)).at(&self.path)?;
+        self.write(writes)?;
+        *progress = next;
+        Ok(())
+    }
+
+    /// Writes the batch that was under way when the last process ended once more: the entries from the progress' `from`
+    /// to its `to`.
+    pub fn apply_again(&self, fold: &Fold) -> Result<(), StoreError> {
+        let writes = self.writes(&fold.states).at(&self.path)?;
+        self.write(writes)
+    }
+
+    /// Whether the records are those that the progress speaks of; reads all of them. `each` hears of every record.
+    pub fn verify(&self, mut each: impl FnMut()) -> Result<bool, StoreError> {
+        let (mut records, mut sum) = (0_u64, 0_u64);
+        for (index, tree) in self.trees.all().into_iter().enumerate() {
+            for record in tree.iter() {
+                let (key, value) = record.at(&self.path)?;
+                records += 1;
+                sum = sum.wrapping_add(checksum(index, &key, &value));
+                each();
+            }
+        }
+        let progress = self.progress();
+        Ok((records, sum) == (progress.records, progress.sum))
+    }
+
+    /// Writes everything to the views' files and makes them durable.
+    pub fn close(self) -> Result<(), StoreError> {
+        let mut progress = self.progress();
+        progress.from = progress.to;
+        self.db.insert(PROGRESS_KEY, entry::encode(&progress)).at(&self.path)?;
+        let Self { path, db, trees, .. } = self;
+        drop(trees);
+        tree::close(&path, REBUILD, db)?;
+        folder::sync_tree(&path)
+    }
+
+    /// The newest state under `key` that the views have.
+    pub fn state(&self, key: &Key) -> Result<Option<State>, StoreError> {
+        let trees = &self.trees;
+        Ok(match key {
+            Key::Session(id) => self.session(id)?.map(State::Session),
+            Key::Profile(id) => {
+                let bytes = tree::get(&trees.profiles, id.as_str().as_bytes()).at(&self.path)?;
+                self.decoded(bytes.as_deref(), "profile", id.as_str())?.map(State::Profile)
+            }
+            Key::Name(id) => {
+                let bytes = trees.names.get(id.as_str()).at(&self.path)?;
+                self.decoded(bytes.as_deref(), "name", id.as_str())?.map(State::Name)
+            }
+            Key::EventId { id, source } => {
+                let bytes = trees.event_ids.get(event_key(id, source.as_str())).at(&self.path)?;
+                self.decoded(bytes.as_deref(), "event id", id.as_str())?.map(State::EventId)
+            }
+            Key::Visited { session, profile } => {
+                let there = trees.visited.contains_key(visited_key(*session, profile)).at(&self.path)?;
+                there.then_some(State::There)
+            }
+            Key::DeletedEvent(offset) => {
+                let there = trees.deleted_events.contains_key(offset.to_be_bytes()).at(&self.path)?;
+                there.then_some(State::There)
+            }
+            Key::Source(id) => {
+                let bytes = tree::get(&trees.sources, id.as_str().as_bytes()).at(&self.path)?;
+                self.decoded(bytes.as_deref(), "source", id.as_str())?.map(State::Source)
+            }
+        })
+    }
+
+    fn session(&self, id: &Id) -> Result<Option<Arc<Session>>, StoreError> {
+        let Some(number) = self.trees.session_numbers.get(id.as_str()).at(&self.path)? else { return Ok(None) };
+        let Some(packed) = tree::get(&self.trees.sessions, &number).at(&self.path)? else { return Ok(None) };
+        let session = self.codec.unpack(&packed).and_then(|bytes| entry::decode(&bytes));
+        session.map(Some).ok_or_else(|| self.unreadable("session", id.as_str()))
+    }
+
+    /// Where each source's event with the client's id `id` stands.
+    pub fn event_ids(&self, id: &Id) -> Result<Vec<EventPlace>, StoreError> {
+        let mut places = Vec::new();
+        for record in self.trees.event_ids.scan_prefix(event_key(id, "")) {
+            let (_, value) = record.at(&self.path)?;
+            places.extend(self.decoded::<EventPlace>(Some(&value), "event id", id.as_str())?);
+        }
+        Ok(places)
+    }
+
+    pub fn sources(&self) -> Result<Vec<Arc<Source>>, StoreError> {
+        let mut sources = Vec::new();
+        for key in self.trees.sources.iter().keys() {
+            let key = key.at(&self.path)?;
+            let Some(id) = key.strip_suffix(&[0, 0, 0]) else { continue }; // a further part
+            let bytes = tree::get(&self.trees.sources, id).at(&self.path)?;
+            sources.extend(self.decoded(bytes.as_deref(), "source", &String::from_utf8_lossy(id))?);
+        }
+        Ok(sources)
+    }
+
+    fn write(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        for Write { tree, key, value } in writes {
+            let tree = self.trees.all()[tree];
+            match value {
+                Some(value) => tree.insert(key, value).at(&self.path)?,
+                None => tree.remove(key).at(&self.path)?,
+            };
+        }
+        Ok(())
+    }
+
+    /// The records that bring the views to `states`.
+    fn writes(&self, states: &HashMap<Key, State>) -> Result<Vec<Write>, sled::Error> {
+        let mut writes = Vec::with_capacity(states.len() * 2);
+        // Growing keys cost sled a third of what random ones do.
+        let mut states: Vec<_> = states.iter().collect();
+        states.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        for (key, state) in states {
+            match (key, state) {
+                (Key::Session(id), State::Session(session)) => {
+                    self.forget_session(id, Some(session.number), &mut writes)?;
+                    let number = session.number.to_be_bytes();
+                    let packed = self.codec.pack(&entry::encode(session));
+                    self.put_parts(SESSIONS, &number, &packed, &mut writes)?;
+                    put(SESSION_NUMBERS, id.as_str().as_bytes().to_vec(), number.to_vec(), &mut writes);
+                }
+                (Key::Session(id), _) => self.forget_session(id, None, &mut writes)?,
+                (Key::Profile(id), State::Profile(profile)) => {
+                    self.put_parts(PROFILES, id.as_str().as_bytes(), &entry::encode(profile), &mut writes)?;
+                }
+                (Key::Profile(id), _) => self.remove_parts(PROFILES, id.as_str().as_bytes(), 0, &mut writes)?,
+                (Key::Name(id), State::Name(profile)) => {
+                    put(NAMES, id.as_str().as_bytes().to_vec(), entry::encode(profile), &mut writes);
+                }
+                (Key::Name(id), _) => remove(NAMES, id.as_str().as_bytes().to_vec(), &mut writes),
+                (Key::EventId { id, source }, State::EventId(place)) => {
+                    put(EVENT_IDS, event_key(id, source.as_str()), entry::encode(place), &mut writes);
+                }
+                (Key::EventId { id, source }, _) => remove(EVENT_IDS, event_key(id, source.as_str()), &mut writes),
+                (Key::Visited { session, profile }, _) => {
+                    put(VISITED, visited_key(*session, profile), Vec::new(), &mut writes);
+                }
+                (Key::DeletedEvent(offset), _) => {
+                    put(DELETED_EVENTS, offset.to_be_bytes().to_vec(), Vec::new(), &mut writes);
+                }
+                (Key::Source(id), State::Source(source)) => {
+                    self.put_parts(SOURCES, id.as_str().as_bytes(), &entry::encode(source), &mut writes)?;
+                }
+                (Key::Source(id), _) => self.remove_parts(SOURCES, id.as_str().as_bytes(), 0, &mut writes)?,
+            }
+        }
+        Ok(writes)
+    }
+
+    /// Removes what stands under a session's id, unless it is the session numbered `kept`.
+    fn forget_session(&self, id: &Id, kept: Option<u64>, writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        let Some(number) = self.trees.session_numbers.get(id.as_str())? else { return Ok(()) };
+        if kept.is_some_and(|kept| number == kept.to_be_bytes()) {
+            return Ok(());
+        }
+        for key in self.trees.visited.scan_prefix(&number).keys() {
+            remove(VISITED, key?.to_vec(), writes);
+        }
+        self.remove_parts(SESSIONS, &number, 0, writes)?;
+        // Removed last: as long as it leads there, a batch that is written again finds the rest.
+        if kept.is_none() {
+            remove(SESSION_NUMBERS, id.as_str().as_bytes().to_vec(), writes);
+        }
+        Ok(())
+    }
+
+    fn put_parts(&self, tree: usize, key: &[u8], value: &[u8], writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        let before = writes.len();
+        writes.extend(tree::parts(key, value).map(|(key, value)| Write { tree, key, value: Some(value) }));
+        self.remove_parts(tree, key, writes.len() - before, writes)
+    }
+
+    /// Removes the parts of a value from the part `from` on.
+    fn remove_parts(&self, tree: usize, key: &[u8], from: usize, writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        for key in tree::part_keys(self.trees.all()[tree], key)?.into_iter().skip(from).rev() {
+            remove(tree, key, writes);
+        }
+        Ok(())
+    }
+
+    fn decoded<T: DeserializeOwned>(
+        &self,
+        bytes: Option<&[u8]>,
+        what: &str,
+        id: &str,
+    ) -> Result<Option<T>, StoreError> {
+        bytes.map(|bytes| entry::decode(bytes).ok_or_else(|| self.unreadable(what, id))).transpose()
+    }
+
+    fn unreadable(&self, what: &str, id: &str) -> StoreError {
+        StoreError::damaged(&self.path, format!("the {what} {id} cannot be read"), REBUILD)
+    }
+}
+
+fn put(tree: usize, key: Vec<u8>, value: Vec<u8>, writes: &mut Vec<Write>) {
+    writes.push(Write { tree, key, value: Some(value) });
+}
+
+fn remove(tree: usize, key: Vec<u8>, writes: &mut Vec<Write>) {
+    writes.push(Write { tree, key, value: None });
+}
+
+/// Ids hold no control characters, so the zero byte ends the first one.
+fn event_key(id: &Id, source: &str) -> Vec<u8> {
+    [id.as_str().as_bytes(), &[0], source.as_bytes()].concat()
+}
+
+fn visited_key(session: u64, profile: &ProfileRef) -> Vec<u8> {
+    [&session.to_be_bytes(), &profile.since.to_be_bytes()[..], profile.id.as_str().as_bytes()].concat()
+}
+
+/// One record's share of the sum over all of them, whatever their order.
+fn checksum(tree: usize, key: &[u8], value: &[u8]) -> u64 {
+    let key = crc32c::crc32c_append(crc32c::crc32c(&[tree as u8]), key);
+    u64::from(key) << 32 | u64::from(crc32c::crc32c_append(key, value))
+}
+
+/// Packs session records with a dictionary of what browsers send.
+struct SessionCodec {
+    packer: Mutex<zstd::bulk::Compressor<'static>>,
+    unpack: zstd::dict::DecoderDictionary<'static>,
+}
+
+impl SessionCodec {
+    fn new() -> Self {
+        let packer = zstd::bulk::Compressor::with_dictionary(SESSION_COMPRESSION_LEVEL, SESSION_DICTIONARY);
+        Self {
+            packer: Mutex::new(packer.expect("any bytes are a dictionary")),
+            unpack: zstd::dict::DecoderDictionary::copy(SESSION_DICTIONARY),
+        }
+    }
+
+    fn pack(&self, record: &[u8]) -> Vec<u8> {
+        self.packer.lock().compress(record).expect("memory takes all of it")
+    }
+
+    fn unpack(&self, packed: &[u8]) -> Option<Vec<u8>> {
+        let mut unpacker = zstd::bulk::Decompressor::with_prepared_dictionary(&self.unpack).ok()?;
+        let size = zstd::zstd_safe::get_frame_content_size(packed).ok()??;
+        let size = usize::try_from(size).ok().filter(|size| *size <= SESSION_BYTES_MAX)?;
+        unpacker.decompress(packed, size).ok()
+    }
+}
