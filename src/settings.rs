@@ -30,7 +30,7 @@ pub struct Settings {
     pub ip: KeepIp,
     /// `None`: made on the first start and kept in the storage folder.
     pub admin_token: Option<String>,
-    pub log_level: String,
+    pub log_level: tracing::Level,
 }
 
 #[derive(Clone, Debug)]
@@ -157,9 +157,16 @@ impl Reader<'_> {
                 &[("full", KeepIp::Full), ("anonymous", KeepIp::Anonymous), ("none", KeepIp::None)],
             )?,
             admin_token: Some(self.text("admin.token")?).filter(|token| !token.trim().is_empty()),
-            log_level: self
-                .word("log.level", &["error", "warn", "info", "debug", "trace"].map(|word| (word, word)))?
-                .into(),
+            log_level: self.word(
+                "log.level",
+                &[
+                    ("error", tracing::Level::ERROR),
+                    ("warn", tracing::Level::WARN),
+                    ("info", tracing::Level::INFO),
+                    ("debug", tracing::Level::DEBUG),
+                    ("trace", tracing::Level::TRACE),
+                ],
+            )?,
         })
     }
 

@@ -79,7 +79,7 @@ pub enum CommandError {
 /// Runs the command that the command line names.
 pub fn run(line: CommandLine) -> Result<(), CommandError> {
     let settings = Settings::load(line.config.as_deref())?;
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(&settings.log_level).init();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(settings.log_level).init();
     match line.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(settings),
         Command::Source(command) => source::run(&settings, command),

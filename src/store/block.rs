@@ -11,6 +11,15 @@ const CHECKSUM_AT: usize = 26;
 /// Fast enough to stand in every request's way; the next levels win a few per cent.
 const COMPRESSION_LEVEL: i32 = 1;
 
+/// Compresses blocks; keeps what zstd would set up anew for each.
+pub struct Packer(zstd::bulk::Compressor<'static>);
+
+impl Packer {
+    pub fn new() -> Self {
+        Self(zstd::bulk::Compressor::new(COMPRESSION_LEVEL).expect("the level is one of zstd's"))
+    }
+}
+
 /// A block as bytes, with what its head says.
 #[derive(Clone, Debug)]
 pub struct Block {
@@ -27,7 +36,7 @@ impl Block {
     }
 
     /// Compresses `raw`, the encoded entries from offset `first` on.
-    pub fn build(first: u64, count: u32, raw: &[u8]) -> Self {
+    pub fn build(packer: &mut Packer, first: u64, count: u32, raw: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(HEAD_BYTES + raw.len() / 4);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -35,7 +44,7 @@ impl Block {
         bytes.extend_from_slice(&count.to_le_bytes());
         let raw_len = u32::try_from(raw.len()).expect("a group is bounded far below 4 GiB");
         bytes.extend_from_slice(&raw_len.to_le_bytes());
-        let packed = zstd::bulk::compress(raw, COMPRESSION_LEVEL).expect("memory takes all of it");
+        let packed = packer.0.compress(raw).expect("memory takes all of it");
         let packed_len = u32::try_from(packed.len()).expect("a group is bounded far below 4 GiB");
         bytes.extend_from_slice(&packed_len.to_le_bytes());
         let checksum = crc32c::crc32c_append(crc32c::crc32c(&bytes), &packed);
@@ -92,7 +101,7 @@ mod tests {
     fn build(first: u64, entries: &[Entry]) -> Block {
         let mut raw = Vec::new();
         entries.iter().for_each(|entry| entry::encode_into(&mut raw, entry));
-        Block::build(first, u32::try_from(entries.len()).unwrap(), &raw)
+        Block::build(&mut Packer::new(), first, u32::try_from(entries.len()).unwrap(), &raw)
     }
 
     proptest! {

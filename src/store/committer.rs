@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     Shared,
-    block::{self, Block},
+    block::{self, Block, Packer},
     entry::{self, Entry},
     error::{Refused, StoreError},
     folder, journal,
@@ -43,7 +43,7 @@ pub struct Stretch {
 
 /// Runs until the queue is closed and empty.
 pub fn run(shared: &Shared, to_applier: &mpsc::Sender<Committed>) {
-    let mut committer = Committer { shared, to_applier, unsynced_since: None };
+    let mut committer = Committer { shared, to_applier, packer: Packer::new(), unsynced_since: None };
     let patience = shared.flush_interval.unwrap_or(IDLE).min(IDLE);
     while let Some(group) = shared.queue.take(GROUP_REQUESTS_MAX, patience) {
         if !group.is_empty() {
@@ -62,6 +62,7 @@ pub fn run(shared: &Shared, to_applier: &mpsc::Sender<Committed>) {
 struct Committer<'a> {
     shared: &'a Shared,
     to_applier: &'a mpsc::Sender<Committed>,
+    packer: Packer,
     /// In relaxed mode: since when something is written and not synced.
     unsynced_since: Option<Instant>,
 }
@@ -75,13 +76,13 @@ impl Committer<'_> {
         for Queued { first, entries, done: answer, room } in group {
             stretch.add(first, entries);
             if stretch.raw.len() >= block::RAW_BYTES {
-                stretches.push(std::mem::take(&mut stretch).close());
+                stretches.push(std::mem::take(&mut stretch).close(&mut self.packer));
             }
             done.push(answer);
             rooms.push(room);
         }
         if !stretch.entries.is_empty() {
-            stretches.push(stretch.close());
+            stretches.push(stretch.close(&mut self.packer));
         }
         let end = stretches.last().map_or(0, |stretch| stretch.block.end());
         match self.write(&stretches, end) {
@@ -188,8 +189,8 @@ impl Open {
         self.entries.push(entries);
     }
 
-    fn close(self) -> Stretch {
-        let block = Block::build(self.first.unwrap_or(0), self.count, &self.raw);
+    fn close(self, packer: &mut Packer) -> Stretch {
+        let block = Block::build(packer, self.first.unwrap_or(0), self.count, &self.raw);
         Stretch { block, raw: self.raw, entries: self.entries }
     }
 }

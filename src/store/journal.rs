@@ -298,7 +298,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{model::Id, store::entry};
+    use crate::{
+        model::Id,
+        store::{block::Packer, entry},
+    };
 
     fn block(first: u64, count: u32) -> Block {
         let mut raw = Vec::new();
@@ -306,7 +309,7 @@ mod tests {
             let id = Id::required(&format!("session-{first}-{number}")).unwrap();
             entry::encode_into(&mut raw, &entry::Entry::SessionDeleted(id));
         }
-        Block::build(first, count, &raw)
+        Block::build(&mut Packer::new(), first, count, &raw)
     }
 
     /// Three frames in a first file, two in a second one; returns the offsets at which they begin.

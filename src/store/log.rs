@@ -13,7 +13,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 
 use super::{
-    block::{self, Block},
+    block::{self, Block, Packer},
     entry::{self, Entry},
     error::{At, RESTORE, StoreError},
     folder,
@@ -51,6 +51,7 @@ struct Live {
     summaries: Vec<Summary>,
     bytes: u64,
     pending: Pending,
+    packer: Packer,
 }
 
 /// Entries that are too few for a block yet. The journal has them too.
@@ -324,7 +325,7 @@ impl Live {
         for summary in &summaries {
             bytes += segment.block(summary.first)?.bytes.len() as u64;
         }
-        Ok(Self { first, path, segment, summaries, bytes, pending: Pending::new(end) })
+        Ok(Self { first, path, segment, summaries, bytes, pending: Pending::new(end), packer: Packer::new() })
     }
 
     fn append(&mut self, stretch: &Stretch<'_>) -> Result<(), StoreError> {
@@ -347,7 +348,8 @@ impl Live {
     fn flush(&mut self) -> Result<(), StoreError> {
         let summary = self.pending.summary;
         if summary.count > 0 {
-            self.put(&Block::build(summary.first, summary.count, &self.pending.raw), summary)?;
+            let block = Block::build(&mut self.packer, summary.first, summary.count, &self.pending.raw);
+            self.put(&block, summary)?;
             self.pending = Pending::new(summary.end());
         }
         Ok(())
