@@ -14,8 +14,8 @@ pub struct Admitted {
     pub save_session: bool,
     /// Events are stored, unless they say otherwise.
     pub save_events: bool,
-    /// This request's id.
-    pub task: Id,
+    /// The answer tells what really happened.
+    pub debugger: bool,
 }
 
 impl Collector {
@@ -35,7 +35,7 @@ impl Collector {
             bot,
             save_session: payload.options.save_session && !source.source.transitional,
             save_events: payload.options.save_events && !source.source.transitional,
-            task: self.clock.make_id(),
+            debugger: payload.options.debugger && self.settings.debugger,
             source,
             incoming,
         })

@@ -25,7 +25,8 @@ pub struct Prepared<'a> {
     events: Vec<(Id, &'a EventPayload, bool)>,
     views: u64,
     warnings: Vec<String>,
-    debugger: bool,
+    /// This request's id, if the answer is to tell.
+    task: Option<Id>,
     whole_profile: bool,
 }
 
@@ -73,7 +74,7 @@ impl Collector {
             events: events.collect(),
             views: processed.views,
             warnings: processed.warnings,
-            debugger: payload.options.debugger && self.settings.debugger,
+            task: admitted.debugger.then(|| self.clock.make_id()),
             whole_profile: payload.options.profile && self.settings.profile,
         })
     }
@@ -135,7 +136,7 @@ impl Collector {
             whole_profile: options.profile && self.settings.profile,
             consent: admitted.source.source.requires_consent,
             warnings: processed.warnings,
-            debugging: (options.debugger && self.settings.debugger).then_some(debugging),
+            debugging: admitted.debugger.then(|| (self.clock.make_id(), debugging)),
         }))
     }
 }
@@ -154,7 +155,7 @@ impl Prepared<'_> {
             whole_profile: self.whole_profile,
             consent: admitted.source.source.requires_consent,
             warnings: self.warnings,
-            debugging: self.debugger.then_some(debugging),
+            debugging: self.task.map(|task| (task, debugging)),
         };
         (entries, to_json(&answer))
     }
@@ -266,7 +267,6 @@ impl Prepared<'_> {
 impl Debugging {
     fn new(admitted: &Admitted) -> Self {
         Self {
-            task: admitted.task.clone(),
             session_id: admitted.incoming.payload.session.clone(),
             stored: Vec::new(),
             session: SavedRecords::default(),

@@ -16,13 +16,12 @@ pub struct Answer {
     pub consent: bool,
     pub warnings: Vec<String>,
     /// What really happened, if the client asked for it and may know.
-    pub debugging: Option<Debugging>,
+    /// Comes with the request's id.
+    pub debugging: Option<(Id, Debugging)>,
 }
 
 /// What the debugger shows.
 pub struct Debugging {
-    /// The request's id.
-    pub task: Id,
     pub session_id: Option<Id>,
     /// The ids of the events that were stored.
     pub stored: Vec<Id>,
@@ -58,8 +57,8 @@ impl Serialize for Answer {
             Some(profile) => map.serialize_entry("profile", &Entity { id: &profile.id })?,
         }
         map.serialize_entry("source", &Source { consent: self.consent })?;
-        if let Some(debugging) = &self.debugging {
-            map.serialize_entry("task", &debugging.task)?;
+        if let Some((task, debugging)) = &self.debugging {
+            map.serialize_entry("task", task)?;
             map.serialize_entry("session", &debugging.session_id.as_ref().map(|id| Entity { id }))?;
             map.serialize_entry("events", &debugging.stored)?;
             map.serialize_entry("ux", &NONE)?;
@@ -69,7 +68,7 @@ impl Serialize for Answer {
         if self.debugging.is_some() || !self.warnings.is_empty() {
             map.serialize_entry("warnings", &self.warnings)?;
         }
-        if let Some(debugging) = &self.debugging {
+        if let Some((_, debugging)) = &self.debugging {
             map.serialize_entry("debugging", debugging)?;
         }
         map.end()

@@ -67,16 +67,52 @@ impl std::fmt::Display for Id {
     }
 }
 
+/// How the store writes an id: most are UUIDs, which take 16 bytes instead of 36.
+#[derive(Serialize, Deserialize)]
+enum Stored<'a> {
+    Uuid([u8; 16]),
+    Text(&'a str),
+}
+
+impl Id {
+    /// The UUID that this id is written as, if it is just how one is written.
+    fn as_uuid(&self) -> Option<uuid::Uuid> {
+        let uuid = uuid::Uuid::try_parse(&self.0).ok().filter(|_| self.0.len() == 36)?;
+        (*uuid.as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()) == *self.0).then_some(uuid)
+    }
+
+    /// Bytes that no other id has, short for UUIDs; they sort as UUIDs grow. None is another one's beginning.
+    pub fn key(&self) -> Vec<u8> {
+        match self.as_uuid() {
+            // No id begins with a control character.
+            Some(uuid) => [&[UUID_MARK][..], uuid.as_bytes()].concat(),
+            None => [self.0.as_bytes(), &[TEXT_END]].concat(),
+        }
+    }
+}
+
+const UUID_MARK: u8 = 1;
+const TEXT_END: u8 = 0;
+
 impl Serialize for Id {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        if serializer.is_human_readable() {
+            return serializer.serialize_str(&self.0);
+        }
+        match self.as_uuid() {
+            Some(uuid) => Stored::Uuid(uuid.into_bytes()).serialize(serializer),
+            None => Stored::Text(&self.0).serialize(serializer),
+        }
     }
 }
 
 /// Reads what the store wrote; what a client sends goes through [`Id::parse`].
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(<Box<str>>::deserialize(deserializer)?.into()))
+        Ok(match Stored::deserialize(deserializer)? {
+            Stored::Uuid(bytes) => uuid::Uuid::from_bytes(bytes).into(),
+            Stored::Text(text) => Self(text.into()),
+        })
     }
 }
 

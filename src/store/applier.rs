@@ -7,7 +7,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     sync::{Arc, mpsc},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -20,19 +20,22 @@ use super::{
 };
 
 /// About how many entries are folded before they are written, so that a profile touched often is written once.
-const BATCH_ENTRIES: u64 = 8_192;
+const BATCH_ENTRIES: u64 = 16_384;
+/// How long the first entries of a batch wait for more of them.
+const BATCH_TIME: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_secs(1);
-/// How often doubts that a reader had are looked for when nothing comes.
-const LOOK: Duration = Duration::from_millis(250);
+
+/// What the applier is told.
+pub enum Word {
+    Committed(Committed),
+    /// Somebody waits for what is committed, or has doubts.
+    Hurry,
+}
 
 /// Runs until the committer is gone and everything is applied, then closes the parts. Returns whether all is closed.
-pub fn run(shared: &Shared, committed: &mpsc::Receiver<Committed>) -> bool {
-    loop {
-        let batch = match committed.recv_timeout(LOOK) {
-            Ok(first) => collect(first, committed),
-            Err(mpsc::RecvTimeoutError::Timeout) => Vec::new(),
-            Err(mpsc::RecvTimeoutError::Disconnected) => return close(shared),
-        };
+pub fn run(shared: &Shared, words: &mpsc::Receiver<Word>) -> bool {
+    while let Ok(word) = words.recv() {
+        let batch = collect(word, words);
         let applied = match shared.take_doubt() {
             Some(doubt) => Err(doubt),
             None => apply(shared, &batch),
@@ -44,16 +47,22 @@ pub fn run(shared: &Shared, committed: &mpsc::Receiver<Committed>) -> bool {
         }
         // The share of the batch in the queue's room ends here, when it is applied either way.
     }
+    close(shared)
 }
 
-fn collect(first: Committed, committed: &mpsc::Receiver<Committed>) -> Vec<Committed> {
+/// Gathers groups until there are enough, their time is up, or somebody is in a hurry.
+fn collect(first: Word, words: &mpsc::Receiver<Word>) -> Vec<Committed> {
+    let until = Instant::now() + BATCH_TIME;
     let mut entries = 0;
     let mut batch = Vec::new();
     let mut next = Some(first);
-    while let Some(group) = next {
+    while let Some(Word::Committed(group)) = next {
         entries += group.stretches.iter().map(|stretch| u64::from(stretch.block.count)).sum::<u64>();
         batch.push(group);
-        next = if entries < BATCH_ENTRIES { committed.try_recv().ok() } else { None };
+        if entries >= BATCH_ENTRIES {
+            break;
+        }
+        next = words.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
     }
     batch
 }
@@ -69,7 +78,7 @@ fn apply(shared: &Shared, batch: &[Committed]) -> Result<(), StoreError> {
             if stretch.block.end() <= engine.log.end() {
                 continue; // it was read back from the journal when the parts were made again
             }
-            engine.log.append(&log::Stretch { block: &stretch.block, raw: &stretch.raw, entries: &stretch.entries })?;
+            engine.log.append(&log::Stretch { raw: &stretch.raw, entries: &stretch.entries })?;
             let entries = stretch.entries.iter().flat_map(|entries| entries.iter());
             for (offset, entry) in (stretch.block.first..).zip(entries) {
                 fold.entry(offset, entry);

@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     Shared,
+    applier::Word,
     block::{self, Block, Packer},
     entry::{self, Entry},
     error::{Refused, StoreError},
@@ -42,7 +43,7 @@ pub struct Stretch {
 }
 
 /// Runs until the queue is closed and empty.
-pub fn run(shared: &Shared, to_applier: &mpsc::Sender<Committed>) {
+pub fn run(shared: &Shared, to_applier: &mpsc::Sender<Word>) {
     let mut committer = Committer { shared, to_applier, packer: Packer::new(), unsynced_since: None };
     let patience = shared.flush_interval.unwrap_or(IDLE).min(IDLE);
     while let Some(group) = shared.queue.take(GROUP_REQUESTS_MAX, patience) {
@@ -61,7 +62,7 @@ pub fn run(shared: &Shared, to_applier: &mpsc::Sender<Committed>) {
 
 struct Committer<'a> {
     shared: &'a Shared,
-    to_applier: &'a mpsc::Sender<Committed>,
+    to_applier: &'a mpsc::Sender<Word>,
     packer: Packer,
     /// In relaxed mode: since when something is written and not synced.
     unsynced_since: Option<Instant>,
@@ -88,12 +89,12 @@ impl Committer<'_> {
         match self.write(&stretches, end) {
             Ok(()) => {
                 self.shared.note_sources(stretches.iter().flat_map(|stretch| &stretch.entries));
+                // First, so that whoever hears that it is durable finds it on its way; the applier outlives the committer.
+                _ = self.to_applier.send(Word::Committed(Committed { end, stretches, _rooms: rooms }));
                 self.shared.queue.is_durable(end);
                 for answer in done {
                     _ = answer.send(Ok(())); // a client that went away does not wait
                 }
-                // The applier outlives the committer.
-                _ = self.to_applier.send(Committed { end, stretches, _rooms: rooms });
             }
             Err(refused) => {
                 self.shared.queue.stop(&refused.to_string());

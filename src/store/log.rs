@@ -70,9 +70,15 @@ impl Pending {
     }
 }
 
-/// A stretch of entries as they come from the journal: encoded, and compressed to a block.
+/// An event with its request and its place.
+pub struct FoundEvent {
+    pub offset: u64,
+    pub request: Arc<EventRequest>,
+    pub event: Arc<Event>,
+}
+
+/// A stretch of entries as they come from the journal, and how they are encoded.
 pub struct Stretch<'a> {
-    pub block: &'a Block,
     pub raw: &'a [u8],
     pub entries: &'a [Arc<[Entry]>],
 }
@@ -215,16 +221,16 @@ impl Log {
     }
 
     /// The event at `offset`, with its request.
-    pub fn event_at(&self, offset: u64) -> Result<Option<(Arc<EventRequest>, Arc<Event>)>, StoreError> {
+    pub fn event_at(&self, offset: u64) -> Result<Option<FoundEvent>, StoreError> {
         let Some((first, entries)) = self.block_around(offset)? else { return Ok(None) };
-        Ok(events(first, &entries).find(|(at, ..)| *at == offset).map(|(_, request, event)| (request, event)))
+        Ok(events(first, &entries).find(|found| found.offset == offset))
     }
 
     /// The events that the server gave the id `id`, with their offsets.
-    pub fn event_made(&self, id: &Id) -> Result<Option<(u64, Arc<EventRequest>, Arc<Event>)>, StoreError> {
+    pub fn event_made(&self, id: &Id) -> Result<Option<FoundEvent>, StoreError> {
         let Some(number) = made_id(id) else { return Ok(None) };
         let find =
-            |first, entries: &[Entry]| events(first, entries).find(|(_, _, event)| !event.given && event.id == *id);
+            |first, entries: &[Entry]| events(first, entries).find(|found| !found.event.given && found.event.id == *id);
         let sealed = {
             // The newest first, for that is what is mostly asked for.
             let live = self.live.read();
@@ -329,17 +335,7 @@ impl Live {
     }
 
     fn append(&mut self, stretch: &Stretch<'_>) -> Result<(), StoreError> {
-        let entries = stretch.entries.iter().flat_map(|entries| entries.iter());
-        // A full block goes in as the journal has it; less than that waits for more, so that it compresses well.
-        if stretch.raw.len() >= block::RAW_BYTES / 2 {
-            self.flush()?;
-            let mut summary = Summary::new(stretch.block.first);
-            entries.for_each(|entry| summary.add(entry));
-            self.put(stretch.block, summary)?;
-            self.pending = Pending::new(summary.end());
-            return Ok(());
-        }
-        entries.for_each(|entry| self.pending.summary.add(entry));
+        stretch.entries.iter().flat_map(|entries| entries.iter()).for_each(|entry| self.pending.summary.add(entry));
         self.pending.raw.extend_from_slice(stretch.raw);
         if self.pending.raw.len() >= block::RAW_BYTES { self.flush() } else { Ok(()) }
     }
@@ -349,27 +345,22 @@ impl Live {
         let summary = self.pending.summary;
         if summary.count > 0 {
             let block = Block::build(&mut self.packer, summary.first, summary.count, &self.pending.raw);
-            self.put(&block, summary)?;
+            self.segment.put(&block, &summary)?;
+            self.bytes += block.bytes.len() as u64;
+            self.summaries.push(summary);
             self.pending = Pending::new(summary.end());
         }
-        Ok(())
-    }
-
-    fn put(&mut self, block: &Block, summary: Summary) -> Result<(), StoreError> {
-        self.segment.put(block, &summary)?;
-        self.bytes += block.bytes.len() as u64;
-        self.summaries.push(summary);
         Ok(())
     }
 }
 
 /// The events among `entries`, each with its offset and its request.
-fn events(first: u64, entries: &[Entry]) -> impl Iterator<Item = (u64, Arc<EventRequest>, Arc<Event>)> + '_ {
+fn events(first: u64, entries: &[Entry]) -> impl Iterator<Item = FoundEvent> + '_ {
     let mut request = None;
     (first..).zip(entries).filter_map(move |(offset, entry)| {
         match entry {
             Entry::Request(new) => request = Some(new.clone()),
-            Entry::Event(event) => return Some((offset, request.clone()?, event.clone())),
+            Entry::Event(event) => return Some(FoundEvent { offset, request: request.clone()?, event: event.clone() }),
             _ => {}
         }
         None

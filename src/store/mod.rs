@@ -43,9 +43,11 @@ use crate::{
     model::{Id, Profile, ProfileRef, RegisteredSource, Session, ShownEvent},
 };
 
+use applier::Word;
 use engine::{Engine, Opening, ViewsTrust};
 use folder::LastEnd;
 use journal::Journal;
+use log::FoundEvent;
 use queue::Queue;
 
 pub use check::{Finding, check};
@@ -95,6 +97,8 @@ struct Shared {
     engine: RwLock<Option<Arc<Engine>>>,
     /// What a reader met that casts doubt on the log or the views.
     doubt: Mutex<Option<StoreError>>,
+    /// To the applier; gone when the store is being closed.
+    words: Mutex<Option<mpsc::Sender<Word>>>,
     sources: RwLock<HashMap<Id, Arc<RegisteredSource>>>,
     /// The offset behind what is in the journal.
     durable_end: AtomicU64,
@@ -153,8 +157,10 @@ impl Store {
         let end = engine.log.end();
         clock.not_before(engine.views.progress().latest);
         let sources = engine.views.sources()?.into_iter().map(|source| (source.id.clone(), Arc::new(source.into())));
+        let (to_applier, words) = mpsc::channel();
         let shared = Arc::new(Shared {
             clock,
+            words: Mutex::new(Some(to_applier.clone())),
             queue: Queue::new(end),
             journal: Mutex::new(journal),
             sources: RwLock::new(sources.collect()),
@@ -166,11 +172,10 @@ impl Store {
             flush_interval: (settings.durability == Durability::Relaxed).then_some(settings.flush_interval),
             folder,
         });
-        let (to_applier, committed) = mpsc::channel();
         let spawn_error = |source| StoreError::Io { path: settings.path.display().to_string(), source };
         let applier = std::thread::Builder::new().name("applier".into()).spawn({
             let shared = shared.clone();
-            move || applier::run(&shared, &committed)
+            move || applier::run(&shared, &words)
         });
         let applier = applier.map_err(spawn_error)?;
         let committer = std::thread::Builder::new().name("committer".into()).spawn({
@@ -254,6 +259,7 @@ impl Store {
         // What is on its way to the log is found there once it is applied, so it is waited for.
         let (id, source) = (id.clone(), source.cloned());
         self.shared.queue.settled().await?;
+        self.shared.hurry();
         self.shared.queue.applied().await?;
         self.read(move |engine| {
             let from_source = |wanted: &Id| source.as_ref().is_none_or(|source| source == wanted);
@@ -272,7 +278,7 @@ impl Store {
             places.sort_unstable();
             for offset in places {
                 if engine.views.state(&Key::DeletedEvent(offset))?.is_none()
-                    && let Some((request, event)) = engine.log.event_at(offset)?
+                    && let Some(FoundEvent { request, event, .. }) = engine.log.event_at(offset)?
                 {
                     return Ok(Some((offset, ShownEvent { request, event })));
                 }
@@ -280,7 +286,7 @@ impl Store {
             if given {
                 return Ok(None); // the id means the client's events, and they are gone
             }
-            let Some((offset, request, event)) = engine.log.event_made(&id)? else { return Ok(None) };
+            let Some(FoundEvent { offset, request, event }) = engine.log.event_made(&id)? else { return Ok(None) };
             let shown = from_source(&request.source) && engine.views.state(&Key::DeletedEvent(offset))?.is_none();
             Ok(shown.then_some((offset, ShownEvent { request, event })))
         })
@@ -318,6 +324,7 @@ impl Store {
     pub fn close(&self) {
         let Some(threads) = self.threads.lock().take() else { return };
         self.shared.queue.close();
+        self.shared.words.lock().take();
         if threads.committer.join().is_err() {
             tracing::error!("the committer ended in a panic");
         }
@@ -386,6 +393,14 @@ impl Shared {
 
     fn cast_doubt(&self, error: StoreError) {
         self.doubt.lock().get_or_insert(error);
+        self.hurry();
+    }
+
+    /// Lets the applier go on with what it has.
+    fn hurry(&self) {
+        if let Some(words) = &*self.words.lock() {
+            _ = words.send(Word::Hurry); // an applier that ended hurries no more
+        }
     }
 
     fn take_doubt(&self) -> Option<StoreError> {

@@ -9,6 +9,8 @@ use super::error::{At, StoreError};
 
 /// The largest value put into a tree; longer ones are cut into parts of this size.
 pub const PART_BYTES: usize = 7_000;
+/// How many bytes behind the key say which part it is.
+const PART_NUMBER_BYTES: usize = 3;
 
 /// Opens the database at `path` with `cache_bytes` of cache, without a flushing thread of its own.
 pub fn open(path: &Path, cache_bytes: u64, advice: &'static str) -> Result<sled::Db, StoreError> {
@@ -59,10 +61,23 @@ pub fn get(tree: &sled::Tree, key: &[u8]) -> Result<Option<Vec<u8>>, sled::Error
     Ok(Some(value))
 }
 
-/// The keys of the records under which `key`'s value stands now.
-pub fn part_keys(tree: &sled::Tree, key: &[u8]) -> Result<Vec<Vec<u8>>, sled::Error> {
-    let count = tree.get(part_key(key, 0))?.map_or(0, |first| part_count(&first));
-    Ok((0..count).map(|part| part_key(key, part)).collect())
+/// The records under which `key`'s value stands now.
+pub fn parts_of(tree: &sled::Tree, key: &[u8]) -> Result<Vec<(Vec<u8>, sled::IVec)>, sled::Error> {
+    let Some(first) = tree.get(part_key(key, 0))? else { return Ok(Vec::new()) };
+    let count = part_count(&first);
+    let mut records = vec![(part_key(key, 0), first)];
+    for part in 1..count {
+        let key = part_key(key, part);
+        if let Some(record) = tree.get(&key)? {
+            records.push((key, record));
+        }
+    }
+    Ok(records)
+}
+
+/// The key whose value's first part stands under `part_key`; `None` for a further part.
+pub fn first_part_of(part_key: &[u8]) -> Option<&[u8]> {
+    part_key.strip_suffix(&[0; PART_NUMBER_BYTES])
 }
 
 fn part_count(first: &[u8]) -> usize {
@@ -70,9 +85,9 @@ fn part_count(first: &[u8]) -> usize {
 }
 
 fn part_key(key: &[u8], part: usize) -> Vec<u8> {
-    // Ids hold no control characters and numbers have a fixed length, so no key with a part is another key's beginning.
-    let mut part_key = Vec::with_capacity(key.len() + 3);
+    // No key is another one's beginning, so the parts of a value stand together.
+    let mut part_key = Vec::with_capacity(key.len() + PART_NUMBER_BYTES);
     part_key.extend_from_slice(key);
-    part_key.extend_from_slice(&(part as u32).to_be_bytes()[1..]);
+    part_key.extend_from_slice(&(part as u32).to_be_bytes()[4 - PART_NUMBER_BYTES..]);
     part_key
 }

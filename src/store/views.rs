@@ -11,7 +11,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use super::{
     entry::{self, EventPlace, Fold, Key, State},
@@ -87,6 +87,8 @@ struct Write {
     tree: usize,
     key: Vec<u8>,
     value: Option<Vec<u8>>,
+    /// What stands there now.
+    old: Option<sled::IVec>,
 }
 
 const SESSION_NUMBERS: usize = 0;
@@ -132,10 +134,9 @@ impl Views {
         let mut progress = self.progress.lock();
         let mut next = Progress { from: progress.to, to, latest: progress.latest.max(fold.latest), ..*progress };
         for write in &writes {
-            let tree = self.trees.all()[write.tree];
-            if let Some(old) = tree.get(&write.key).at(&self.path)? {
+            if let Some(old) = &write.old {
                 next.records -= 1;
-                next.sum = next.sum.wrapping_sub(checksum(write.tree, &write.key, &old));
+                next.sum = next.sum.wrapping_sub(checksum(write.tree, &write.key, old));
             }
             if let Some(new) = &write.value {
                 next.records += 1;
@@ -187,15 +188,15 @@ impl Views {
         Ok(match key {
             Key::Session(id) => self.session(id)?.map(State::Session),
             Key::Profile(id) => {
-                let bytes = tree::get(&trees.profiles, id.as_str().as_bytes()).at(&self.path)?;
+                let bytes = tree::get(&trees.profiles, &id.key()).at(&self.path)?;
                 self.decoded(bytes.as_deref(), "profile", id.as_str())?.map(State::Profile)
             }
             Key::Name(id) => {
-                let bytes = trees.names.get(id.as_str()).at(&self.path)?;
+                let bytes = trees.names.get(id.key()).at(&self.path)?;
                 self.decoded(bytes.as_deref(), "name", id.as_str())?.map(State::Name)
             }
             Key::EventId { id, source } => {
-                let bytes = trees.event_ids.get(event_key(id, source.as_str())).at(&self.path)?;
+                let bytes = trees.event_ids.get(event_key(id, Some(source))).at(&self.path)?;
                 self.decoded(bytes.as_deref(), "event id", id.as_str())?.map(State::EventId)
             }
             Key::Visited { session, profile } => {
@@ -207,14 +208,14 @@ impl Views {
                 there.then_some(State::There)
             }
             Key::Source(id) => {
-                let bytes = tree::get(&trees.sources, id.as_str().as_bytes()).at(&self.path)?;
+                let bytes = tree::get(&trees.sources, &id.key()).at(&self.path)?;
                 self.decoded(bytes.as_deref(), "source", id.as_str())?.map(State::Source)
             }
         })
     }
 
     fn session(&self, id: &Id) -> Result<Option<Arc<Session>>, StoreError> {
-        let Some(number) = self.trees.session_numbers.get(id.as_str()).at(&self.path)? else { return Ok(None) };
+        let Some(number) = self.trees.session_numbers.get(id.key()).at(&self.path)? else { return Ok(None) };
         let Some(packed) = tree::get(&self.trees.sessions, &number).at(&self.path)? else { return Ok(None) };
         let session = self.codec.unpack(&packed).and_then(|bytes| entry::decode(&bytes));
         session.map(Some).ok_or_else(|| self.unreadable("session", id.as_str()))
@@ -223,7 +224,7 @@ impl Views {
     /// Where each source's event with the client's id `id` stands.
     pub fn event_ids(&self, id: &Id) -> Result<Vec<EventPlace>, StoreError> {
         let mut places = Vec::new();
-        for record in self.trees.event_ids.scan_prefix(event_key(id, "")) {
+        for record in self.trees.event_ids.scan_prefix(event_key(id, None)) {
             let (_, value) = record.at(&self.path)?;
             places.extend(self.decoded::<EventPlace>(Some(&value), "event id", id.as_str())?);
         }
@@ -234,7 +235,7 @@ impl Views {
         let mut sources = Vec::new();
         for key in self.trees.sources.iter().keys() {
             let key = key.at(&self.path)?;
-            let Some(id) = key.strip_suffix(&[0, 0, 0]) else { continue }; // a further part
+            let Some(id) = tree::first_part_of(&key) else { continue };
             let bytes = tree::get(&self.trees.sources, id).at(&self.path)?;
             sources.extend(self.decoded(bytes.as_deref(), "source", &String::from_utf8_lossy(id))?);
         }
@@ -242,7 +243,7 @@ impl Views {
     }
 
     fn write(&self, writes: Vec<Write>) -> Result<(), StoreError> {
-        for Write { tree, key, value } in writes {
+        for Write { tree, key, value, .. } in writes {
             let tree = self.trees.all()[tree];
             match value {
                 Some(value) => tree.insert(key, value).at(&self.path)?,
@@ -255,80 +256,96 @@ impl Views {
     /// The records that bring the views to `states`.
     fn writes(&self, states: &HashMap<Key, State>) -> Result<Vec<Write>, sled::Error> {
         let mut writes = Vec::with_capacity(states.len() * 2);
-        // Growing keys cost sled a third of what random ones do.
-        let mut states: Vec<_> = states.iter().collect();
-        states.sort_unstable_by(|a, b| a.0.cmp(b.0));
         for (key, state) in states {
             match (key, state) {
-                (Key::Session(id), State::Session(session)) => {
-                    self.forget_session(id, Some(session.number), &mut writes)?;
-                    let number = session.number.to_be_bytes();
-                    let packed = self.codec.pack(&entry::encode(session));
-                    self.put_parts(SESSIONS, &number, &packed, &mut writes)?;
-                    put(SESSION_NUMBERS, id.as_str().as_bytes().to_vec(), number.to_vec(), &mut writes);
+                (Key::Session(id), State::Session(session)) => self.put_session(id, session, &mut writes)?,
+                (Key::Session(id), _) => {
+                    if let Some(number) = self.trees.session_numbers.get(id.key())? {
+                        self.remove_session(&number, &mut writes)?;
+                        // Removed last: as long as it leads there, a batch that is written again finds the rest.
+                        self.remove(SESSION_NUMBERS, id.key(), &mut writes)?;
+                    }
                 }
-                (Key::Session(id), _) => self.forget_session(id, None, &mut writes)?,
                 (Key::Profile(id), State::Profile(profile)) => {
-                    self.put_parts(PROFILES, id.as_str().as_bytes(), &entry::encode(profile), &mut writes)?;
+                    self.put_parts(PROFILES, &id.key(), &entry::encode(profile), &mut writes)?;
                 }
-                (Key::Profile(id), _) => self.remove_parts(PROFILES, id.as_str().as_bytes(), 0, &mut writes)?,
+                (Key::Profile(id), _) => self.remove_parts(PROFILES, &id.key(), &mut writes)?,
                 (Key::Name(id), State::Name(profile)) => {
-                    put(NAMES, id.as_str().as_bytes().to_vec(), entry::encode(profile), &mut writes);
+                    self.put(NAMES, id.key(), entry::encode(profile), &mut writes)?;
                 }
-                (Key::Name(id), _) => remove(NAMES, id.as_str().as_bytes().to_vec(), &mut writes),
+                (Key::Name(id), _) => self.remove(NAMES, id.key(), &mut writes)?,
                 (Key::EventId { id, source }, State::EventId(place)) => {
-                    put(EVENT_IDS, event_key(id, source.as_str()), entry::encode(place), &mut writes);
+                    self.put(EVENT_IDS, event_key(id, Some(source)), entry::encode(place), &mut writes)?;
                 }
-                (Key::EventId { id, source }, _) => remove(EVENT_IDS, event_key(id, source.as_str()), &mut writes),
+                (Key::EventId { id, source }, _) => self.remove(EVENT_IDS, event_key(id, Some(source)), &mut writes)?,
                 (Key::Visited { session, profile }, _) => {
-                    put(VISITED, visited_key(*session, profile), Vec::new(), &mut writes);
+                    self.put(VISITED, visited_key(*session, profile), Vec::new(), &mut writes)?;
                 }
                 (Key::DeletedEvent(offset), _) => {
-                    put(DELETED_EVENTS, offset.to_be_bytes().to_vec(), Vec::new(), &mut writes);
+                    self.put(DELETED_EVENTS, offset.to_be_bytes().to_vec(), Vec::new(), &mut writes)?;
                 }
                 (Key::Source(id), State::Source(source)) => {
-                    self.put_parts(SOURCES, id.as_str().as_bytes(), &entry::encode(source), &mut writes)?;
+                    self.put_parts(SOURCES, &id.key(), &entry::encode(source), &mut writes)?;
                 }
-                (Key::Source(id), _) => self.remove_parts(SOURCES, id.as_str().as_bytes(), 0, &mut writes)?,
+                (Key::Source(id), _) => self.remove_parts(SOURCES, &id.key(), &mut writes)?,
             }
         }
         Ok(writes)
     }
 
-    /// Removes what stands under a session's id, unless it is the session numbered `kept`.
-    fn forget_session(&self, id: &Id, kept: Option<u64>, writes: &mut Vec<Write>) -> Result<(), sled::Error> {
-        let Some(number) = self.trees.session_numbers.get(id.as_str())? else { return Ok(()) };
-        if kept.is_some_and(|kept| number == kept.to_be_bytes()) {
-            return Ok(());
+    fn put_session(&self, id: &Id, session: &Session, writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        let number = session.number.to_be_bytes();
+        let old = self.trees.session_numbers.get(id.key())?;
+        if old.as_ref().is_none_or(|old| *old != number) {
+            if let Some(old) = &old {
+                self.remove_session(old, writes)?;
+            }
+            writes.push(Write { tree: SESSION_NUMBERS, key: id.key(), value: Some(number.to_vec()), old });
         }
-        for key in self.trees.visited.scan_prefix(&number).keys() {
-            remove(VISITED, key?.to_vec(), writes);
+        self.put_parts(SESSIONS, &number, &self.codec.pack(&entry::encode(session)), writes)
+    }
+
+    /// Removes the session of this number, and which profiles it had.
+    fn remove_session(&self, number: &[u8], writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        for record in self.trees.visited.scan_prefix(number) {
+            let (key, old) = record?;
+            writes.push(Write { tree: VISITED, key: key.to_vec(), value: None, old: Some(old) });
         }
-        self.remove_parts(SESSIONS, &number, 0, writes)?;
-        // Removed last: as long as it leads there, a batch that is written again finds the rest.
-        if kept.is_none() {
-            remove(SESSION_NUMBERS, id.as_str().as_bytes().to_vec(), writes);
-        }
+        self.remove_parts(SESSIONS, number, writes)
+    }
+
+    fn put(&self, tree: usize, key: Vec<u8>, value: Vec<u8>, writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        let old = self.trees.all()[tree].get(&key)?;
+        writes.push(Write { tree, key, value: Some(value), old });
+        Ok(())
+    }
+
+    fn remove(&self, tree: usize, key: Vec<u8>, writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        let old = self.trees.all()[tree].get(&key)?;
+        writes.push(Write { tree, key, value: None, old });
         Ok(())
     }
 
     fn put_parts(&self, tree: usize, key: &[u8], value: &[u8], writes: &mut Vec<Write>) -> Result<(), sled::Error> {
-        let before = writes.len();
-        writes.extend(tree::parts(key, value).map(|(key, value)| Write { tree, key, value: Some(value) }));
-        self.remove_parts(tree, key, writes.len() - before, writes)
-    }
-
-    /// Removes the parts of a value from the part `from` on.
-    fn remove_parts(&self, tree: usize, key: &[u8], from: usize, writes: &mut Vec<Write>) -> Result<(), sled::Error> {
-        for key in tree::part_keys(self.trees.all()[tree], key)?.into_iter().skip(from).rev() {
-            remove(tree, key, writes);
+        let mut old = tree::parts_of(self.trees.all()[tree], key)?.into_iter();
+        for (key, value) in tree::parts(key, value) {
+            let old = old.next().map(|(_, old)| old);
+            writes.push(Write { tree, key, value: Some(value), old });
         }
+        writes.extend(old.map(|(key, old)| Write { tree, key, value: None, old: Some(old) }));
         Ok(())
     }
 
-    fn decoded<T: DeserializeOwned>(
+    fn remove_parts(&self, tree: usize, key: &[u8], writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        // The first part says how many there are: removed last, so that a batch that is written again finds the rest.
+        let old = tree::parts_of(self.trees.all()[tree], key)?.into_iter().rev();
+        writes.extend(old.map(|(key, old)| Write { tree, key, value: None, old: Some(old) }));
+        Ok(())
+    }
+
+    fn decoded<'a, T: Deserialize<'a>>(
         &self,
-        bytes: Option<&[u8]>,
+        bytes: Option<&'a [u8]>,
         what: &str,
         id: &str,
     ) -> Result<Option<T>, StoreError> {
@@ -340,21 +357,13 @@ impl Views {
     }
 }
 
-fn put(tree: usize, key: Vec<u8>, value: Vec<u8>, writes: &mut Vec<Write>) {
-    writes.push(Write { tree, key, value: Some(value) });
-}
-
-fn remove(tree: usize, key: Vec<u8>, writes: &mut Vec<Write>) {
-    writes.push(Write { tree, key, value: None });
-}
-
-/// Ids hold no control characters, so the zero byte ends the first one.
-fn event_key(id: &Id, source: &str) -> Vec<u8> {
-    [id.as_str().as_bytes(), &[0], source.as_bytes()].concat()
+/// The id first, so that all sources that used it stand together.
+fn event_key(id: &Id, source: Option<&Id>) -> Vec<u8> {
+    [id.key(), source.map(Id::key).unwrap_or_default()].concat()
 }
 
 fn visited_key(session: u64, profile: &ProfileRef) -> Vec<u8> {
-    [&session.to_be_bytes(), &profile.since.to_be_bytes()[..], profile.id.as_str().as_bytes()].concat()
+    [&session.to_be_bytes()[..], &profile.since.to_be_bytes(), &profile.id.key()].concat()
 }
 
 /// One record's share of the sum over all of them, whatever their order.
