@@ -20,7 +20,7 @@ use super::{
 };
 
 /// About how many entries are folded before they are written, so that a profile touched often is written once.
-const BATCH_ENTRIES: u64 = 16_384;
+const BATCH_ENTRIES: u64 = 8_192;
 /// How long the first entries of a batch wait for more of them.
 const BATCH_TIME: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_secs(1);

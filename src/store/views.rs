@@ -20,7 +20,7 @@ use super::{
 };
 use crate::model::{Id, ProfileRef, Session, Source, Time};
 
-const CACHE_BYTES: u64 = 48 * 1024 * 1024;
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// What to do about views that cannot be read.
 pub(super) const REBUILD: &str = "make them again with `tracardi rebuild`";
 /// What browsers send as a session's context: names and values that zstd need not learn anew in each record.
