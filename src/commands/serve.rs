@@ -21,13 +21,16 @@ use crate::{
     store::{Folder, Store},
 };
 
-/// Threads for reads that block; what comes beyond waits for one.
-const BLOCKING_THREADS: usize = 16;
+/// The fewest threads for reads that block.
+const BLOCKING_THREADS_MIN: usize = 2;
 
 pub fn run(settings: Settings) -> Result<(), CommandError> {
     raise_open_files();
+    // As many as there are cores: reads are short and mostly answered from memory, and each thread more that is woken for
+    // one costs more than it waits.
+    let cores = std::thread::available_parallelism().map_or(BLOCKING_THREADS_MIN, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .max_blocking_threads(BLOCKING_THREADS)
+        .max_blocking_threads(cores.max(BLOCKING_THREADS_MIN))
         .enable_all()
         .build()
         .map_err(CommandError::Runtime)?;

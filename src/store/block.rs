@@ -9,15 +9,24 @@ pub const HEAD_BYTES: usize = 30;
 const MAGIC: &[u8; 4] = b"TrkB";
 const VERSION: u16 = 1;
 const CHECKSUM_AT: usize = 26;
-/// Nearly as fast as level 1; the levels above cost three times as much and win a few per cent.
-const COMPRESSION_LEVEL: i32 = 3;
 
 /// Compresses blocks; keeps what zstd would set up anew for each.
 pub struct Packer(zstd::bulk::Compressor<'static>);
 
 impl Packer {
-    pub fn new() -> Self {
-        Self(zstd::bulk::Compressor::new(COMPRESSION_LEVEL).expect("the level is one of zstd's"))
+    /// For blocks of the journal, which requests wait for and which are gone soon.
+    pub fn for_journal() -> Self {
+        Self::with_level(1)
+    }
+
+    /// For blocks of the log, which stay: nearly as fast, and the levels above cost three times as much for a few per
+    /// cent.
+    pub fn for_log() -> Self {
+        Self::with_level(3)
+    }
+
+    fn with_level(level: i32) -> Self {
+        Self(zstd::bulk::Compressor::new(level).expect("the level is one of zstd's"))
     }
 }
 
@@ -102,7 +111,7 @@ mod tests {
     fn build(first: u64, entries: &[Entry]) -> Block {
         let mut raw = Vec::new();
         entries.iter().for_each(|entry| entry::encode_into(&mut raw, entry));
-        Block::build(&mut Packer::new(), first, u32::try_from(entries.len()).unwrap(), &raw)
+        Block::build(&mut Packer::for_log(), first, u32::try_from(entries.len()).unwrap(), &raw)
     }
 
     proptest! {

@@ -44,7 +44,7 @@ pub struct Stretch {
 
 /// Runs until the queue is closed and empty.
 pub fn run(shared: &Shared, to_applier: &mpsc::Sender<Word>) {
-    let mut committer = Committer { shared, to_applier, packer: Packer::new(), unsynced_since: None };
+    let mut committer = Committer { shared, to_applier, packer: Packer::for_journal(), unsynced_since: None };
     let patience = shared.flush_interval.unwrap_or(IDLE).min(IDLE);
     while let Some(group) = shared.queue.take(GROUP_REQUESTS_MAX, patience) {
         if !group.is_empty() {

@@ -309,7 +309,7 @@ mod tests {
             let id = Id::required(&format!("session-{first}-{number}")).unwrap();
             entry::encode_into(&mut raw, &entry::Entry::SessionDeleted(id));
         }
-        Block::build(&mut Packer::new(), first, count, &raw)
+        Block::build(&mut Packer::for_journal(), first, count, &raw)
     }
 
     /// Three frames in a first file, two in a second one; returns the offsets at which they begin.

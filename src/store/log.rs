@@ -331,7 +331,7 @@ impl Live {
         for summary in &summaries {
             bytes += segment.block(summary.first)?.bytes.len() as u64;
         }
-        Ok(Self { first, path, segment, summaries, bytes, pending: Pending::new(end), packer: Packer::new() })
+        Ok(Self { first, path, segment, summaries, bytes, pending: Pending::new(end), packer: Packer::for_log() })
     }
 
     fn append(&mut self, stretch: &Stretch<'_>) -> Result<(), StoreError> {
