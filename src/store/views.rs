@@ -398,3 +398,146 @@ impl SessionCodec {
         unpacker.decompress(packed, size).ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        model::{Event, EventRequest, Json, Profile, Source},
+        store::entry::Entry,
+    };
+
+    fn id(kind: &str, number: u8) -> Id {
+        // Every other id is a UUID, as most ids are.
+        let text = if number % 2 == 0 {
+            format!("{kind}-{number}")
+        } else {
+            format!("00000000-0000-4000-8000-0000000000{number:02x}")
+        };
+        Id::required(&text).unwrap()
+    }
+
+    fn entry(offset: u64, (what, name, other): (u8, u8, u8)) -> Vec<Entry> {
+        let now = Time::from_micros(offset.cast_signed());
+        let profile = |number| ProfileRef { id: id("profile", number), since: u64::from(number) };
+        vec![match what {
+            0..3 => {
+                // A number is one session's; an id may be used again under another number.
+                let mut session = Session::new(id("session", name), u64::from(name * 10 + other), None, now);
+                // Some take several parts.
+                session.device = (what == 1).then(|| id("device", other));
+                session.channel = (what == 2)
+                    .then(|| (0..12_000).map(|n| char::from(b'!' + (n * n + offset as usize) as u8 % 90)).collect());
+                Entry::Session(Arc::new(session))
+            }
+            3 => Entry::Profile(Arc::new(Profile::new(id("profile", name), offset, now))),
+            4 => Entry::Name { name: id("name", name), profile: profile(other) },
+            5 => Entry::Visited { session: u64::from(name * 10), profile: profile(other) },
+            6 => Entry::Source(Arc::new(Source::open(id("source", name), "a source", now))),
+            7 => Entry::SourceDeleted(id("source", name)),
+            8 => Entry::EventDeleted(u64::from(name)),
+            9 => Entry::SessionDeleted(id("session", name)),
+            10 => Entry::ProfileDeleted { id: id("profile", name), names: vec![id("name", other)] },
+            _ => {
+                let request = EventRequest {
+                    inserted: now,
+                    source: id("source", other),
+                    session: None,
+                    profile: Some(profile(other)),
+                    profile_less: false,
+                    context: Json::empty_object(),
+                    client: Default::default(),
+                    bot: false,
+                };
+                let event = Event {
+                    id: id("event", name),
+                    given: true,
+                    kind: "page-view".into(),
+                    name: "page-view".into(),
+                    created: None,
+                    properties: Json::empty_object(),
+                    context: Json::empty_object(),
+                    tags: Vec::new(),
+                };
+                return vec![Entry::Request(Arc::new(request)), Entry::Event(Arc::new(event))];
+            }
+        }]
+    }
+
+    fn apply(views: &Views, entries: &[Entry], batches: &[usize]) {
+        let mut done = 0;
+        for size in batches.iter().copied().chain([usize::MAX]) {
+            let end = entries.len().min(done + size.min(entries.len()));
+            let mut fold = Fold::default();
+            for (offset, entry) in (0..).zip(entries) {
+                fold.see(offset, entry, done as u64..end as u64);
+            }
+            views.apply(end as u64, &fold).unwrap();
+            done = end;
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn views_made_anew_from_the_log_equal_views_kept_along_the_way(
+            made in prop::collection::vec((0_u8..14, 0_u8..4, 0_u8..4), 1..60),
+            batches in prop::collection::vec(1_usize..8, 0..30),
+        ) {
+            let mut entries = Vec::new();
+            for what in made {
+                entries.extend(entry(entries.len() as u64, what));
+            }
+            let folder = tempfile::tempdir().unwrap();
+            let kept = Views::open(&folder.path().join("kept")).unwrap();
+            apply(&kept, &entries, &batches);
+            let anew = Views::open(&folder.path().join("anew")).unwrap();
+            apply(&anew, &entries, &[]);
+            let whole = kept.verify(|| {}).unwrap() && anew.verify(|| {}).unwrap();
+            prop_assert!(whole);
+            let (kept, anew) = (kept.progress(), anew.progress());
+            prop_assert_eq!((kept.records, kept.sum, kept.latest), (anew.records, anew.sum, anew.latest));
+        }
+
+        #[test]
+        fn a_batch_that_was_under_way_can_be_written_again(
+            made in prop::collection::vec((0_u8..14, 0_u8..4, 0_u8..4), 1..40),
+            cut in any::<prop::sample::Index>(),
+            written in any::<prop::sample::Index>(),
+        ) {
+            let mut entries = Vec::new();
+            for what in made {
+                entries.extend(entry(entries.len() as u64, what));
+            }
+            let folder = tempfile::tempdir().unwrap();
+            let views = Views::open(folder.path()).unwrap();
+            let cut = cut.index(entries.len());
+            let mut last = Fold::default();
+            apply(&views, &entries[..cut], &[3, 5]);
+            for (offset, entry) in (0..).zip(&entries) {
+                last.see(offset, entry, cut as u64..entries.len() as u64);
+            }
+            // The process ends when some of the batch's records are written, behind the note of where it leads to.
+            let writes = views.writes(&last.states).unwrap();
+            let mut next = views.progress();
+            for write in &writes {
+                if let Some(old) = &write.old {
+                    next.records -= 1;
+                    next.sum = next.sum.wrapping_sub(checksum(write.tree, &write.key, old));
+                }
+                if let Some(new) = &write.value {
+                    next.records += 1;
+                    next.sum = next.sum.wrapping_add(checksum(write.tree, &write.key, new));
+                }
+            }
+            let count = written.index(writes.len() + 1);
+            views.write(writes.into_iter().take(count).collect()).unwrap();
+            *views.progress.lock() = next;
+            views.apply_again(&last).unwrap();
+            let whole = views.verify(|| {}).unwrap();
+            prop_assert!(whole);
+        }
+    }
+}
