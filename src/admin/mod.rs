@@ -43,8 +43,8 @@ impl Admin {
 
     /// Takes what a change needs: room, the names it is about, and the state of the store it is decided on.
     async fn decide(&self, names: Vec<Key>) -> Result<Decided, Refused> {
-        let room = self.store.room(ENTRY_BYTES).await?;
         let held = self.store.lock(names).await?;
+        let room = self.store.room(ENTRY_BYTES).await?;
         Ok(Decided { generation: self.store.generation(), room, held })
     }
 

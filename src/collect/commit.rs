@@ -142,6 +142,11 @@ impl Collector {
 }
 
 impl Prepared<'_> {
+    /// What the session takes in the queue: all that it gathered is written again.
+    pub fn session_bytes(&self) -> usize {
+        self.session.as_ref().map_or(0, |session| session.context.as_str().len() + session.properties.as_str().len())
+    }
+
     /// Fixes times and offsets: the entries of the log, and the answer that goes out once they are durable.
     pub fn fix(self, admitted: &Admitted, moment: Moment) -> (Vec<Entry>, Vec<u8>) {
         let mut entries = Vec::with_capacity(self.events.len() + 4);

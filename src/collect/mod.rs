@@ -99,13 +99,13 @@ impl Collector {
     }
 
     async fn attempt(&self, admitted: &admit::Admitted) -> Result<Vec<u8>, Rejection> {
-        let room = self.store.room(admitted.incoming.bytes).await?;
         let identified = self.identify(admitted).await?;
         let processed = process::process(admitted, &identified);
         if processed.only_repeats {
             return self.answer_repeats(admitted, &identified, processed).await;
         }
         let prepared = self.prepare(admitted, &identified, processed).await?;
+        let room = self.store.room(admitted.incoming.bytes + prepared.session_bytes()).await?;
         let (answer, pending) =
             self.store.push(identified.generation, room, |moment| prepared.fix(admitted, moment))?;
         drop(identified); // the next request of this session sees it already; only the answer waits for the disk

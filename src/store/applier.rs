@@ -104,7 +104,11 @@ fn apply(shared: &Shared, batch: &[Committed]) -> Result<(), StoreError> {
 /// Makes the log's live segment and the views again, until it succeeds; `false` when the store is closed before that.
 fn make_again(shared: &Shared, error: &StoreError) -> bool {
     shared.queue.stop(&format!("the store behind the journal failed: {error}"));
-    shared.set_engine(None);
+    // Closing what failed may fail as well; it is thrown away or checked when it is opened again.
+    _ = guarded(shared, || {
+        shared.set_engine(None);
+        Ok(())
+    });
     loop {
         let made = guarded(shared, || {
             // Held so that nothing is appended meanwhile; what could not be cut back must not be read.

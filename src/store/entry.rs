@@ -71,6 +71,18 @@ pub enum State {
     Gone,
 }
 
+impl State {
+    /// About what it takes in memory, with its key.
+    pub fn bytes(&self) -> usize {
+        const RECORD: usize = 512;
+        match self {
+            Self::Session(session) => RECORD + session.context.as_str().len() + session.properties.as_str().len(),
+            Self::Source(source) => RECORD + source.config.as_str().len(),
+            _ => RECORD,
+        }
+    }
+}
+
 /// Where the event with a client's id stands, and whose it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventPlace {

@@ -31,6 +31,16 @@ impl Locks {
         }
         held
     }
+
+    /// Forgets those of `names` that nobody has or waits for: whoever gave up waiting leaves its last name behind.
+    pub fn forget_unused(&self, names: &[Key]) {
+        let mut known = self.names.lock();
+        for name in names {
+            if known.get(name).is_some_and(|lock| Arc::strong_count(lock) == 1) {
+                known.remove(name);
+            }
+        }
+    }
 }
 
 impl Held {

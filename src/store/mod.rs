@@ -186,15 +186,19 @@ impl Store {
         Ok(Self { shared, locks: locks::Locks::default(), threads: Mutex::new(Some(Threads { committer, applier })) })
     }
 
-    /// Waits for room for a request with a body of `bytes` in the queue.
+    /// Waits for room for entries of about `bytes` in the queue. Asked for last, with the locks held: who has room never
+    /// waits for a lock.
     pub async fn room(&self, bytes: usize) -> Result<Room, Refused> {
         self.shared.queue.room(bytes).await
     }
 
     /// Waits until this request alone holds `names`.
     pub async fn lock(&self, names: Vec<Key>) -> Result<Held, Refused> {
-        let held = tokio::time::timeout(LOCK_WAIT, self.locks.take(names)).await;
-        held.map_err(|_| Refused::Unavailable("too many requests for one session or profile".into()))
+        let held = tokio::time::timeout(LOCK_WAIT, self.locks.take(names.clone())).await;
+        held.map_err(|_| {
+            self.locks.forget_unused(&names);
+            Refused::Unavailable("too many requests for one session or profile".into())
+        })
     }
 
     /// Names the state of the store; to be asked before anything is read that entries are built on.

@@ -411,7 +411,7 @@ mod tests {
 
     fn id(kind: &str, number: u8) -> Id {
         // Every other id is a UUID, as most ids are.
-        let text = if number % 2 == 0 {
+        let text = if number.is_multiple_of(2) {
             format!("{kind}-{number}")
         } else {
             format!("00000000-0000-4000-8000-0000000000{number:02x}")
