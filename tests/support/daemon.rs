@@ -1,0 +1,349 @@
+//! The real binary on a free port and a folder of its own, and a small HTTP client for it.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+/// The administrator's token of every daemon that tests start.
+pub const TOKEN: &str = "test-token";
+/// How long anything may take before a test gives up on it.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How to start a daemon.
+#[derive(Clone)]
+pub struct Setup {
+    storage: PathBuf,
+    environment: Vec<(String, String)>,
+}
+
+impl Setup {
+    pub fn new(storage: &Path) -> Self {
+        let environment = vec![
+            ("TRACARDI__SERVER__LISTEN".into(), "127.0.0.1:0".into()),
+            ("TRACARDI__ADMIN__TOKEN".into(), TOKEN.into()),
+            ("TRACARDI__STORAGE__RESERVE_BYTES".into(), "0".into()),
+        ];
+        Self { storage: storage.to_owned(), environment }
+    }
+
+    /// Sets a setting (`server.listen`) or, by its own name, a variable of the environment.
+    pub fn set(mut self, key: &str, value: impl ToString) -> Self {
+        let name = match key.split_once('.') {
+            Some((section, key)) => format!("TRACARDI__{}__{}", section.to_uppercase(), key.to_uppercase()),
+            None => key.to_owned(),
+        };
+        self.environment.push((name, value.to_string()));
+        self
+    }
+
+    /// The command that runs the binary with `arguments` on this folder.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tracardi"));
+        command.args(arguments).env("TRACARDI__STORAGE__PATH", &self.storage).current_dir(env!("CARGO_TARGET_TMPDIR"));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Starts the daemon and waits until it listens; it may still recover.
+    pub fn spawn(&self) -> Daemon {
+        self.try_spawn().unwrap_or_else(|(status, stderr)| panic!("the daemon ended with {status}: {stderr}"))
+    }
+
+    /// As [`Setup::spawn`]; what it said and how it ended if it did not start.
+    pub fn try_spawn(&self) -> Result<Daemon, (ExitStatus, String)> {
+        let mut child = self
+            .command(&["serve"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary was built for this test");
+        let stderr = collect(child.stderr.take().expect("it is piped"));
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let first = lines.next().and_then(Result::ok);
+        let Some(address) = first.as_deref().and_then(|line| line.strip_prefix("listening on http://")) else {
+            let status = child.wait().expect("it is a child");
+            return Err((status, stderr.text()));
+        };
+        let address = address.to_owned();
+        let stdout = Arc::new(Mutex::new(String::new()));
+        std::thread::spawn({
+            let stdout = stdout.clone();
+            move || lines.map_while(Result::ok).for_each(|line| *stdout.lock().unwrap() += &format!("{line}\n"))
+        });
+        Ok(Daemon { child, address, stdout, stderr, setup: self.clone() })
+    }
+
+    /// Starts the daemon and waits until it takes requests.
+    pub fn start(&self) -> Daemon {
+        let daemon = self.spawn();
+        daemon.wait_ready();
+        daemon
+    }
+
+    /// Starts the daemon, expecting that it does not come up; returns how it ended and what it said.
+    pub fn start_refused(&self) -> (ExitStatus, String) {
+        match self.try_spawn() {
+            Err(refused) => refused,
+            Ok(mut daemon) => {
+                let status = wait_for("the daemon to end", || daemon.child.try_wait().expect("it is a child"));
+                (status, daemon.stderr.text())
+            }
+        }
+    }
+}
+
+pub struct Daemon {
+    child: Child,
+    pub address: String,
+    stdout: Arc<Mutex<String>>,
+    stderr: Collected,
+    setup: Setup,
+}
+
+impl Daemon {
+    pub fn wait_ready(&self) {
+        wait_for("the daemon to be ready", || (self.get("/ready").status == 200).then_some(()));
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn stdout(&self) -> String {
+        self.stdout.lock().unwrap().clone()
+    }
+
+    pub fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
+    pub fn get(&self, path: &str) -> Response {
+        self.request("GET", path, &[], b"")
+    }
+
+    pub fn admin(&self, method: &str, path: &str) -> Response {
+        self.request(method, path, &[("Authorization", &format!("Bearer {TOKEN}"))], b"")
+    }
+
+    pub fn post_json(&self, path: &str, body: &str) -> Response {
+        self.request("POST", path, &[("Content-Type", "application/json")], body.as_bytes())
+    }
+
+    pub fn track(&self, body: &Value) -> Response {
+        self.post_json("/track", &body.to_string())
+    }
+
+    /// Sends a payload that must be taken; the answer.
+    pub fn tracked(&self, body: &Value) -> Value {
+        let response = self.track(body);
+        assert_eq!(response.status, 200, "{}", response.text());
+        response.json()
+    }
+
+    /// Saves a source; its id.
+    pub fn source(&self, body: &Value) -> String {
+        let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/json")];
+        let response = self.request("POST", "/event-source", &headers, body.to_string().as_bytes());
+        assert_eq!(response.status, 200, "{}", response.text());
+        response.json()["ids"][0].as_str().expect("the source's id").to_owned()
+    }
+
+    /// Saves the source `shop`, of both types.
+    pub fn shop(&self) -> String {
+        self.source(&json!({"id": "shop", "name": "Shop", "type": ["rest", "webhook"]}))
+    }
+
+    /// The record that the path names; it must be there.
+    pub fn record(&self, path: &str) -> Value {
+        let response = self.admin("GET", path);
+        assert_eq!(response.status, 200, "{path}: {}", response.text());
+        response.json()
+    }
+
+    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+        self.try_request(method, path, headers, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    pub fn try_request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> std::io::Result<Response> {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
+        headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
+        if method == "POST" || !body.is_empty() {
+            head += &format!("Content-Length: {}\r\n", body.len());
+        }
+        self.try_raw(&[head.as_bytes(), b"\r\n", body].concat())
+    }
+
+    /// Sends bytes as they are and reads the answer.
+    pub fn raw(&self, bytes: &[u8]) -> Response {
+        self.try_raw(bytes).expect("an answer")
+    }
+
+    fn try_raw(&self, bytes: &[u8]) -> std::io::Result<Response> {
+        let mut socket = self.connect()?;
+        // A refusal may come, and the connection end, before everything is sent.
+        let sent = socket.write_all(bytes);
+        let head_only = bytes.starts_with(b"HEAD ");
+        read_response(&mut BufReader::new(socket), head_only).or_else(|error| sent.and(Err(error)))
+    }
+
+    pub fn connect(&self) -> std::io::Result<TcpStream> {
+        let socket = TcpStream::connect(&self.address)?;
+        socket.set_read_timeout(Some(DEADLINE))?;
+        Ok(socket)
+    }
+
+    /// A connection that is kept for many requests.
+    pub fn kept(&self) -> std::io::Result<Kept> {
+        Ok(Kept { socket: BufReader::new(self.connect()?) })
+    }
+
+    /// Ends the process as a power switch would, but the machine goes on.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it is a child");
+        self.child.wait().expect("it is a child");
+        assert!(!self.stderr().contains("panicked"), "{}", self.stderr());
+    }
+
+    /// Ends the daemon in good order.
+    pub fn stop(mut self) -> Setup {
+        signal(self.pid(), "TERM");
+        let status = wait_for("the daemon to end", || self.child.try_wait().expect("it is a child"));
+        assert!(status.success(), "{status}: {}", self.stderr());
+        assert!(!self.stderr().contains("panicked"), "{}", self.stderr());
+        self.setup.clone()
+    }
+
+    /// Ends the daemon in good order and starts it again.
+    pub fn restart(self) -> Self {
+        self.stop().start()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// A connection for many requests.
+pub struct Kept {
+    socket: BufReader<TcpStream>,
+}
+
+impl Kept {
+    pub fn post(&mut self, path: &str, body: &str) -> std::io::Result<Response> {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.socket.get_mut().write_all(head.as_bytes())?;
+        read_response(&mut self.socket, false)
+    }
+}
+
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    pub fn text(&self) -> String {
+        format!("{} {}", self.status, String::from_utf8_lossy(&self.body))
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// Where the first fault of a 422 stands, in its `loc`.
+    pub fn loc(&self) -> Value {
+        self.json()["detail"][0]["loc"].clone()
+    }
+}
+
+fn read_response(socket: &mut BufReader<TcpStream>, head_only: bool) -> std::io::Result<Response> {
+    let mut line = String::new();
+    let mut status = 100;
+    let mut headers = Vec::new();
+    while status == 100 {
+        line.clear();
+        socket.read_line(&mut line)?;
+        let word = line.split_whitespace().nth(1).and_then(|word| word.parse().ok());
+        status = word.ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        headers.clear();
+        loop {
+            line.clear();
+            socket.read_line(&mut line)?;
+            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+            headers.push((name.to_owned(), value.trim().to_owned()));
+        }
+    }
+    let mut response = Response { status, headers, body: Vec::new() };
+    let length = response.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    if !head_only {
+        response.body = vec![0; length];
+        socket.read_exact(&mut response.body)?;
+    }
+    Ok(response)
+}
+
+/// What a pipe brings, gathered as it comes.
+#[derive(Clone)]
+struct Collected(Arc<Mutex<Vec<u8>>>);
+
+impl Collected {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+fn collect(mut pipe: impl Read + Send + 'static) -> Collected {
+    let collected = Collected(Arc::default());
+    std::thread::spawn({
+        let collected = collected.clone();
+        move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+                collected.0.lock().unwrap().extend_from_slice(&buffer[..count]);
+            }
+        }
+    });
+    collected
+}
+
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status().expect("kill is there");
+    assert!(sent.success());
+}
+
+/// Waits until `what` is there, at most for the deadline.
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < DEADLINE, "waited too long for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

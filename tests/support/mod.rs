@@ -1,0 +1,7 @@
+//! What the whole-daemon tests share. Each test binary uses a part of it.
+#![allow(dead_code, reason = "every test binary compiles all of it and uses a part")]
+
+pub mod daemon;
+pub mod power_cut;
+
+pub use daemon::{Daemon, Setup};
