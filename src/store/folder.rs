@@ -60,7 +60,14 @@ impl Folder {
     /// # Errors
     /// Another process has it, it holds an unknown format, or it cannot be written.
     pub fn take(path: &Path) -> Result<Self, StoreError> {
-        fs::create_dir_all(path).at(path)?;
+        if !path.exists() {
+            fs::create_dir_all(path).at(path)?;
+            // A folder whose name is not on the disk takes everything in it along.
+            path.ancestors()
+                .skip(1)
+                .map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above })
+                .try_for_each(sync_dir)?;
+        }
         let lock_path = path.join("lock");
         let lock = File::create(&lock_path).at(&lock_path)?;
         match lock.try_lock() {

@@ -154,6 +154,7 @@ impl Store {
         let (engine, recovered) = Engine::open(&folder, &how, report)?;
         let journal = recovered.open(&folder.journal(), crashed)?;
         engine.seal_if_full(&folder)?;
+        folder::sync_dir(folder.path())?; // the names of the parts that were just made
         let end = engine.log.end();
         clock.not_before(engine.views.progress().latest);
         let sources = engine.views.sources()?.into_iter().map(|source| (source.id.clone(), Arc::new(source.into())));

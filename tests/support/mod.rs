@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test binary compiles all of it and uses a part")]
 
 pub mod daemon;
+pub mod load;
 pub mod power_cut;
 
 pub use daemon::{Daemon, Setup};

@@ -1,0 +1,50 @@
+//! A power cut loses nothing that was acknowledged (contract, section 7): what was written and never synced is dropped.
+//!
+//! `TRACARDI_ROUNDS` says how often the power is cut, 20 times if nothing is said.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{Setup, load, power_cut::PowerCut};
+
+fn setup(power: &PowerCut, durability: &str) -> Setup {
+    let setup = Setup::new(&power.root).set("storage.segment_bytes", 65_536).set("storage.durability", durability);
+    power.environment().into_iter().fold(setup, |setup, (name, value)| setup.set(&name, value))
+}
+
+#[test]
+fn an_acked_event_survives_a_power_cut() {
+    let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let power = PowerCut::new(&folder.path().join("data"), scratch.path());
+    let mut acked = load::Acked::default();
+    for round in 0..load::rounds() {
+        let mut daemon = setup(&power, "sync").start();
+        if round == 0 {
+            daemon.shop();
+        }
+        load::run_and(&daemon, round, &mut acked, || std::thread::sleep(Duration::from_millis(100 + 53 * (round % 7))));
+        daemon.kill();
+        power.cut();
+    }
+    acked.check(&setup(&power, "sync").start());
+}
+
+#[test]
+fn a_relaxed_store_starts_again_after_a_power_cut() {
+    let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let power = PowerCut::new(&folder.path().join("data"), scratch.path());
+    for round in 0..4 {
+        let mut daemon = setup(&power, "relaxed").start();
+        daemon.shop();
+        let mut acked = load::Acked::default();
+        load::run_and(&daemon, round, &mut acked, || std::thread::sleep(Duration::from_millis(300)));
+        daemon.kill();
+        power.cut();
+    }
+    let daemon = setup(&power, "relaxed").start();
+    daemon.shop();
+    let mut acked = load::Acked::default();
+    load::run_and(&daemon, 9, &mut acked, || std::thread::sleep(Duration::from_millis(100)));
+    acked.check_events(&daemon);
+}
