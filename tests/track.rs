@@ -1,0 +1,308 @@
+//! POST /track (contract, section 3), and what is stored (section 10).
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Daemon, Setup, daemon::TOKEN};
+
+fn started() -> (tempfile::TempDir, Daemon) {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).start();
+    daemon.source(&json!({"id": "source-id", "name": "Seed", "type": "rest"}));
+    (folder, daemon)
+}
+
+/// The first example of the project's own description, as it is printed there.
+const WHOLE_PAYLOAD: &str = r#"{
+  "source": {
+    "id": "source-id"
+  },
+  "session": {
+    "id": "session-id"
+  },
+  "profile": {
+    "id": "profile-id"
+  },
+  "context": {},
+  "properties": {},
+  "events": [ 
+    {
+      "type": "purchase-order",
+      "properties": {
+        "product": "Nike shoes",
+        "quantity": 1
+      }
+    },
+    {
+      "type": "page-view"
+    }
+  ],
+  "options": { 
+    
+  }
+} "#;
+
+const REQUIRED_ONLY: &str = r#"{
+  "source": {
+    "id": "source-id"
+  },
+  "session": {
+    "id": "session-id"
+  },
+  "events": [
+    {
+      "type": "purchase-order",
+      "properties": {
+        "product": "Nike shoes",
+        "quantity": 1
+      }
+    },
+    {
+      "type": "page-view"
+    }
+  ]
+} "#;
+
+const WITH_CONTEXT: &str = r#"{
+  "source": {
+    "id": "source-id"
+  },
+  "session": {
+    "id": "session-id"
+  },
+  "profile": {
+    "id": "profile-id"
+  },
+  "events": [
+    {
+      "type": "purchase-order",
+      "properties": {
+        "product": "Nike shoes",
+        "quantity": 1
+      }
+    },
+    {
+      "type": "page-view"
+    }
+  ],
+  "context": {
+    "device": "iPhone X"
+  }
+} "#;
+
+#[test]
+fn every_example_of_the_description_is_answered_as_it_says() {
+    let (_folder, daemon) = started();
+    let mut profile = Value::Null;
+    for body in [WHOLE_PAYLOAD, REQUIRED_ONLY, WITH_CONTEXT] {
+        let response = daemon.post_json("/track", body);
+        assert_eq!(response.status, 200, "{}", response.text());
+        let answer = response.json();
+        let id = answer["profile"]["id"].clone();
+        assert_eq!(answer, json!({"profile": {"id": id}, "source": {"consent": false}}));
+        assert!(profile.is_null() || profile == id, "one session, one profile");
+        profile = id;
+    }
+    assert_eq!(daemon.record("/session/session-id")["context"], json!({"device": "iPhone X"}));
+}
+
+#[test]
+fn the_browser_script_s_first_visit_is_taken() {
+    let (_folder, daemon) = started();
+    let body = include_str!("../benches/browser-payload.json").replace("SOURCE-ID", "source-id");
+    let response = daemon.request("POST", "/track", &[("Content-Type", "text/plain;charset=UTF-8")], body.as_bytes());
+    assert_eq!(response.status, 200, "{}", response.text());
+    let session = daemon.record("/session/d13cbda3-1bac-4295-833d-df55c85d0d41");
+    assert_eq!(session["context"]["utm"], json!({"source": "news", "campaign": "spring"}));
+    assert_eq!(session["device"]["id"], "200ca10f-e248-4330-8ece-7af41983f80b");
+}
+
+fn body(events: Value) -> Value {
+    json!({"source": {"id": "source-id"}, "session": {"id": "s1"}, "events": events})
+}
+
+#[test]
+fn a_missing_or_wrong_field_is_named_and_nothing_is_stored() {
+    let (_folder, daemon) = started();
+    let cases = [
+        (json!({"source": Value::Null}), json!(["body", "source"])),
+        (json!({"source": {}}), json!(["body", "source", "id"])),
+        (json!({"source": {"id": 1}}), json!(["body", "source", "id"])),
+        (json!({"source": "source-id"}), json!(["body", "source"])),
+        (json!({"session": Value::Null}), json!(["body", "session"])),
+        (json!({"session": {"id": "undefined"}}), json!(["body", "session", "id"])),
+        (json!({"session": {"id": "a\u{0}b"}}), json!(["body", "session", "id"])),
+        (json!({"profile": "p"}), json!(["body", "profile"])),
+        (json!({"events": Value::Null}), json!(["body", "events"])),
+        (json!({"events": [{"type": "ok"}, {"type": ""}]}), json!(["body", "events", 1, "type"])),
+        (json!({"events": [{"properties": {}}]}), json!(["body", "events", 0, "type"])),
+        (json!({"events": [{"type": "a", "properties": []}]}), json!(["body", "events", 0, "properties"])),
+        (json!({"events": [{"type": "a", "tags": ["x".repeat(129)]}]}), json!(["body", "events", 0, "tags", 0])),
+        (json!({"events": [{"type": "a", "tags": vec!["x"; 101]}]}), json!(["body", "events", 0, "tags", 100])),
+        (
+            json!({"events": [{"type": "a", "time": {"create": "soon"}}]}),
+            json!(["body", "events", 0, "time", "create"]),
+        ),
+        (json!({"context": 1}), json!(["body", "context"])),
+        (json!({"options": {"debugger": "yes"}}), json!(["body", "options", "debugger"])),
+        (json!({"metadata": {"time": {"create": true}}}), json!(["body", "metadata", "time", "create"])),
+    ];
+    for (change, loc) in cases {
+        let mut payload = body(json!([{"type": "page-view"}]));
+        payload.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let response = daemon.track(&payload);
+        assert_eq!((response.status, response.loc()), (422, loc), "{change}: {}", response.text());
+    }
+    for field in ["source", "session", "events"] {
+        let mut payload = body(json!([]));
+        payload.as_object_mut().unwrap().remove(field);
+        let response = daemon.track(&payload);
+        assert_eq!((response.status, response.loc()), (422, json!(["body", field])), "{field}");
+        assert_eq!(response.json()["detail"][0]["type"], "value_error.missing");
+    }
+    assert_eq!(daemon.admin("GET", "/session/s1").status, 404);
+}
+
+#[test]
+fn a_listed_field_sent_twice_is_refused() {
+    let (_folder, daemon) = started();
+    let twice = r#"{"source":{"id":"source-id"},"session":{"id":"s1"},"session":{"id":"s2"},"events":[]}"#;
+    let response = daemon.post_json("/track", twice);
+    assert_eq!((response.status, response.loc()), (422, json!(["body", "session"])));
+}
+
+#[test]
+fn a_source_that_does_not_admit_a_payload_is_401_and_nothing_is_stored() {
+    let (_folder, daemon) = started();
+    daemon.source(&json!({"id": "off", "name": "Off", "type": "rest", "enabled": false}));
+    daemon.source(&json!({"id": "hook", "name": "Hook", "type": "webhook"}));
+    for (source, detail) in [
+        ("unknown", "Access denied. Invalid source."),
+        ("off", "Access denied. The source is disabled."),
+        ("hook", "Access denied. The source's type does not allow /track."),
+    ] {
+        let mut payload = body(json!([{"type": "page-view"}]));
+        payload["source"]["id"] = json!(source);
+        let response = daemon.track(&payload);
+        assert_eq!((response.status, response.json()), (401, json!({ "detail": detail })));
+    }
+    let mut payload = body(json!([]));
+    payload["session"]["id"] = json!("@internal");
+    assert_eq!(daemon.track(&payload).status, 401);
+    assert_eq!(daemon.admin("GET", "/session/s1").status, 404);
+}
+
+#[test]
+fn a_payload_has_at_most_1000_events() {
+    let (_folder, daemon) = started();
+    assert_eq!(daemon.track(&body(json!(vec![json!({"type": "a"}); 1_000]))).status, 200);
+    let response = daemon.track(&body(json!(vec![json!({"type": "a"}); 1_001])));
+    assert_eq!(response.status, 413, "{}", response.text());
+}
+
+#[test]
+fn no_events_are_fine_session_and_profile_are_kept() {
+    let (_folder, daemon) = started();
+    let profile = daemon.tracked(&body(json!([])))["profile"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(daemon.record("/session/s1")["profile"]["id"], json!(profile));
+    assert_eq!(daemon.record(&format!("/profile/{profile}"))["stats"], json!({"visits": 1, "views": 0}));
+}
+
+#[test]
+fn an_event_is_stored_as_it_was_sent() {
+    let (_folder, daemon) = started();
+    let payload = r#"{"source":{"id":"source-id"},"session":{"id":"s1"},"context":{"a":1,"b":1},"request":{"x":1},
+        "metadata":{"time":{"create":"2026-01-02T03:04:05Z"}},"unknown":[1],
+        "events":[{"id":"e1","type":" Page  View ","properties":{"n":12345678901234567890123,"f":1.10,"e":1E5,"z":"\u0000"},
+        "context":{"b":2},"tags":["t1","t2"]},{"id":"e2","type":"x","time":{"insert":1700000000}}]}"#;
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+        ("Referer", "https://shop.example/"),
+        ("Accept-Language", "de"),
+        ("Cookie", "secret=1"),
+    ];
+    assert_eq!(daemon.request("POST", "/track", &headers, payload.as_bytes()).status, 200);
+    let authorization = format!("Bearer {TOKEN}");
+    let shown = daemon.request("GET", "/event/e1", &[("Authorization", &authorization)], b"");
+    let text = String::from_utf8(shown.body.clone()).unwrap();
+    assert!(text.contains(r#""properties":{"n":12345678901234567890123,"f":1.10,"e":1E5,"z":"\u0000"}"#), "{text}");
+    assert!(!text.contains("secret"), "cookies are never stored");
+    let event = &shown.json()["event"];
+    assert_eq!((&event["type"], &event["name"]), (&json!("page-view"), &json!(" Page  View ")));
+    assert_eq!(event["context"], json!({"a": 1, "b": 2}));
+    assert_eq!((&event["tags"], &event["source"]), (&json!(["t1", "t2"]), &json!({"id": "source-id"})));
+    assert_eq!(event["metadata"]["time"]["create"], "2026-01-02T03:04:05.000000Z");
+    assert_eq!((&event["metadata"]["bot"], &event["metadata"]["valid"]), (&json!(false), &json!(true)));
+    assert_eq!(event["request"]["ip"], "127.0.0.0");
+    assert_eq!(event["request"].as_object().unwrap().len(), 4);
+    let keys = ["traits", "data", "journey", "hit", "utm", "device", "os", "app"];
+    assert!(keys.iter().all(|key| event[key].is_object()), "{event}");
+    assert_eq!(daemon.record("/event/e2")["event"]["metadata"]["time"]["create"], "2023-11-14T22:13:20.000000Z");
+}
+
+#[test]
+fn the_debugger_tells_what_really_happened() {
+    let (_folder, daemon) = started();
+    let mut payload = body(json!([{"id": "e1", "type": "page-view"}, {"type": "a", "options": {"save": false}}]));
+    payload["options"] = json!({"debugger": true});
+    let answer = daemon.tracked(&payload);
+    let debugging = &answer["debugging"];
+    assert_eq!(answer["events"], json!(["e1"]));
+    assert_eq!(answer["session"], json!({"id": "s1"}));
+    for key in ["task", "ux", "response", "errors", "warnings"] {
+        assert!(answer.get(key).is_some(), "{key} is missing in {answer}");
+    }
+    assert_eq!(debugging["session"], json!({"saved": 1, "errors": [], "ids": ["s1"], "types": []}));
+    assert_eq!((&debugging["events"]["saved"], &debugging["events"]["types"]), (&json!(1), &json!(["page-view", "a"])));
+    assert_eq!(
+        (&debugging["profile"]["saved"], &debugging["profile"]["ids"]),
+        (&json!(1), &json!([answer["profile"]["id"]]))
+    );
+    assert_eq!((&debugging["execution"], &debugging["logs"]), (&json!({}), &json!([])));
+    assert_eq!(debugging["segmentation"], json!({"errors": [], "ids": []}));
+    payload["events"] = json!([{"type": "a"}]);
+    payload["options"] = json!({"debugger": "true", "saveSession": 0, "saveEvents": "false"});
+    let debugging = daemon.tracked(&payload)["debugging"].clone();
+    for part in ["session", "events", "profile"] {
+        assert_eq!(debugging[part]["saved"], 0, "{part}");
+    }
+}
+
+#[test]
+fn the_whole_profile_is_answered_when_asked_for() {
+    let (_folder, daemon) = started();
+    let mut payload = body(json!([{"type": "page-view"}]));
+    payload["options"] = json!({"profile": true});
+    let profile = daemon.tracked(&payload)["profile"].clone();
+    assert_eq!(profile["stats"], json!({"visits": 1, "views": 1}));
+    assert_eq!(profile, daemon.record(&format!("/profile/{}", profile["id"].as_str().unwrap())));
+}
+
+#[test]
+fn settings_may_withhold_debugger_and_profile() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).set("track.debugger", false).set("track.profile", false).start();
+    daemon.source(&json!({"id": "source-id", "name": "Seed", "type": "rest", "requires_consent": true}));
+    let mut payload = body(json!([]));
+    payload["options"] = json!({"profile": true, "debugger": true});
+    let answer = daemon.tracked(&payload);
+    assert_eq!(answer, json!({"profile": {"id": answer["profile"]["id"]}, "source": {"consent": true}}));
+}
+
+#[test]
+fn bots_are_marked_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::new(folder.path());
+    let headers =
+        [("Content-Type", "application/json"), ("User-Agent", "Googlebot/2.1 (+http://www.google.com/bot.html)")];
+    let payload = r#"{"source":{"id":"shop"},"session":{"id":"s1"},"events":[{"id":"e1","type":"page-view"}]}"#;
+    let daemon = setup.start();
+    daemon.shop();
+    assert_eq!(daemon.request("POST", "/track", &headers, payload.as_bytes()).status, 200);
+    assert_eq!(daemon.record("/event/e1")["event"]["metadata"]["bot"], true);
+    daemon.stop();
+    let daemon = setup.set("track.bots", "refuse").start();
+    let response = daemon.request("POST", "/track", &headers, payload.as_bytes());
+    assert_eq!((response.status, response.json()), (406, json!({"detail": "Bots are not accepted."})));
+}
