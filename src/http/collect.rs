@@ -78,3 +78,25 @@ async fn read_multipart(headers: &HeaderMap, body: Bytes) -> Result<Form, Failur
     }
     Err(invalid(&format!("more than {PARTS_MAX} parts")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(content_type: &'static str, body: &'static str) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, content_type.parse().unwrap());
+        let form = read_multipart(&headers, Bytes::from_static(body.as_bytes())).await;
+        form.ok().map(|form| form.to_json().as_str().to_owned())
+    }
+
+    #[tokio::test]
+    async fn multipart_becomes_an_object_of_strings() {
+        let body = "--X\r\nContent-Disposition: form-data; name=\"data[email]\"\r\n\r\na@b\r\n--X\r\n\
+                    Content-Disposition: form-data; name=\"n\"\r\n\r\n1\r\n--X\r\n\
+                    Content-Disposition: form-data; name=\"n\"\r\n\r\n\r\n--X--\r\n";
+        let read_back = read("multipart/form-data; boundary=X", body).await;
+        assert_eq!(read_back.as_deref(), Some(r#"{"data[email]":"a@b","n":["1",""]}"#));
+        assert_eq!(read("multipart/form-data; boundary=Y", body).await, None);
+    }
+}

@@ -25,7 +25,10 @@ pub enum Failure {
     BadRequest(&'static str),
     /// The administrator's token is missing or wrong.
     Unauthorized,
+    /// There is no such path.
     NotFound,
+    /// There is no such record.
+    NoRecord,
     MethodNotAllowed(&'static [Method]),
     /// The client took too long; the connection is closed.
     Timeout(&'static str),
@@ -73,6 +76,7 @@ impl From<Failure> for Reply {
                 HeaderValue::from_static("Bearer"),
             ),
             Failure::NotFound => detail(StatusCode::NOT_FOUND, "Not found."),
+            Failure::NoRecord => reply::record(None::<()>),
             Failure::MethodNotAllowed(allowed) => {
                 let allowed = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
                 let allowed = HeaderValue::from_str(&allowed).unwrap_or(HeaderValue::from_static(""));

@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub async fn event(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
-    let found = admin.event(&route.id("id")?, source(route)?.as_ref()).await?;
+    let found = admin.event(&route.record_id()?, source(route)?.as_ref()).await?;
     #[derive(serde::Serialize)]
     struct Shown {
         event: crate::model::ShownEvent,
@@ -20,25 +20,25 @@ pub async fn event(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
 }
 
 pub async fn delete_event(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
-    Ok(reply::deleted(admin.delete_event(&route.id("id")?, source(route)?.as_ref()).await?))
+    Ok(reply::deleted(admin.delete_event(&route.record_id()?, source(route)?.as_ref()).await?))
 }
 
 pub async fn session(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
-    let found = admin.session(&route.id("id")?).await?;
+    let found = admin.session(&route.record_id()?).await?;
     Ok(reply::record(found.as_ref().map(|session| session.shown())))
 }
 
 pub async fn delete_session(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
-    Ok(reply::deleted(admin.delete_session(&route.id("id")?).await?))
+    Ok(reply::deleted(admin.delete_session(&route.record_id()?).await?))
 }
 
 pub async fn profile(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
-    let found = admin.profile(&route.id("id")?).await?;
+    let found = admin.profile(&route.record_id()?).await?;
     Ok(reply::record(found.as_ref().map(|profile| profile.shown())))
 }
 
 pub async fn delete_profile(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
-    Ok(reply::deleted(admin.delete_profile(&route.id("id")?).await?))
+    Ok(reply::deleted(admin.delete_profile(&route.record_id()?).await?))
 }
 
 /// Which source's event is meant, if the query says so.

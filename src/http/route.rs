@@ -140,6 +140,12 @@ impl Route {
         Id::required(&part).map_err(|fault| in_path(name, fault))
     }
 
+    /// The id of the record that the path names; one that counts as missing names none.
+    pub fn record_id(&self) -> Result<Id, Failure> {
+        let part = self.part("id")?.unwrap_or_default();
+        Id::parse(&part).map_err(|fault| in_path("id", fault))?.ok_or(Failure::NoRecord)
+    }
+
     pub fn query(&self) -> Form {
         Form::parse_urlencoded(self.query.as_bytes())
     }

@@ -50,12 +50,12 @@ pub async fn save(admin: &Admin, body: &[u8]) -> Result<Reply, Failure> {
 }
 
 pub fn get(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
-    let found = admin.source(&route.id("id")?);
+    let found = admin.source(&route.record_id()?);
     Ok(reply::record(found.as_ref().map(|found| &*found.source)))
 }
 
 pub async fn delete(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
-    Ok(reply::deleted(admin.delete_source(&route.id("id")?).await?))
+    Ok(reply::deleted(admin.delete_source(&route.record_id()?).await?))
 }
 
 pub fn list(admin: &Admin, route: &Route) -> Reply {

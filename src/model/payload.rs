@@ -299,3 +299,21 @@ fn read_tags(reader: &mut Reader<'_>) -> Result<Vec<Box<str>>, Fault> {
 fn read_object(reader: &mut Reader<'_>) -> Result<Json, Fault> {
     if reader.peek()? == b'{' { reader.value() } else { Err(Fault::wrong_type("an object or a list of objects")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn properties(body: &str, query: &str) -> Vec<String> {
+        let query = Form::parse_urlencoded(query.as_bytes());
+        let events = Payload::webhook_properties(body.as_bytes(), &query).unwrap();
+        events.iter().map(|event| event.as_str().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_query_joins_a_webhook_s_properties_and_the_body_wins() {
+        assert_eq!(properties(r#"{"a":1}"#, "a=2&b=3"), [r#"{"b":"3","a":1}"#]);
+        assert_eq!(properties("", "a=2"), [r#"{"a":"2"}"#]);
+        assert_eq!(properties(r#"[{"a":1},{}]"#, "b=3"), [r#"{"b":"3","a":1}"#, r#"{"b":"3"}"#]);
+    }
+}

@@ -124,7 +124,7 @@ impl Fold {
             }
             Entry::Session(session) => {
                 self.latest = self.latest.max(session.updated);
-                self.states.insert(Key::Session(session.id.clone()), State::Session(session.clone()));
+                self.replace_session(&session.id, State::Session(session.clone()));
             }
             Entry::Profile(profile) => {
                 self.latest = self.latest.max(profile.updated);
@@ -146,15 +146,22 @@ impl Fold {
             Entry::EventDeleted(offset) => {
                 self.states.insert(Key::DeletedEvent(*offset), State::There);
             }
-            Entry::SessionDeleted(id) => {
-                self.states.insert(Key::Session(id.clone()), State::Gone);
-            }
+            Entry::SessionDeleted(id) => self.replace_session(id, State::Gone),
             Entry::ProfileDeleted { id, names } => {
                 self.states.insert(Key::Profile(id.clone()), State::Gone);
                 for name in names {
                     self.states.insert(Key::Name(name.clone()), State::Gone);
                 }
             }
+        }
+    }
+
+    /// A session that ends here, because it was deleted or its id was used again, takes along which profiles it had.
+    fn replace_session(&mut self, id: &Id, state: State) {
+        let kept = if let State::Session(session) = &state { Some(session.number) } else { None };
+        let Some(State::Session(before)) = self.states.insert(Key::Session(id.clone()), state) else { return };
+        if kept != Some(before.number) {
+            self.states.retain(|key, _| !matches!(key, Key::Visited { session, .. } if *session == before.number));
         }
     }
 }

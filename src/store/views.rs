@@ -419,13 +419,17 @@ mod tests {
         Id::required(&text).unwrap()
     }
 
-    fn entry(offset: u64, (what, name, other): (u8, u8, u8)) -> Vec<Entry> {
+    /// What a request leads to. A session keeps its number until it is deleted or, with `other` 3, made anew.
+    fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4]) -> Vec<Entry> {
+        let number = &mut numbers[usize::from(name)];
+        if *number == 0 || other == 3 {
+            *number = offset + 1;
+        }
         let now = Time::from_micros(offset.cast_signed());
         let profile = |number| ProfileRef { id: id("profile", number), since: u64::from(number) };
         vec![match what {
             0..3 => {
-                // A number is one session's; an id may be used again under another number.
-                let mut session = Session::new(id("session", name), u64::from(name * 10 + other), None, now);
+                let mut session = Session::new(id("session", name), *number, None, now);
                 // Some take several parts.
                 session.device = (what == 1).then(|| id("device", other));
                 session.channel = (what == 2)
@@ -434,11 +438,19 @@ mod tests {
             }
             3 => Entry::Profile(Arc::new(Profile::new(id("profile", name), offset, now))),
             4 => Entry::Name { name: id("name", name), profile: profile(other) },
-            5 => Entry::Visited { session: u64::from(name * 10), profile: profile(other) },
+            5 => {
+                // As a request has it: with the session's newest state.
+                let session = Session::new(id("session", name), *number, None, now);
+                let visited = Entry::Visited { session: session.number, profile: profile(other) };
+                return vec![Entry::Session(Arc::new(session)), visited];
+            }
             6 => Entry::Source(Arc::new(Source::open(id("source", name), "a source", now))),
             7 => Entry::SourceDeleted(id("source", name)),
             8 => Entry::EventDeleted(u64::from(name)),
-            9 => Entry::SessionDeleted(id("session", name)),
+            9 => {
+                *number = 0;
+                Entry::SessionDeleted(id("session", name))
+            }
             10 => Entry::ProfileDeleted { id: id("profile", name), names: vec![id("name", other)] },
             _ => {
                 let request = EventRequest {
@@ -466,16 +478,33 @@ mod tests {
         }]
     }
 
-    fn apply(views: &Views, entries: &[Entry], batches: &[usize]) {
-        let mut done = 0;
+    /// What requests lead to, one behind the other.
+    fn requests(made: &[(u8, u8, u8)]) -> Vec<Vec<Entry>> {
+        let (mut requests, mut numbers, mut offset) = (Vec::new(), [0; 4], 0);
+        for what in made {
+            let entries = entry(offset, *what, &mut numbers);
+            offset += entries.len() as u64;
+            requests.push(entries);
+        }
+        requests
+    }
+
+    /// Folds whole requests, as groups have them, from offset `first` on; returns the offset behind them.
+    fn fold(first: u64, requests: &[Vec<Entry>]) -> (Fold, u64) {
+        let (mut fold, mut offset) = (Fold::default(), first);
+        for entry in requests.iter().flatten() {
+            fold.entry(offset, entry);
+            offset += 1;
+        }
+        (fold, offset)
+    }
+
+    fn apply(views: &Views, mut requests: &[Vec<Entry>], batches: &[usize]) {
         for size in batches.iter().copied().chain([usize::MAX]) {
-            let end = entries.len().min(done + size.min(entries.len()));
-            let mut fold = Fold::default();
-            for (offset, entry) in (0..).zip(entries) {
-                fold.see(offset, entry, done as u64..end as u64);
-            }
-            views.apply(end as u64, &fold).unwrap();
-            done = end;
+            let (batch, rest) = requests.split_at(size.min(requests.len()));
+            let (fold, end) = fold(views.progress().to, batch);
+            views.apply(end, &fold).unwrap();
+            requests = rest;
         }
     }
 
@@ -486,15 +515,12 @@ mod tests {
             made in prop::collection::vec((0_u8..14, 0_u8..4, 0_u8..4), 1..60),
             batches in prop::collection::vec(1_usize..8, 0..30),
         ) {
-            let mut entries = Vec::new();
-            for what in made {
-                entries.extend(entry(entries.len() as u64, what));
-            }
+            let requests = requests(&made);
             let folder = tempfile::tempdir().unwrap();
             let kept = Views::open(&folder.path().join("kept")).unwrap();
-            apply(&kept, &entries, &batches);
+            apply(&kept, &requests, &batches);
             let anew = Views::open(&folder.path().join("anew")).unwrap();
-            apply(&anew, &entries, &[]);
+            apply(&anew, &requests, &[]);
             let whole = kept.verify(|| {}).unwrap() && anew.verify(|| {}).unwrap();
             prop_assert!(whole);
             let (kept, anew) = (kept.progress(), anew.progress());
@@ -507,18 +533,12 @@ mod tests {
             cut in any::<prop::sample::Index>(),
             written in any::<prop::sample::Index>(),
         ) {
-            let mut entries = Vec::new();
-            for what in made {
-                entries.extend(entry(entries.len() as u64, what));
-            }
+            let requests = requests(&made);
             let folder = tempfile::tempdir().unwrap();
             let views = Views::open(folder.path()).unwrap();
-            let cut = cut.index(entries.len());
-            let mut last = Fold::default();
-            apply(&views, &entries[..cut], &[3, 5]);
-            for (offset, entry) in (0..).zip(&entries) {
-                last.see(offset, entry, cut as u64..entries.len() as u64);
-            }
+            let (before, under_way) = requests.split_at(cut.index(requests.len()));
+            apply(&views, before, &[3, 5]);
+            let (last, _) = fold(views.progress().to, under_way);
             // The process ends when some of the batch's records are written, behind the note of where it leads to.
             let writes = views.writes(&last.states).unwrap();
             let mut next = views.progress();

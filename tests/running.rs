@@ -1,0 +1,164 @@
+//! Settings, first start, commands and signals (contract, section 11).
+
+mod support;
+
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+
+use serde_json::json;
+use support::{
+    Setup,
+    daemon::{signal, wait_for},
+};
+
+#[test]
+fn the_first_start_registers_a_source_and_prints_a_curl_line_that_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).start();
+    let line =
+        wait_for("the curl line", || daemon.stdout().lines().find(|line| line.starts_with("curl ")).map(str::to_owned));
+    let sources = daemon.record("/event-sources/entity");
+    assert_eq!((&sources["total"], &sources["result"][0]["name"]), (&json!(1), &json!("default")));
+    assert!(line.contains(sources["result"][0]["id"].as_str().unwrap()));
+    let body = line.split("-d '").nth(1).and_then(|rest| rest.strip_suffix('\'')).unwrap();
+    assert!(line.contains(&format!("http://{}/track", daemon.address)));
+    assert_eq!(daemon.post_json("/track", body).status, 200);
+    let daemon = daemon.restart();
+    assert_eq!(daemon.record("/event-sources/entity"), sources, "only the first start registers one");
+}
+
+#[test]
+fn health_and_ready_need_no_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).start();
+    for path in ["/health", "/healthcheck"] {
+        assert_eq!(daemon.get(path).json(), json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}));
+    }
+    assert_eq!(daemon.get("/ready").status, 200);
+}
+
+#[test]
+fn the_token_is_made_kept_secret_and_never_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::new(folder.path()).set("admin.token", "").set("log.level", "trace");
+    let daemon = setup.start();
+    let path = folder.path().join("admin.token");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let token = fs::read_to_string(&path).unwrap().trim().to_owned();
+    assert!(token.len() >= 32);
+    let ask = |token: &str| {
+        daemon.request("GET", "/event-sources", &[("Authorization", &format!("Bearer {token}"))], b"").status
+    };
+    assert_eq!((ask(&token), ask("")), (200, 401));
+    assert!(!daemon.stderr().contains(&token) && !daemon.stdout().contains(&token));
+    daemon.stop();
+    let again = setup.start();
+    assert_eq!(fs::read_to_string(&path).unwrap().trim(), token);
+    drop(again);
+}
+
+#[test]
+fn an_unknown_key_or_a_wrong_value_ends_the_start_and_names_key_and_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("my.toml");
+    let run = |toml: &str| {
+        fs::write(&file, toml).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_tracardi")).arg("--config").arg(&file).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for (toml, key) in [
+        ("[server]\nlissen = 1", "server.lissen"),
+        ("[track]\nip = \"some\"", "track.ip"),
+        ("[server]\nmax_body_bytes = \"x\"", "server.max_body_bytes"),
+    ] {
+        let error = run(toml);
+        assert!(error.contains(key) && error.contains("my.toml"), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+    let (status, error) = Setup::new(folder.path()).set("storage.durability", "maybe").start_refused();
+    assert!(!status.success() && error.contains("TRACARDI__STORAGE__DURABILITY"), "{error}");
+    let (_, error) = Setup::new(folder.path()).set("storage.nothing", 1).start_refused();
+    assert!(error.contains("TRACARDI__STORAGE__NOTHING"), "{error}");
+    let missing = Command::new(env!("CARGO_BIN_EXE_tracardi")).args(["--config", "/nowhere/my.toml"]).output().unwrap();
+    assert!(String::from_utf8(missing.stderr).unwrap().contains("/nowhere/my.toml"));
+}
+
+#[test]
+fn the_environment_comes_after_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("my.toml");
+    fs::write(&file, "[storage]\npath = \"nowhere\"\n[server]\nlisten = \"127.0.0.1:1\"").unwrap();
+    let storage = folder.path().join("data");
+    let output =
+        Setup::new(&storage).command(&["--config", file.to_str().unwrap(), "source", "list"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(storage.join("format").exists());
+}
+
+#[test]
+fn a_second_process_on_the_same_folder_ends_with_a_clear_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::new(folder.path());
+    let daemon = setup.start();
+    let (status, error) = setup.start_refused();
+    assert_eq!(status.code(), Some(1));
+    assert!(error.contains("in use by another process") && error.contains(folder.path().to_str().unwrap()), "{error}");
+    for arguments in [&["source", "list"][..], &["source", "add", "x"], &["check"], &["rebuild"]] {
+        let output = setup.command(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains("in use"), "{error}");
+        assert!(arguments[0] != "source" || error.contains("/event-source"), "{error}");
+    }
+    assert_eq!(daemon.get("/ready").status, 200);
+}
+
+#[test]
+fn sources_of_a_stopped_store_are_added_listed_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::new(folder.path());
+    let run = |arguments: &[&str]| {
+        let output = setup.command(arguments).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (added, id) = run(&["source", "add", "Shop", "--type", "rest", "--origin", "https://shop.example"]);
+    assert!(added);
+    assert_eq!(run(&["source", "add", "Hook", "--id", "hook"]), (true, "hook\n".into()));
+    let (_, list) = run(&["source", "list"]);
+    assert!(
+        list.contains(&format!("{}\tShop\trest\tenabled", id.trim())) && list.contains("hook\tHook\trest,webhook"),
+        "{list}"
+    );
+    assert!(run(&["source", "remove", id.trim()]).0);
+    assert!(!run(&["source", "remove", id.trim()]).0);
+    assert!(!run(&["source", "add", "Bad", "--type", "fax"]).0);
+    let daemon = setup.start();
+    assert_eq!(daemon.record("/event-sources/entity"), json!({"total": 1, "result": [{"id": "hook", "name": "Hook"}]}));
+}
+
+#[test]
+fn both_signals_end_the_daemon_in_good_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::new(folder.path());
+    let daemon = setup.start();
+    daemon.shop();
+    let _idle = daemon.kept().unwrap();
+    daemon.stop();
+    assert!(!folder.path().join("running").exists());
+    let daemon = setup.start();
+    signal(daemon.pid(), "INT");
+    wait_for("the marker to go", || (!folder.path().join("running").exists()).then_some(()));
+}
+
+#[test]
+fn help_and_version_are_there() {
+    let run = |argument: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_tracardi")).arg(argument).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(run("--version").contains(env!("CARGO_PKG_VERSION")));
+    let help = run("--help");
+    for word in ["serve", "source", "check", "rebuild", "Examples:"] {
+        assert!(help.contains(word), "{help}");
+    }
+}
