@@ -76,6 +76,8 @@ pub enum KeepIp {
 /// A setting that cannot be used; names the key and where it was set.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
+    #[error("{0}: there is no such file")]
+    Missing(String),
     #[error("{0}")]
     Unreadable(#[from] config::ConfigError),
     #[error("{origin}: unknown setting {key}")]
@@ -91,6 +93,9 @@ impl Settings {
     /// A file cannot be read, a key is unknown or a value wrong; the error names key and file.
     pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
         let path = file.unwrap_or(Path::new(FILE));
+        if file.is_some() && !path.is_file() {
+            return Err(SettingsError::Missing(path.display().to_string()));
+        }
         let environment = Environment::with_prefix(ENVIRONMENT).prefix_separator("__").separator("__");
         let set = Config::builder()
             .add_source(File::from(path).format(FileFormat::Toml).required(file.is_some()))

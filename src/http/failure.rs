@@ -35,6 +35,7 @@ pub enum Failure {
     BodyTooLarge(usize),
     TooManyEvents,
     TargetTooLong(usize),
+    HeadTooLarge(usize),
     UnsupportedMedia(String),
     UnsupportedEncoding,
     ExpectationFailed,
@@ -96,6 +97,10 @@ impl From<Failure> for Reply {
             Failure::TargetTooLong(most) => {
                 detail(StatusCode::URI_TOO_LONG, &format!("The path and query are longer than {most} bytes."))
             }
+            Failure::HeadTooLarge(most) => detail(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                &format!("The request line and headers are larger than {most} bytes."),
+            ),
             Failure::UnsupportedMedia(what) => detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, &what),
             Failure::UnsupportedEncoding => with_header(
                 detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body's encoding is not supported: gzip or zstd is."),

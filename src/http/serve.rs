@@ -131,6 +131,11 @@ async fn read(app: &App, route: Route, request: hyper::Request<Incoming>, peer: 
     if target_len > settings.target_bytes_max {
         return Err(Failure::TargetTooLong(settings.target_bytes_max));
     }
+    // hyper's own limit is the room it reads into, and a head may reach beyond that in one read.
+    let headers_len: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if target_len + headers_len > settings.head_bytes_max {
+        return Err(Failure::HeadTooLarge(settings.head_bytes_max));
+    }
     if head.method == Method::OPTIONS && cors::answers_preflight(settings, route.audience) {
         return Ok(Read::Preflight(cors::preflight(settings, &route, &head.headers)));
     }

@@ -5,7 +5,10 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -69,7 +72,7 @@ impl Setup {
         let first = lines.next().and_then(Result::ok);
         let Some(address) = first.as_deref().and_then(|line| line.strip_prefix("listening on http://")) else {
             let status = child.wait().expect("it is a child");
-            return Err((status, stderr.text()));
+            return Err((status, stderr.whole_text()));
         };
         let address = address.to_owned();
         let stdout = Arc::new(Mutex::new(String::new()));
@@ -93,7 +96,7 @@ impl Setup {
             Err(refused) => refused,
             Ok(mut daemon) => {
                 let status = wait_for("the daemon to end", || daemon.child.try_wait().expect("it is a child"));
-                (status, daemon.stderr.text())
+                (status, daemon.stderr.whole_text())
             }
         }
     }
@@ -308,24 +311,34 @@ fn read_response(socket: &mut BufReader<TcpStream>, head_only: bool) -> std::io:
 }
 
 /// What a pipe brings, gathered as it comes.
-#[derive(Clone)]
-struct Collected(Arc<Mutex<Vec<u8>>>);
+#[derive(Clone, Default)]
+struct Collected {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    ended: Arc<AtomicBool>,
+}
 
 impl Collected {
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+
+    /// Everything that came, once the pipe is closed.
+    fn whole_text(&self) -> String {
+        wait_for("the end of the pipe", || self.ended.load(Ordering::Acquire).then_some(()));
+        self.text()
     }
 }
 
 fn collect(mut pipe: impl Read + Send + 'static) -> Collected {
-    let collected = Collected(Arc::default());
+    let collected = Collected::default();
     std::thread::spawn({
         let collected = collected.clone();
         move || {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = pipe.read(&mut buffer) {
-                collected.0.lock().unwrap().extend_from_slice(&buffer[..count]);
+                collected.bytes.lock().unwrap().extend_from_slice(&buffer[..count]);
             }
+            collected.ended.store(true, Ordering::Release);
         }
     });
     collected

@@ -1,0 +1,261 @@
+//! Disks that are full, refuse writes or give back other bytes (contract, section 7).
+
+mod support;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::json;
+use support::{Daemon, Setup, daemon::wait_for, power_cut::PowerCut};
+
+/// Text that does not compress, so that files grow.
+fn noise(seed: u64, bytes: usize) -> String {
+    let mut state = seed.wrapping_mul(2) + 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'!' + ((state >> 33) % 90) as u8)
+    };
+    std::iter::repeat_with(&mut next).take(bytes).collect()
+}
+
+fn event(id: &str) -> serde_json::Value {
+    json!({"source": {"id": "shop"}, "session": {"id": "s1"}, "events": [{"id": id, "type": "page-view"}]})
+}
+
+/// A daemon whose disk can be made to fail.
+fn faulty(folder: &Path, scratch: &Path) -> (PowerCut, Daemon) {
+    let power = PowerCut::new(&folder.join("data"), scratch);
+    let setup = Setup::new(&power.root).set("storage.segment_bytes", 65_536);
+    let daemon = power.environment().into_iter().fold(setup, |setup, (name, value)| setup.set(&name, value)).start();
+    daemon.shop();
+    (power, daemon)
+}
+
+/// Sends until an answer is no 200; the ids of those that were taken, and that answer.
+fn send_until_refused(daemon: &Daemon, prefix: &str) -> (Vec<String>, support::daemon::Response) {
+    let mut taken = Vec::new();
+    let refused = wait_for("a refusal", || {
+        let id = format!("{prefix}-{}", taken.len());
+        let mut body = event(&id);
+        body["context"] = json!({ "noise": noise(taken.len() as u64, 20_000) });
+        let response = daemon.track(&body);
+        if response.status != 200 {
+            return Some(response);
+        }
+        taken.push(id);
+        None
+    });
+    (taken, refused)
+}
+
+fn assert_heals(faults: &[&str]) {
+    let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (power, daemon) = faulty(folder.path(), scratch.path());
+    let profile = daemon.tracked(&event("before"))["profile"].clone();
+    power.fail(faults);
+    let (taken, refused) = send_until_refused(&daemon, "during");
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{faults:?}: {}", refused.text());
+    let ready = wait_for("/ready to tell", || Some(daemon.get("/ready")).filter(|response| response.status == 503));
+    assert!(ready.json()["detail"].is_string());
+    wait_for("reads to go on", || (daemon.admin("GET", "/session/s1").status == 200).then_some(()));
+    power.heal();
+    // By itself, without a restart.
+    wait_for("storing to go on", || (daemon.track(&event("after")).status == 200).then_some(()));
+    assert_eq!(daemon.get("/ready").status, 200);
+    let check = |daemon: &Daemon| {
+        for id in taken.iter().map(String::as_str).chain(["before", "after"]) {
+            assert_eq!(daemon.record(&format!("/event/{id}"))["event"]["profile"], profile, "{faults:?}: {id}");
+        }
+    };
+    check(&daemon);
+    check(&daemon.restart());
+}
+
+#[test]
+fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
+    assert_heals(&["write:ENOSPC:journal", "create:ENOSPC"]);
+}
+
+#[test]
+fn a_disk_that_is_full_in_the_middle_of_a_write_keeps_nothing_of_it() {
+    assert_heals(&["write-partial:ENOSPC:journal"]);
+}
+
+#[test]
+fn a_read_only_disk_refuses_and_goes_on_when_it_can_be_written() {
+    assert_heals(&["write:EROFS", "create:EROFS", "truncate:EROFS", "rename:EROFS", "unlink:EROFS"]);
+}
+
+#[test]
+fn a_sync_that_fails_is_not_answered_200() {
+    assert_heals(&["sync:EIO"]);
+}
+
+#[test]
+fn views_that_fail_are_made_again_without_a_restart() {
+    assert_heals(&["write:EIO:views"]);
+}
+
+#[test]
+fn a_reserve_keeps_the_disk_from_being_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"]).arg(folder.path()).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        eprintln!("passed over: a small disk cannot be mounted here");
+        return;
+    }
+    struct Mounted(PathBuf);
+    impl Drop for Mounted {
+        fn drop(&mut self) {
+            _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        }
+    }
+    let _mounted = Mounted(folder.path().to_owned());
+    let setup = Setup::new(&folder.path().join("data"));
+    let daemon = setup.set("storage.reserve_bytes", 16 << 20).set("storage.segment_bytes", 1 << 20).start();
+    daemon.shop();
+    daemon.tracked(&event("before"));
+    let filler = folder.path().join("filler");
+    fs::write(&filler, vec![1; 34 << 20]).unwrap();
+    let (_, refused) = send_until_refused(&daemon, "during");
+    assert_eq!(refused.status, 503);
+    assert!(refused.text().contains("disk is full"), "{}", refused.text());
+    assert_eq!(daemon.admin("GET", "/event/before").status, 200);
+    fs::remove_file(&filler).unwrap();
+    wait_for("storing to go on", || (daemon.track(&event("after")).status == 200).then_some(()));
+    daemon.stop();
+}
+
+fn newest(folder: &Path) -> PathBuf {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.pop().unwrap()
+}
+
+/// A store with some sealed segments and events `e0` and on; how many.
+fn filled(setup: &Setup) -> usize {
+    let daemon = setup.start();
+    daemon.shop();
+    let mut kept = daemon.kept().unwrap();
+    let mut count = 0;
+    for number in 0..900 {
+        let mut body = event(&format!("e{number}"));
+        body["events"][0]["properties"] = json!({ "noise": noise(number, 2_000) });
+        assert_eq!(kept.post("/track", &body.to_string()).unwrap().status, 200);
+        count += 1;
+    }
+    drop(kept);
+    daemon.stop();
+    count
+}
+
+#[test]
+fn a_torn_end_after_a_crash_is_cut_and_everything_acked_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::new(folder.path());
+    let mut daemon = setup.start();
+    daemon.shop();
+    daemon.tracked(&event("e1"));
+    daemon.kill();
+    let path = newest(&folder.path().join("journal"));
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend_from_slice(b"TrkF\xff\xff\0\0torn");
+    fs::write(&path, bytes).unwrap();
+    let daemon = setup.start();
+    daemon.record("/event/e1");
+    daemon.tracked(&event("e2"));
+    daemon.restart().record("/event/e2");
+}
+
+#[test]
+fn a_damaged_journal_is_refused_with_one_line_that_names_file_and_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::new(folder.path());
+    let mut daemon = setup.start();
+    daemon.shop();
+    (0..20).for_each(|number| _ = daemon.tracked(&event(&format!("e{number}"))));
+    daemon.kill();
+    let path = newest(&folder.path().join("journal"));
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    fs::write(&path, bytes).unwrap();
+    let (status, error) = setup.start_refused();
+    let line = error.lines().find(|line| line.starts_with("tracardi: ")).unwrap_or_else(|| panic!("{error}"));
+    assert_eq!(status.code(), Some(1));
+    assert!(line.contains(path.to_str().unwrap()) && line.contains("byte") && line.contains("restore"), "{line}");
+    assert!(!error.contains("panicked"), "{error}");
+    assert!(!setup.command(&["check"]).status().unwrap().success());
+}
+
+#[test]
+fn a_missing_part_of_the_log_is_refused_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::new(folder.path()).set("storage.segment_bytes", 65_536);
+    filled(&setup);
+    let segments = folder.path().join("segments");
+    let mut sealed: Vec<PathBuf> = fs::read_dir(&segments).unwrap().map(|entry| entry.unwrap().path()).collect();
+    sealed.retain(|path| path.extension().is_none());
+    sealed.sort();
+    assert!(sealed.len() >= 3, "{sealed:?}");
+    for (missing, named) in [(0, "segments"), (1, "segments"), (sealed.len() - 1, "data")] {
+        let away = folder.path().join("away");
+        fs::rename(&sealed[missing], &away).unwrap();
+        let (status, error) = setup.start_refused();
+        assert_eq!(status.code(), Some(1));
+        assert!(error.contains("missing") && !error.contains("panicked"), "{named}: {error}");
+        fs::rename(&away, &sealed[missing]).unwrap();
+    }
+    fs::remove_file(newest(&folder.path().join("journal"))).unwrap();
+    assert!(setup.start_refused().1.contains("missing"));
+}
+
+#[test]
+fn flipped_bits_in_the_databases_are_found_or_harmless_and_never_a_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::new(folder.path()).set("storage.segment_bytes", 65_536);
+    let count = filled(&setup);
+    let sealed = fs::read_dir(folder.path().join("segments")).unwrap().map(|entry| entry.unwrap().path());
+    let sealed = sealed.filter(|path| path.extension().is_none()).min().unwrap();
+    for (database, is_view) in [(sealed.join("db"), false), (folder.path().join("views/db"), true)] {
+        let whole = fs::read(&database).unwrap();
+        for step in 1..8 {
+            let mut bytes = whole.clone();
+            let at = bytes.len() * step / 8;
+            bytes[at] ^= 16;
+            fs::write(&database, bytes).unwrap();
+            let checked = setup.command(&["check"]).output().unwrap();
+            let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+            assert!(checked.status.success() != said.contains("WRONG"), "{said}");
+            // The views are made again where they are not whole.
+            if is_view && !checked.status.success() {
+                assert!(setup.command(&["rebuild"]).status().unwrap().success());
+            }
+            if is_view || checked.status.success() {
+                let daemon = setup.start();
+                let answer = daemon.tracked(&event(&format!("e{}", count - 1)));
+                assert!(answer.get("warnings").is_some(), "{answer}");
+                daemon.stop();
+            }
+            if !is_view {
+                fs::write(&database, &whole).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_store_of_an_unknown_format_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::new(folder.path());
+    setup.start().stop();
+    fs::write(folder.path().join("format"), "tracardi store 99\n").unwrap();
+    let (status, error) = setup.start_refused();
+    assert_eq!(status.code(), Some(1));
+    assert!(error.contains("format 99"), "{error}");
+    fs::remove_file(folder.path().join("format")).unwrap();
+    assert!(!setup.start_refused().0.success());
+}
