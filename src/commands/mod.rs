@@ -7,7 +7,7 @@ mod serve;
 mod source;
 mod token;
 
-use std::path::PathBuf;
+use std::{io::IsTerminal, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 
@@ -79,7 +79,11 @@ pub enum CommandError {
 /// Runs the command that the command line names.
 pub fn run(line: CommandLine) -> Result<(), CommandError> {
     let settings = Settings::load(line.config.as_deref())?;
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(settings.log_level).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_max_level(settings.log_level)
+        .init();
     match line.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(settings),
         Command::Source(command) => source::run(&settings, command),
