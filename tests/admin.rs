@@ -3,14 +3,10 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Daemon, Setup, daemon::TOKEN};
-
-fn started() -> (tempfile::TempDir, Daemon) {
-    let folder = tempfile::tempdir().unwrap();
-    let daemon = Setup::new(folder.path()).start();
-    daemon.shop();
-    (folder, daemon)
-}
+use support::{
+    Setup,
+    daemon::{TOKEN, started},
+};
 
 #[test]
 fn everything_but_collecting_needs_the_token() {

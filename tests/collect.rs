@@ -4,14 +4,10 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Daemon, Setup, daemon::Response};
-
-fn started() -> (tempfile::TempDir, Daemon) {
-    let folder = tempfile::tempdir().unwrap();
-    let daemon = Setup::new(folder.path()).start();
-    daemon.shop();
-    (folder, daemon)
-}
+use support::{
+    Daemon,
+    daemon::{Response, started},
+};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 

@@ -5,14 +5,10 @@ mod support;
 use std::io::{Read, Write};
 
 use serde_json::json;
-use support::{Daemon, Setup, daemon::Response};
-
-fn started() -> (tempfile::TempDir, Daemon) {
-    let folder = tempfile::tempdir().unwrap();
-    let daemon = Setup::new(folder.path()).start();
-    daemon.shop();
-    (folder, daemon)
-}
+use support::{
+    Daemon, Setup,
+    daemon::{Response, started},
+};
 
 const BODY: &str = r#"{"source":{"id":"shop"},"session":{"id":"s1"},"events":[{"type":"page-view"}]}"#;
 

@@ -3,14 +3,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Daemon, Setup};
-
-fn started() -> (tempfile::TempDir, Daemon) {
-    let folder = tempfile::tempdir().unwrap();
-    let daemon = Setup::new(folder.path()).start();
-    daemon.shop();
-    (folder, daemon)
-}
+use support::daemon::started;
 
 fn body(session: &str, events: Value) -> Value {
     json!({"source": {"id": "shop"}, "session": {"id": session}, "events": events})

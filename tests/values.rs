@@ -4,14 +4,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Daemon, Setup};
-
-fn started() -> (tempfile::TempDir, Daemon) {
-    let folder = tempfile::tempdir().unwrap();
-    let daemon = Setup::new(folder.path()).start();
-    daemon.shop();
-    (folder, daemon)
-}
+use support::daemon::started;
 
 #[test]
 fn ids_are_trimmed_everywhere() {

@@ -21,6 +21,7 @@ mod log;
 mod overlay;
 mod queue;
 mod segment;
+mod session_codec;
 mod tree;
 mod views;
 

@@ -16,19 +16,15 @@ use serde::{Deserialize, Serialize};
 use super::{
     entry::{self, EventPlace, Fold, Key, State},
     error::{At, StoreError},
-    folder, tree,
+    folder,
+    session_codec::SessionCodec,
+    tree,
 };
 use crate::model::{Id, ProfileRef, Session, Source, Time};
 
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// What to do about views that cannot be read.
 pub(super) const REBUILD: &str = "make them again with `tracardi rebuild`";
-/// What browsers send as a session's context: names and values that zstd need not learn anew in each record.
-const SESSION_DICTIONARY: &[u8] = include_bytes!("session.dictionary");
-const SESSION_COMPRESSION_LEVEL: i32 = 1;
-/// A session is bounded by what a request may bring and what it may have gathered before; see `collect`.
-const SESSION_BYTES_MAX: usize = 256 * 1024 * 1024;
-
 pub struct Views {
     path: PathBuf,
     db: sled::Db,
@@ -49,6 +45,22 @@ pub struct Progress {
     sum: u64,
     /// The latest server time before `to`.
     pub latest: Time,
+}
+
+impl Progress {
+    /// Counts what `writes` add, replace and remove.
+    fn count(&mut self, writes: &[Write]) {
+        for write in writes {
+            if let Some(old) = &write.old {
+                self.records -= 1;
+                self.sum = self.sum.wrapping_sub(checksum(write.tree, &write.key, old));
+            }
+            if let Some(new) = &write.value {
+                self.records += 1;
+                self.sum = self.sum.wrapping_add(checksum(write.tree, &write.key, new));
+            }
+        }
+    }
 }
 
 /// The trees, in the order in which they enter the checksum.
@@ -133,16 +145,7 @@ impl Views {
         let writes = self.writes(&fold.states).at(&self.path)?;
         let mut progress = self.progress.lock();
         let mut next = Progress { from: progress.to, to, latest: progress.latest.max(fold.latest), ..*progress };
-        for write in &writes {
-            if let Some(old) = &write.old {
-                next.records -= 1;
-                next.sum = next.sum.wrapping_sub(checksum(write.tree, &write.key, old));
-            }
-            if let Some(new) = &write.value {
-                next.records += 1;
-                next.sum = next.sum.wrapping_add(checksum(write.tree, &write.key, new));
-            }
-        }
+        next.count(&writes);
         self.db.insert(PROGRESS_KEY, entry::encode(&next)).at(&self.path)?;
         self.write(writes)?;
         *progress = next;
@@ -372,33 +375,6 @@ fn checksum(tree: usize, key: &[u8], value: &[u8]) -> u64 {
     u64::from(key) << 32 | u64::from(crc32c::crc32c_append(key, value))
 }
 
-/// Packs session records with a dictionary of what browsers send.
-struct SessionCodec {
-    packer: Mutex<zstd::bulk::Compressor<'static>>,
-    unpack: zstd::dict::DecoderDictionary<'static>,
-}
-
-impl SessionCodec {
-    fn new() -> Self {
-        let packer = zstd::bulk::Compressor::with_dictionary(SESSION_COMPRESSION_LEVEL, SESSION_DICTIONARY);
-        Self {
-            packer: Mutex::new(packer.expect("any bytes are a dictionary")),
-            unpack: zstd::dict::DecoderDictionary::copy(SESSION_DICTIONARY),
-        }
-    }
-
-    fn pack(&self, record: &[u8]) -> Vec<u8> {
-        self.packer.lock().compress(record).expect("memory takes all of it")
-    }
-
-    fn unpack(&self, packed: &[u8]) -> Option<Vec<u8>> {
-        let mut unpacker = zstd::bulk::Decompressor::with_prepared_dictionary(&self.unpack).ok()?;
-        let size = zstd::zstd_safe::get_frame_content_size(packed).ok()??;
-        let size = usize::try_from(size).ok().filter(|size| *size <= SESSION_BYTES_MAX)?;
-        unpacker.decompress(packed, size).ok()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -542,16 +518,7 @@ mod tests {
             // The process ends when some of the batch's records are written, behind the note of where it leads to.
             let writes = views.writes(&last.states).unwrap();
             let mut next = views.progress();
-            for write in &writes {
-                if let Some(old) = &write.old {
-                    next.records -= 1;
-                    next.sum = next.sum.wrapping_sub(checksum(write.tree, &write.key, old));
-                }
-                if let Some(new) = &write.value {
-                    next.records += 1;
-                    next.sum = next.sum.wrapping_add(checksum(write.tree, &write.key, new));
-                }
-            }
+            next.count(&writes);
             let count = written.index(writes.len() + 1);
             views.write(writes.into_iter().take(count).collect()).unwrap();
             *views.progress.lock() = next;

@@ -102,6 +102,14 @@ impl Setup {
     }
 }
 
+/// A daemon with the source `shop`, and the folder it keeps things in.
+pub fn started() -> (tempfile::TempDir, Daemon) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let daemon = Setup::new(folder.path()).start();
+    daemon.shop();
+    (folder, daemon)
+}
+
 pub struct Daemon {
     child: Child,
     pub address: String,

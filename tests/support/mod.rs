@@ -1,5 +1,5 @@
 //! What the whole-daemon tests share. Each test binary uses a part of it.
-#![allow(dead_code, reason = "every test binary compiles all of it and uses a part")]
+#![allow(dead_code, unused_imports, reason = "every test binary compiles all of it and uses a part")]
 
 pub mod daemon;
 pub mod load;
