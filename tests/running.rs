@@ -5,10 +5,7 @@ mod support;
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use serde_json::json;
-use support::{
-    Setup,
-    daemon::{signal, wait_for},
-};
+use support::{Setup, daemon::wait_for};
 
 #[test]
 fn the_first_start_registers_a_source_and_prints_a_curl_line_that_works() {
@@ -145,9 +142,8 @@ fn both_signals_end_the_daemon_in_good_order() {
     let _idle = daemon.kept().unwrap();
     daemon.stop();
     assert!(!folder.path().join("running").exists());
-    let daemon = setup.start();
-    signal(daemon.pid(), "INT");
-    wait_for("the marker to go", || (!folder.path().join("running").exists()).then_some(()));
+    setup.start().stop_with("INT");
+    assert!(!folder.path().join("running").exists());
 }
 
 #[test]

@@ -63,6 +63,28 @@ const REQUIRED_ONLY: &str = r#"{
   ]
 } "#;
 
+const WITH_OPTIONS: &str = r#"{
+  "source": {
+    "id": "source-id"
+  },
+  "session": {
+    "id": "session-id"
+  },
+  "events": [
+    {
+      "type": "purchase-order",
+      "properties": {
+        "product": "Nike shoes",
+        "quantity": 1
+      }
+    },
+    {
+      "type": "page-view"
+    }
+  ],
+  "options": {}
+} "#;
+
 const WITH_CONTEXT: &str = r#"{
   "source": {
     "id": "source-id"
@@ -94,7 +116,7 @@ const WITH_CONTEXT: &str = r#"{
 fn every_example_of_the_description_is_answered_as_it_says() {
     let (_folder, daemon) = started();
     let mut profile = Value::Null;
-    for body in [WHOLE_PAYLOAD, REQUIRED_ONLY, WITH_CONTEXT] {
+    for body in [WHOLE_PAYLOAD, REQUIRED_ONLY, WITH_OPTIONS, WITH_CONTEXT] {
         let response = daemon.post_json("/track", body);
         assert_eq!(response.status, 200, "{}", response.text());
         let answer = response.json();

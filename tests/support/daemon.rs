@@ -225,16 +225,29 @@ impl Daemon {
     pub fn kill(&mut self) {
         self.child.kill().expect("it is a child");
         self.child.wait().expect("it is a child");
-        assert!(!self.stderr().contains("panicked"), "{}", self.stderr());
+        self.assert_no_panic();
     }
 
     /// Ends the daemon in good order.
-    pub fn stop(mut self) -> Setup {
-        signal(self.pid(), "TERM");
+    pub fn stop(self) -> Setup {
+        self.stop_with("TERM")
+    }
+
+    /// Ends the daemon in good order by a signal, within the ten seconds that it may take.
+    pub fn stop_with(mut self, name: &str) -> Setup {
+        let begun = Instant::now();
+        signal(self.pid(), name);
         let status = wait_for("the daemon to end", || self.child.try_wait().expect("it is a child"));
         assert!(status.success(), "{status}: {}", self.stderr());
-        assert!(!self.stderr().contains("panicked"), "{}", self.stderr());
+        assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
+        self.assert_no_panic();
         self.setup.clone()
+    }
+
+    /// Everything that the ended process said, and no panic in it.
+    fn assert_no_panic(&self) {
+        let said = self.stderr.whole_text();
+        assert!(!said.contains("panicked"), "{said}");
     }
 
     /// Ends the daemon in good order and starts it again.
