@@ -25,7 +25,10 @@ fn an_acked_event_survives_kill_nine() {
         if round == 0 {
             daemon.shop();
         }
-        load::run_and(&daemon, round, &mut acked, || std::thread::sleep(Duration::from_millis(100 + 53 * (round % 7))));
+        load::run_and(&daemon, round, &mut acked, || {
+            std::thread::sleep(Duration::from_millis(100 + 53 * (round % 7)));
+            support::daemon::signal(daemon.pid(), "KILL"); // with requests in flight
+        });
         daemon.kill();
     }
     let daemon = setup.start();

@@ -23,7 +23,10 @@ fn an_acked_event_survives_a_power_cut() {
         if round == 0 {
             daemon.shop();
         }
-        load::run_and(&daemon, round, &mut acked, || std::thread::sleep(Duration::from_millis(100 + 53 * (round % 7))));
+        load::run_and(&daemon, round, &mut acked, || {
+            std::thread::sleep(Duration::from_millis(100 + 53 * (round % 7)));
+            support::daemon::signal(daemon.pid(), "KILL"); // with requests in flight
+        });
         daemon.kill();
         power.cut();
     }
@@ -38,7 +41,10 @@ fn a_relaxed_store_starts_again_after_a_power_cut() {
         let mut daemon = setup(&power, "relaxed").start();
         daemon.shop();
         let mut acked = load::Acked::default();
-        load::run_and(&daemon, round, &mut acked, || std::thread::sleep(Duration::from_millis(300)));
+        load::run_and(&daemon, round, &mut acked, || {
+            std::thread::sleep(Duration::from_millis(300));
+            support::daemon::signal(daemon.pid(), "KILL"); // with requests in flight
+        });
         daemon.kill();
         power.cut();
     }
