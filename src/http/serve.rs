@@ -16,7 +16,7 @@ use super::{
     failure::Failure,
     media,
     reply::Reply,
-    route::{self, Endpoint, Request, Route},
+    route::{self, Audience, Endpoint, Request, Route},
 };
 
 /// What a connection over the limit is told.
@@ -67,11 +67,12 @@ async fn answer_connection(app: Arc<App>, socket: TcpStream, peer: SocketAddr, m
     let activity = Activity::default();
     let limits = &app.settings;
     let io = Connection::new(socket, activity.clone(), limits.head_time_max, limits.idle_time_max);
-    let service = service_fn(|request| {
-        let (app, activity) = (app.clone(), activity.clone());
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let activity = activity.clone();
+        activity.begin();
+        let answered = answer(app.clone(), request, peer);
         async move {
-            activity.begin();
-            let reply = answer(app, request, peer).await;
+            let reply = answered.await;
             activity.end();
             Ok::<_, Infallible>(reply)
         }
@@ -94,28 +95,33 @@ async fn answer_connection(app: Arc<App>, socket: TcpStream, peer: SocketAddr, m
     }
 }
 
-/// Answers a request. Once its body is there it runs in a task of its own: hyper drops what it was asked when the client
-/// goes away, but a request that was taken is finished.
-async fn answer(app: Arc<App>, request: hyper::Request<Incoming>, peer: SocketAddr) -> Reply {
+/// Answers a request in a task of its own, which begins at once: hyper drops what it asked for, even unlooked at, when
+/// the client goes away, but a request that was sent whole is finished.
+fn answer(app: Arc<App>, request: hyper::Request<Incoming>, peer: SocketAddr) -> impl Future<Output = Reply> {
     let origin = request.headers().get(hyper::header::ORIGIN).cloned();
-    let route = match Route::find(request.uri()) {
-        Ok(route) => route,
-        Err(failure) => return failure.into(),
-    };
-    let audience = route.audience;
-    let read = match read(&app, route, request, peer).await {
-        Ok(Read::Request(request)) => tokio::spawn(route::answer(app.clone(), request)).await.map_err(|panicked| {
+    let route = Route::find(request.uri());
+    // Who is not shown the way has no business with other origins either.
+    let audience = route.as_ref().map_or(Audience::Public, |route| route.audience);
+    let answered = tokio::spawn({
+        let app = app.clone();
+        async move {
+            match read(&app, route?, request, peer).await? {
+                Read::Request(request) => Ok(route::answer(app, request).await),
+                Read::Preflight(reply) => Ok(reply),
+            }
+        }
+    });
+    async move {
+        let answered = answered.await.unwrap_or_else(|panicked| {
             tracing::error!(%panicked, "a request failed");
-            Failure::Bug
-        }),
-        Ok(Read::Preflight(reply)) => return reply,
-        Err(failure) => Err(failure),
-    };
-    read.unwrap_or_else(|failure| {
-        let mut reply = Reply::from(failure);
-        cors::add_headers(&app.settings, audience, origin.as_ref(), &mut reply);
-        reply
-    })
+            Err(Failure::Bug)
+        });
+        answered.unwrap_or_else(|failure| {
+            let mut reply = Reply::from(failure);
+            cors::add_headers(&app.settings, audience, origin.as_ref(), &mut reply);
+            reply
+        })
+    }
 }
 
 enum Read {
