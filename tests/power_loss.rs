@@ -17,20 +17,16 @@ fn setup(power: &PowerCut, durability: &str) -> Setup {
 fn an_acked_event_survives_a_power_cut() {
     let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let power = PowerCut::new(&folder.path().join("data"), scratch.path());
-    let mut acked = load::Acked::default();
+    let mut sent = load::Sent::default();
     for round in 0..load::rounds() {
-        let mut daemon = setup(&power, "sync").start();
+        let daemon = setup(&power, "sync").start();
         if round == 0 {
             daemon.shop();
         }
-        load::run_and(&daemon, round, &mut acked, || {
-            std::thread::sleep(Duration::from_millis(100 + 53 * (round % 7)));
-            support::daemon::signal(daemon.pid(), "KILL"); // with requests in flight
-        });
-        daemon.kill();
+        load::run_and_kill(daemon, round, &mut sent);
         power.cut();
     }
-    acked.check(&setup(&power, "sync").start());
+    sent.check(&setup(&power, "sync").start());
 }
 
 #[test]
@@ -38,19 +34,14 @@ fn a_relaxed_store_starts_again_after_a_power_cut() {
     let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let power = PowerCut::new(&folder.path().join("data"), scratch.path());
     for round in 0..4 {
-        let mut daemon = setup(&power, "relaxed").start();
+        let daemon = setup(&power, "relaxed").start();
         daemon.shop();
-        let mut acked = load::Acked::default();
-        load::run_and(&daemon, round, &mut acked, || {
-            std::thread::sleep(Duration::from_millis(300));
-            support::daemon::signal(daemon.pid(), "KILL"); // with requests in flight
-        });
-        daemon.kill();
+        load::run_and_kill(daemon, round, &mut load::Sent::default());
         power.cut();
     }
     let daemon = setup(&power, "relaxed").start();
     daemon.shop();
-    let mut acked = load::Acked::default();
-    load::run_and(&daemon, 9, &mut acked, || std::thread::sleep(Duration::from_millis(100)));
-    acked.check_events(&daemon);
+    let mut sent = load::Sent::default();
+    load::run_and(&daemon, 9, &mut sent, || std::thread::sleep(Duration::from_millis(100)));
+    sent.check_acked(&daemon);
 }

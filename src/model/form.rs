@@ -53,7 +53,7 @@ impl Form {
             out.push(']');
         }
         out.push('}');
-        Json::from_normal(out)
+        Json::from_normal(&out)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Free-form JSON, kept as text.
 
+use std::sync::{Arc, LazyLock};
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::Error};
 use serde_json::value::RawValue;
 
@@ -8,18 +10,19 @@ use super::Reader;
 /// A JSON value of any schema in its normal form: no white space, each character of a string written in one way, each
 /// key of an object once, numbers with the exact text that was sent. Two equal texts are the same value.
 ///
-/// In the log it is text; in an answer it stands as the value it is.
+/// In the log it is text; in an answer it stands as the value it is. A clone shares the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Json(Box<str>);
+pub struct Json(Arc<str>);
 
 impl Json {
     pub fn empty_object() -> Self {
-        Self("{}".into())
+        static EMPTY: LazyLock<Arc<str>> = LazyLock::new(|| "{}".into());
+        Self(EMPTY.clone())
     }
 
     /// Takes text that [`Reader`] wrote.
-    pub(super) fn from_normal(text: String) -> Self {
-        Self(text.into_boxed_str())
+    pub(super) fn from_normal(text: &str) -> Self {
+        if text == "{}" { Self::empty_object() } else { Self(text.into()) }
     }
 
     pub fn as_str(&self) -> &str {
@@ -56,7 +59,7 @@ impl Serialize for Json {
 /// Reads what the store wrote.
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(<Box<str>>::deserialize(deserializer)?))
+        Arc::deserialize(deserializer).map(Self)
     }
 }
 

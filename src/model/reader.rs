@@ -27,6 +27,8 @@ pub struct Reader<'a> {
     level: usize,
     /// The keys of the objects that are being normalised, as places in the output: a stack that all levels share.
     keys: Vec<Entry>,
+    /// Where values are normalised, one after another.
+    output: String,
 }
 
 /// Where an entry of an object stands in the normalised output.
@@ -46,7 +48,8 @@ impl<'a> Reader<'a> {
         let text = std::str::from_utf8(body).map_err(|error| {
             Fault::new("value_error.jsondecode", format!("invalid UTF-8 behind byte {}", error.valid_up_to()))
         })?;
-        Ok(Self { text: text.strip_prefix('\u{feff}').unwrap_or(text), at: 0, level, keys: Vec::new() })
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        Ok(Self { text, at: 0, level, keys: Vec::new(), output: String::new() })
     }
 
     /// The first byte of the next value, white space skipped.
@@ -179,9 +182,12 @@ impl<'a> Reader<'a> {
 
     /// Reads a value of any type into its normal form.
     pub fn value(&mut self) -> Result<Json, Fault> {
-        let mut out = String::new();
-        self.normalise(&mut out)?;
-        Ok(Json::from_normal(out))
+        let mut output = std::mem::take(&mut self.output);
+        output.clear();
+        self.normalise(&mut output)?;
+        let value = Json::from_normal(&output);
+        self.output = output;
+        Ok(value)
     }
 
     /// Reads an object of any schema into its normal form; `null` is an empty one.
