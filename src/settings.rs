@@ -38,6 +38,8 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// Of a decoded body.
     pub body_bytes_max: usize,
+    /// Of all bodies that are read or answered at a time.
+    pub bodies_bytes_max: usize,
     pub head_bytes_max: usize,
     pub target_bytes_max: usize,
     pub connections_max: usize,
@@ -132,6 +134,7 @@ impl Reader<'_> {
             server: ServerSettings {
                 listen: self.parsed("server.listen", "an address and a port, like 127.0.0.1:8686")?,
                 body_bytes_max,
+                bodies_bytes_max: self.size("server.max_bodies_bytes", 2 * body_bytes_max)?,
                 head_bytes_max: self.size("server.max_header_bytes", 8_192)?,
                 target_bytes_max: self.size("server.max_target_bytes", 64)?,
                 connections_max: self.size("server.max_connections", 1)?,

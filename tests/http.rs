@@ -205,3 +205,28 @@ fn a_request_is_finished_even_if_the_client_goes_away() {
         support::daemon::wait_for(&path, || (daemon.admin("GET", &path).status == 200).then_some(()));
     }
 }
+
+#[test]
+fn bodies_have_a_limit_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = [("server.max_body_bytes", 200_000), ("server.max_bodies_bytes", 400_000)];
+    let daemon = limits.iter().fold(Setup::new(folder.path()), |setup, (key, bytes)| setup.set(key, bytes)).start();
+    daemon.shop();
+    let large = format!("{BODY}{}", " ".repeat(100_000));
+    assert_eq!(track(&daemon, &[], large.as_bytes()).status, 200);
+    let slow: Vec<_> = (0..2)
+        .map(|_| {
+            let mut socket = daemon.connect().unwrap();
+            write!(socket, "POST /track HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n").unwrap();
+            socket.write_all(&[b' '; 190_000]).unwrap();
+            socket
+        })
+        .collect();
+    let refused = support::daemon::wait_for("the bodies to fill the room", || {
+        Some(track(&daemon, &[], large.as_bytes())).filter(|response| response.status == 503)
+    });
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(track(&daemon, &[], BODY.as_bytes()).status, 200, "small ones go on");
+    drop(slow);
+    support::daemon::wait_for("room", || (track(&daemon, &[], large.as_bytes()).status == 200).then_some(()));
+}

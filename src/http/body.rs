@@ -1,14 +1,18 @@
 //! Reading a request's body within its limits (contract, section 2).
 
-use std::{io::Read, time::Instant};
+use std::{
+    io::Read,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::{
-    body::{Body, Incoming},
+    body::Incoming,
     header::{CONTENT_LENGTH, EXPECT, HeaderMap, TRANSFER_ENCODING},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{failure::Failure, media::Encoding};
 use crate::{model::Fault, settings::ServerSettings};
@@ -20,9 +24,45 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// How many bodies are decoded at a time; each takes a thread and its window.
 static DECODING: Semaphore = Semaphore::const_new(8);
 
+/// How long a body waits for room among the others.
+const ROOM_WAIT: Duration = Duration::from_secs(1);
+
+/// The bytes that all bodies together may take in memory.
+pub struct Budget {
+    room: Arc<Semaphore>,
+    bytes: usize,
+}
+
+impl Budget {
+    pub fn new(bytes: usize) -> Self {
+        let bytes = bytes.min(u32::MAX as usize);
+        Self { room: Arc::new(Semaphore::new(bytes)), bytes }
+    }
+
+    async fn take(&self, bytes: usize, taken: &mut Option<OwnedSemaphorePermit>) -> Result<(), Failure> {
+        let share = u32::try_from(bytes.min(self.bytes)).unwrap_or(u32::MAX);
+        let more = tokio::time::timeout(ROOM_WAIT, self.room.clone().acquire_many_owned(share)).await;
+        let Ok(Ok(more)) = more else {
+            return Err(Failure::Unavailable("too many large bodies at a time".into()));
+        };
+        match taken {
+            Some(taken) => taken.merge(more),
+            None => *taken = Some(more),
+        }
+        Ok(())
+    }
+}
+
+/// A request's body, with its share of the budget as long as it is kept.
+#[derive(Default)]
+pub struct Body {
+    pub bytes: Bytes,
+    share: Option<OwnedSemaphorePermit>,
+}
+
 /// Whether the request has no body, as its head says.
 pub fn is_empty(body: &Incoming) -> bool {
-    body.is_end_stream()
+    hyper::body::Body::is_end_stream(body)
 }
 
 /// Checks what the head says of the body's length and transfer, before a byte of it is asked for.
@@ -44,10 +84,17 @@ pub fn check_head(settings: &ServerSettings, headers: &HeaderMap, encoding: Enco
     Ok(())
 }
 
-/// Reads the body as it was sent.
-pub async fn read(settings: &ServerSettings, mut body: Incoming, encoding: Encoding) -> Result<Bytes, Failure> {
+/// Reads the body as it was sent. What comes in one piece lies where the connection read it, which the number of
+/// connections bounds; what is gathered of several counts against the budget.
+pub async fn read(
+    settings: &ServerSettings,
+    budget: &Budget,
+    mut body: Incoming,
+    encoding: Encoding,
+) -> Result<Body, Failure> {
     let most = sent_max(settings, encoding);
     let begun = Instant::now();
+    let mut share = None;
     let mut first: Option<Bytes> = None;
     let mut all = BytesMut::new();
     loop {
@@ -64,6 +111,7 @@ pub async fn read(settings: &ServerSettings, mut body: Incoming, encoding: Encod
         match (&first, all.is_empty()) {
             (None, true) => first = Some(data),
             _ => {
+                budget.take(first.as_ref().map_or(0, Bytes::len) + data.len(), &mut share).await?;
                 if let Some(first) = first.take() {
                     all.extend_from_slice(&first);
                 }
@@ -71,15 +119,21 @@ pub async fn read(settings: &ServerSettings, mut body: Incoming, encoding: Encod
             }
         }
     }
-    Ok(first.unwrap_or_else(|| all.freeze()))
+    Ok(Body { bytes: first.unwrap_or_else(|| all.freeze()), share })
 }
 
 /// Decompresses a body.
-pub async fn decode(settings: &ServerSettings, body: Bytes, encoding: Encoding) -> Result<Bytes, Failure> {
+pub async fn decode(
+    settings: &ServerSettings,
+    budget: &Budget,
+    body: Body,
+    encoding: Encoding,
+) -> Result<Body, Failure> {
     if encoding == Encoding::Plain {
         return Ok(body);
     }
     let most = settings.body_bytes_max;
+    let Body { bytes: body, mut share } = body;
     let _one_of = DECODING.acquire().await.map_err(|_| Failure::Bug)?;
     let decoded = tokio::task::spawn_blocking(move || match encoding {
         Encoding::Zstd => {
@@ -95,7 +149,11 @@ pub async fn decode(settings: &ServerSettings, body: Bytes, encoding: Encoding) 
             Fault::new("value_error", "the body is not encoded as Content-Encoding says, or it is cut"),
         )
     })?;
-    if decoded.len() > most { Err(Failure::BodyTooLarge(most)) } else { Ok(decoded.into()) }
+    if decoded.len() > most {
+        return Err(Failure::BodyTooLarge(most));
+    }
+    budget.take(decoded.len(), &mut share).await?;
+    Ok(Body { bytes: decoded.into(), share })
 }
 
 /// Reads one byte more than `most` at most.

@@ -33,14 +33,14 @@ pub async fn collect(collector: &Collector, request: &Request) -> Result<Reply, 
         None => None,
     };
     let query = route.query();
-    let events = if request.method == Method::GET || request.body.is_empty() {
+    let events = if request.method == Method::GET || request.body.bytes.is_empty() {
         vec![query.to_json()]
     } else {
         match media::media(&request.headers, true)? {
-            Media::Json => Payload::webhook_properties(&request.body, &query)?,
-            Media::Form => vec![query.to_json().updated(&Form::parse_urlencoded(&request.body).to_json())],
+            Media::Json => Payload::webhook_properties(&request.body.bytes, &query)?,
+            Media::Form => vec![query.to_json().updated(&Form::parse_urlencoded(&request.body.bytes).to_json())],
             Media::Multipart => {
-                let form = read_multipart(&request.headers, request.body.clone()).await?;
+                let form = read_multipart(&request.headers, request.body.bytes.clone()).await?;
                 vec![query.to_json().updated(&form.to_json())]
             }
         }

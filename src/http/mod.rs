@@ -35,6 +35,7 @@ pub struct App {
     pub settings: ServerSettings,
     pub ip: KeepIp,
     pub admin_token: String,
+    bodies: body::Budget,
     /// There once recovery is done.
     rooms: OnceLock<Rooms>,
 }
@@ -48,7 +49,8 @@ pub struct Rooms {
 
 impl App {
     pub fn new(settings: ServerSettings, ip: KeepIp, admin_token: String) -> Self {
-        Self { settings, ip, admin_token, rooms: OnceLock::new() }
+        let bodies = body::Budget::new(settings.bodies_bytes_max);
+        Self { settings, bodies, ip, admin_token, rooms: OnceLock::new() }
     }
 
     /// Recovery is done: from here on requests are taken.

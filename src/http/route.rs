@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, LazyLock};
 
-use bytes::Bytes;
 use hyper::{Method, Uri, header::HeaderMap};
 use percent_encoding::percent_decode_str;
 
 use super::{
-    App, Rooms, auth, collect, cors,
+    App, Rooms, auth,
+    body::Body,
+    collect, cors,
     failure::Failure,
     health, records,
     reply::{self, Reply},
@@ -98,8 +99,7 @@ pub struct Request {
     pub method: Method,
     pub route: Route,
     pub headers: HeaderMap,
-    /// As it was sent.
-    pub body: Bytes,
+    pub body: Body,
     pub client: crate::model::ClientFacts,
 }
 
@@ -181,7 +181,7 @@ async fn dispatch(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::Track, _) => track::track(&collector, &request).await,
         (Endpoint::Collect, &Method::HEAD) => collect::ring(&collector, route),
         (Endpoint::Collect, _) => collect::collect(&collector, &request).await,
-        (Endpoint::NewSource, _) => sources::save(&admin, &request.body).await,
+        (Endpoint::NewSource, _) => sources::save(&admin, &request.body.bytes).await,
         (Endpoint::Source, &Method::DELETE) => sources::delete(&admin, route).await,
         (Endpoint::Source, _) => sources::get(&admin, route),
         (Endpoint::Sources, _) => Ok(sources::list(&admin, route)),

@@ -10,7 +10,9 @@ use tokio::{
 };
 
 use super::{
-    App, body, client,
+    App,
+    body::{self, Body},
+    client,
     connection::{Activity, Connection},
     cors,
     failure::Failure,
@@ -149,37 +151,36 @@ async fn read(app: &App, route: Route, request: hyper::Request<Incoming>, peer: 
         return Err(Failure::MethodNotAllowed(route.methods));
     }
     let bytes = if head.method == Method::POST {
-        read_body(settings, route.endpoint, &head.headers, body).await?
+        read_body(app, route.endpoint, &head.headers, body).await?
     } else {
         body::check_head(settings, &head.headers, media::Encoding::Plain)?;
-        bytes::Bytes::new()
+        Body::default()
     };
     let client = client::facts(app, peer.ip(), &head.headers);
     Ok(Read::Request(Request { method: head.method, route, headers: head.headers, body: bytes, client }))
 }
 
-async fn read_body(
-    settings: &crate::settings::ServerSettings,
-    endpoint: Endpoint,
-    headers: &hyper::HeaderMap,
-    body: Incoming,
-) -> Result<bytes::Bytes, Failure> {
+async fn read_body(app: &App, endpoint: Endpoint, headers: &hyper::HeaderMap, body: Incoming) -> Result<Body, Failure> {
+    let App { settings, bodies, .. } = app;
     let forms = matches!(endpoint, Endpoint::Collect | Endpoint::Token | Endpoint::Logout);
     // An empty webhook is an event, whatever its media type and encoding say.
     let may_be_empty = endpoint == Endpoint::Collect;
     let encoding = media::media(headers, forms).and_then(|_| media::encoding(headers));
     if may_be_empty && body::is_empty(&body) {
-        return Ok(bytes::Bytes::new());
+        return Ok(Body::default());
     }
     match encoding {
         Ok(encoding) => {
             body::check_head(settings, headers, encoding)?;
-            let sent = body::read(settings, body, encoding).await?;
-            if may_be_empty && sent.is_empty() { Ok(sent) } else { body::decode(settings, sent, encoding).await }
+            let sent = body::read(settings, bodies, body, encoding).await?;
+            if may_be_empty && sent.bytes.is_empty() {
+                return Ok(sent);
+            }
+            body::decode(settings, bodies, sent, encoding).await
         }
         Err(unsupported) if may_be_empty => {
-            let sent = body::read(settings, body, media::Encoding::Plain).await?;
-            if sent.is_empty() { Ok(sent) } else { Err(unsupported) }
+            let sent = body::read(settings, bodies, body, media::Encoding::Plain).await?;
+            if sent.bytes.is_empty() { Ok(sent) } else { Err(unsupported) }
         }
         Err(unsupported) => Err(unsupported),
     }

@@ -18,7 +18,7 @@ pub async fn track(collector: &Collector, request: &Request) -> Result<Reply, Fa
             .ok_or_else(|| Failure::Invalid("query", Fault::wrong_type("a boolean").at("profile_less")))?,
         None => false,
     };
-    let payload = Payload::parse(&request.body)?;
+    let payload = Payload::parse(&request.body.bytes)?;
     take(collector, request, SourceType::Rest, payload, profile_less).await
 }
 
@@ -32,7 +32,7 @@ pub async fn take(
 ) -> Result<Reply, Failure> {
     let client = request.client.clone();
     let origin = client.origin.as_ref().map(|origin| Origin::parse(origin).ok());
-    let bytes = request.body.len();
+    let bytes = request.body.bytes.len();
     let incoming = Incoming { endpoint, payload, profile_less, client, origin, bytes };
     Ok(reply::json_bytes(StatusCode::OK, collector.collect(incoming).await?))
 }

@@ -13,7 +13,7 @@ use crate::model::Form;
 const ADMIN: &str = "admin";
 
 pub fn token(app: &App, request: &Request) -> Result<Reply, Failure> {
-    let form = Form::parse_urlencoded(&request.body);
+    let form = Form::parse_urlencoded(&request.body.bytes);
     let is_admin = form.last("username").is_some_and(|name| name == ADMIN);
     if !form.last("password").is_some_and(|password| auth::is_token(app, password)) || !is_admin {
         return Err(Failure::BadRequest("Incorrect username or password."));
