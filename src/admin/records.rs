@@ -87,6 +87,10 @@ impl Admin {
             return Err(Refused::Stale); // it was given another name before the locks were there
         }
         let other_names = profile.aliases.iter().map(|alias| alias.id.clone()).collect();
-        self.write(decided, Entry::ProfileDeleted { id: profile.id.clone(), names: other_names }).await
+        self.write(
+            decided,
+            Entry::ProfileDeleted { id: profile.id.clone(), names: other_names, keys: profile.keys.clone() },
+        )
+        .await
     }
 }

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     model::{
-        Alias, Answer, Debugging, Event, EventPayload, EventRequest, Fault, Id, Json, Profile, ProfileRef,
-        SavedRecords, Session,
+        Alias, Answer, Debugging, Event, EventPayload, EventRequest, Fault, Id, Json, Outcome, Profile, ProfileRef,
+        SavedRecords, Session, landing,
     },
     store::{Entry, Moment},
 };
@@ -42,6 +42,8 @@ struct PreparedSession {
     stored: Option<Arc<Session>>,
     context: Json,
     properties: Json,
+    /// Of a new session: the address of a campaign that it began at.
+    landing: Option<Box<str>>,
     /// The profile that the request found was this session's before, or is.
     had_profile: bool,
 }
@@ -107,7 +109,11 @@ impl Collector {
             }
             _ => false,
         };
-        Ok(PreparedSession { id: id.clone(), stored, context, properties, had_profile })
+        let landing = match &stored {
+            Some(_) => None,
+            None => payload.events.iter().find_map(|event| landing(&context, &event.context)),
+        };
+        Ok(PreparedSession { id: id.clone(), stored, context, properties, landing, had_profile })
     }
 
     /// The answer to a payload that changes nothing: its events were all registered before.
@@ -206,7 +212,12 @@ impl Prepared<'_> {
             Some(session) => (**session).clone(),
             None => {
                 let number = moment.offset + entries.len() as u64;
-                Session::new(prepared.id.clone(), number, admitted.source.source.channel.clone(), moment.now)
+                let channel = admitted.source.source.channel.clone();
+                let mut session = Session::new(prepared.id.clone(), number, channel, moment.now);
+                let told = !prepared.context.as_str().contains("userAgent");
+                session.user_agent = admitted.incoming.client.user_agent.clone().filter(|_| told);
+                session.landing.clone_from(&prepared.landing);
+                session
             }
         };
         if let Some(profile) = profile.filter(|profile| session.profile.as_ref() != Some(profile)) {
@@ -264,6 +275,7 @@ impl Prepared<'_> {
                 properties: event.properties.clone(),
                 context: event.context.clone(),
                 tags: event.tags.clone(),
+                outcome: Outcome::default(),
             })));
         }
     }

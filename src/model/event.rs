@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, ser::SerializeMap};
 
-use super::{Id, Json, ProfileRef, Time};
+use super::{Derived, Id, Json, ProfileRef, Time, Value, derived::Told};
 
 /// What the events of one request share; stands once in the log, before them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +68,37 @@ pub struct Event {
     pub properties: Json,
     pub context: Json,
     pub tags: Vec<Box<str>>,
+    pub outcome: Outcome,
+}
+
+/// What processing made of an event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub journey: Option<Box<str>>,
+    /// It keeps to its type's schema.
+    pub valid: bool,
+    pub status: EventStatus,
+    /// An object with those of the parts `data`, `traits`, `hit`, `device` and so on that something was written to; laid
+    /// over what is derived.
+    pub written: Json,
+}
+
+impl Default for Outcome {
+    fn default() -> Self {
+        Self { journey: None, valid: true, status: EventStatus::Collected, written: Json::empty_object() }
+    }
+}
+
+/// How far an event came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventStatus {
+    /// It was stored, and no workflow was concerned with it.
+    Collected,
+    /// Every workflow that it started came to its end.
+    Processed,
+    /// A workflow that it started failed.
+    Error,
 }
 
 /// An event with its request, as `GET /event/ID` shows it.
@@ -89,8 +120,8 @@ pub(super) struct Empty {}
 impl Serialize for ShownEvent {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Journey {
-            state: Option<&'static str>,
+        struct Journey<'a> {
+            state: Option<&'a str>,
         }
         #[derive(Serialize)]
         struct Times {
@@ -101,7 +132,7 @@ impl Serialize for ShownEvent {
         struct Metadata {
             time: Times,
             profile_less: bool,
-            status: &'static str,
+            status: EventStatus,
             valid: bool,
             bot: bool,
         }
@@ -117,17 +148,36 @@ impl Serialize for ShownEvent {
             context: Json,
             request: &'a ClientFacts,
             tags: &'a [Box<str>],
-            traits: Empty,
-            data: Empty,
-            journey: Journey,
+            traits: Value,
+            data: Value,
+            journey: Journey<'a>,
             metadata: Metadata,
-            hit: Empty,
-            utm: Empty,
-            device: Empty,
-            os: Empty,
-            app: Empty,
+            hit: Value,
+            utm: Value,
+            device: Value,
+            os: Value,
+            app: Value,
         }
         let Self { request, event } = self;
+        let context = request.context.updated(&event.context);
+        let client = &request.client;
+        let derived = Derived::new(
+            &context,
+            Told {
+                user_agent: client.user_agent.as_deref(),
+                accept_language: client.accept_language.as_deref(),
+                referer: client.referer.as_deref(),
+            },
+        );
+        let written = Value::from(&event.outcome.written);
+        let laid_over = |derived: Value, part: &str| {
+            let mut shown = derived;
+            let written = written.as_object().and_then(|parts| parts.get(part)).and_then(Value::as_object);
+            if let (Some(written), Some(shown)) = (written, shown.as_object_mut()) {
+                written.iter().for_each(|(key, value)| shown.insert(key, value.clone()));
+            }
+            shown
+        };
         Shown {
             id: &event.id,
             r#type: &event.kind,
@@ -136,24 +186,24 @@ impl Serialize for ShownEvent {
             session: request.session.as_ref().map(|id| Entity { id }),
             profile: request.profile.as_ref().map(|profile| Entity { id: &profile.id }),
             properties: &event.properties,
-            context: request.context.updated(&event.context),
+            context,
             request: &request.client,
             tags: &event.tags,
-            traits: Empty {},
-            data: Empty {},
-            journey: Journey { state: None },
+            traits: laid_over(Value::object(), "traits"),
+            data: laid_over(Value::object(), "data"),
+            journey: Journey { state: event.outcome.journey.as_deref() },
             metadata: Metadata {
                 time: Times { insert: request.inserted, create: event.created.unwrap_or(request.inserted) },
                 profile_less: request.profile_less,
-                status: "collected",
-                valid: true,
+                status: event.outcome.status,
+                valid: event.outcome.valid,
                 bot: request.bot,
             },
-            hit: Empty {},
-            utm: Empty {},
-            device: Empty {},
-            os: Empty {},
-            app: Empty {},
+            hit: laid_over(derived.hit, "hit"),
+            utm: laid_over(derived.utm, "utm"),
+            device: laid_over(derived.device, "device"),
+            os: laid_over(derived.os, "os"),
+            app: laid_over(derived.app, "app"),
         }
         .serialize(serializer)
     }

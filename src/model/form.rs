@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Json, reader::push_escaped};
+use super::{Json, json::push_string};
 
 /// What a form or a query holds. Names are kept as they are (`data[email]` is a name).
 #[derive(Default)]
@@ -55,12 +55,6 @@ impl Form {
         out.push('}');
         Json::from_normal(&out)
     }
-}
-
-fn push_string(out: &mut String, text: &str) {
-    out.push('"');
-    text.chars().for_each(|character| push_escaped(out, character));
-    out.push('"');
 }
 
 #[cfg(test)]

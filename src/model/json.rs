@@ -63,6 +63,28 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
+/// Appends `character` as the normal form writes it inside a string.
+pub(super) fn push_escaped(out: &mut String, character: char) {
+    match character {
+        '"' => out.push_str("\\\""),
+        '\\' => out.push_str("\\\\"),
+        '\u{8}' => out.push_str("\\b"),
+        '\u{c}' => out.push_str("\\f"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        '\0'..'\u{20}' => out.push_str(&format!("\\u{:04x}", u32::from(character))),
+        _ => out.push(character),
+    }
+}
+
+/// Appends `text` as a string in the normal form.
+pub(super) fn push_string(out: &mut String, text: &str) {
+    out.push('"');
+    text.chars().for_each(|character| push_escaped(out, character));
+    out.push('"');
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,28 +5,36 @@
 
 mod answer;
 mod boolean;
+mod definition;
+mod derived;
 mod event;
 mod fault;
 mod form;
 mod id;
 mod json;
+mod path;
 mod payload;
 mod profile;
 mod reader;
 mod session;
 mod source;
 mod time;
+mod value;
 
 pub use answer::{Answer, Debugging, SavedRecords};
 pub use boolean::boolean_word;
-pub use event::{ClientFacts, Event, EventRequest, ShownEvent};
+pub use definition::{Definition, DefinitionKind};
+pub use derived::{Derived, landing};
+pub use event::{ClientFacts, Event, EventRequest, EventStatus, Outcome, ShownEvent};
 pub use fault::{Fault, Loc};
 pub use form::Form;
 pub use id::{EventType, Id};
 pub use json::Json;
+pub use path::Path;
 pub use payload::{EVENTS_MAX, EventPayload, Options, Payload, PayloadError};
-pub use profile::{Alias, Profile, ProfileRef};
+pub use profile::{Alias, MergeKey, Profile, ProfileRef};
 pub use reader::{LEVELS_MAX, Reader};
 pub use session::Session;
 pub use source::{Bridge, Origin, RegisteredSource, Source, SourceType, Terms};
 pub use time::Time;
+pub use value::{Misplaced, Object, Value};

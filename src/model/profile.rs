@@ -1,8 +1,10 @@
 //! Profiles as they are stored and shown (contract, sections 4 and 10).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Id, Time, event::Empty};
+use super::{Id, Json, Time, Value};
 
 /// Which profile is meant: an id may be used again after a deletion, and then names somebody else.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -35,7 +37,26 @@ pub struct Profile {
     pub views: u64,
     pub visit_current: Option<Time>,
     pub visit_last: Option<Time>,
+    /// An object with those of the parts `traits`, `data`, `interests`, `consents`, `segments`, `aux` and `primary_id`
+    /// that something was written to.
+    pub facts: Json,
+    /// When each leaf of traits, data and consents was last written.
+    pub fields: Vec<Field>,
+    /// What it is found by beside its ids.
+    pub keys: Vec<MergeKey>,
 }
+
+/// When a leaf was last written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Field {
+    pub path: Box<str>,
+    pub offset: u64,
+    pub time: Time,
+}
+
+/// An e-mail address, a phone number or another identifier of a person, hashed with this installation's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MergeKey(pub [u8; 16]);
 
 impl Profile {
     pub fn new(id: Id, since: u64, now: Time) -> Self {
@@ -49,11 +70,22 @@ impl Profile {
             views: 0,
             visit_current: None,
             visit_last: None,
+            facts: Json::empty_object(),
+            fields: Vec::new(),
+            keys: Vec::new(),
         }
     }
 
     pub fn reference(&self) -> ProfileRef {
         ProfileRef { id: self.id.clone(), since: self.since }
+    }
+
+    /// Notes that the leaf at `path` was written in the request at this offset and time.
+    pub fn note_field(&mut self, path: &str, offset: u64, time: Time) {
+        match self.fields.iter_mut().find(|field| *field.path == *path) {
+            Some(field) => *field = Field { path: path.into(), offset, time },
+            None => self.fields.push(Field { path: path.into(), offset, time }),
+        }
     }
 
     /// Counts a session that has this profile for the first time.
@@ -79,6 +111,7 @@ impl Profile {
         #[derive(Serialize)]
         struct Metadata {
             time: Times,
+            fields: BTreeMap<Box<str>, Time>,
         }
         #[derive(Serialize)]
         struct Stats {
@@ -89,33 +122,40 @@ impl Profile {
         struct Shown<'a> {
             id: &'a Id,
             ids: Vec<&'a Id>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            primary_id: Option<Value>,
             metadata: Metadata,
             stats: Stats,
-            traits: Empty,
-            data: Empty,
-            segments: [&'static str; 0],
-            interests: Empty,
-            consents: Empty,
-            aux: Empty,
+            traits: Value,
+            data: Value,
+            segments: Value,
+            interests: Value,
+            consents: Value,
+            aux: Value,
             active: bool,
         }
+        let facts = Value::from(&self.facts);
+        let part = |name: &str| facts.as_object().and_then(|facts| facts.get(name)).cloned();
+        let object = |name: &str| part(name).unwrap_or_else(Value::object);
         Shown {
             id: &self.id,
             ids: std::iter::once(&self.id).chain(self.aliases.iter().map(|alias| &alias.id)).collect(),
+            primary_id: part("primary_id"),
             metadata: Metadata {
                 time: Times {
                     insert: self.inserted,
                     update: self.updated,
                     visit: Visit { count: self.visits, current: self.visit_current, last: self.visit_last },
                 },
+                fields: self.fields.iter().map(|field| (field.path.clone(), field.time)).collect(),
             },
             stats: Stats { visits: self.visits, views: self.views },
-            traits: Empty {},
-            data: Empty {},
-            segments: [],
-            interests: Empty {},
-            consents: Empty {},
-            aux: Empty {},
+            traits: object("traits"),
+            data: object("data"),
+            segments: part("segments").unwrap_or_else(|| Value::List(Vec::new())),
+            interests: object("interests"),
+            consents: object("consents"),
+            aux: object("aux"),
             active: true,
         }
     }

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Id, Json, ProfileRef, Time,
-    event::{Empty, Entity},
+    Derived, Id, Json, ProfileRef, Time, Value,
+    derived::{self, Told},
+    event::Entity,
 };
 
 /// A visit.
@@ -18,6 +19,12 @@ pub struct Session {
     pub context: Json,
     pub properties: Json,
     pub device: Option<Id>,
+    /// The user agent it began with, where the context does not tell it.
+    pub user_agent: Option<Box<str>>,
+    /// The campaign's address that it began at, where the context does not tell the campaign.
+    pub landing: Option<Box<str>>,
+    /// What processing wrote to it.
+    pub traits: Json,
     /// The channel of the source it began at.
     pub channel: Option<Box<str>>,
     pub inserted: Time,
@@ -35,6 +42,9 @@ impl Session {
             context: Json::empty_object(),
             properties: Json::empty_object(),
             device: None,
+            user_agent: None,
+            landing: None,
+            traits: Json::empty_object(),
             channel,
             inserted: now,
             updated: now,
@@ -51,11 +61,6 @@ impl Session {
 
     /// The session as it is shown.
     pub fn shown(&self) -> impl Serialize + '_ {
-        #[derive(Serialize)]
-        struct Device<'a> {
-            #[serde(skip_serializing_if = "Option::is_none")]
-            id: Option<&'a Id>,
-        }
         #[derive(Serialize)]
         struct Times {
             insert: Time,
@@ -75,24 +80,32 @@ impl Session {
             profile: Option<Entity<'a>>,
             context: &'a Json,
             properties: &'a Json,
-            traits: Empty,
-            device: Device<'a>,
-            os: Empty,
-            app: Empty,
-            utm: Empty,
+            traits: &'a Json,
+            device: Value,
+            os: Value,
+            app: Value,
+            utm: Value,
             metadata: Metadata<'a>,
         }
         let duration = self.first_event.zip(self.last_event).map_or(0.0, |(first, last)| last.seconds_since(first));
+        let told = Told { user_agent: self.user_agent.as_deref(), ..Told::default() };
+        let mut derived = Derived::new(&self.context, told);
+        if let (Some(id), Some(device)) = (&self.device, derived.device.as_object_mut()) {
+            device.insert("id", Value::text(id.as_str()));
+        }
+        if let Some(landing) = &self.landing {
+            derived.utm = derived::campaign(landing);
+        }
         Shown {
             id: &self.id,
             profile: self.profile.as_ref().map(|profile| Entity { id: &profile.id }),
             context: &self.context,
             properties: &self.properties,
-            traits: Empty {},
-            device: Device { id: self.device.as_ref() },
-            os: Empty {},
-            app: Empty {},
-            utm: Empty {},
+            traits: &self.traits,
+            device: derived.device,
+            os: derived.os,
+            app: derived.app,
+            utm: derived.utm,
             metadata: Metadata {
                 time: Times { insert: self.inserted, update: self.updated, duration },
                 channel: self.channel.as_deref(),

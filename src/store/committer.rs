@@ -10,13 +10,13 @@ use std::{
 };
 
 use super::{
-    Shared,
     applier::Word,
     block::{self, Block, Packer},
     entry::{self, Entry},
     error::{Refused, StoreError},
     folder, journal,
     queue::{Queued, Room},
+    shared::Shared,
 };
 
 /// The most requests in a group.
@@ -88,7 +88,7 @@ impl Committer<'_> {
         let end = stretches.last().map_or(0, |stretch| stretch.block.end());
         match self.write(&stretches, end) {
             Ok(()) => {
-                self.shared.note_sources(stretches.iter().flat_map(|stretch| &stretch.entries));
+                self.shared.note_configuration(stretches.iter().flat_map(|stretch| &stretch.entries));
                 // First, so that whoever hears that it is durable finds it on its way; the applier outlives the committer.
                 _ = self.to_applier.send(Word::Committed(Committed { end, stretches, _rooms: rooms }));
                 self.shared.queue.is_durable(end);

@@ -5,7 +5,9 @@ use std::{collections::HashMap, sync::Arc};
 use bincode::Options;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Event, EventRequest, Id, Profile, ProfileRef, Session, Source, Time};
+use crate::model::{
+    Definition, DefinitionKind, Event, EventRequest, Id, MergeKey, Profile, ProfileRef, Session, Source, Time,
+};
 
 /// One entry of the log. Its offset is its place: the first of a block's offsets plus its place in the block.
 ///
@@ -34,6 +36,12 @@ pub enum Entry {
     ProfileDeleted {
         id: Id,
         names: Vec<Id>,
+        keys: Vec<MergeKey>,
+    },
+    Definition(Arc<Definition>),
+    DefinitionDeleted {
+        kind: DefinitionKind,
+        id: Id,
     },
 }
 
@@ -45,6 +53,8 @@ pub enum Key {
     Profile(Id),
     /// Another name of a profile.
     Name(Id),
+    /// What a profile is found by beside its ids.
+    MergeKey(MergeKey),
     /// An event id that a client gave.
     EventId {
         id: Id,
@@ -56,6 +66,7 @@ pub enum Key {
     },
     DeletedEvent(u64),
     Source(Id),
+    Definition(DefinitionKind, Id),
 }
 
 /// The newest state under a [`Key`].
@@ -63,9 +74,11 @@ pub enum Key {
 pub enum State {
     Session(Arc<Session>),
     Profile(Arc<Profile>),
+    /// The profile that a name or a merge key leads to.
     Name(ProfileRef),
     EventId(EventPlace),
     Source(Arc<Source>),
+    Definition(Arc<Definition>),
     /// The key itself is all there is to know.
     There,
     Gone,
@@ -75,8 +88,11 @@ impl State {
     /// About what it takes in memory, with its key.
     pub fn bytes(&self) -> usize {
         const RECORD: usize = 512;
+        const FIELD: usize = 64;
         match self {
             Self::Session(session) => RECORD + session.context.as_str().len() + session.properties.as_str().len(),
+            Self::Profile(profile) => RECORD + profile.facts.as_str().len() + profile.fields.len() * FIELD,
+            Self::Definition(definition) => RECORD + definition.body.as_str().len(),
             Self::Source(source) => RECORD + source.config.as_str().len(),
             _ => RECORD,
         }
@@ -129,6 +145,9 @@ impl Fold {
             Entry::Profile(profile) => {
                 self.latest = self.latest.max(profile.updated);
                 self.states.insert(Key::Profile(profile.id.clone()), State::Profile(profile.clone()));
+                for key in &profile.keys {
+                    self.states.insert(Key::MergeKey(*key), State::Name(profile.reference()));
+                }
             }
             Entry::Name { name, profile } => {
                 self.states.insert(Key::Name(name.clone()), State::Name(profile.clone()));
@@ -147,11 +166,22 @@ impl Fold {
                 self.states.insert(Key::DeletedEvent(*offset), State::There);
             }
             Entry::SessionDeleted(id) => self.replace_session(id, State::Gone),
-            Entry::ProfileDeleted { id, names } => {
+            Entry::ProfileDeleted { id, names, keys } => {
                 self.states.insert(Key::Profile(id.clone()), State::Gone);
                 for name in names {
                     self.states.insert(Key::Name(name.clone()), State::Gone);
                 }
+                for key in keys {
+                    self.states.insert(Key::MergeKey(*key), State::Gone);
+                }
+            }
+            Entry::Definition(definition) => {
+                self.latest = self.latest.max(definition.saved);
+                let key = Key::Definition(definition.kind, definition.id.clone());
+                self.states.insert(key, State::Definition(definition.clone()));
+            }
+            Entry::DefinitionDeleted { kind, id } => {
+                self.states.insert(Key::Definition(*kind, id.clone()), State::Gone);
             }
         }
     }

@@ -22,17 +22,13 @@ mod overlay;
 mod queue;
 mod segment;
 mod session_codec;
+mod shared;
 mod tree;
 mod views;
 
 use std::{
-    collections::HashMap,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc,
-    },
+    sync::{Arc, atomic::AtomicU64, mpsc},
     thread::JoinHandle,
     time::Duration,
 };
@@ -41,15 +37,14 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::{
     clock::Clock,
-    model::{Id, Profile, ProfileRef, RegisteredSource, Session, ShownEvent},
+    model::{Definition, DefinitionKind, Id, MergeKey, Profile, ProfileRef, RegisteredSource, Session, ShownEvent},
 };
 
-use applier::Word;
 use engine::{Engine, Opening, ViewsTrust};
 use folder::LastEnd;
-use journal::Journal;
 use log::FoundEvent;
 use queue::Queue;
+use shared::Shared;
 
 pub use check::{Finding, check};
 pub use engine::Report;
@@ -86,27 +81,6 @@ pub struct Store {
 struct Threads {
     committer: JoinHandle<()>,
     applier: JoinHandle<bool>,
-}
-
-/// What requests, committer and applier share.
-struct Shared {
-    folder: Folder,
-    clock: Arc<Clock>,
-    queue: Queue,
-    journal: Mutex<Journal>,
-    /// The log and the views; `None` while they are made again.
-    engine: RwLock<Option<Arc<Engine>>>,
-    /// What a reader met that casts doubt on the log or the views.
-    doubt: Mutex<Option<StoreError>>,
-    /// To the applier; gone when the store is being closed.
-    words: Mutex<Option<mpsc::Sender<Word>>>,
-    sources: RwLock<HashMap<Id, Arc<RegisteredSource>>>,
-    /// The offset behind what is in the journal.
-    durable_end: AtomicU64,
-    segment_bytes: u64,
-    reserve_bytes: u64,
-    /// Set in relaxed mode.
-    flush_interval: Option<Duration>,
 }
 
 impl Store {
@@ -159,6 +133,8 @@ impl Store {
         let end = engine.log.end();
         clock.not_before(engine.views.progress().latest);
         let sources = engine.views.sources()?.into_iter().map(|source| (source.id.clone(), Arc::new(source.into())));
+        let definitions = engine.views.definitions()?.into_iter();
+        let definitions = definitions.map(|definition| ((definition.kind, definition.id.clone()), definition));
         let (to_applier, words) = mpsc::channel();
         let shared = Arc::new(Shared {
             clock,
@@ -166,6 +142,7 @@ impl Store {
             queue: Queue::new(end),
             journal: Mutex::new(journal),
             sources: RwLock::new(sources.collect()),
+            definitions: RwLock::new(definitions.collect()),
             engine: RwLock::new(Some(Arc::new(engine))),
             doubt: Mutex::new(None),
             durable_end: AtomicU64::new(end),
@@ -241,6 +218,12 @@ impl Store {
     /// The profile that `name` is another name of.
     pub async fn name(&self, name: &Id) -> Result<Option<ProfileRef>, Refused> {
         let state = self.newest(Key::Name(name.clone())).await?;
+        Ok(if let Some(State::Name(profile)) = state { Some(profile) } else { None })
+    }
+
+    /// The profile that is found by `key`.
+    pub async fn merge_key(&self, key: MergeKey) -> Result<Option<ProfileRef>, Refused> {
+        let state = self.newest(Key::MergeKey(key)).await?;
         Ok(if let Some(State::Name(profile)) = state { Some(profile) } else { None })
     }
 
@@ -321,6 +304,15 @@ impl Store {
         sources
     }
 
+    /// What is set up beside sources, as it is durable, in the order of kinds and ids.
+    pub fn definitions(&self) -> Vec<Arc<Definition>> {
+        self.shared.definitions.read().values().cloned().collect()
+    }
+
+    pub fn definition(&self, kind: DefinitionKind, id: &Id) -> Option<Arc<Definition>> {
+        self.shared.definitions.read().get(&(kind, id.clone())).cloned()
+    }
+
     /// Why nothing can be stored now, if so.
     pub fn trouble(&self) -> Option<String> {
         self.shared.queue.lock().trouble.clone()
@@ -367,85 +359,6 @@ impl Store {
                 let what = "the embedded database failed";
                 self.shared.cast_doubt(StoreError::damaged(self.shared.folder.path(), what, error::RESTORE));
                 Err(unavailable())
-            }
-        }
-    }
-}
-
-impl Shared {
-    fn engine(&self) -> Option<Arc<Engine>> {
-        self.engine.read().clone()
-    }
-
-    fn set_engine(&self, engine: Option<Arc<Engine>>) {
-        *self.engine.write() = engine;
-    }
-
-    fn is_engine_up(&self) -> bool {
-        self.engine.read().is_some()
-    }
-
-    /// The engine, once no reader has it any more.
-    fn take_engine(&self) -> Option<Engine> {
-        let mut engine = self.engine.write().take()?;
-        loop {
-            match Arc::try_unwrap(engine) {
-                Ok(engine) => return Some(engine),
-                Err(shared) => engine = shared,
-            }
-            std::thread::sleep(Duration::from_millis(1)); // a reader holds it for the length of one read
-        }
-    }
-
-    fn cast_doubt(&self, error: StoreError) {
-        self.doubt.lock().get_or_insert(error);
-        self.hurry();
-    }
-
-    /// Lets the applier go on with what it has.
-    fn hurry(&self) {
-        if let Some(words) = &*self.words.lock() {
-            _ = words.send(Word::Hurry); // an applier that ended hurries no more
-        }
-    }
-
-    fn take_doubt(&self) -> Option<StoreError> {
-        self.doubt.lock().take()
-    }
-
-    fn durable_end(&self) -> u64 {
-        self.durable_end.load(Ordering::Acquire)
-    }
-
-    fn set_durable_end(&self, end: u64) {
-        self.durable_end.store(end, Ordering::Release);
-    }
-
-    /// Whether the disk has more than the reserve left.
-    fn check_space(&self) -> Result<(), String> {
-        match folder::free_bytes(self.folder.path()) {
-            Ok(free) if free < self.reserve_bytes => Err(format!(
-                "the disk is full: {} MiB are free, {} MiB are kept in reserve",
-                free >> 20,
-                self.reserve_bytes >> 20
-            )),
-            Ok(_) => Ok(()),
-            Err(error) => Err(format!("the disk cannot be asked for its free space: {error}")),
-        }
-    }
-
-    /// Takes over what the entries say of sources, once they are durable.
-    fn note_sources<'a>(&self, entries: impl Iterator<Item = &'a Arc<[Entry]>>) {
-        for entry in entries.flat_map(|entries| entries.iter()) {
-            match entry {
-                Entry::Source(source) => {
-                    let source = Arc::new(RegisteredSource::from(source.clone()));
-                    self.sources.write().insert(source.source.id.clone(), source);
-                }
-                Entry::SourceDeleted(id) => {
-                    self.sources.write().remove(id);
-                }
-                _ => {}
             }
         }
     }

@@ -20,7 +20,7 @@ use super::{
     session_codec::SessionCodec,
     tree,
 };
-use crate::model::{Id, ProfileRef, Session, Source, Time};
+use crate::model::{Definition, DefinitionKind, Id, ProfileRef, Session, Source, Time};
 
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// What to do about views that cannot be read.
@@ -77,10 +77,14 @@ struct Trees {
     deleted_events: sled::Tree,
     /// Id to source, in parts.
     sources: sled::Tree,
+    /// Merge key to profile.
+    merge_keys: sled::Tree,
+    /// Kind and id to definition, in parts.
+    definitions: sled::Tree,
 }
 
 impl Trees {
-    fn all(&self) -> [&sled::Tree; 8] {
+    fn all(&self) -> [&sled::Tree; 10] {
         [
             &self.session_numbers,
             &self.sessions,
@@ -90,6 +94,8 @@ impl Trees {
             &self.visited,
             &self.deleted_events,
             &self.sources,
+            &self.merge_keys,
+            &self.definitions,
         ]
     }
 }
@@ -111,6 +117,8 @@ const EVENT_IDS: usize = 4;
 const VISITED: usize = 5;
 const DELETED_EVENTS: usize = 6;
 const SOURCES: usize = 7;
+const MERGE_KEYS: usize = 8;
+const DEFINITIONS: usize = 9;
 const PROGRESS_KEY: &[u8] = b"progress";
 
 impl Views {
@@ -127,6 +135,8 @@ impl Views {
             visited: open("visited")?,
             deleted_events: open("deleted_events")?,
             sources: open("sources")?,
+            merge_keys: open("merge_keys")?,
+            definitions: open("definitions")?,
         };
         let progress = match db.get(PROGRESS_KEY).at(path)? {
             Some(bytes) => entry::decode(&bytes)
@@ -210,6 +220,14 @@ impl Views {
                 let there = trees.deleted_events.contains_key(offset.to_be_bytes()).at(&self.path)?;
                 there.then_some(State::There)
             }
+            Key::MergeKey(key) => {
+                let bytes = trees.merge_keys.get(key.0).at(&self.path)?;
+                self.decoded(bytes.as_deref(), "merge key", "")?.map(State::Name)
+            }
+            Key::Definition(kind, id) => {
+                let bytes = tree::get(&trees.definitions, &definition_key(*kind, id)).at(&self.path)?;
+                self.decoded(bytes.as_deref(), "definition", id.as_str())?.map(State::Definition)
+            }
             Key::Source(id) => {
                 let bytes = tree::get(&trees.sources, &id.key()).at(&self.path)?;
                 self.decoded(bytes.as_deref(), "source", id.as_str())?.map(State::Source)
@@ -235,14 +253,23 @@ impl Views {
     }
 
     pub fn sources(&self) -> Result<Vec<Arc<Source>>, StoreError> {
-        let mut sources = Vec::new();
-        for key in self.trees.sources.iter().keys() {
+        self.all_in(&self.trees.sources, "source")
+    }
+
+    pub fn definitions(&self) -> Result<Vec<Arc<Definition>>, StoreError> {
+        self.all_in(&self.trees.definitions, "definition")
+    }
+
+    /// The records of a tree whose records come in parts.
+    fn all_in<T: for<'a> Deserialize<'a>>(&self, tree: &sled::Tree, what: &str) -> Result<Vec<T>, StoreError> {
+        let mut records = Vec::new();
+        for key in tree.iter().keys() {
             let key = key.at(&self.path)?;
             let Some(id) = tree::first_part_of(&key) else { continue };
-            let bytes = tree::get(&self.trees.sources, id).at(&self.path)?;
-            sources.extend(self.decoded(bytes.as_deref(), "source", &String::from_utf8_lossy(id))?);
+            let bytes = tree::get(tree, id).at(&self.path)?;
+            records.extend(self.decoded(bytes.as_deref(), what, &String::from_utf8_lossy(id))?);
         }
-        Ok(sources)
+        Ok(records)
     }
 
     fn write(&self, writes: Vec<Write>) -> Result<(), StoreError> {
@@ -286,6 +313,17 @@ impl Views {
                 }
                 (Key::DeletedEvent(offset), _) => {
                     self.put(DELETED_EVENTS, offset.to_be_bytes().to_vec(), Vec::new(), &mut writes)?;
+                }
+                (Key::MergeKey(key), State::Name(profile)) => {
+                    self.put(MERGE_KEYS, key.0.to_vec(), entry::encode(profile), &mut writes)?;
+                }
+                (Key::MergeKey(key), _) => self.remove(MERGE_KEYS, key.0.to_vec(), &mut writes)?,
+                (Key::Definition(kind, id), State::Definition(definition)) => {
+                    let key = definition_key(*kind, id);
+                    self.put_parts(DEFINITIONS, &key, &entry::encode(definition), &mut writes)?;
+                }
+                (Key::Definition(kind, id), _) => {
+                    self.remove_parts(DEFINITIONS, &definition_key(*kind, id), &mut writes)?;
                 }
                 (Key::Source(id), State::Source(source)) => {
                     self.put_parts(SOURCES, &id.key(), &entry::encode(source), &mut writes)?;
@@ -365,6 +403,10 @@ fn event_key(id: &Id, source: Option<&Id>) -> Vec<u8> {
     [id.key(), source.map(Id::key).unwrap_or_default()].concat()
 }
 
+fn definition_key(kind: DefinitionKind, id: &Id) -> Vec<u8> {
+    [&[kind as u8][..], &id.key()].concat()
+}
+
 fn visited_key(session: u64, profile: &ProfileRef) -> Vec<u8> {
     [&session.to_be_bytes()[..], &profile.since.to_be_bytes(), &profile.id.key()].concat()
 }
@@ -376,155 +418,4 @@ fn checksum(tree: usize, key: &[u8], value: &[u8]) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::{
-        model::{Event, EventRequest, Json, Profile, Source},
-        store::entry::Entry,
-    };
-
-    fn id(kind: &str, number: u8) -> Id {
-        // Every other id is a UUID, as most ids are.
-        let text = if number.is_multiple_of(2) {
-            format!("{kind}-{number}")
-        } else {
-            format!("00000000-0000-4000-8000-0000000000{number:02x}")
-        };
-        Id::required(&text).unwrap()
-    }
-
-    /// What a request leads to. A session keeps its number until it is deleted or, with `other` 3, made anew.
-    fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4]) -> Vec<Entry> {
-        let number = &mut numbers[usize::from(name)];
-        if *number == 0 || other == 3 {
-            *number = offset + 1;
-        }
-        let now = Time::from_micros(offset.cast_signed());
-        let profile = |number| ProfileRef { id: id("profile", number), since: u64::from(number) };
-        vec![match what {
-            0..3 => {
-                let mut session = Session::new(id("session", name), *number, None, now);
-                // Some take several parts.
-                session.device = (what == 1).then(|| id("device", other));
-                session.channel = (what == 2)
-                    .then(|| (0..12_000).map(|n| char::from(b'!' + (n * n + offset as usize) as u8 % 90)).collect());
-                Entry::Session(Arc::new(session))
-            }
-            3 => Entry::Profile(Arc::new(Profile::new(id("profile", name), offset, now))),
-            4 => Entry::Name { name: id("name", name), profile: profile(other) },
-            5 => {
-                // As a request has it: with the session's newest state.
-                let session = Session::new(id("session", name), *number, None, now);
-                let visited = Entry::Visited { session: session.number, profile: profile(other) };
-                return vec![Entry::Session(Arc::new(session)), visited];
-            }
-            6 => Entry::Source(Arc::new(Source::open(id("source", name), "a source", now))),
-            7 => Entry::SourceDeleted(id("source", name)),
-            8 => Entry::EventDeleted(u64::from(name)),
-            9 => {
-                *number = 0;
-                Entry::SessionDeleted(id("session", name))
-            }
-            10 => Entry::ProfileDeleted { id: id("profile", name), names: vec![id("name", other)] },
-            _ => {
-                let request = EventRequest {
-                    inserted: now,
-                    source: id("source", other),
-                    session: None,
-                    profile: Some(profile(other)),
-                    profile_less: false,
-                    context: Json::empty_object(),
-                    client: Default::default(),
-                    bot: false,
-                };
-                let event = Event {
-                    id: id("event", name),
-                    given: true,
-                    kind: "page-view".into(),
-                    name: "page-view".into(),
-                    created: None,
-                    properties: Json::empty_object(),
-                    context: Json::empty_object(),
-                    tags: Vec::new(),
-                };
-                return vec![Entry::Request(Arc::new(request)), Entry::Event(Arc::new(event))];
-            }
-        }]
-    }
-
-    /// What requests lead to, one behind the other.
-    fn requests(made: &[(u8, u8, u8)]) -> Vec<Vec<Entry>> {
-        let (mut requests, mut numbers, mut offset) = (Vec::new(), [0; 4], 0);
-        for what in made {
-            let entries = entry(offset, *what, &mut numbers);
-            offset += entries.len() as u64;
-            requests.push(entries);
-        }
-        requests
-    }
-
-    /// Folds whole requests, as groups have them, from offset `first` on; returns the offset behind them.
-    fn fold(first: u64, requests: &[Vec<Entry>]) -> (Fold, u64) {
-        let (mut fold, mut offset) = (Fold::default(), first);
-        for entry in requests.iter().flatten() {
-            fold.entry(offset, entry);
-            offset += 1;
-        }
-        (fold, offset)
-    }
-
-    fn apply(views: &Views, mut requests: &[Vec<Entry>], batches: &[usize]) {
-        for size in batches.iter().copied().chain([usize::MAX]) {
-            let (batch, rest) = requests.split_at(size.min(requests.len()));
-            let (fold, end) = fold(views.progress().to, batch);
-            views.apply(end, &fold).unwrap();
-            requests = rest;
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
-        #[test]
-        fn views_made_anew_from_the_log_equal_views_kept_along_the_way(
-            made in prop::collection::vec((0_u8..14, 0_u8..4, 0_u8..4), 1..60),
-            batches in prop::collection::vec(1_usize..8, 0..30),
-        ) {
-            let requests = requests(&made);
-            let folder = tempfile::tempdir().unwrap();
-            let kept = Views::open(&folder.path().join("kept")).unwrap();
-            apply(&kept, &requests, &batches);
-            let anew = Views::open(&folder.path().join("anew")).unwrap();
-            apply(&anew, &requests, &[]);
-            let whole = kept.verify(|| {}).unwrap() && anew.verify(|| {}).unwrap();
-            prop_assert!(whole);
-            let (kept, anew) = (kept.progress(), anew.progress());
-            prop_assert_eq!((kept.records, kept.sum, kept.latest), (anew.records, anew.sum, anew.latest));
-        }
-
-        #[test]
-        fn a_batch_that_was_under_way_can_be_written_again(
-            made in prop::collection::vec((0_u8..14, 0_u8..4, 0_u8..4), 1..40),
-            cut in any::<prop::sample::Index>(),
-            written in any::<prop::sample::Index>(),
-        ) {
-            let requests = requests(&made);
-            let folder = tempfile::tempdir().unwrap();
-            let views = Views::open(folder.path()).unwrap();
-            let (before, under_way) = requests.split_at(cut.index(requests.len()));
-            apply(&views, before, &[3, 5]);
-            let (last, _) = fold(views.progress().to, under_way);
-            // The process ends when some of the batch's records are written, behind the note of where it leads to.
-            let writes = views.writes(&last.states).unwrap();
-            let mut next = views.progress();
-            next.count(&writes);
-            let count = written.index(writes.len() + 1);
-            views.write(writes.into_iter().take(count).collect()).unwrap();
-            *views.progress.lock() = next;
-            views.apply_again(&last).unwrap();
-            let whole = views.verify(|| {}).unwrap();
-            prop_assert!(whole);
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,54 @@
+//! What people set up beside sources: event types, segments, workflows. Each is a JSON object with an id, kept as it was
+//! written; what it means is known to the room that compiles it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Fault, Id, Json, Time, Value};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum DefinitionKind {
+    EventType,
+    Segment,
+    Workflow,
+}
+
+impl DefinitionKind {
+    pub const ALL: [Self; 3] = [Self::EventType, Self::Segment, Self::Workflow];
+
+    /// The name of a table of them in a configuration file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::EventType => "event_type",
+            Self::Segment => "segment",
+            Self::Workflow => "workflow",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Definition {
+    pub kind: DefinitionKind,
+    pub id: Id,
+    /// The object as it was written, in its normal form.
+    pub body: Json,
+    /// When it was last saved.
+    pub saved: Time,
+}
+
+impl Definition {
+    /// Takes an object whose `id` names it.
+    ///
+    /// # Errors
+    /// It is no object, or `id` is missing or wrong.
+    pub fn new(kind: DefinitionKind, body: Json, now: Time) -> Result<Self, Fault> {
+        let value = Value::from(&body);
+        let object = value.as_object().ok_or_else(|| Fault::wrong_type("an object"))?;
+        let id = match object.get("id") {
+            Some(Value::Text(id)) => Id::required(id),
+            Some(Value::Null) | None => Err(Fault::missing()),
+            Some(_) => Err(Fault::wrong_type("a string")),
+        };
+        let id = id.map_err(|fault| fault.at("id"))?;
+        Ok(Self { kind, id, body, saved: now })
+    }
+}

@@ -1,0 +1,309 @@
+//! A JSON value as a tree, for what looks into it and changes it.
+//!
+//! It keeps what the normal form keeps: any property name, the exact text of a number, the order of keys.
+
+use super::{Json, Path, Reader, json::push_string};
+
+/// The deepest that a value may stand in a record, so that everything can be read back.
+const DEPTH_MAX: usize = 120;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Null,
+    Boolean(bool),
+    /// With the text that was sent.
+    Number(Box<str>),
+    Text(Box<str>),
+    List(Vec<Self>),
+    Object(Object),
+}
+
+/// An object; each key stands once, in the order in which they came.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Object(Vec<(Box<str>, Value)>);
+
+impl Object {
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.0.iter().find(|(known, _)| &**known == key).map(|(_, value)| value)
+    }
+
+    pub fn insert(&mut self, key: &str, value: Value) {
+        match self.0.iter_mut().find(|(known, _)| &**known == key) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((key.into(), value)),
+        }
+    }
+
+    pub fn remove(&mut self, key: &str) -> Option<Value> {
+        let place = self.0.iter().position(|(known, _)| &**known == key)?;
+        Some(self.0.remove(place).1)
+    }
+
+    /// Adds an entry whose key is known to be new.
+    pub(super) fn push(&mut self, key: Box<str>, value: Value) {
+        self.0.push((key, value));
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().map(|(key, value)| (&**key, value))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
+        self.0.iter_mut().find(|(known, _)| &**known == key).map(|(_, value)| value)
+    }
+
+    /// The value under `key`, made an empty object if there is none.
+    fn entry(&mut self, key: &str) -> &mut Value {
+        let place = self.0.iter().position(|(known, _)| &**known == key).unwrap_or_else(|| {
+            self.0.push((key.into(), Value::Object(Self::default())));
+            self.0.len() - 1
+        });
+        &mut self.0[place].1
+    }
+}
+
+/// Why a value cannot be written where it should stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misplaced {
+    #[error("it would stand below a value that is no object")]
+    NotAnObject,
+    #[error("it would be nested too deep")]
+    TooDeep,
+}
+
+impl Value {
+    pub fn text(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+
+    pub fn number(number: impl std::fmt::Display) -> Self {
+        Self::Number(number.to_string().into())
+    }
+
+    /// A number as JSON writes it; what JSON has no word for is null.
+    pub fn float(number: f64) -> Self {
+        if !number.is_finite() {
+            return Self::Null;
+        }
+        if number.fract() == 0.0 && number.abs() < 1e15 { Self::number(number as i64) } else { Self::number(number) }
+    }
+
+    pub fn object() -> Self {
+        Self::Object(Object::default())
+    }
+
+    /// null and "" count as nothing.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Text(text) => text.is_empty(),
+            _ => false,
+        }
+    }
+
+    pub fn as_str(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    pub fn as_f64(&self) -> Option<f64> {
+        if let Self::Number(number) = self {
+            number.parse().ok().filter(|number: &f64| number.is_finite())
+        } else {
+            None
+        }
+    }
+
+    pub fn as_object(&self) -> Option<&Object> {
+        if let Self::Object(object) = self { Some(object) } else { None }
+    }
+
+    pub fn as_object_mut(&mut self) -> Option<&mut Object> {
+        if let Self::Object(object) = self { Some(object) } else { None }
+    }
+
+    /// What stands at `steps`: keys of objects, places in lists.
+    pub fn get<'a>(&'a self, steps: &[Box<str>]) -> Option<&'a Self> {
+        steps.iter().try_fold(self, |value, step| match value {
+            Self::Object(object) => object.get(step),
+            Self::List(list) => list.get(step.parse::<usize>().ok()?),
+            _ => None,
+        })
+    }
+
+    /// Writes `value` at `steps`, making the objects on the way; returns what stood there.
+    ///
+    /// # Errors
+    /// Something on the way is no object, or it would be nested too deep. Nothing is changed then.
+    pub fn set(&mut self, steps: &[Box<str>], value: Self) -> Result<Option<Self>, Misplaced> {
+        if steps.len() + value.depth() > DEPTH_MAX {
+            return Err(Misplaced::TooDeep);
+        }
+        if !self.takes(steps) {
+            return Err(Misplaced::NotAnObject);
+        }
+        let mut place = self;
+        for step in steps {
+            if *place == Self::Null {
+                *place = Self::object();
+            }
+            let Self::Object(object) = place else { return Err(Misplaced::NotAnObject) };
+            place = object.entry(step);
+        }
+        let old = std::mem::replace(place, value);
+        Ok(Some(old).filter(|old| *old != Self::object()))
+    }
+
+    /// Whether objects stand, or can be made, all the way along `steps`.
+    fn takes(&self, steps: &[Box<str>]) -> bool {
+        let mut place = self;
+        for step in steps {
+            match place {
+                Self::Object(object) => match object.get(step) {
+                    Some(next) => place = next,
+                    None => return true,
+                },
+                Self::Null => return true,
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// Removes what stands at `steps` and returns it.
+    pub fn remove(&mut self, steps: &[Box<str>]) -> Option<Self> {
+        let (last, way) = steps.split_last()?;
+        let mut place = self;
+        for step in way {
+            let Self::Object(object) = place else { return None };
+            place = object.get_mut(step)?;
+        }
+        place.as_object_mut()?.remove(last)
+    }
+
+    /// The paths of the leaves below this value, each behind `base`: what is no object, or an empty one.
+    pub fn leaves(&self, base: &Path, found: &mut Vec<Path>) {
+        match self {
+            Self::Object(object) if !object.is_empty() => {
+                object.iter().for_each(|(key, value)| value.leaves(&base.below(key), found));
+            }
+            _ => found.push(base.clone()),
+        }
+    }
+
+    fn depth(&self) -> usize {
+        match self {
+            Self::List(list) => 1 + list.iter().map(Self::depth).max().unwrap_or(0),
+            Self::Object(object) => 1 + object.iter().map(|(_, value)| value.depth()).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// As it stands in a text: a string as it is, everything else as JSON.
+    pub fn to_text(&self) -> String {
+        match self {
+            Self::Text(text) => text.to_string(),
+            other => other.to_json().as_str().to_owned(),
+        }
+    }
+
+    pub fn to_json(&self) -> Json {
+        let mut text = String::new();
+        self.write(&mut text);
+        Json::from_normal(&text)
+    }
+
+    fn write(&self, out: &mut String) {
+        match self {
+            Self::Null => out.push_str("null"),
+            Self::Boolean(true) => out.push_str("true"),
+            Self::Boolean(false) => out.push_str("false"),
+            Self::Number(number) => out.push_str(number),
+            Self::Text(text) => push_string(out, text),
+            Self::List(list) => {
+                out.push('[');
+                for (index, value) in list.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    value.write(out);
+                }
+                out.push(']');
+            }
+            Self::Object(object) => {
+                out.push('{');
+                for (index, (key, value)) in object.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    push_string(out, key);
+                    out.push(':');
+                    value.write(out);
+                }
+                out.push('}');
+            }
+        }
+    }
+}
+
+impl From<&Json> for Value {
+    /// The normal form is JSON; only a damaged store could hold something else, and that is nothing.
+    fn from(json: &Json) -> Self {
+        Reader::new(json.as_str().as_bytes(), 0).and_then(|mut reader| reader.tree()).unwrap_or(Self::Null)
+    }
+}
+
+impl serde::Serialize for Value {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str) -> Value {
+        Reader::new(text.as_bytes(), 0).unwrap().tree().unwrap()
+    }
+
+    fn steps(path: &str) -> Vec<Box<str>> {
+        path.split('.').map(Into::into).collect()
+    }
+
+    #[test]
+    fn a_value_is_written_as_it_was_read() {
+        for text in [
+            r#"{"__proto__":1.10,"$serde_json::private::Number":"1.5","a.b":[1E5,-0,1e400],"":"\u0000\"\\"}"#,
+            r#"[null,true,false,{},[],"é😀"]"#,
+            "12345678901234567890123",
+        ] {
+            assert_eq!(value(text).to_json().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn values_are_set_found_and_removed_by_path() {
+        let mut tree = value(r#"{"a":{"b":1},"n":null,"list":[10,{"x":2}]}"#);
+        assert_eq!(tree.set(&steps("a.b"), Value::number(2)), Ok(Some(Value::number(1))));
+        assert_eq!(tree.set(&steps("a.c.d"), Value::text("x")), Ok(None));
+        assert_eq!(tree.set(&steps("n.m"), Value::Null), Ok(None));
+        assert_eq!(tree.set(&steps("a.b.c"), Value::Null), Err(Misplaced::NotAnObject));
+        assert_eq!(tree.get(&steps("list.1.x")), Some(&Value::number(2)));
+        assert_eq!(tree.get(&steps("list.2")), None);
+        assert_eq!(tree.remove(&steps("a.c.d")), Some(Value::text("x")));
+        assert_eq!(tree.to_json().as_str(), r#"{"a":{"b":2,"c":{}},"n":{"m":null},"list":[10,{"x":2}]}"#);
+    }
+
+    #[test]
+    fn nothing_is_nested_deeper_than_can_be_read_back() {
+        let deep = value(&format!("{}{}", "[".repeat(119), "]".repeat(119)));
+        let mut tree = Value::object();
+        assert_eq!(tree.set(&steps("a.b"), deep.clone()), Err(Misplaced::TooDeep));
+        assert_eq!(tree, Value::object());
+        assert_eq!(tree.set(&steps("a"), deep), Ok(None));
+    }
+}

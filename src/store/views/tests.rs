@@ -1,0 +1,167 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    model::{Event, EventRequest, Json, MergeKey, Outcome, Profile, Reader, Source},
+    store::entry::Entry,
+};
+
+fn id(kind: &str, number: u8) -> Id {
+    // Every other id is a UUID, as most ids are.
+    let text = if number.is_multiple_of(2) {
+        format!("{kind}-{number}")
+    } else {
+        format!("00000000-0000-4000-8000-0000000000{number:02x}")
+    };
+    Id::required(&text).unwrap()
+}
+
+/// What a request leads to. A session keeps its number until it is deleted or, with `other` 3, made anew.
+fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4]) -> Vec<Entry> {
+    let number = &mut numbers[usize::from(name)];
+    if *number == 0 || other == 3 {
+        *number = offset + 1;
+    }
+    let now = Time::from_micros(offset.cast_signed());
+    let profile = |number| ProfileRef { id: id("profile", number), since: u64::from(number) };
+    vec![match what {
+        0..3 => {
+            let mut session = Session::new(id("session", name), *number, None, now);
+            // Some take several parts.
+            session.device = (what == 1).then(|| id("device", other));
+            session.channel = (what == 2)
+                .then(|| (0..12_000).map(|n| char::from(b'!' + (n * n + offset as usize) as u8 % 90)).collect());
+            Entry::Session(Arc::new(session))
+        }
+        3 => {
+            let mut made = Profile::new(id("profile", name), offset, now);
+            made.keys = (0..other).map(|key| MergeKey([key; 16])).collect();
+            Entry::Profile(Arc::new(made))
+        }
+        4 => Entry::Name { name: id("name", name), profile: profile(other) },
+        5 => {
+            // As a request has it: with the session's newest state.
+            let session = Session::new(id("session", name), *number, None, now);
+            let visited = Entry::Visited { session: session.number, profile: profile(other) };
+            return vec![Entry::Session(Arc::new(session)), visited];
+        }
+        6 => Entry::Source(Arc::new(Source::open(id("source", name), "a source", now))),
+        7 => Entry::SourceDeleted(id("source", name)),
+        8 => Entry::EventDeleted(u64::from(name)),
+        9 => {
+            *number = 0;
+            Entry::SessionDeleted(id("session", name))
+        }
+        10 => Entry::ProfileDeleted {
+            id: id("profile", name),
+            names: vec![id("name", other)],
+            keys: vec![MergeKey([other; 16])],
+        },
+        11 => {
+            let body =
+                Reader::new(format!(r#"{{"id":"d{name}","n":{offset}}}"#).as_bytes(), 0).unwrap().value().unwrap();
+            Entry::Definition(Arc::new(Definition::new(DefinitionKind::Segment, body, now).unwrap()))
+        }
+        12 => {
+            Entry::DefinitionDeleted { kind: DefinitionKind::Segment, id: Id::required(&format!("d{name}")).unwrap() }
+        }
+        _ => {
+            let request = EventRequest {
+                inserted: now,
+                source: id("source", other),
+                session: None,
+                profile: Some(profile(other)),
+                profile_less: false,
+                context: Json::empty_object(),
+                client: Default::default(),
+                bot: false,
+            };
+            let event = Event {
+                id: id("event", name),
+                given: true,
+                kind: "page-view".into(),
+                name: "page-view".into(),
+                created: None,
+                properties: Json::empty_object(),
+                context: Json::empty_object(),
+                tags: Vec::new(),
+                outcome: Outcome::default(),
+            };
+            return vec![Entry::Request(Arc::new(request)), Entry::Event(Arc::new(event))];
+        }
+    }]
+}
+
+/// What requests lead to, one behind the other.
+fn requests(made: &[(u8, u8, u8)]) -> Vec<Vec<Entry>> {
+    let (mut requests, mut numbers, mut offset) = (Vec::new(), [0; 4], 0);
+    for what in made {
+        let entries = entry(offset, *what, &mut numbers);
+        offset += entries.len() as u64;
+        requests.push(entries);
+    }
+    requests
+}
+
+/// Folds whole requests, as groups have them, from offset `first` on; returns the offset behind them.
+fn fold(first: u64, requests: &[Vec<Entry>]) -> (Fold, u64) {
+    let (mut fold, mut offset) = (Fold::default(), first);
+    for entry in requests.iter().flatten() {
+        fold.entry(offset, entry);
+        offset += 1;
+    }
+    (fold, offset)
+}
+
+fn apply(views: &Views, mut requests: &[Vec<Entry>], batches: &[usize]) {
+    for size in batches.iter().copied().chain([usize::MAX]) {
+        let (batch, rest) = requests.split_at(size.min(requests.len()));
+        let (fold, end) = fold(views.progress().to, batch);
+        views.apply(end, &fold).unwrap();
+        requests = rest;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn views_made_anew_from_the_log_equal_views_kept_along_the_way(
+        made in prop::collection::vec((0_u8..16, 0_u8..4, 0_u8..4), 1..60),
+        batches in prop::collection::vec(1_usize..8, 0..30),
+    ) {
+        let requests = requests(&made);
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Views::open(&folder.path().join("kept")).unwrap();
+        apply(&kept, &requests, &batches);
+        let anew = Views::open(&folder.path().join("anew")).unwrap();
+        apply(&anew, &requests, &[]);
+        let whole = kept.verify(|| {}).unwrap() && anew.verify(|| {}).unwrap();
+        prop_assert!(whole);
+        let (kept, anew) = (kept.progress(), anew.progress());
+        prop_assert_eq!((kept.records, kept.sum, kept.latest), (anew.records, anew.sum, anew.latest));
+    }
+
+    #[test]
+    fn a_batch_that_was_under_way_can_be_written_again(
+        made in prop::collection::vec((0_u8..16, 0_u8..4, 0_u8..4), 1..40),
+        cut in any::<prop::sample::Index>(),
+        written in any::<prop::sample::Index>(),
+    ) {
+        let requests = requests(&made);
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(folder.path()).unwrap();
+        let (before, under_way) = requests.split_at(cut.index(requests.len()));
+        apply(&views, before, &[3, 5]);
+        let (last, _) = fold(views.progress().to, under_way);
+        // The process ends when some of the batch's records are written, behind the note of where it leads to.
+        let writes = views.writes(&last.states).unwrap();
+        let mut next = views.progress();
+        next.count(&writes);
+        let count = written.index(writes.len() + 1);
+        views.write(writes.into_iter().take(count).collect()).unwrap();
+        *views.progress.lock() = next;
+        views.apply_again(&last).unwrap();
+        let whole = views.verify(|| {}).unwrap();
+        prop_assert!(whole);
+    }
+}
