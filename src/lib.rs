@@ -17,5 +17,6 @@ pub mod collect;
 pub mod commands;
 pub mod http;
 pub mod model;
+pub mod process;
 pub mod settings;
 pub mod store;

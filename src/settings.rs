@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use crate::{
     collect::{Bots, CollectSettings},
     model::Origin,
+    process::AllowedHosts,
     store::{Durability, StoreSettings},
 };
 
@@ -27,6 +28,7 @@ pub struct Settings {
     pub server: ServerSettings,
     pub storage: StoreSettings,
     pub collect: CollectSettings,
+    pub lookup: LookupSettings,
     pub ip: KeepIp,
     /// `None`: made on the first start and kept in the storage folder.
     pub admin_token: Option<String>,
@@ -57,6 +59,13 @@ pub struct ServerSettings {
     pub admin_origins: AllowedOrigins,
     /// The proxies whose word about the client's address counts.
     pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Where workflows may ask external systems, and what with.
+#[derive(Clone, Debug)]
+pub struct LookupSettings {
+    pub allowed_hosts: AllowedHosts,
+    pub secrets_file: Option<PathBuf>,
 }
 
 /// Which web origins are let in.
@@ -158,7 +167,14 @@ impl Reader<'_> {
                 debugger: self.boolean("track.debugger")?,
                 profile: self.boolean("track.profile")?,
                 bots: self.word("track.bots", &[("mark", Bots::Mark), ("refuse", Bots::Refuse)])?,
+                internal_events: self.boolean("track.internal_events")?,
                 session_bytes_max: body_bytes_max,
+            },
+            lookup: LookupSettings {
+                allowed_hosts: self.allowed_hosts("lookup.allowed_hosts")?,
+                secrets_file: Some(self.text("lookup.secrets_file")?)
+                    .filter(|file| !file.is_empty())
+                    .map(PathBuf::from),
             },
             ip: self.word(
                 "track.ip",
@@ -221,6 +237,25 @@ impl Reader<'_> {
         let net = |text: &String| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok();
         let nets = self.texts(key)?.iter().map(net).collect::<Option<_>>();
         nets.ok_or_else(|| self.wrong(key, "addresses or networks are expected, like 10.0.0.1 or 10.0.0.0/8"))
+    }
+
+    /// `*` is every public address; what is named beside it, or alone, may be private.
+    fn allowed_hosts(&self, key: &str) -> Result<AllowedHosts, SettingsError> {
+        let mut allowed = AllowedHosts::default();
+        for host in self.texts(key)? {
+            match (host.as_str(), host.parse::<IpNet>().or_else(|_| host.parse::<IpAddr>().map(IpNet::from))) {
+                ("*", _) => allowed.public = true,
+                (_, Ok(network)) => allowed.networks.push(network),
+                (name, Err(_)) if !name.is_empty() && !name.contains(['/', ':', ' ']) => {
+                    allowed.names.push(name.into())
+                }
+                _ => {
+                    return Err(self
+                        .wrong(key, "\"*\", names, addresses or networks are expected, like crm.local or 10.0.0.0/8"));
+                }
+            }
+        }
+        Ok(allowed)
     }
 
     /// A list, or a text in which commas part the items, as the environment has it.

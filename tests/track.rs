@@ -235,7 +235,7 @@ fn an_event_is_stored_as_it_was_sent() {
     let (_folder, daemon) = started();
     let payload = r#"{"source":{"id":"source-id"},"session":{"id":"s1"},"context":{"a":1,"b":1},"request":{"x":1},
         "metadata":{"time":{"create":"2026-01-02T03:04:05Z"}},"unknown":[1],
-        "events":[{"id":"e1","type":" Page  View ","properties":{"n":12345678901234567890123,"f":1.10,"e":1E5,"z":"\u0000"},
+        "events":[{"id":"e1","type":" Coupon  Received ","properties":{"n":12345678901234567890123,"f":1.10,"e":1E5,"z":"\u0000"},
         "context":{"b":2},"tags":["t1","t2"]},{"id":"e2","type":"x","time":{"insert":1700000000}}]}"#;
     let headers = [
         ("Content-Type", "application/json"),
@@ -251,7 +251,7 @@ fn an_event_is_stored_as_it_was_sent() {
     assert!(text.contains(r#""properties":{"n":12345678901234567890123,"f":1.10,"e":1E5,"z":"\u0000"}"#), "{text}");
     assert!(!text.contains("secret"), "cookies are never stored");
     let event = &shown.json()["event"];
-    assert_eq!((&event["type"], &event["name"]), (&json!("page-view"), &json!(" Page  View ")));
+    assert_eq!((&event["type"], &event["name"]), (&json!("coupon-received"), &json!(" Coupon  Received ")));
     assert_eq!(event["context"], json!({"a": 1, "b": 2}));
     assert_eq!((&event["tags"], &event["source"]), (&json!(["t1", "t2"]), &json!({"id": "source-id"})));
     assert_eq!(event["metadata"]["time"]["create"], "2026-01-02T03:04:05.000000Z");

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Admin, retry};
 use crate::{
-    collect::{find_profile, referred_profile},
     model::{Id, Profile, Session, ShownEvent},
+    process::{find_profile, referred_profile},
     store::{Entry, Key, Refused},
 };
 

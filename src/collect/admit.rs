@@ -29,7 +29,7 @@ impl Collector {
         }
         let bot = incoming.client.user_agent.as_deref().is_some_and(|agent| self.bots.is_bot(agent));
         if bot && self.settings.bots == Bots::Refuse {
-            return Err(Rejection::NotAccepted("Bots are not accepted."));
+            return Err(Rejection::NotAccepted("Bots are not accepted.".into()));
         }
         Ok(Admitted {
             bot,

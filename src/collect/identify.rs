@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Collector, Rejection, admit::Admitted};
+use super::{Collector, admit::Admitted};
 use crate::{
-    model::{Id, Profile, ProfileRef, Session},
-    store::{EventPlace, Generation, Held, Key, Refused, Store},
+    model::{Id, Profile, Session},
+    process::{Memory, find_profile, referred_profile},
+    store::{EventPlace, Generation, Held, Key, Refused},
 };
 
 /// How many more names may turn up on the way to a profile.
@@ -14,12 +15,14 @@ const NAMES_MAX: usize = 8;
 /// The session and the profile of a request, as they are while it holds their names.
 pub struct Identified {
     pub generation: Generation,
+    /// The session that was named, or that a workflow attached.
+    pub session_id: Option<Id>,
     /// The stored session, if there is one.
     pub session: Option<Arc<Session>>,
     pub person: Person,
     /// For each event of the payload: where the event stands that its source gave the same id before.
     pub repeats: Vec<Option<EventPlace>>,
-    _held: Held,
+    pub held: Held,
 }
 
 /// Whose request it is.
@@ -36,17 +39,20 @@ pub enum Person {
 }
 
 impl Collector {
-    pub(super) async fn identify(&self, admitted: &Admitted) -> Result<Identified, Rejection> {
+    /// Holds the names that the payload names, and those that turned up when the request was processed before.
+    pub(super) async fn identify(&self, admitted: &Admitted, memory: &Memory) -> Result<Identified, Refused> {
         let payload = &admitted.incoming.payload;
         let source = &admitted.source.source.id;
-        let mut names: Vec<Key> = payload.session.iter().cloned().map(Key::Session).collect();
+        let session_id = payload.session.as_ref().or(memory.session.as_ref());
+        let mut names = memory.names.clone();
+        names.extend(session_id.cloned().map(Key::Session));
         names.extend(payload.profile.iter().cloned().map(Key::Profile));
         let event_ids = payload.events.iter().filter_map(|event| event.id.clone());
         names.extend(event_ids.map(|id| Key::EventId { id, source: source.clone() }));
         for _ in 0..NAMES_MAX {
             let held = self.store.lock(names.clone()).await?;
             let generation = self.store.generation();
-            let session = match &payload.session {
+            let session = match session_id {
                 Some(id) => self.store.session(id).await?,
                 None => None,
             };
@@ -66,9 +72,10 @@ impl Collector {
                     None => None,
                 });
             }
-            return Ok(Identified { generation, session, person, repeats, _held: held });
+            let session_id = session_id.cloned();
+            return Ok(Identified { generation, session_id, session, person, repeats, held });
         }
-        Err(Refused::Unavailable("the profile's names change too fast".into()).into())
+        Err(Refused::Unavailable("the profile's names change too fast".into()))
     }
 
     /// The session's profile wins over the payload's, unless the source's profile ids are permanent.
@@ -97,21 +104,4 @@ impl Collector {
             None => Person::New { id: None, alias: id.is_uuid().then(|| id.clone()) },
         })
     }
-}
-
-/// The profile that `id` is one of the ids of.
-pub async fn find_profile(store: &Store, id: &Id) -> Result<Option<Arc<Profile>>, Refused> {
-    if let Some(profile) = store.profile(id).await? {
-        return Ok(Some(profile));
-    }
-    match store.name(id).await? {
-        Some(reference) => referred_profile(store, &reference).await,
-        None => Ok(None),
-    }
-}
-
-/// The profile that was meant: not somebody else's who has its id since it was deleted.
-pub async fn referred_profile(store: &Store, reference: &ProfileRef) -> Result<Option<Arc<Profile>>, Refused> {
-    let profile = store.profile(&reference.id).await?;
-    Ok(profile.filter(|profile| profile.since == reference.since))
 }

@@ -3,7 +3,8 @@
 //! ```text
 //! admit      is the source known, and may this request use it?
 //! identify   whose visit is it? session and profile, under locks by name
-//! process    what happens to each event
+//! repeats    events that their source sent before are left out
+//! process    what happens to the others (the room of that name does it)
 //! commit     everything is queued as one, durable before the answer goes out
 //! ```
 //!
@@ -13,19 +14,22 @@ mod admit;
 mod commit;
 mod identify;
 mod process;
-
-pub use identify::{find_profile, referred_profile};
+mod repeats;
 
 use std::sync::Arc;
 
 use crate::{
     clock::Clock,
-    model::{Answer, ClientFacts, Fault, Origin, Payload, SourceType},
+    model::{ClientFacts, Fault, Origin, Payload, SourceType},
+    process::{Identity, Interrupted, Lookups, Memory, Rules},
     store::{Refused, Store},
 };
+use parking_lot::RwLock;
 
 /// How often a request starts again at identify because what it read was taken back.
 const ATTEMPTS_MAX: usize = 5;
+/// How often it starts again because more names turned up.
+const MORE_NAMES_MAX: usize = 20;
 
 /// What the settings' section `track` decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub struct CollectSettings {
     /// Whether `options.profile` is heard.
     pub profile: bool,
     pub bots: Bots,
+    /// Whether what the server itself notes is stored as events.
+    pub internal_events: bool,
     /// The most bytes that a session gathers as its context and properties.
     pub session_bytes_max: usize,
 }
@@ -66,7 +72,7 @@ pub enum Rejection {
     Denied(&'static str),
     /// An event is not accepted.
     #[error("{0}")]
-    NotAccepted(&'static str),
+    NotAccepted(String),
     #[error("{0}")]
     Invalid(Fault),
     #[error("{0}")]
@@ -75,46 +81,79 @@ pub enum Rejection {
 
 /// Takes payloads.
 pub struct Collector {
-    pub(crate) store: Arc<Store>,
-    pub(crate) clock: Arc<Clock>,
+    store: Arc<Store>,
+    clock: Arc<Clock>,
     settings: CollectSettings,
     bots: isbot::Bots,
+    /// What people set up; a request goes by what stands here when it begins.
+    rules: RwLock<Arc<Rules>>,
+    identity: Identity,
+    lookups: Lookups,
 }
 
 impl Collector {
-    pub fn new(store: Arc<Store>, clock: Arc<Clock>, settings: CollectSettings) -> Self {
-        Self { store, clock, settings, bots: isbot::Bots::default() }
+    pub fn new(
+        store: Arc<Store>,
+        clock: Arc<Clock>,
+        settings: CollectSettings,
+        rules: Rules,
+        identity: Identity,
+        lookups: Lookups,
+    ) -> Self {
+        let rules = RwLock::new(Arc::new(rules));
+        Self { store, clock, settings, bots: isbot::Bots::default(), rules, identity, lookups }
+    }
+
+    /// From the next request on, everything goes by these.
+    pub fn set_rules(&self, rules: Rules) {
+        *self.rules.write() = Arc::new(rules);
     }
 
     /// Takes a payload; returns the answer as JSON once everything that it speaks of is durable.
     pub async fn collect(&self, incoming: Incoming) -> Result<Vec<u8>, Rejection> {
         let admitted = self.admit(incoming)?;
-        for _ in 0..ATTEMPTS_MAX {
-            match self.attempt(&admitted).await {
-                Err(Rejection::Refused(Refused::Stale)) => {}
-                done => return done,
+        let rules = self.rules.read().clone();
+        let mut memory = Memory::default();
+        let (mut stale, mut more) = (0, 0);
+        while stale < ATTEMPTS_MAX && more < MORE_NAMES_MAX {
+            match self.attempt(&admitted, &rules, &mut memory).await {
+                Ok(answer) => return Ok(answer),
+                Err(Interrupted::Names(names)) => {
+                    memory.names.extend(names);
+                    more += 1;
+                }
+                Err(Interrupted::Session(id)) => {
+                    memory.session = Some(id);
+                    more += 1;
+                }
+                Err(Interrupted::Refused(Refused::Stale)) => stale += 1,
+                Err(Interrupted::Refused(refused)) => return Err(refused.into()),
+                Err(Interrupted::Invalid(fault)) => return Err(Rejection::Invalid(fault)),
+                Err(Interrupted::NotAccepted(why)) => {
+                    return Err(Rejection::NotAccepted(format!("Validation failed with error: {why}")));
+                }
             }
         }
-        Err(Refused::Unavailable("the store is recovering from a failed write".into()).into())
+        Err(Refused::Unavailable("what the request is about changes too fast".into()).into())
     }
 
-    async fn attempt(&self, admitted: &admit::Admitted) -> Result<Vec<u8>, Rejection> {
-        let identified = self.identify(admitted).await?;
-        let processed = process::process(admitted, &identified);
-        if processed.only_repeats {
-            return self.answer_repeats(admitted, &identified, processed).await;
+    async fn attempt(
+        &self,
+        admitted: &admit::Admitted,
+        rules: &Rules,
+        memory: &mut Memory,
+    ) -> Result<Vec<u8>, Interrupted> {
+        let identified = self.identify(admitted, memory).await?;
+        let sifted = repeats::sift(admitted, &identified);
+        if sifted.only_repeats {
+            return self.answer_repeats(admitted, &identified, sifted).await;
         }
-        let prepared = self.prepare(admitted, &identified, processed).await?;
-        let room = self.store.room(admitted.incoming.bytes + prepared.session_bytes()).await?;
+        let processed = self.process(admitted, &identified, sifted, rules, memory).await?;
+        let room = self.store.room(admitted.incoming.bytes + processed.bytes()).await?;
         let (answer, pending) =
-            self.store.push(identified.generation, room, |moment| prepared.fix(admitted, moment))?;
+            self.store.push(identified.generation, room, |moment| processed.fix(admitted, moment))?;
         drop(identified); // the next request of this session sees it already; only the answer waits for the disk
         pending.durable().await?;
         Ok(answer)
     }
-}
-
-/// The answer as it goes out.
-fn to_json(answer: &Answer) -> Vec<u8> {
-    serde_json::to_vec(answer).expect("an answer is made of texts, numbers and JSON that was read")
 }

@@ -3,9 +3,9 @@
 mod check;
 mod progress;
 mod rebuild;
+mod secret_file;
 mod serve;
 mod source;
-mod token;
 
 use std::{io::IsTerminal, path::PathBuf};
 
@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     model::Fault,
+    process::{Mistake, SecretsError},
     settings::{Settings, SettingsError},
     store::{Refused, StoreError},
 };
@@ -72,6 +73,10 @@ pub enum CommandError {
     Running(StoreError),
     #[error("something is wrong with the store")]
     StoreIsWrong,
+    #[error("{0}")]
+    Secrets(#[from] SecretsError),
+    #[error("{0}")]
+    Definition(#[from] Box<Mistake>),
     #[error("the system gave no thread: {0}")]
     Runtime(std::io::Error),
 }

@@ -11,12 +11,13 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use super::{CommandError, progress::Progress, token};
+use super::{CommandError, progress::Progress, secret_file};
 use crate::{
     admin::Admin,
     clock::Clock,
     collect::Collector,
     http::{self, App, Rooms},
+    process::{Identity, Lookups, Rules, Secrets},
     settings::Settings,
     store::{Folder, Store},
 };
@@ -44,8 +45,11 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     let folder = Folder::take(&settings.storage.path)?;
     let token = match &settings.admin_token {
         Some(token) => token.clone(),
-        None => token::kept(&settings.storage.path)?,
+        None => secret_file::kept(&settings.storage.path, secret_file::ADMIN_TOKEN)?,
     };
+    let identity = Identity::new(&secret_file::kept(&settings.storage.path, secret_file::IDENTITY_KEY)?);
+    let secrets = Secrets::load(settings.lookup.secrets_file.as_deref())?;
+    let lookups = Lookups::new(settings.lookup.allowed_hosts.clone(), secrets);
     let listen_error = |source| CommandError::Listen { address: settings.server.listen.to_string(), source };
     let listener = TcpListener::bind(settings.server.listen).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
@@ -54,7 +58,7 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
 
     let mut signals = Signals::new().map_err(CommandError::Runtime)?;
     let app = Arc::new(App::new(settings.server.clone(), settings.ip, token));
-    let mut opening = tokio::spawn(open(settings, folder, address, app.clone()));
+    let mut opening = tokio::spawn(open(settings, folder, address, app.clone(), identity, lookups));
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(http::serve(app, listener, async {
         _ = ended.await;
@@ -83,6 +87,8 @@ async fn open(
     folder: Folder,
     address: SocketAddr,
     app: Arc<App>,
+    identity: Identity,
+    lookups: Lookups,
 ) -> Result<Arc<Store>, CommandError> {
     let clock = Arc::new(Clock::default());
     let opened = tokio::task::spawn_blocking({
@@ -99,10 +105,14 @@ async fn open(
         println!("registered the source \"default\" with the id {id}; send it a first event:\n");
         println!("{}\n", first_event(address, id.as_str()));
         if settings.admin_token.is_none() {
-            println!("the administrator's token is in {}", settings.storage.path.join(token::FILE).display());
+            println!(
+                "the administrator's token is in {}",
+                settings.storage.path.join(secret_file::ADMIN_TOKEN).display()
+            );
         }
     }
-    let collector = Arc::new(Collector::new(store.clone(), clock, settings.collect));
+    let rules = Rules::compile(&store.definitions())?;
+    let collector = Arc::new(Collector::new(store.clone(), clock, settings.collect, rules, identity, lookups));
     app.open(Rooms { collector, admin });
     Ok(store)
 }

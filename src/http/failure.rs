@@ -119,7 +119,7 @@ impl From<Failure> for Reply {
 fn rejected(rejection: Rejection) -> Reply {
     match rejection {
         Rejection::Denied(_) => detail(StatusCode::UNAUTHORIZED, &rejection.to_string()),
-        Rejection::NotAccepted(what) => detail(StatusCode::NOT_ACCEPTABLE, what),
+        Rejection::NotAccepted(what) => detail(StatusCode::NOT_ACCEPTABLE, &what),
         Rejection::Invalid(fault) => invalid("body", &fault),
         Rejection::Refused(refused) => unavailable(&refused.to_string()),
     }

@@ -3,11 +3,12 @@
 use serde::{Serialize, ser::SerializeMap};
 
 use super::{
-    Id, Profile,
+    Debugging, Id, Object, Profile, Value,
     event::{Empty, Entity},
 };
 
 /// What the client is told: the seed's answer, and nothing more unless there is something to say.
+#[derive(Default)]
 pub struct Answer {
     pub profile: Option<Profile>,
     /// The client asked for the whole profile and may have it.
@@ -15,34 +16,14 @@ pub struct Answer {
     /// The source requires consent.
     pub consent: bool,
     pub warnings: Vec<String>,
+    /// What workflows answer.
+    pub response: Object,
+    /// What workflows want to be shown: a list of `{tag, props, content}`.
+    pub ux: Vec<Value>,
     /// What really happened, if the client asked for it and may know.
     /// Comes with the request's id.
     pub debugging: Option<(Id, Debugging)>,
 }
-
-/// What the debugger shows.
-pub struct Debugging {
-    pub session_id: Option<Id>,
-    /// The ids of the events that were stored.
-    pub stored: Vec<Id>,
-    pub session: SavedRecords,
-    pub events: SavedRecords,
-    pub profile: SavedRecords,
-}
-
-/// How a kind of record fared.
-#[derive(Default, Serialize)]
-pub struct SavedRecords {
-    /// How many records were written; 0 where nothing changed or saving was off.
-    pub saved: usize,
-    pub errors: Vec<String>,
-    /// The ids concerned.
-    pub ids: Vec<Id>,
-    /// Of events: their types.
-    pub types: Vec<Box<str>>,
-}
-
-const NONE: [&str; 0] = [];
 
 impl Serialize for Answer {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -61,9 +42,13 @@ impl Serialize for Answer {
             map.serialize_entry("task", task)?;
             map.serialize_entry("session", &debugging.session_id.as_ref().map(|id| Entity { id }))?;
             map.serialize_entry("events", &debugging.stored)?;
-            map.serialize_entry("ux", &NONE)?;
-            map.serialize_entry("response", &Empty {})?;
-            map.serialize_entry("errors", &NONE)?;
+            map.serialize_entry("errors", &[""; 0])?;
+        }
+        if self.debugging.is_some() || !self.ux.is_empty() {
+            map.serialize_entry("ux", &self.ux)?;
+        }
+        if self.debugging.is_some() || !self.response.is_empty() {
+            map.serialize_entry("response", &Value::Object(self.response.clone()))?;
         }
         if self.debugging.is_some() || !self.warnings.is_empty() {
             map.serialize_entry("warnings", &self.warnings)?;
@@ -71,25 +56,6 @@ impl Serialize for Answer {
         if let Some((_, debugging)) = &self.debugging {
             map.serialize_entry("debugging", debugging)?;
         }
-        map.end()
-    }
-}
-
-/// The seed's `debugging` object, in full.
-impl Serialize for Debugging {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Segmentation {
-            errors: [&'static str; 0],
-            ids: [&'static str; 0],
-        }
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("session", &self.session)?;
-        map.serialize_entry("events", &self.events)?;
-        map.serialize_entry("profile", &self.profile)?;
-        map.serialize_entry("execution", &Empty {})?;
-        map.serialize_entry("segmentation", &Segmentation { errors: NONE, ids: NONE })?;
-        map.serialize_entry("logs", &NONE)?;
         map.end()
     }
 }

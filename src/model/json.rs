@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::Error};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 use serde_json::value::RawValue;
 
 use super::Reader;
@@ -56,10 +56,15 @@ impl Serialize for Json {
     }
 }
 
-/// Reads what the store wrote.
+/// Reads what the store wrote, or any JSON.
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Arc::deserialize(deserializer).map(Self)
+        if !deserializer.is_human_readable() {
+            return Arc::deserialize(deserializer).map(Self);
+        }
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let value = Reader::new(raw.get().as_bytes(), 0).and_then(|mut reader| reader.value());
+        value.map_err(D::Error::custom)
     }
 }
 

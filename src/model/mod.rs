@@ -5,6 +5,7 @@
 
 mod answer;
 mod boolean;
+mod debugging;
 mod definition;
 mod derived;
 mod event;
@@ -21,8 +22,9 @@ mod source;
 mod time;
 mod value;
 
-pub use answer::{Answer, Debugging, SavedRecords};
+pub use answer::Answer;
 pub use boolean::boolean_word;
+pub use debugging::{Debugging, Execution, Logs, SavedRecords, StepExecution};
 pub use definition::{Definition, DefinitionKind};
 pub use derived::{Derived, landing};
 pub use event::{ClientFacts, Event, EventRequest, EventStatus, Outcome, ShownEvent};

@@ -24,7 +24,7 @@ pub struct Payload {
     pub options: Options,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct EventPayload {
     /// The client's own id for the event: its idempotency key.
     pub id: Option<Id>,
@@ -194,6 +194,12 @@ impl Payload {
 }
 
 impl EventPayload {
+    /// An event that no client sent.
+    pub fn internal(kind: EventType, properties: Json) -> Self {
+        let (context, tags) = (Json::empty_object(), Vec::new());
+        Self { id: None, kind, created: None, properties, context, tags, save: true }
+    }
+
     fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
         const FIELDS: &[&str] = &["type", "id", "time", "properties", "context", "tags", "options"];
         let (mut kind, mut id, mut created) = (None, None, None);

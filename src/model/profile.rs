@@ -88,6 +88,13 @@ impl Profile {
         }
     }
 
+    /// Forgets when the leaf at `path`, and all below it, were written.
+    pub fn forget_fields(&mut self, path: &str) {
+        let below =
+            |field: &str| field.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+        self.fields.retain(|field| !below(&field.path));
+    }
+
     /// Counts a session that has this profile for the first time.
     pub fn begin_visit(&mut self, now: Time) {
         self.visits += 1;

@@ -1,4 +1,5 @@
-//! The administrator's token (contract, section 11).
+//! Secrets that are made on the first start and kept in the storage folder: the administrator's token (contract, section
+//! 11), and the key that merge keys are hashed with.
 
 use std::{
     fs::{self, OpenOptions},
@@ -9,14 +10,15 @@ use std::{
 
 use super::CommandError;
 
-/// The file in the storage folder that keeps a token that was made.
-pub const FILE: &str = "admin.token";
+pub const ADMIN_TOKEN: &str = "admin.token";
+/// Merge keys mean nothing without it: it goes wherever the store goes.
+pub const IDENTITY_KEY: &str = "identity.key";
 
-/// Reads the token kept in the storage folder; makes one on the first start.
-pub fn kept(storage: &Path) -> Result<String, CommandError> {
-    let path = storage.join(FILE);
+/// Reads the secret kept in `file` of the storage folder; makes one on the first start.
+pub fn kept(storage: &Path, file: &str) -> Result<String, CommandError> {
+    let path = storage.join(file);
     let read = || match fs::read_to_string(&path) {
-        Ok(token) if !token.trim().is_empty() => Ok(token.trim().to_owned()),
+        Ok(secret) if !secret.trim().is_empty() => Ok(secret.trim().to_owned()),
         Ok(_) => make(&path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => make(&path),
         Err(error) => Err(error),
@@ -26,12 +28,12 @@ pub fn kept(storage: &Path) -> Result<String, CommandError> {
 
 fn make(path: &Path) -> io::Result<String> {
     // Two random UUIDs: 244 bits that nobody guesses.
-    let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    let secret = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
     let new = path.with_extension("new");
     _ = fs::remove_file(&new); // what a crash left; made anew so that its mode is ours
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    writeln!(file, "{token}")?;
+    writeln!(file, "{secret}")?;
     file.sync_all()?;
     fs::rename(&new, path)?;
-    Ok(token)
+    Ok(secret)
 }

@@ -1,0 +1,260 @@
+//! Conditions and computed values: CEL expressions over the records being processed (https://cel.dev).
+//!
+//! The parser's recursion and the interpreter's are bounded by what is let in here: the length of an expression, how deep
+//! it nests, and one level of loops over lists. It is compiled on a thread with a stack of its own size.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
+
+use cel::{
+    Context, Env, ExecutionError, Program,
+    common::{
+        ast::{EntryExpr, Expr},
+        value::{CowVal, Val},
+    },
+    context::VariableResolver,
+};
+
+use super::scope::Scope;
+use crate::model::{Fault, Object, Path, Value};
+
+/// The longest expression, in bytes.
+const BYTES_MAX: usize = 1_000;
+/// How deep brackets, conditions and runs of unary operators may nest.
+const NESTING_MAX: usize = 24;
+const STACK_BYTES: usize = 32 * 1024 * 1024;
+/// What an expression may speak of.
+const VARIABLES: [&str; 7] = ["event", "profile", "session", "source", "steps", "segment", "now"];
+const FUNCTIONS: &[&str] = &[
+    "size",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "matches",
+    "string",
+    "int",
+    "uint",
+    "double",
+    "bool",
+    "bytes",
+    "type",
+    "dyn",
+    "timestamp",
+    "duration",
+    "getFullYear",
+    "getMonth",
+    "getDayOfYear",
+    "getDayOfMonth",
+    "getDate",
+    "getDayOfWeek",
+    "getHours",
+    "getMinutes",
+    "getSeconds",
+    "getMilliseconds",
+    "min",
+    "max",
+];
+
+static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+
+/// An expression that was compiled.
+#[derive(Debug)]
+pub struct Expression {
+    program: Program,
+    /// It is a path and nothing else, so that its value is found as it stands.
+    path: Option<Path>,
+}
+
+impl Expression {
+    /// Compiles an expression.
+    ///
+    /// # Errors
+    /// It is too long, nests too deep, is not CEL, or speaks of something that is not there; the message says where.
+    pub fn compile(text: &str) -> Result<Self, Fault> {
+        check_size(text)?;
+        let path = Path::parse(text).ok().filter(|path| VARIABLES.contains(&path.split_root().0));
+        let owned = text.to_owned();
+        let compiling = std::thread::Builder::new()
+            .name("compile".into())
+            .stack_size(STACK_BYTES)
+            .spawn(move || Program::compile(&owned).map_err(|errors| errors.to_string()));
+        let compiled = compiling
+            .map_err(|error| error.to_string())
+            .and_then(|thread| thread.join().unwrap_or_else(|_| Err("the expression cannot be read".into())));
+        let program = match (compiled, &path) {
+            (Ok(program), _) => program,
+            // A path may name a key or a place in a list in a way that CEL does not.
+            (Err(_), Some(_)) => Program::compile("null").map_err(|errors| refused(&errors.to_string()))?,
+            (Err(error), None) => return Err(refused(&error)),
+        };
+        check_references(&program)?;
+        if loops(&program.expression().expr) > 1 {
+            return Err(refused("a loop over a list must not stand in another one"));
+        }
+        Ok(Self { program, path })
+    }
+
+    /// Whether the expression holds. What is missing on the way to a value makes it false.
+    ///
+    /// # Errors
+    /// It cannot be evaluated: values of these types cannot be compared, and so on.
+    pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, String> {
+        match self.execute(scope) {
+            Ok(cel::Value::Bool(holds)) => Ok(holds),
+            Ok(_) => Ok(false),
+            Err(ExecutionError::NoSuchKey(_) | ExecutionError::UndeclaredReference(_)) => Ok(false),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// The expression's value; `None` where something is missing on the way to it.
+    ///
+    /// # Errors
+    /// As [`Expression::holds`].
+    pub fn value(&self, scope: &Scope<'_>) -> Result<Option<Value>, String> {
+        if let Some(path) = &self.path {
+            return Ok(scope.get(path).map(std::borrow::Cow::into_owned));
+        }
+        match self.execute(scope) {
+            Ok(value) => Ok(Some(from_cel(&value))),
+            Err(ExecutionError::NoSuchKey(_) | ExecutionError::UndeclaredReference(_)) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Whether it speaks of `name`.
+    pub fn mentions(&self, name: &str) -> bool {
+        self.program.references().has_variable(name)
+    }
+
+    fn execute(&self, scope: &Scope<'_>) -> Result<cel::Value, ExecutionError> {
+        let resolver = Resolver(scope);
+        let mut context = Context::with_env(ENVIRONMENT.clone());
+        context.set_variable_resolver(&resolver);
+        self.program.execute(&context)
+    }
+}
+
+/// Finds what an expression speaks of; a dotted name is asked for as a whole first, so that only what is spoken of is
+/// turned into the interpreter's form.
+struct Resolver<'a>(&'a Scope<'a>);
+
+impl VariableResolver for Resolver<'_> {
+    fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
+        let value = if name == "now" {
+            cel::Value::Timestamp(self.0.now())
+        } else {
+            to_cel(self.0.get(&name.split('.').collect()).as_deref()?)
+        };
+        let boxed: Box<dyn Val> = value.try_into().ok()?;
+        Some(CowVal::Owned(boxed))
+    }
+}
+
+fn refused(what: &str) -> Fault {
+    // The library draws the expression with a mark under the mistake, on further lines.
+    Fault::new("value_error", format!("not an expression: {}", what.lines().next().unwrap_or_default()))
+}
+
+fn check_size(text: &str) -> Result<(), Fault> {
+    if text.len() > BYTES_MAX {
+        return Err(refused(&format!("it is longer than {BYTES_MAX} bytes")));
+    }
+    let (mut open, mut deepest, mut unary, mut quote) = (0_usize, 0, 0, None);
+    for character in text.chars() {
+        if let Some(mark) = quote {
+            if character == mark {
+                quote = None;
+            }
+            continue;
+        }
+        match character {
+            '"' | '\'' => quote = Some(character),
+            '(' | '[' | '{' | '?' => open += 1,
+            ')' | ']' | '}' | ':' => open = open.saturating_sub(1),
+            '!' | '-' => unary += 1,
+            _ if character.is_whitespace() => {}
+            _ => unary = 0,
+        }
+        deepest = deepest.max(open + unary);
+    }
+    if deepest > NESTING_MAX {
+        return Err(refused(&format!("it nests deeper than {NESTING_MAX} levels")));
+    }
+    Ok(())
+}
+
+fn check_references(program: &Program) -> Result<(), Fault> {
+    let references = program.references();
+    if let Some(unknown) = references.variables().into_iter().find(|name| !VARIABLES.contains(name)) {
+        return Err(refused(&format!("unknown name {unknown}: expected one of {}", VARIABLES.join(", "))));
+    }
+    let is_operator = |name: &str| name.starts_with(['_', '!', '-', '@']);
+    match references.functions().into_iter().find(|name| !is_operator(name) && !FUNCTIONS.contains(name)) {
+        Some(unknown) => Err(refused(&format!("unknown function {unknown}"))),
+        None => Ok(()),
+    }
+}
+
+/// How many loops stand one in another.
+fn loops(expression: &Expr) -> usize {
+    let deepest = |parts: &mut dyn Iterator<Item = &Expr>| parts.map(loops).max().unwrap_or(0);
+    match expression {
+        Expr::Call(call) => {
+            let target = call.target.as_deref().map_or(0, |target| loops(&target.expr));
+            target.max(deepest(&mut call.args.iter().map(|part| &part.expr)))
+        }
+        Expr::Comprehension(it) => {
+            let inner = [&it.accu_init, &it.loop_cond, &it.loop_step, &it.result].map(|part| loops(&part.expr));
+            loops(&it.iter_range.expr).max(1 + inner.into_iter().max().unwrap_or(0))
+        }
+        Expr::List(list) => deepest(&mut list.elements.iter().map(|part| &part.expr)),
+        Expr::Map(map) => deepest(&mut map.entries.iter().filter_map(|entry| match &entry.expr {
+            EntryExpr::MapEntry(entry) => Some(&entry.value.expr),
+            EntryExpr::StructField(_) => None,
+        })),
+        Expr::Select(select) => loops(&select.operand.expr),
+        _ => 0,
+    }
+}
+
+fn to_cel(value: &Value) -> cel::Value {
+    match value {
+        Value::Null => cel::Value::Null,
+        Value::Boolean(boolean) => cel::Value::Bool(*boolean),
+        Value::Number(number) => match number.parse() {
+            Ok(whole) => cel::Value::Int(whole),
+            Err(_) => cel::Value::Float(number.parse().unwrap_or(f64::INFINITY)),
+        },
+        Value::Text(text) => cel::Value::String(Arc::new(text.to_string())),
+        Value::List(list) => cel::Value::List(Arc::new(list.iter().map(to_cel).collect())),
+        Value::Object(object) => {
+            let entries = object.iter().map(|(key, value)| (key.to_owned().into(), to_cel(value)));
+            cel::Value::Map(cel::objects::Map { map: Arc::new(entries.collect::<HashMap<_, _>>()) })
+        }
+    }
+}
+
+fn from_cel(value: &cel::Value) -> Value {
+    match value {
+        cel::Value::Bool(boolean) => Value::Boolean(*boolean),
+        cel::Value::Int(number) => Value::number(number),
+        cel::Value::UInt(number) => Value::number(number),
+        cel::Value::Float(number) => Value::float(*number),
+        cel::Value::String(text) => Value::text(text),
+        cel::Value::List(list) => Value::List(list.iter().map(from_cel).collect()),
+        cel::Value::Map(map) => {
+            let mut entries: Vec<(String, &cel::Value)> =
+                map.map.iter().map(|(key, value)| (key.to_string(), value)).collect();
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            let mut object = Object::default();
+            entries.into_iter().for_each(|(key, value)| object.insert(&key, from_cel(value)));
+            Value::Object(object)
+        }
+        cel::Value::Timestamp(time) => Value::text(&time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)),
+        cel::Value::Duration(duration) => Value::text(&format!("{}s", duration.as_seconds_f64())),
+        _ => Value::Null,
+    }
+}

@@ -1,0 +1,42 @@
+//! Reading definitions as people write them: JSON or TOML, with the place of a mistake in the fault.
+
+use serde::de::DeserializeOwned;
+
+use crate::model::{Fault, Json, Reader};
+
+/// Reads a definition from its JSON.
+///
+/// # Errors
+/// A field is missing, unknown or of another type; the fault names it.
+pub fn read<T: DeserializeOwned>(json: &Json) -> Result<T, Fault> {
+    let mut reader = serde_json::Deserializer::from_str(json.as_str());
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let mut fault = Fault::new("value_error", without_place(&error.inner().to_string()));
+        for segment in error.path().iter().rev() {
+            fault = match segment {
+                serde_path_to_error::Segment::Seq { index } => fault.at_index(*index),
+                serde_path_to_error::Segment::Map { key } => fault.at(key),
+                _ => fault,
+            };
+        }
+        fault
+    })
+}
+
+/// The JSON of a TOML document.
+///
+/// # Errors
+/// It is not TOML; the message says where.
+pub fn read_toml(text: &str) -> Result<Json, Fault> {
+    let document: toml::Table = toml::from_str(text).map_err(|error| {
+        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+        Fault::new("value_error", format!("line {line}: {}", error.message()))
+    })?;
+    let json = serde_json::to_string(&document).map_err(|error| Fault::new("value_error", error.to_string()))?;
+    Reader::new(json.as_bytes(), 0)?.value()
+}
+
+/// The library speaks of line and column of the normal form, which nobody wrote.
+fn without_place(message: &str) -> &str {
+    message.rsplit_once(" at line ").map_or(message, |(message, _)| message)
+}

@@ -1,0 +1,173 @@
+//! Event types: what an event of a type must look like, and what it means for event and profile.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde::Deserialize;
+
+use super::{
+    definition, identity,
+    mapping::{LineDefinition, Mapping},
+    records::Records,
+    schema::Schema,
+};
+use crate::model::{EventType as TypeName, Fault, Json, Logs, Path, Value};
+
+/// The types that people already send, in the same form as everybody's configuration.
+const READY_MADE: &str = include_str!("event_types.toml");
+
+/// An event type as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Definition {
+    id: String,
+    #[serde(rename = "name")]
+    _name: Option<String>,
+    #[serde(rename = "description")]
+    _description: Option<String>,
+    tags: Option<Vec<String>>,
+    journey: Option<JourneyDefinition>,
+    #[serde(default)]
+    schema: SchemaDefinition,
+    #[serde(default)]
+    on_invalid: OnInvalid,
+    #[serde(default)]
+    map: Vec<LineDefinition>,
+    /// Whether such events may give a profile a merge key.
+    identifies: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SchemaDefinition {
+    properties: Option<Json>,
+    context: Option<Json>,
+    traits: Option<Json>,
+}
+
+/// What becomes of an event that does not keep to its schema.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnInvalid {
+    /// The payload is refused.
+    #[default]
+    Reject,
+    /// The event is stored and marked, and changes no profile.
+    Mark,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum JourneyDefinition {
+    Always(String),
+    ByVisit { first_visit: String, later: String },
+}
+
+/// An event type that was compiled.
+#[derive(Debug)]
+pub struct EventType {
+    pub id: Box<str>,
+    tags: Option<Vec<Box<str>>>,
+    journey: Option<Journey>,
+    properties: Option<Schema>,
+    context: Option<Schema>,
+    traits: Option<Schema>,
+    pub on_invalid: OnInvalid,
+    mapping: Mapping,
+    pub identifies: bool,
+}
+
+#[derive(Debug)]
+struct Journey {
+    first_visit: Box<str>,
+    later: Box<str>,
+}
+
+/// All event types by their ids.
+pub type EventTypes = HashMap<Box<str>, Arc<EventType>>;
+
+impl EventType {
+    /// # Errors
+    /// A field is missing or wrong, or something in it does not compile; the fault names the place.
+    pub fn compile(body: &Json) -> Result<Self, Fault> {
+        Self::compile_as(body, false)
+    }
+
+    fn compile_as(body: &Json, ready_made: bool) -> Result<Self, Fault> {
+        let definition: Definition = definition::read(body)?;
+        let schema = |schema: &Option<Json>, name: &str| {
+            let compiled = schema.as_ref().map(|schema| Schema::compile(&Value::from(schema))).transpose();
+            compiled.map_err(|fault| fault.at(name).at("schema"))
+        };
+        let mapping = Mapping::compile(&definition.map).map_err(|fault| fault.at("map"))?;
+        let writes_keys = || mapping.profile_paths().any(identity::is_key_path);
+        Ok(Self {
+            id: TypeName::parse(&definition.id).map_err(|fault| fault.at("id"))?.id,
+            tags: definition.tags.map(|tags| tags.into_iter().map(Into::into).collect()),
+            journey: definition.journey.map(|journey| match journey {
+                JourneyDefinition::Always(state) => {
+                    Journey { first_visit: state.as_str().into(), later: state.as_str().into() }
+                }
+                JourneyDefinition::ByVisit { first_visit, later } => {
+                    Journey { first_visit: first_visit.into(), later: later.into() }
+                }
+            }),
+            properties: schema(&definition.schema.properties, "properties")?,
+            context: schema(&definition.schema.context, "context")?,
+            traits: schema(&definition.schema.traits, "traits")?,
+            on_invalid: definition.on_invalid,
+            identifies: definition.identifies.unwrap_or_else(|| ready_made && writes_keys()),
+            mapping,
+        })
+    }
+
+    /// What is wrong with an event of this type, if something is.
+    pub fn check(&self, records: &Records<'_>, event: usize) -> Result<(), String> {
+        let at = |name: &str, wrong: String| format!("{}: {name}: {wrong}", self.id);
+        let draft = &records.events[event];
+        if let Some(schema) = &self.properties {
+            schema.check(draft.properties()).map_err(|wrong| at("properties", wrong))?;
+        }
+        if let Some(schema) = &self.context {
+            let context = records.request.context.updated(&draft.payload.context);
+            schema.check(&Value::from(&context)).map_err(|wrong| at("context", wrong))?;
+        }
+        if let (Some(schema), Some(profile)) = (&self.traits, &records.profile) {
+            let traits = profile.get(&["traits".into()]).cloned().unwrap_or_else(Value::object);
+            schema.check(&traits).map_err(|wrong| at("profile.traits", wrong))?;
+        }
+        Ok(())
+    }
+
+    /// Journey, tags and mapping.
+    pub fn apply(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
+        if let Some(journey) = &self.journey {
+            let visits = records.profile.as_ref().map_or(0, |draft| draft.profile.visits);
+            let state = if visits <= 1 { &journey.first_visit } else { &journey.later };
+            records.events[event].journey = Some(state.clone());
+        }
+        if let Some(tags) = &self.tags {
+            records.events[event].tags = Some(tags.clone());
+        }
+        self.mapping.apply(records, event, logs);
+    }
+
+    /// The places in a profile that the mapping writes to.
+    pub fn profile_paths(&self) -> impl Iterator<Item = &Path> {
+        self.mapping.profile_paths()
+    }
+}
+
+/// The ready-made types. A configured type takes the place of the one of its name.
+pub fn ready_made() -> Result<EventTypes, Fault> {
+    let tables = definition::read_toml(READY_MADE)?;
+    let mut types = EventTypes::new();
+    let tables = Value::from(&tables);
+    let list = tables.as_object().and_then(|tables| tables.get("event_type"));
+    if let Some(Value::List(list)) = list {
+        for table in list {
+            let compiled = EventType::compile_as(&table.to_json(), true)?;
+            types.insert(compiled.id.clone(), Arc::new(compiled));
+        }
+    }
+    Ok(types)
+}

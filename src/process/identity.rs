@@ -1,0 +1,86 @@
+//! Merge keys: what tells that two profiles are one person, kept hashed with a key of this installation.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::model::{Id, MergeKey, Path, Value};
+
+/// The places in a profile that hold a merge key, and the kind of it: an address is the same person's wherever it stands.
+const PLACES: [(&[&str], &str); 9] = [
+    (&["data", "contact", "email", "main"], "email"),
+    (&["data", "contact", "email", "private"], "email"),
+    (&["data", "contact", "email", "business"], "email"),
+    (&["data", "contact", "phone", "main"], "phone"),
+    (&["data", "contact", "phone", "mobile"], "phone"),
+    (&["data", "contact", "phone", "business"], "phone"),
+    (&["data", "contact", "phone", "whatsapp"], "phone"),
+    (&["data", "identifier", "id"], "id"),
+    (&["data", "identifier", "pk"], "pk"),
+];
+
+/// Where a key of a kind is written when a profile is made for it.
+pub const KINDS: [(&str, &str); 4] = [
+    ("email", "profile.data.contact.email.main"),
+    ("phone", "profile.data.contact.phone.main"),
+    ("id", "profile.data.identifier.id"),
+    ("pk", "profile.data.identifier.pk"),
+];
+
+/// The kind of merge key that stands at `path`, whose first step names the profile.
+pub fn kind_at(path: &Path) -> Option<&'static str> {
+    let (_, steps) = path.split_root();
+    let same = |place: &[&str]| place.len() == steps.len() && place.iter().zip(steps).all(|(a, b)| *a == &**b);
+    PLACES.iter().find(|(place, _)| same(place)).map(|(_, kind)| *kind)
+}
+
+pub fn is_key_path(path: &Path) -> bool {
+    kind_at(path).is_some()
+}
+
+/// Makes merge keys of what people are known by.
+pub struct Identity(Hmac<Sha256>);
+
+impl Identity {
+    /// `secret` is this installation's own.
+    pub fn new(secret: &str) -> Self {
+        // HMAC takes a key of any length (RFC 2104, section 2).
+        Self(Hmac::new_from_slice(secret.as_bytes()).expect("every length is taken"))
+    }
+
+    /// The key that `value` is of a kind; `None` when it says nothing (an empty text, a word for nothing).
+    pub fn key(&self, kind: &str, value: &Value) -> Option<MergeKey> {
+        let text = match value {
+            Value::Text(text) => text.to_lowercase(),
+            Value::Number(number) => number.to_string(),
+            _ => return None,
+        };
+        // The words that no id is, no key is either.
+        let text = Id::parse(&text).ok()??;
+        let mut mac = self.0.clone();
+        mac.update(kind.as_bytes());
+        mac.update(&[0]);
+        mac.update(text.as_str().as_bytes());
+        let hash = mac.finalize().into_bytes();
+        let mut key = [0; 16];
+        key.copy_from_slice(&hash[..16]);
+        Some(MergeKey(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_the_same_in_any_case_and_with_blanks_around_it() {
+        let identity = Identity::new("one");
+        let key = |kind, text| identity.key(kind, &Value::text(text));
+        assert_eq!(key("email", " Ada@Example.com "), key("email", "ada@example.com"));
+        assert_ne!(key("email", "ada@example.com"), key("phone", "ada@example.com"));
+        assert_ne!(key("email", "ada@example.com"), Identity::new("two").key("email", &Value::text("ada@example.com")));
+        for nothing in ["", "  ", "null", "undefined", "None", "0"] {
+            assert_eq!(key("email", nothing), None, "{nothing}");
+        }
+        assert_eq!(identity.key("pk", &Value::number(17)), key("pk", "17"));
+    }
+}

@@ -1,0 +1,202 @@
+//! Mappings: what an event's properties say goes to the event itself, then to profile and session.
+
+use serde::Deserialize;
+
+use super::{condition::Expression, operation::Operation, records::Records, scope::Scope};
+use crate::model::{Fault, Json, Logs, Path, Value};
+
+/// Stands in `to` for the word that `from` has of its braces.
+const SAME: &str = "{same}";
+
+/// A line of a mapping as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LineDefinition {
+    /// Where to: one path or several. The last step may be `{{ EXPRESSION }}`.
+    to: OneOrMore,
+    /// Where from; `{a,b}` stands for a line of each.
+    from: Option<String>,
+    /// What is written instead of something found.
+    value: Option<Json>,
+    /// An expression whose value is written.
+    compute: Option<String>,
+    /// What is written when nothing is found.
+    default: Option<Json>,
+    #[serde(default)]
+    op: Operation,
+    r#if: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+/// A mapping that was compiled.
+#[derive(Debug, Default)]
+pub struct Mapping {
+    /// First the lines that write to the event.
+    to_event: Vec<Line>,
+    to_others: Vec<Line>,
+}
+
+#[derive(Debug)]
+struct Line {
+    to: Target,
+    from: Origin,
+    default: Option<Value>,
+    operation: Operation,
+    condition: Option<Expression>,
+}
+
+#[derive(Debug)]
+struct Target {
+    path: Path,
+    /// The last step, where an expression names it.
+    last: Option<Expression>,
+}
+
+#[derive(Debug)]
+enum Origin {
+    Nothing,
+    Path(Path),
+    Value(Value),
+    Computed(Expression),
+}
+
+impl Mapping {
+    /// # Errors
+    /// A line cannot be compiled; the fault names it.
+    pub fn compile(definitions: &[LineDefinition]) -> Result<Self, Fault> {
+        let mut mapping = Self::default();
+        for (index, definition) in definitions.iter().enumerate() {
+            for line in definition.lines().map_err(|fault| fault.at_index(index))? {
+                let to_event = line.to.path.split_root().0 == "event";
+                if to_event { &mut mapping.to_event } else { &mut mapping.to_others }.push(line);
+            }
+        }
+        Ok(mapping)
+    }
+
+    /// The places in a profile that the mapping writes to.
+    pub fn profile_paths(&self) -> impl Iterator<Item = &Path> {
+        self.to_others.iter().map(|line| &line.to.path).filter(|path| path.split_root().0 == "profile")
+    }
+
+    /// Applies the lines in order. What cannot be written is skipped and logged.
+    pub fn apply(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
+        for line in self.to_event.iter().chain(&self.to_others) {
+            if let Err(error) = line.apply(records, event) {
+                logs.warn(format!("{}: {error}", records.events[event].kind()));
+            }
+        }
+    }
+}
+
+impl LineDefinition {
+    /// The lines that this one stands for.
+    fn lines(&self) -> Result<Vec<Line>, Fault> {
+        let words = match self.from.as_deref().and_then(braces) {
+            Some(words) => words.into_iter().map(Some).collect(),
+            None => vec![None],
+        };
+        let targets = match &self.to {
+            OneOrMore::One(to) => std::slice::from_ref(to),
+            OneOrMore::More(more) => more,
+        };
+        let mut lines = Vec::new();
+        for word in words {
+            for to in targets {
+                lines.push(self.line(to, word)?);
+            }
+        }
+        Ok(lines)
+    }
+
+    fn line(&self, to: &str, word: Option<&str>) -> Result<Line, Fault> {
+        let to = to.replace(SAME, word.unwrap_or(SAME));
+        let from = match (&self.from, &self.value, &self.compute) {
+            (Some(from), None, None) => {
+                let from = fill_braces(from, word);
+                Origin::Path(Path::parse(&from).map_err(|fault| fault.at("from"))?)
+            }
+            (None, Some(value), None) => Origin::Value(value.into()),
+            (None, None, Some(expression)) => {
+                Origin::Computed(Expression::compile(expression).map_err(|fault| fault.at("compute"))?)
+            }
+            (None, None, None) if self.op.works_alone() => Origin::Nothing,
+            _ => return Err(Fault::new("value_error", "one of from, value and compute is expected")),
+        };
+        let condition = self.r#if.as_deref().map(Expression::compile).transpose().map_err(|fault| fault.at("if"))?;
+        let to = Target::compile(&to).map_err(|fault| fault.at("to"))?;
+        Ok(Line { to, from, default: self.default.as_ref().map(Value::from), operation: self.op, condition })
+    }
+}
+
+/// The words in the braces of a path: `email.{main,private}` has two.
+fn braces(path: &str) -> Option<Vec<&str>> {
+    let (_, rest) = path.split_once('{')?;
+    let (inside, _) = rest.split_once('}')?;
+    Some(inside.split(',').map(str::trim).collect())
+}
+
+fn fill_braces(path: &str, word: Option<&str>) -> String {
+    match (path.split_once('{'), word) {
+        (Some((before, rest)), Some(word)) => {
+            let behind = rest.split_once('}').map_or("", |(_, behind)| behind);
+            format!("{before}{word}{behind}")
+        }
+        _ => path.to_owned(),
+    }
+}
+
+impl Target {
+    fn compile(text: &str) -> Result<Self, Fault> {
+        let (path, last) = match text.trim_end().strip_suffix("}}").and_then(|text| text.rsplit_once(".{{")) {
+            Some((path, expression)) => (path, Some(Expression::compile(expression.trim())?)),
+            None => (text, None),
+        };
+        let path = Path::parse(path)?;
+        let probe = if last.is_some() { path.below("x") } else { path.clone() };
+        if Records::is_writable(&probe) {
+            Ok(Self { path, last })
+        } else {
+            Err(Fault::new("value_error", format!("{probe} cannot be written")))
+        }
+    }
+
+    fn path(&self, scope: &Scope<'_>) -> Result<Option<Path>, String> {
+        let Some(last) = &self.last else { return Ok(Some(self.path.clone())) };
+        let step = last.value(scope)?.filter(|step| !step.is_empty());
+        Ok(step.map(|step| self.path.below(&step.to_text())))
+    }
+}
+
+impl Line {
+    fn apply(&self, records: &mut Records<'_>, event: usize) -> Result<(), String> {
+        let root = self.to.path.split_root().0;
+        if (root == "profile" && records.profile.is_none()) || (root == "session" && records.session.is_none()) {
+            return Ok(()); // nothing touches a profile that the event does not have
+        }
+        let scope = Scope::new(records, Some(event));
+        if let Some(condition) = &self.condition
+            && !condition.holds(&scope)?
+        {
+            return Ok(());
+        }
+        let found = match &self.from {
+            Origin::Nothing => None,
+            Origin::Path(path) => scope.get(path).map(|value| value.into_owned()),
+            Origin::Value(value) => Some(value.clone()),
+            Origin::Computed(expression) => expression.value(&scope)?,
+        };
+        let value = found.filter(|value| !value.is_empty()).or_else(|| self.default.clone());
+        if value.is_none() && !self.operation.works_alone() {
+            return Ok(());
+        }
+        let Some(path) = self.to.path(&scope)? else { return Ok(()) };
+        self.operation.apply(records, Some(event), &path, value).map_err(|error| error.to_string())
+    }
+}

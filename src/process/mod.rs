@@ -1,0 +1,332 @@
+//! What happens to an event: its type's schema and mapping, what identifies its profile, segments, workflows.
+//!
+//! ```text
+//! event type   schema, journey, tags, mapping to event and profile
+//! identity     what was written may tell whose profile it is
+//! workflows    that the event starts, step by step
+//! segments     once the profile stands; entering and leaving may start more
+//! ```
+//!
+//! [`Rules`] is what people set up, compiled once when it changes. The room changes only [`Records`]: nothing is stored
+//! here. It knows no HTTP server and no sled; it asks the store for profiles and external systems for facts.
+
+mod condition;
+mod definition;
+mod event_type;
+mod identity;
+mod lookup;
+mod mapping;
+mod operation;
+mod people;
+mod records;
+mod run;
+mod schema;
+mod scope;
+mod secrets;
+mod segment;
+mod template;
+mod workflow;
+
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
+
+pub use definition::read_toml;
+pub use identity::Identity;
+pub use lookup::{AllowedHosts, Lookups};
+pub use people::{People, find_profile, referred_profile};
+pub use records::{EventDraft, ProfileDraft, Records, SessionDraft};
+pub use run::Left;
+pub use secrets::{Secrets, SecretsError};
+
+use crate::{
+    clock::Clock,
+    model::{Definition, DefinitionKind, EventPayload, EventType as TypeName, Fault, Id, Json, Object, Value},
+    store::{Key, Refused},
+};
+use event_type::{EventType, EventTypes, OnInvalid};
+use lookup::Question;
+use run::Run;
+use scope::Scope;
+use segment::{Crossing, Segment};
+use workflow::Workflow;
+
+/// The type whose events count as a profile's views.
+const PAGE_VIEW: &str = "page-view";
+/// What the server itself notes.
+pub const PROFILE_CREATED: &str = "profile-created";
+pub const SESSION_OPENED: &str = "session-opened";
+pub const VISIT_STARTED: &str = "visit-started";
+const SEGMENT_ENTERED: &str = "segment-entered";
+const SEGMENT_LEFT: &str = "segment-left";
+/// How often segments may change and start workflows that change them again.
+const ROUNDS_MAX: usize = 4;
+
+/// What people set up, compiled.
+#[derive(Default)]
+pub struct Rules {
+    types: EventTypes,
+    segments: Vec<Segment>,
+    workflows: Vec<Workflow>,
+    /// The workflows that a type starts, by their places.
+    by_type: HashMap<Box<str>, Vec<usize>>,
+    /// The types that people set up themselves.
+    configured: Vec<Box<str>>,
+}
+
+/// A definition that does not compile.
+#[derive(Debug, thiserror::Error)]
+#[error("{} {id}: {fault}", kind.word())]
+pub struct Mistake {
+    pub kind: DefinitionKind,
+    pub id: Id,
+    pub fault: Fault,
+}
+
+/// What processing stands on.
+pub struct Ground<'a> {
+    pub lookups: &'a Lookups,
+    pub identity: &'a Identity,
+    pub clock: &'a Clock,
+    pub people: &'a People<'a>,
+}
+
+/// Why a request is not processed to its end.
+#[derive(Debug)]
+pub enum Interrupted {
+    /// It needs more names: it starts again with these locked.
+    Names(Vec<Key>),
+    /// It goes on in this session: it starts again with it.
+    Session(Id),
+    /// An event does not keep to its schema.
+    NotAccepted(String),
+    /// What the client sent cannot be kept.
+    Invalid(Fault),
+    Refused(Refused),
+}
+
+impl From<Refused> for Interrupted {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+/// What a request keeps when it starts again.
+#[derive(Default)]
+pub struct Memory {
+    /// Names that turned up on the way.
+    pub names: Vec<Key>,
+    /// The session that a workflow attached.
+    pub session: Option<Id>,
+    answers: HashMap<[u8; 32], Result<Value, String>>,
+    profile: Option<Id>,
+    events: Vec<Id>,
+}
+
+impl Memory {
+    /// What an external system says; it is asked once.
+    async fn answer(&mut self, lookups: &Lookups, question: &Question) -> Result<Value, String> {
+        if let Some(answer) = self.answers.get(&question.hash) {
+            return answer.clone();
+        }
+        let answer = lookups.ask(question).await;
+        self.answers.insert(question.hash, answer.clone());
+        answer
+    }
+
+    /// The id of a profile that the request makes.
+    pub fn new_profile(&mut self, ground: &Ground<'_>) -> Id {
+        self.profile.get_or_insert_with(|| ground.clock.make_id()).clone()
+    }
+
+    /// The id of the event that the request emits as its `number`-th.
+    fn new_event(&mut self, ground: &Ground<'_>, number: usize) -> Id {
+        while self.events.len() < number {
+            self.events.push(ground.clock.make_id());
+        }
+        self.events[number - 1].clone()
+    }
+}
+
+impl Rules {
+    /// Compiles everything that is set up; what is ready-made stands behind it.
+    ///
+    /// # Errors
+    /// A definition does not compile.
+    pub fn compile(definitions: &[Arc<Definition>]) -> Result<Self, Box<Mistake>> {
+        let ready_made = event_type::ready_made();
+        let mut rules = Self { types: ready_made.expect("tests compile what is ready-made"), ..Self::default() };
+        for definition in definitions {
+            let mistake = |fault| Box::new(Mistake { kind: definition.kind, id: definition.id.clone(), fault });
+            match definition.kind {
+                DefinitionKind::EventType => {
+                    let compiled = EventType::compile(&definition.body).map_err(mistake)?;
+                    rules.configured.push(compiled.id.clone());
+                    rules.types.insert(compiled.id.clone(), Arc::new(compiled));
+                }
+                DefinitionKind::Segment => {
+                    rules.segments.push(Segment::compile(&definition.body).map_err(mistake)?);
+                }
+                DefinitionKind::Workflow => {
+                    let workflow = Workflow::compile(&definition.body).map_err(mistake)?;
+                    if workflow.enabled {
+                        for kind in &workflow.on {
+                            rules.by_type.entry(kind.clone()).or_default().push(rules.workflows.len());
+                        }
+                        rules.workflows.push(workflow);
+                    }
+                }
+            }
+        }
+        Ok(rules)
+    }
+
+    /// Whether something happens to events of a type beyond what is ready-made.
+    pub fn listens(&self, kind: &str) -> bool {
+        self.by_type.contains_key(kind) || self.configured.iter().any(|known| **known == *kind)
+    }
+
+    /// Processes all events of a request, and those that they lead to.
+    pub async fn process(
+        &self,
+        ground: &Ground<'_>,
+        records: &mut Records<'_>,
+        memory: &mut Memory,
+    ) -> Result<Processed, Interrupted> {
+        let mut left = Left::default();
+        let mut errors = Vec::new();
+        let mut next = 0;
+        for _ in 0..ROUNDS_MAX {
+            while next < records.events.len() {
+                self.event(ground, records, memory, &mut left, next).await?;
+                next += 1;
+            }
+            let changed = records.profile.as_ref().is_some_and(|draft| draft.changed);
+            if self.segments.is_empty() || !changed {
+                break;
+            }
+            let crossings = segment::update(&self.segments, records, &mut left.logs, &mut errors);
+            if crossings.is_empty() {
+                break;
+            }
+            for crossing in &crossings {
+                self.crossing(ground, records, memory, &mut left, crossing).await?;
+            }
+        }
+        let segments = if self.segments.is_empty() { Vec::new() } else { segment::members(records) };
+        Ok(Processed { left, segments, segment_errors: errors })
+    }
+
+    async fn event(
+        &self,
+        ground: &Ground<'_>,
+        records: &mut Records<'_>,
+        memory: &mut Memory,
+        left: &mut Left,
+        event: usize,
+    ) -> Result<(), Interrupted> {
+        let kind = self.types.get(records.events[event].kind());
+        if let Some(kind) = kind
+            && let Err(wrong) = kind.check(records, event)
+        {
+            if kind.on_invalid == OnInvalid::Reject {
+                return Err(Interrupted::NotAccepted(wrong));
+            }
+            records.events[event].valid = false;
+            left.logs.warn(wrong);
+            return Ok(());
+        }
+        if records.events[event].kind() == PAGE_VIEW
+            && let Some(profile) = &mut records.profile
+        {
+            profile.count_view();
+        }
+        if let Some(kind) = kind {
+            kind.apply(records, event, &mut left.logs);
+            if kind.identifies {
+                people::identify(ground, records, kind.profile_paths()).await?;
+            }
+        }
+        let Some(started) = self.by_type.get(records.events[event].kind()) else { return Ok(()) };
+        for workflow in started.iter().map(|place| &self.workflows[*place]) {
+            if !workflow.takes_source(&records.request.source) {
+                continue;
+            }
+            let starts = match &workflow.condition {
+                Some(condition) => condition.holds(&Scope::new(records, Some(event))),
+                None => Ok(true),
+            };
+            match starts {
+                Ok(true) => Run::new(ground, records, memory, left, Some(event), None).workflow(workflow).await?,
+                Ok(false) => {}
+                Err(error) => left.logs.error(format!("workflow {}: if: {error}", workflow.id)),
+            }
+        }
+        Ok(())
+    }
+
+    /// A profile entered or left a segment: that may be an event, and may start workflows.
+    async fn crossing(
+        &self,
+        ground: &Ground<'_>,
+        records: &mut Records<'_>,
+        memory: &mut Memory,
+        left: &mut Left,
+        crossing: &Crossing,
+    ) -> Result<(), Interrupted> {
+        if crossing.event {
+            let name = if crossing.entered { SEGMENT_ENTERED } else { SEGMENT_LEFT };
+            let mut properties = Object::default();
+            properties.insert("segment", Value::text(crossing.segment.as_str()));
+            let event = internal_event(ground, name, Value::Object(properties).to_json(), true);
+            records.events.push(event);
+        }
+        for workflow in &self.workflows {
+            let segments = if crossing.entered { &workflow.on_entering } else { &workflow.on_leaving };
+            if segments.iter().any(|id| **id == *crossing.segment.as_str()) {
+                let segment = Some(crossing.segment.as_str());
+                Run::new(ground, records, memory, left, None, segment).workflow(workflow).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What processing says beside what it wrote to the records.
+pub struct Processed {
+    pub left: Left,
+    /// The segments that the profile is in.
+    pub segments: Vec<Box<str>>,
+    pub segment_errors: Vec<String>,
+}
+
+/// An event that the server itself makes.
+pub fn internal_event<'a>(ground: &Ground<'_>, kind: &str, properties: Json, saved: bool) -> EventDraft<'a> {
+    let kind = TypeName { id: kind.into(), name: kind.into() };
+    EventDraft::new(Cow::Owned(EventPayload::internal(kind, properties)), ground.clock.make_id(), saved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ready_made_compiles() {
+        let types = event_type::ready_made().unwrap();
+        assert_eq!(types.len(), 65);
+        let mut identifying: Vec<&str> = types.values().filter(|kind| kind.identifies).map(|kind| &*kind.id).collect();
+        identifying.sort_unstable();
+        assert_eq!(
+            identifying,
+            [
+                "identification",
+                "message-opened",
+                "message-received",
+                "message-sent",
+                "messaging-ended",
+                "messaging-started",
+                "profile-update",
+                "sign-in",
+                "sign-up",
+            ]
+        );
+    }
+}

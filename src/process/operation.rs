@@ -1,0 +1,89 @@
+//! What mappings and workflow steps do to a place in a record.
+
+use serde::Deserialize;
+
+use super::{
+    records::{NotWritten, Records},
+    scope::Scope,
+};
+use crate::model::{Path, Value};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    #[default]
+    Set,
+    /// Sets where nothing stands: null and "" are nothing.
+    SetIfEmpty,
+    /// Adds a value, or each of a list, to a list that holds nothing twice; a single value becomes a list.
+    Append,
+    /// Adds 1, or a number; nothing counts as 0.
+    Increment,
+    /// Takes away 1, or a number.
+    Decrement,
+    /// Adds a number.
+    Add,
+    /// Takes a number away.
+    Subtract,
+    /// Sets null.
+    Clear,
+    Delete,
+}
+
+impl Operation {
+    /// Whether it does something without a value.
+    pub fn works_alone(self) -> bool {
+        matches!(self, Self::Increment | Self::Decrement | Self::Clear | Self::Delete)
+    }
+
+    /// Does it at `path`; without a value, an operation that needs one does nothing.
+    ///
+    /// # Errors
+    /// What stands there, or the value, is of another type; nothing is changed.
+    pub fn apply(
+        self,
+        records: &mut Records<'_>,
+        event: Option<usize>,
+        path: &Path,
+        value: Option<Value>,
+    ) -> Result<(), NotWritten> {
+        let current = || Scope::new(records, event).get(path).map(|value| value.into_owned());
+        let value = match (self, value) {
+            (Self::Delete, _) => return records.write(event, path, None),
+            (Self::Clear, _) => Some(Value::Null),
+            (Self::Set, value) => value,
+            (Self::SetIfEmpty, value) => value.filter(|_| current().is_none_or(|current| current.is_empty())),
+            (Self::Append, Some(value)) => Some(appended(current(), value)),
+            (Self::Increment, value) => Some(sum(path, current(), value.unwrap_or(Value::number(1)), 1.0)?),
+            (Self::Decrement, value) => Some(sum(path, current(), value.unwrap_or(Value::number(1)), -1.0)?),
+            (Self::Add, Some(value)) => Some(sum(path, current(), value, 1.0)?),
+            (Self::Subtract, Some(value)) => Some(sum(path, current(), value, -1.0)?),
+            (Self::Append | Self::Add | Self::Subtract, None) => None,
+        };
+        match value {
+            Some(value) => records.write(event, path, Some(value)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn appended(current: Option<Value>, value: Value) -> Value {
+    let mut list = match current {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::List(list)) => list,
+        Some(single) => vec![single],
+    };
+    let more = if let Value::List(more) = value { more } else { vec![value] };
+    for item in more {
+        if !list.contains(&item) {
+            list.push(item);
+        }
+    }
+    Value::List(list)
+}
+
+fn sum(path: &Path, current: Option<Value>, value: Value, sign: f64) -> Result<Value, NotWritten> {
+    let number = |value: &Value| value.as_f64().ok_or(NotWritten::WrongType(path.clone(), "a number is expected"));
+    let current = current.filter(|current| !current.is_empty()).as_ref().map_or(Ok(0.0), number)?;
+    Ok(Value::float(current + sign * number(&value)?))
+}

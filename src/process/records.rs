@@ -1,0 +1,439 @@
+//! The records of a request while they are processed: what they were, and what was written to them.
+//!
+//! They are read by path. A record is turned into a tree only when something looks into it, so that a request that
+//! nothing is set up for costs nothing here.
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
+
+use serde::Serialize;
+
+use crate::model::{
+    Event, EventPayload, EventRequest, EventStatus, Id, Json, MergeKey, Misplaced, Object, Outcome, Path, Profile,
+    Reader, RegisteredSource, Session, ShownEvent, Time, Value,
+};
+
+/// The parts of a profile that can be written.
+const PROFILE_PARTS: [&str; 7] = ["traits", "data", "interests", "consents", "segments", "aux", "primary_id"];
+/// The parts of which it is noted when each leaf was last written.
+const NOTED_PARTS: [&str; 3] = ["traits", "data", "consents"];
+/// The parts of an event that can be written beside its journey and tags.
+const EVENT_PARTS: [&str; 7] = ["data", "traits", "hit", "utm", "device", "os", "app"];
+/// The most keys by which one profile is found.
+const KEYS_MAX: usize = 100;
+
+/// Why something is not written to a record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotWritten {
+    #[error("{0}: there is no {1}")]
+    NoRecord(Path, &'static str),
+    #[error("{0}: this cannot be written")]
+    ReadOnly(Path),
+    #[error("{0}: {1}")]
+    Misplaced(Path, Misplaced),
+    #[error("{0}: {1}")]
+    WrongType(Path, &'static str),
+}
+
+/// Everything that a request is about.
+pub struct Records<'a> {
+    pub profile: Option<ProfileDraft>,
+    pub session: Option<SessionDraft>,
+    pub events: Vec<EventDraft<'a>>,
+    /// What the events have in common; its time and profile are fixed when it is stored.
+    pub request: EventRequest,
+    registered: Arc<RegisteredSource>,
+    source: OnceLock<Value>,
+    pub now: Time,
+}
+
+impl Records<'_> {
+    pub fn new(request: EventRequest, registered: Arc<RegisteredSource>, now: Time) -> Self {
+        Self { profile: None, session: None, events: Vec::new(), request, registered, source: OnceLock::new(), now }
+    }
+
+    pub fn source(&self) -> &Value {
+        self.source.get_or_init(|| tree(&*self.registered.source))
+    }
+
+    /// Whether a configuration may write to `path`.
+    pub fn is_writable(path: &Path) -> bool {
+        let (root, steps) = path.split_root();
+        let part = steps.first().map_or("", |part| part);
+        match root {
+            "event" => EVENT_PARTS.contains(&part) || part == "tags" || (part == "journey" && steps.len() == 2),
+            "profile" => PROFILE_PARTS.contains(&part),
+            "session" => part == "traits",
+            _ => false,
+        }
+    }
+
+    /// Writes `value` to `path`; `None` removes what stands there.
+    pub fn write(&mut self, event: Option<usize>, path: &Path, value: Option<Value>) -> Result<(), NotWritten> {
+        let (root, steps) = path.split_root();
+        if !Self::is_writable(path) {
+            return Err(NotWritten::ReadOnly(path.clone()));
+        }
+        match root {
+            "event" => {
+                let event = event.and_then(|event| self.events.get_mut(event));
+                event.ok_or_else(|| NotWritten::NoRecord(path.clone(), "event"))?.write(path, steps, value)
+            }
+            "profile" => {
+                let profile = self.profile.as_mut();
+                profile.ok_or_else(|| NotWritten::NoRecord(path.clone(), "profile"))?.write(path, steps, value)
+            }
+            _ => {
+                let session = self.session.as_mut();
+                session.ok_or_else(|| NotWritten::NoRecord(path.clone(), "session"))?.write(path, steps, value)
+            }
+        }
+    }
+}
+
+/// A profile as it will be.
+pub struct ProfileDraft {
+    /// As it was, with its visits and views counted; a new one does not know yet where it stands in the log.
+    pub profile: Profile,
+    pub is_new: bool,
+    /// Another id that leads to it from here on.
+    pub alias: Option<Id>,
+    /// Something about it is to be stored.
+    pub changed: bool,
+    began_visit: bool,
+    facts: OnceLock<Value>,
+    facts_changed: bool,
+    /// The leaves that were written, and the places that were removed.
+    written: Vec<(Path, bool)>,
+    shown: OnceLock<Value>,
+}
+
+impl ProfileDraft {
+    pub fn new(profile: Profile, is_new: bool, alias: Option<Id>) -> Self {
+        Self {
+            profile,
+            is_new,
+            alias,
+            changed: is_new,
+            began_visit: false,
+            facts: OnceLock::new(),
+            facts_changed: false,
+            written: Vec::new(),
+            shown: OnceLock::new(),
+        }
+    }
+
+    pub fn count_view(&mut self) {
+        self.profile.views += 1;
+        self.changed = true;
+        self.shown = OnceLock::new();
+    }
+
+    pub fn begin_visit(&mut self, now: Time) {
+        self.profile.begin_visit(now);
+        self.began_visit = true;
+        self.changed = true;
+        self.shown = OnceLock::new();
+    }
+
+    pub fn add_key(&mut self, key: MergeKey) {
+        if !self.profile.keys.contains(&key) && self.profile.keys.len() < KEYS_MAX {
+            self.profile.keys.push(key);
+            self.changed = true;
+        }
+    }
+
+    pub fn get(&self, steps: &[Box<str>]) -> Option<&Value> {
+        match steps.first() {
+            Some(part) if PROFILE_PARTS.contains(&&**part) => {
+                self.facts().get(steps).or_else(|| self.shown().get(steps))
+            }
+            _ => self.shown().get(steps),
+        }
+    }
+
+    fn facts(&self) -> &Value {
+        self.facts.get_or_init(|| Value::from(&self.profile.facts))
+    }
+
+    fn shown(&self) -> &Value {
+        self.shown.get_or_init(|| {
+            let mut profile = self.profile.clone();
+            profile.facts = self.facts().to_json();
+            tree(&profile.shown())
+        })
+    }
+
+    fn write(&mut self, path: &Path, steps: &[Box<str>], value: Option<Value>) -> Result<(), NotWritten> {
+        check_profile_part(path, steps, value.as_ref())?;
+        self.facts();
+        let Some(facts) = self.facts.get_mut() else { return Ok(()) };
+        if facts.get(steps) == value.as_ref() {
+            return Ok(());
+        }
+        let noted = NOTED_PARTS.contains(&&*steps[0]);
+        let place: Path = steps.iter().map(|step| &**step).collect();
+        match value {
+            Some(value) => {
+                let mut leaves = Vec::new();
+                value.leaves(&place, &mut leaves);
+                facts.set(steps, value).map_err(|why| NotWritten::Misplaced(path.clone(), why))?;
+                if noted {
+                    self.written.push((place, false));
+                    self.written.extend(leaves.into_iter().map(|leaf| (leaf, true)));
+                }
+            }
+            None => {
+                facts.remove(steps);
+                if noted {
+                    self.written.push((place, false));
+                }
+            }
+        }
+        self.facts_changed = true;
+        self.changed = true;
+        self.shown = OnceLock::new();
+        Ok(())
+    }
+
+    pub fn began_visit(&self) -> bool {
+        self.began_visit
+    }
+
+    /// The profile as it is stored by the request at this offset and time.
+    pub fn fix(mut self, offset: u64, now: Time) -> (Profile, Option<Id>) {
+        let facts = self.facts_changed.then(|| self.facts().to_json());
+        let mut profile = self.profile;
+        if let Some(facts) = facts {
+            profile.facts = facts;
+        }
+        for (path, there) in self.written.drain(..) {
+            let path = path.to_string();
+            if there {
+                profile.note_field(&path, offset, now);
+            } else {
+                profile.forget_fields(&path);
+            }
+        }
+        if self.is_new {
+            profile.since = offset;
+            profile.inserted = now;
+        }
+        if let Some(id) = &self.alias {
+            profile.aliases.push(crate::model::Alias { id: id.clone(), since: offset });
+        }
+        if self.began_visit {
+            profile.visit_current = Some(now);
+        }
+        if self.changed {
+            profile.updated = now;
+        }
+        (profile, self.alias)
+    }
+}
+
+/// Parts of a profile have a form that everything relies on.
+fn check_profile_part(path: &Path, steps: &[Box<str>], value: Option<&Value>) -> Result<(), NotWritten> {
+    let wrong = |what| Err(NotWritten::WrongType(path.clone(), what));
+    match (&*steps[0], steps.len(), value) {
+        (_, _, None) => Ok(()),
+        ("primary_id", 1, Some(Value::Text(_) | Value::Number(_) | Value::Null)) => Ok(()),
+        ("primary_id", ..) => wrong("it is a text"),
+        ("segments", 1, Some(Value::List(list))) if list.iter().all(|id| id.as_str().is_some()) => Ok(()),
+        ("segments", ..) => wrong("it is a list of segments' ids"),
+        ("interests", 2, Some(Value::Number(_))) => Ok(()),
+        ("interests", 1, Some(Value::Object(all))) if all.iter().all(|(_, value)| value.as_f64().is_some()) => Ok(()),
+        ("interests", ..) => wrong("an interest is a number under its name"),
+        (_, 1, Some(Value::Object(_))) => Ok(()),
+        (_, 1, _) => wrong("it is an object"),
+        _ => Ok(()),
+    }
+}
+
+/// A session as it will be.
+pub struct SessionDraft {
+    /// As it was, or as it begins, with the payload's context and properties in it.
+    pub session: Session,
+    /// It is stored.
+    pub saved: bool,
+    pub is_new: bool,
+    traits: OnceLock<Value>,
+    shown: OnceLock<Value>,
+    traits_changed: bool,
+}
+
+impl SessionDraft {
+    pub fn new(session: Session, saved: bool, is_new: bool) -> Self {
+        Self { session, saved, is_new, traits: OnceLock::new(), shown: OnceLock::new(), traits_changed: false }
+    }
+
+    pub fn get(&self, steps: &[Box<str>]) -> Option<&Value> {
+        match steps.split_first() {
+            Some((part, rest)) if &**part == "traits" => self.traits().get(rest),
+            _ => self.shown.get_or_init(|| tree(&self.session.shown())).get(steps),
+        }
+    }
+
+    fn traits(&self) -> &Value {
+        self.traits.get_or_init(|| Value::from(&self.session.traits))
+    }
+
+    fn write(&mut self, path: &Path, steps: &[Box<str>], value: Option<Value>) -> Result<(), NotWritten> {
+        self.traits();
+        let Some(traits) = self.traits.get_mut() else { return Ok(()) };
+        let below = &steps[1..];
+        match value {
+            Some(value) if below.is_empty() && value.as_object().is_none() => {
+                return Err(NotWritten::WrongType(path.clone(), "it is an object"));
+            }
+            Some(value) => {
+                traits.set(below, value).map_err(|why| NotWritten::Misplaced(path.clone(), why))?;
+            }
+            None if below.is_empty() => *traits = Value::object(),
+            None => _ = traits.remove(below),
+        }
+        self.traits_changed = true;
+        Ok(())
+    }
+
+    pub fn fix(self) -> Session {
+        let traits = self.traits_changed.then(|| self.traits().to_json());
+        let mut session = self.session;
+        if let Some(traits) = traits {
+            session.traits = traits;
+        }
+        session
+    }
+}
+
+/// An event as it will be.
+pub struct EventDraft<'a> {
+    pub payload: Cow<'a, EventPayload>,
+    pub id: Id,
+    /// It is stored.
+    pub saved: bool,
+    /// How many events emitted each other before it.
+    pub depth: usize,
+    pub journey: Option<Box<str>>,
+    /// What stands in place of the tags that were sent.
+    pub tags: Option<Vec<Box<str>>>,
+    pub valid: bool,
+    pub status: EventStatus,
+    written: Object,
+    properties: OnceLock<Value>,
+    shown: OnceLock<Value>,
+}
+
+impl<'a> EventDraft<'a> {
+    pub fn new(payload: Cow<'a, EventPayload>, id: Id, saved: bool) -> Self {
+        Self {
+            payload,
+            id,
+            saved,
+            depth: 0,
+            journey: None,
+            tags: None,
+            valid: true,
+            status: EventStatus::Collected,
+            written: Object::default(),
+            properties: OnceLock::new(),
+            shown: OnceLock::new(),
+        }
+    }
+
+    /// The event's type.
+    pub fn kind(&self) -> &str {
+        &self.payload.kind.id
+    }
+
+    pub fn get(&self, records: &Records<'_>, steps: &[Box<str>]) -> Option<&Value> {
+        match steps.split_first() {
+            Some((part, rest)) if &**part == "properties" => self.properties().get(rest),
+            _ => self.shown(records).get(steps),
+        }
+    }
+
+    pub fn properties(&self) -> &Value {
+        self.properties.get_or_init(|| Value::from(&self.payload.properties))
+    }
+
+    fn shown(&self, records: &Records<'_>) -> &Value {
+        self.shown.get_or_init(|| {
+            let mut request = records.request.clone();
+            request.profile = records.profile.as_ref().map(|draft| draft.profile.reference());
+            request.session = records.session.as_ref().map(|draft| draft.session.id.clone());
+            tree(&ShownEvent { request: request.into(), event: self.fixed().into() })
+        })
+    }
+
+    fn write(&mut self, path: &Path, steps: &[Box<str>], value: Option<Value>) -> Result<(), NotWritten> {
+        self.shown = OnceLock::new();
+        match (&*steps[0], value) {
+            ("tags", value) => self.tags = Some(texts(path, value.unwrap_or(Value::Null))?),
+            ("journey", Some(Value::Text(state))) => self.journey = Some(state),
+            ("journey", None | Some(Value::Null)) => self.journey = None,
+            ("journey", Some(_)) => return Err(NotWritten::WrongType(path.clone(), "it is a text")),
+            (part, Some(value)) => {
+                if steps.len() == 1 && value.as_object().is_none() {
+                    return Err(NotWritten::WrongType(path.clone(), "it is an object"));
+                }
+                let mut parts = Value::Object(std::mem::take(&mut self.written));
+                let set = parts.set(steps, value);
+                if let Value::Object(parts) = parts {
+                    self.written = parts;
+                }
+                set.map_err(|why| NotWritten::Misplaced(path.clone(), why))?;
+                debug_assert!(EVENT_PARTS.contains(&part));
+            }
+            (_, None) => {
+                let mut parts = Value::Object(std::mem::take(&mut self.written));
+                parts.remove(steps);
+                if let Value::Object(parts) = parts {
+                    self.written = parts;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The event as it is stored.
+    pub fn fixed(&self) -> Event {
+        let payload = &self.payload;
+        let written =
+            if self.written.is_empty() { Json::empty_object() } else { Value::Object(self.written.clone()).to_json() };
+        Event {
+            id: self.id.clone(),
+            given: payload.id.is_some(),
+            kind: payload.kind.id.clone(),
+            name: payload.kind.name.clone(),
+            created: payload.created,
+            properties: payload.properties.clone(),
+            context: payload.context.clone(),
+            tags: self.tags.clone().unwrap_or_else(|| payload.tags.clone()),
+            outcome: Outcome { journey: self.journey.clone(), valid: self.valid, status: self.status, written },
+        }
+    }
+}
+
+/// A list of texts; a text alone is a list of one.
+fn texts(path: &Path, value: Value) -> Result<Vec<Box<str>>, NotWritten> {
+    match value {
+        Value::Null => Ok(Vec::new()),
+        Value::Text(text) => Ok(vec![text]),
+        Value::List(list) => {
+            let texts = list.into_iter().map(|item| if let Value::Text(text) = item { Some(text) } else { None });
+            texts.collect::<Option<_>>().ok_or(NotWritten::WrongType(path.clone(), "it is a list of texts"))
+        }
+        _ => Err(NotWritten::WrongType(path.clone(), "it is a list of texts")),
+    }
+}
+
+/// A record as a tree, as it is shown.
+fn tree(record: &impl Serialize) -> Value {
+    let text = serde_json::to_string(record).unwrap_or_default();
+    // What is shown is JSON of ours; read once more, because a shown record holds free-form JSON.
+    let json = Reader::new(text.as_bytes(), 0).and_then(|mut reader| reader.value());
+    json.map_or(Value::Null, |json| Value::from(&json))
+}

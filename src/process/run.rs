@@ -1,0 +1,345 @@
+//! Running workflows: step by step, each seeing what the one before left.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Ground, Interrupted, Memory, identity,
+    operation::Operation,
+    records::{EventDraft, ProfileDraft, Records},
+    scope::Scope,
+    segment,
+    template::{Place, ValueTemplate},
+    workflow::{Action, AttachProfile, By, Step, Workflow},
+};
+use crate::model::{
+    EventPayload, EventStatus, EventType, Execution, Id, Logs, Object, Path, Profile, StepExecution, Value,
+};
+
+/// The most steps that all workflows of a request take together, and how long they may take.
+const STEPS_MAX: usize = 1_000;
+const TIME_MAX: Duration = Duration::from_secs(20);
+/// How many events may emit each other in a chain, and how many a request may emit.
+const DEPTH_MAX: usize = 3;
+const EMITTED_MAX: usize = 50;
+/// How many characters a masked text keeps, at its end.
+const UNMASKED: usize = 4;
+
+/// What workflows leave beside the records.
+#[derive(Default)]
+pub struct Left {
+    pub executions: BTreeMap<Id, Vec<Execution>>,
+    pub logs: Logs,
+    pub response: Object,
+    pub ux: Vec<Value>,
+    steps: usize,
+    emitted: usize,
+    begun: Option<Instant>,
+}
+
+/// What a workflow runs on.
+pub struct Run<'a, 'r> {
+    pub ground: &'a Ground<'a>,
+    pub records: &'a mut Records<'r>,
+    pub memory: &'a mut Memory,
+    pub left: &'a mut Left,
+    /// The event that started it, if one did.
+    pub event: Option<usize>,
+    pub segment: Option<&'a str>,
+    steps: Object,
+    taken: Vec<StepExecution>,
+}
+
+/// How a step or a list of them ended.
+enum End {
+    Done(Option<Value>),
+    Stopped,
+}
+
+/// Why a step did not do what it should.
+enum Failed {
+    /// The workflow ends, or goes on if the step says so.
+    Step(String),
+    /// The request starts again, or is refused.
+    Request(Interrupted),
+}
+
+impl From<String> for Failed {
+    fn from(what: String) -> Self {
+        Self::Step(what)
+    }
+}
+
+impl From<Interrupted> for Failed {
+    fn from(why: Interrupted) -> Self {
+        Self::Request(why)
+    }
+}
+
+impl<'a, 'r> Run<'a, 'r> {
+    pub fn new(
+        ground: &'a Ground<'a>,
+        records: &'a mut Records<'r>,
+        memory: &'a mut Memory,
+        left: &'a mut Left,
+        event: Option<usize>,
+        segment: Option<&'a str>,
+    ) -> Self {
+        Self { ground, records, memory, left, event, segment, steps: Object::default(), taken: Vec::new() }
+    }
+
+    /// Runs a workflow to its end, or to the step that fails.
+    pub async fn workflow(mut self, workflow: &Workflow) -> Result<(), Interrupted> {
+        self.left.begun.get_or_insert_with(Instant::now);
+        let ended = self.steps(&workflow.steps).await;
+        let failed = match ended {
+            Ok(_) => false,
+            Err(Failed::Step(error)) => {
+                self.left.logs.error(format!("workflow {}: {error}", workflow.id));
+                true
+            }
+            Err(Failed::Request(why)) => return Err(why),
+        };
+        let event = self.event.map(|event| &mut self.records.events[event]);
+        let event = event.map(|event| {
+            event.status = match (failed, event.status) {
+                (false, EventStatus::Collected) => EventStatus::Processed,
+                (false, status) => status,
+                (true, _) => EventStatus::Error,
+            };
+            event.id.clone()
+        });
+        let status = if failed { "error" } else { "done" };
+        let execution = Execution { event, status, steps: self.taken };
+        self.left.executions.entry(workflow.id.clone()).or_default().push(execution);
+        Ok(())
+    }
+
+    async fn steps(&mut self, steps: &[Step]) -> Result<End, Failed> {
+        for step in steps {
+            self.left.steps += 1;
+            if self.left.steps > STEPS_MAX || self.left.begun.is_some_and(|begun| begun.elapsed() > TIME_MAX) {
+                return Err(Failed::Step("the request's workflows take too many steps, or too long".into()));
+            }
+            let begun = Instant::now();
+            let done = self.step(step).await;
+            let time_ms = (begun.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+            let mut taken = StepExecution { id: step.id.clone(), status: "done", time_ms, result: None, error: None };
+            match done {
+                Ok(None) => taken.status = "skipped",
+                Ok(Some(End::Done(result))) => {
+                    taken.result = result.as_ref().map(Value::to_json);
+                    if let Some(result) = result {
+                        self.steps.insert(&step.id, result);
+                    }
+                }
+                Ok(Some(End::Stopped)) => {
+                    taken.status = "stopped";
+                    self.taken.push(taken);
+                    return Ok(End::Stopped);
+                }
+                Err(Failed::Step(error)) => {
+                    taken.status = "error";
+                    taken.error = Some(error.clone());
+                    self.taken.push(taken);
+                    if !step.continue_on_error {
+                        return Err(Failed::Step(format!("step {}: {error}", step.id)));
+                    }
+                    self.left.logs.warn(format!("step {}: {error}", step.id));
+                    continue;
+                }
+                Err(failed) => return Err(failed),
+            }
+            self.taken.push(taken);
+        }
+        Ok(End::Done(None))
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        Scope { records: self.records, event: self.event, steps: Some(&self.steps), segment: self.segment }
+    }
+
+    /// Takes a step; `None` if its condition does not hold.
+    async fn step(&mut self, step: &Step) -> Result<Option<End>, Failed> {
+        if let Some(condition) = &step.condition
+            && !condition.holds(&self.scope())?
+        {
+            return Ok(None);
+        }
+        let result = match &step.action {
+            Action::Change(changes) => {
+                for change in changes {
+                    let value =
+                        change.value.as_ref().map(|value| value.fill_some(&self.scope())).transpose()?.flatten();
+                    self.apply(change.operation, &change.path, value)?;
+                }
+                None
+            }
+            Action::Hash(paths) => self.replace(paths, |text| {
+                use sha2::Digest;
+                sha2::Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+            })?,
+            Action::Mask(paths) => self.replace(paths, masked)?,
+            Action::Segments { add, remove } => self.change_segments(add, remove)?,
+            Action::AttachProfile(attach) => Some(self.attach_profile(attach).await?),
+            Action::AttachSession(template) => {
+                let id = template.text(&self.scope(), Place::Text, None)?;
+                let id = Id::required(&id).map_err(|fault| fault.to_string())?;
+                let held = self.records.session.as_ref().map(|draft| draft.session.id.clone());
+                match held {
+                    Some(session) if session == id => {}
+                    Some(_) => return Err(Failed::Step("the event has a session already".into())),
+                    None => return Err(Interrupted::Session(id).into()),
+                }
+                Some(Value::text(id.as_str()))
+            }
+            Action::Lookup(lookup) => {
+                let question = self.ground.lookups.question(lookup, &self.scope())?;
+                Some(self.memory.answer(self.ground.lookups, &question).await?)
+            }
+            Action::Emit { kind, properties } => Some(self.emit(kind, properties)?),
+            Action::Response(template) => {
+                let filled = template.fill(&self.scope())?;
+                let entries = filled.as_object().into_iter().flat_map(Object::iter);
+                entries.for_each(|(key, value)| self.left.response.insert(key, value.clone()));
+                None
+            }
+            Action::Ux(template) => {
+                if let Value::List(list) = template.fill(&self.scope())? {
+                    self.left.ux.extend(list);
+                }
+                None
+            }
+            Action::Discard => {
+                if let Some(event) = self.event {
+                    self.records.events[event].saved = false;
+                }
+                None
+            }
+            Action::Log(template) => {
+                let message = template.text(&self.scope(), Place::Text, None)?;
+                self.left.logs.info(message);
+                None
+            }
+            Action::Choose(branches) => {
+                for branch in branches {
+                    if match &branch.condition {
+                        Some(condition) => condition.holds(&self.scope())?,
+                        None => true,
+                    } {
+                        return Box::pin(self.steps(&branch.steps)).await.map(Some);
+                    }
+                }
+                None
+            }
+            Action::Stop => return Ok(Some(End::Stopped)),
+        };
+        Ok(Some(End::Done(result)))
+    }
+
+    fn apply(&mut self, operation: Operation, path: &Path, value: Option<Value>) -> Result<(), Failed> {
+        operation.apply(self.records, self.event, path, value).map_err(|error| Failed::Step(error.to_string()))
+    }
+
+    /// Puts another text in the place of each value that is there.
+    fn replace(&mut self, paths: &[Path], with: impl Fn(&str) -> String) -> Result<Option<Value>, Failed> {
+        for path in paths {
+            let found = self.scope().get(path).map(|value| value.into_owned()).filter(|value| !value.is_empty());
+            if let Some(found) = found {
+                self.apply(Operation::Set, path, Some(Value::text(&with(&found.to_text()))))?;
+            }
+        }
+        Ok(None)
+    }
+
+    fn change_segments(&mut self, add: &[Box<str>], remove: &[Box<str>]) -> Result<Option<Value>, Failed> {
+        if self.records.profile.is_none() {
+            return Err(Failed::Step("there is no profile".into()));
+        }
+        let mut members = segment::members(self.records);
+        members.retain(|id| !remove.contains(id));
+        for id in add {
+            if !members.contains(id) {
+                members.push(id.clone());
+            }
+        }
+        segment::set_members(self.records, members, &mut self.left.logs);
+        Ok(None)
+    }
+
+    /// Finds or makes the profile of an event that came without one; the result is its id.
+    async fn attach_profile(&mut self, attach: &AttachProfile) -> Result<Value, Failed> {
+        if self.records.profile.is_some() {
+            return Err(Failed::Step("the event has a profile already".into()));
+        }
+        let store = self.ground.people;
+        let found = match &attach.by {
+            By::New => None,
+            By::Id(template) => {
+                let id = template.text(&self.scope(), Place::Text, None)?;
+                let id = Id::required(&id).map_err(|fault| fault.to_string())?;
+                store.by_id(&id).await?
+            }
+            By::Key { kind, value } => {
+                let value = value.text(&self.scope(), Place::Text, None)?;
+                let key = self.ground.identity.key(kind, &Value::text(&value));
+                let key = key.ok_or_else(|| Failed::Step(format!("{value}: this tells nobody")))?;
+                store.by_key(key).await?
+            }
+        };
+        let draft = match found {
+            Some(profile) => ProfileDraft::new((*profile).clone(), false, None),
+            None if attach.create => {
+                ProfileDraft::new(Profile::new(self.memory.new_profile(self.ground), 0, self.records.now), true, None)
+            }
+            None => return Err(Failed::Step("there is no such profile".into())),
+        };
+        let id = Value::text(draft.profile.id.as_str());
+        let is_new = draft.is_new;
+        self.records.profile = Some(draft);
+        store.note_visit(self.records).await.map_err(Interrupted::from)?;
+        if let (true, By::Key { kind, value }) = (is_new, &attach.by) {
+            let value = value.text(&self.scope(), Place::Text, None)?;
+            if let Some((_, path)) = identity::KINDS.iter().find(|(known, _)| known == kind)
+                && let Ok(path) = Path::parse(path)
+            {
+                self.apply(Operation::Set, &path, Some(Value::text(&value)))?;
+            }
+            if let (Some(key), Some(profile)) =
+                (self.ground.identity.key(kind, &Value::text(&value)), &mut self.records.profile)
+            {
+                profile.add_key(key);
+            }
+        }
+        Ok(id)
+    }
+
+    /// Another event of the same request; the result is its id.
+    fn emit(&mut self, kind: &EventType, properties: &ValueTemplate) -> Result<Value, Failed> {
+        let depth = self.event.map_or(0, |event| self.records.events[event].depth) + 1;
+        if depth > DEPTH_MAX || self.left.emitted >= EMITTED_MAX {
+            return Err(Failed::Step("too many events emit each other".into()));
+        }
+        let properties = properties.fill(&self.scope())?.to_json();
+        self.left.emitted += 1;
+        let id = self.memory.new_event(self.ground, self.left.emitted);
+        let saved = self.event.is_none_or(|event| self.records.events[event].saved);
+        let mut event = EventDraft::new(
+            std::borrow::Cow::Owned(EventPayload::internal(kind.clone(), properties)),
+            id.clone(),
+            saved,
+        );
+        event.depth = depth;
+        self.records.events.push(event);
+        Ok(Value::text(id.as_str()))
+    }
+}
+
+/// Stars in the place of all characters but the last ones; of a short text, of all.
+fn masked(text: &str) -> String {
+    let count = text.chars().count();
+    let kept = if count > 2 * UNMASKED { UNMASKED } else { 0 };
+    text.chars().enumerate().map(|(index, character)| if index + kept < count { '*' } else { character }).collect()
+}

@@ -1,0 +1,55 @@
+//! JSON Schemas that events keep to (https://json-schema.org). A reference to another document is never fetched.
+
+use crate::model::{Fault, Value};
+
+/// The most mistakes that are told of one value.
+const TOLD_MAX: usize = 5;
+
+#[derive(Debug)]
+pub struct Schema(jsonschema::Validator);
+
+impl Schema {
+    /// # Errors
+    /// It is no schema, or refers to another document.
+    pub fn compile(schema: &Value) -> Result<Self, Fault> {
+        // Patterns by an engine whose time is bounded by the length of the text.
+        let options = jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex());
+        options.build(&to_serde(schema)).map(Self).map_err(|error| {
+            let place = error.instance_path().to_string();
+            Fault::new("value_error", format!("not a JSON Schema: {place}: {error}"))
+        })
+    }
+
+    /// What is wrong with `value`, if something is.
+    pub fn check(&self, value: &Value) -> Result<(), String> {
+        let value = to_serde(value);
+        if self.0.is_valid(&value) {
+            return Ok(());
+        }
+        let told = self.0.iter_errors(&value).take(TOLD_MAX).map(|error| match error.instance_path().as_str() {
+            "" => error.to_string(),
+            path => format!("{path}: {error}"),
+        });
+        Err(told.collect::<Vec<_>>().join("; "))
+    }
+}
+
+/// The library's own tree. A number beyond what it can hold is the largest one.
+fn to_serde(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Boolean(boolean) => (*boolean).into(),
+        Value::Number(number) => {
+            if let Ok(whole) = number.parse::<i64>() {
+                return whole.into();
+            }
+            let float = number.parse::<f64>().unwrap_or_default();
+            float.clamp(f64::MIN, f64::MAX).into()
+        }
+        Value::Text(text) => text.to_string().into(),
+        Value::List(list) => list.iter().map(to_serde).collect(),
+        Value::Object(object) => {
+            serde_json::Value::Object(object.iter().map(|(key, value)| (key.to_owned(), to_serde(value))).collect())
+        }
+    }
+}

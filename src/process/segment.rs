@@ -1,0 +1,109 @@
+//! Segments: groups of profiles, each by a condition that holds for its members.
+
+use serde::Deserialize;
+
+use super::{condition::Expression, definition, records::Records, scope::Scope};
+use crate::model::{Fault, Id, Json, Logs, Path, Value};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Definition {
+    id: String,
+    #[serde(rename = "name")]
+    _name: Option<String>,
+    #[serde(rename = "description")]
+    _description: Option<String>,
+    condition: String,
+    /// Whether entering and leaving are events.
+    #[serde(default)]
+    events: bool,
+}
+
+/// A segment that was compiled.
+#[derive(Debug)]
+pub struct Segment {
+    pub id: Id,
+    condition: Expression,
+    pub events: bool,
+}
+
+/// A profile entered or left a segment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Crossing {
+    pub segment: Id,
+    pub entered: bool,
+    /// It is to be an event.
+    pub event: bool,
+}
+
+impl Segment {
+    /// # Errors
+    /// A field is missing or wrong, or the condition does not compile; the fault names it.
+    pub fn compile(body: &Json) -> Result<Self, Fault> {
+        let definition: Definition = definition::read(body)?;
+        let condition = Expression::compile(&definition.condition).map_err(|fault| fault.at("condition"))?;
+        if let Some(other) =
+            ["event", "session", "source", "steps", "segment"].iter().find(|name| condition.mentions(name))
+        {
+            return Err(
+                Fault::new("value_error", format!("a segment speaks of the profile, not of {other}")).at("condition")
+            );
+        }
+        let id = Id::required(&definition.id).map_err(|fault| fault.at("id"))?;
+        Ok(Self { id, condition, events: definition.events })
+    }
+}
+
+/// Brings the profile's segments up to date; returns those that it entered or left. A segment that a workflow added and
+/// nobody defined stays.
+pub fn update(
+    segments: &[Segment],
+    records: &mut Records<'_>,
+    logs: &mut Logs,
+    errors: &mut Vec<String>,
+) -> Vec<Crossing> {
+    if segments.is_empty() || records.profile.is_none() {
+        return Vec::new();
+    }
+    let mut members = members(records);
+    let mut crossings = Vec::new();
+    for segment in segments {
+        let was = members.iter().any(|id| **id == *segment.id.as_str());
+        let is = match segment.condition.holds(&Scope::new(records, None)) {
+            Ok(holds) => holds,
+            Err(error) => {
+                errors.push(format!("{}: {error}", segment.id));
+                continue;
+            }
+        };
+        if is != was {
+            crossings.push(Crossing { segment: segment.id.clone(), entered: is, event: segment.events });
+            if is {
+                members.push(segment.id.as_str().into());
+            } else {
+                members.retain(|id| **id != *segment.id.as_str());
+            }
+        }
+    }
+    if !crossings.is_empty() {
+        set_members(records, members, logs);
+    }
+    crossings
+}
+
+/// The ids of the segments that the profile is in.
+pub fn members(records: &Records<'_>) -> Vec<Box<str>> {
+    let segments = records.profile.as_ref().and_then(|draft| draft.get(&["segments".into()]));
+    match segments {
+        Some(Value::List(list)) => list.iter().filter_map(|id| id.as_str().map(Into::into)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+pub fn set_members(records: &mut Records<'_>, members: Vec<Box<str>>, logs: &mut Logs) {
+    let path: Path = ["profile", "segments"].into_iter().collect();
+    let members = Value::List(members.into_iter().map(Value::Text).collect());
+    if let Err(error) = records.write(None, &path, Some(members)) {
+        logs.error(error.to_string());
+    }
+}
