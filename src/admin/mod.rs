@@ -1,15 +1,19 @@
-//! What an administrator reads and changes: the stored records and the sources.
+//! What an administrator reads and changes: the stored records, the sources, and everything else that is set up.
 //!
 //! Every read speaks of what is durable; every change is an entry of the log, in order with the requests under way, and
 //! done when it is durable. Knows no HTTP.
 
+mod definitions;
 mod records;
 mod sources;
 
 use std::sync::Arc;
 
+pub use definitions::{Configuration, Difference, NotSaved};
+
 use crate::{
     clock::Clock,
+    process::RulesInForce,
     store::{Entry, Generation, Held, Key, Refused, Room, Store},
 };
 
@@ -21,11 +25,14 @@ const ENTRY_BYTES: usize = 4_096;
 pub struct Admin {
     store: Arc<Store>,
     clock: Arc<Clock>,
+    rules: Arc<RulesInForce>,
+    /// Held by whoever changes definitions.
+    configuring: tokio::sync::Mutex<()>,
 }
 
 impl Admin {
-    pub fn new(store: Arc<Store>, clock: Arc<Clock>) -> Self {
-        Self { store, clock }
+    pub fn new(store: Arc<Store>, clock: Arc<Clock>, rules: Arc<RulesInForce>) -> Self {
+        Self { store, clock, rules, configuring: tokio::sync::Mutex::default() }
     }
 
     /// Why nothing can be stored now, if so.
@@ -33,18 +40,23 @@ impl Admin {
         self.store.trouble()
     }
 
-    /// Queues an entry that was decided on while `held` was held; `true` once it is durable.
-    async fn write(&self, decided: Decided, entry: Entry) -> Result<bool, Refused> {
+    /// Queues entries that were decided on while `held` was held; `true` once they are durable.
+    async fn write(&self, decided: Decided, entries: Vec<Entry>) -> Result<bool, Refused> {
         let Decided { generation, room, held } = decided;
-        let ((), pending) = self.store.push(generation, room, |_| (vec![entry], ()))?;
+        let ((), pending) = self.store.push(generation, room, |_| (entries, ()))?;
         drop(held); // the next request sees it already; only the answer waits for the disk
         pending.durable().await.map(|()| true)
     }
 
     /// Takes what a change needs: room, the names it is about, and the state of the store it is decided on.
     async fn decide(&self, names: Vec<Key>) -> Result<Decided, Refused> {
+        self.decide_on(names, 0).await
+    }
+
+    /// As [`Admin::decide`], for entries that hold `bytes` of what people wrote.
+    async fn decide_on(&self, names: Vec<Key>, bytes: usize) -> Result<Decided, Refused> {
         let held = self.store.lock(names).await?;
-        let room = self.store.room(ENTRY_BYTES).await?;
+        let room = self.store.room(ENTRY_BYTES + bytes).await?;
         Ok(Decided { generation: self.store.generation(), room, held })
     }
 

@@ -63,7 +63,7 @@ impl Admin {
         if self.store.is_deleted_event(offset).await? {
             return self.nothing().await;
         }
-        self.write(decided, Entry::EventDeleted(offset)).await
+        self.write(decided, vec![Entry::EventDeleted(offset)]).await
     }
 
     async fn try_delete_session(&self, id: &Id) -> Result<bool, Refused> {
@@ -71,7 +71,7 @@ impl Admin {
         if self.store.session(id).await?.is_none() {
             return self.nothing().await;
         }
-        self.write(decided, Entry::SessionDeleted(id.clone())).await
+        self.write(decided, vec![Entry::SessionDeleted(id.clone())]).await
     }
 
     async fn try_delete_profile(&self, id: &Id) -> Result<bool, Refused> {
@@ -87,10 +87,7 @@ impl Admin {
             return Err(Refused::Stale); // it was given another name before the locks were there
         }
         let other_names = profile.aliases.iter().map(|alias| alias.id.clone()).collect();
-        self.write(
-            decided,
-            Entry::ProfileDeleted { id: profile.id.clone(), names: other_names, keys: profile.keys.clone() },
-        )
-        .await
+        let (id, keys) = (profile.id.clone(), profile.keys.clone());
+        self.write(decided, vec![Entry::ProfileDeleted { id, names: other_names, keys }]).await
     }
 }

@@ -34,7 +34,7 @@ impl Admin {
 
     async fn try_save_source(&self, source: Arc<Source>) -> Result<bool, Refused> {
         let decided = self.decide(vec![Key::Source(source.id.clone())]).await?;
-        self.write(decided, Entry::Source(source)).await
+        self.write(decided, vec![Entry::Source(source)]).await
     }
 
     async fn try_delete_source(&self, id: &Id) -> Result<bool, Refused> {
@@ -42,7 +42,7 @@ impl Admin {
         if !self.store.has_source(id).await? {
             return self.nothing().await;
         }
-        self.write(decided, Entry::SourceDeleted(id.clone())).await
+        self.write(decided, vec![Entry::SourceDeleted(id.clone())]).await
     }
 
     pub fn source(&self, id: &Id) -> Option<Arc<RegisteredSource>> {

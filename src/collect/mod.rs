@@ -21,10 +21,9 @@ use std::sync::Arc;
 use crate::{
     clock::Clock,
     model::{ClientFacts, Fault, Origin, Payload, SourceType},
-    process::{Identity, Interrupted, Lookups, Memory, Rules},
+    process::{Identity, Interrupted, Lookups, Memory, Rules, RulesInForce},
     store::{Refused, Store},
 };
-use parking_lot::RwLock;
 
 /// How often a request starts again at identify because what it read was taken back.
 const ATTEMPTS_MAX: usize = 5;
@@ -85,8 +84,7 @@ pub struct Collector {
     clock: Arc<Clock>,
     settings: CollectSettings,
     bots: isbot::Bots,
-    /// What people set up; a request goes by what stands here when it begins.
-    rules: RwLock<Arc<Rules>>,
+    rules: Arc<RulesInForce>,
     identity: Identity,
     lookups: Lookups,
 }
@@ -96,23 +94,17 @@ impl Collector {
         store: Arc<Store>,
         clock: Arc<Clock>,
         settings: CollectSettings,
-        rules: Rules,
+        rules: Arc<RulesInForce>,
         identity: Identity,
         lookups: Lookups,
     ) -> Self {
-        let rules = RwLock::new(Arc::new(rules));
         Self { store, clock, settings, bots: isbot::Bots::default(), rules, identity, lookups }
-    }
-
-    /// From the next request on, everything goes by these.
-    pub fn set_rules(&self, rules: Rules) {
-        *self.rules.write() = Arc::new(rules);
     }
 
     /// Takes a payload; returns the answer as JSON once everything that it speaks of is durable.
     pub async fn collect(&self, incoming: Incoming) -> Result<Vec<u8>, Rejection> {
         let admitted = self.admit(incoming)?;
-        let rules = self.rules.read().clone();
+        let rules = self.rules.get();
         let mut memory = Memory::default();
         let (mut stale, mut more) = (0, 0);
         while stale < ATTEMPTS_MAX && more < MORE_NAMES_MAX {

@@ -1,5 +1,6 @@
 //! The command line: one file per command, each with a function `run` that returns when the command is done.
 
+mod apply;
 mod check;
 mod progress;
 mod rebuild;
@@ -33,6 +34,8 @@ const EXAMPLES: &str = "Examples:
   tracardi                              run the daemon on the store in ./data
   tracardi --config /etc/tracardi.toml  run it with these settings
   tracardi source add shop              register a source while the daemon is stopped
+  tracardi apply config.toml --dry-run  tell what a configuration file would change
+  tracardi dump > config.toml           print everything that is set up
   tracardi check                        read the whole store and report what is wrong
   tracardi rebuild                      make the views anew from the log
   TRACARDI__SERVER__LISTEN=0.0.0.0:80 tracardi serve";
@@ -44,6 +47,11 @@ enum Command {
     /// Register, list or remove event sources of a stopped store
     #[command(subcommand)]
     Source(source::SourceCommand),
+    /// Set up what a configuration file says: sources, event types, segments, workflows
+    #[command(after_help = apply::EXAMPLES)]
+    Apply(apply::ApplyCommand),
+    /// Print everything that is set up, in the form that apply takes
+    Dump(apply::DumpCommand),
     /// Read the whole store and report what was found; exit status 1 if something is wrong
     Check,
     /// Make the views anew from the log
@@ -65,6 +73,10 @@ pub enum CommandError {
     Refused(#[from] Refused),
     #[error("{0}")]
     Source(Fault),
+    #[error("{path}: {fault}")]
+    Configuration { path: String, fault: Fault },
+    #[error("the daemon at {url}: {what}")]
+    Daemon { url: String, what: String },
     #[error("there is no source {0}")]
     NoSource(String),
     #[error(
@@ -92,6 +104,8 @@ pub fn run(line: CommandLine) -> Result<(), CommandError> {
     match line.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(settings),
         Command::Source(command) => source::run(&settings, command),
+        Command::Apply(command) => apply::apply(&settings, &command),
+        Command::Dump(command) => apply::dump(&settings, &command),
         Command::Check => check::run(&settings),
         Command::Rebuild => rebuild::run(&settings),
     }

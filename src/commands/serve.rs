@@ -17,7 +17,7 @@ use crate::{
     clock::Clock,
     collect::Collector,
     http::{self, App, Rooms},
-    process::{Identity, Lookups, Rules, Secrets},
+    process::{Identity, Lookups, Rules, RulesInForce, Secrets},
     settings::Settings,
     store::{Folder, Store},
 };
@@ -100,7 +100,8 @@ async fn open(
     });
     let store = opened.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?;
     let store = Arc::new(store);
-    let admin = Arc::new(Admin::new(store.clone(), clock.clone()));
+    let rules = Arc::new(RulesInForce::new(Rules::compile(&store.definitions())?));
+    let admin = Arc::new(Admin::new(store.clone(), clock.clone(), rules.clone()));
     if let Some(id) = admin.register_default_source().await? {
         println!("registered the source \"default\" with the id {id}; send it a first event:\n");
         println!("{}\n", first_event(address, id.as_str()));
@@ -111,19 +112,23 @@ async fn open(
             );
         }
     }
-    let rules = Rules::compile(&store.definitions())?;
     let collector = Arc::new(Collector::new(store.clone(), clock, settings.collect, rules, identity, lookups));
     app.open(Rooms { collector, admin });
     Ok(store)
 }
 
-/// A curl line that works as it stands.
-fn first_event(address: SocketAddr, source: &str) -> String {
+/// The address at which the daemon is reached from its own machine.
+pub fn reachable(address: SocketAddr) -> SocketAddr {
     let host = match address.ip() {
         ip if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
         ip => ip,
     };
-    let url = SocketAddr::new(host, address.port());
+    SocketAddr::new(host, address.port())
+}
+
+/// A curl line that works as it stands.
+fn first_event(address: SocketAddr, source: &str) -> String {
+    let url = reachable(address);
     format!(
         "curl http://{url}/track -H 'Content-Type: application/json' -d '{{\"source\": {{\"id\": \"{source}\"}}, \
          \"session\": {{\"id\": \"my-first-session\"}}, \"events\": [{{\"type\": \"page-view\"}}]}}'"

@@ -45,7 +45,7 @@ pub fn run(settings: &Settings, command: SourceCommand) -> Result<(), CommandErr
     let report = |step, done, all| progress.report(step, done, all);
     let store = Arc::new(Store::open(&settings.storage, folder, clock.clone(), &report)?);
     drop(progress);
-    let admin = Admin::new(store.clone(), clock);
+    let admin = Admin::new(store.clone(), clock, Default::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::Runtime)?;
     let done = runtime.block_on(carry_out(&admin, command));
     store.close();

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::reply::{self, Reply};
 use crate::{
+    admin::NotSaved,
     collect::Rejection,
     model::{EVENTS_MAX, Fault, Loc, PayloadError},
     store::Refused,
@@ -49,6 +50,15 @@ pub enum Failure {
 impl From<Rejection> for Failure {
     fn from(rejection: Rejection) -> Self {
         Self::Rejected(rejection)
+    }
+}
+
+impl From<NotSaved> for Failure {
+    fn from(why: NotSaved) -> Self {
+        match why {
+            NotSaved::Invalid(fault) => Self::Invalid("body", fault),
+            NotSaved::Refused(refused) => refused.into(),
+        }
     }
 }
 

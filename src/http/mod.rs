@@ -9,6 +9,7 @@ mod client;
 mod collect;
 mod connection;
 mod cors;
+mod definitions;
 mod failure;
 mod health;
 mod media;

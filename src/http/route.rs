@@ -8,13 +8,13 @@ use percent_encoding::percent_decode_str;
 use super::{
     App, Rooms, auth,
     body::Body,
-    collect, cors,
+    collect, cors, definitions,
     failure::Failure,
     health, records,
     reply::{self, Reply},
     sources, track, user,
 };
-use crate::model::{Fault, Form, Id};
+use crate::model::{DefinitionKind, Fault, Form, Id};
 
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,10 @@ pub enum Endpoint {
     SourceEntities,
     SourceTypeNames,
     SourceTypes,
+    Definition(DefinitionKind),
+    NewDefinition(DefinitionKind),
+    Definitions(DefinitionKind),
+    Configuration,
     Event,
     Session,
     Profile,
@@ -68,6 +72,16 @@ const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/event-sources/type/configuration", Endpoint::SourceTypes, GET, Audience::Administrator),
     ("/event-sources/refresh", Endpoint::Refresh, GET, Audience::Administrator),
     ("/event-sources/flush", Endpoint::Refresh, GET, Audience::Administrator),
+    ("/event-type", Endpoint::NewDefinition(DefinitionKind::EventType), POST, Audience::Administrator),
+    ("/event-type/{id}", Endpoint::Definition(DefinitionKind::EventType), GET_DELETE, Audience::Administrator),
+    ("/event-types", Endpoint::Definitions(DefinitionKind::EventType), GET, Audience::Administrator),
+    ("/segment", Endpoint::NewDefinition(DefinitionKind::Segment), POST, Audience::Administrator),
+    ("/segment/{id}", Endpoint::Definition(DefinitionKind::Segment), GET_DELETE, Audience::Administrator),
+    ("/segments", Endpoint::Definitions(DefinitionKind::Segment), GET, Audience::Administrator),
+    ("/workflow", Endpoint::NewDefinition(DefinitionKind::Workflow), POST, Audience::Administrator),
+    ("/workflow/{id}", Endpoint::Definition(DefinitionKind::Workflow), GET_DELETE, Audience::Administrator),
+    ("/workflows", Endpoint::Definitions(DefinitionKind::Workflow), GET, Audience::Administrator),
+    ("/configuration", Endpoint::Configuration, GET_POST, Audience::Administrator),
     ("/event/{id}", Endpoint::Event, GET_DELETE, Audience::Administrator),
     ("/session/{id}", Endpoint::Session, GET_DELETE, Audience::Administrator),
     ("/profile/{id}", Endpoint::Profile, GET_DELETE, Audience::Administrator),
@@ -189,6 +203,12 @@ async fn dispatch(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::SourceEntities, _) => Ok(sources::entities(&admin)),
         (Endpoint::SourceTypeNames, _) => Ok(sources::type_names()),
         (Endpoint::SourceTypes, _) => Ok(sources::types()),
+        (Endpoint::NewDefinition(kind), _) => definitions::save(&admin, kind, &request.body.bytes).await,
+        (Endpoint::Definition(kind), &Method::DELETE) => definitions::delete(&admin, kind, route).await,
+        (Endpoint::Definition(kind), _) => definitions::get(&admin, kind, route),
+        (Endpoint::Definitions(kind), _) => Ok(definitions::list(&admin, kind)),
+        (Endpoint::Configuration, &Method::POST) => definitions::apply(&admin, &request).await,
+        (Endpoint::Configuration, _) => Ok(definitions::dump(&admin)),
         (Endpoint::Event, &Method::DELETE) => records::delete_event(&admin, route).await,
         (Endpoint::Event, _) => records::event(&admin, route).await,
         (Endpoint::Session, &Method::DELETE) => records::delete_session(&admin, route).await,

@@ -49,6 +49,12 @@ impl Fault {
         self
     }
 
+    /// Without the outermost steps, where they say what everybody knows.
+    pub fn below(mut self, outer: usize) -> Self {
+        self.steps.truncate(self.steps.len().saturating_sub(outer));
+        self
+    }
+
     /// The way to the field, the outermost step first.
     pub fn loc(&self) -> Vec<Loc> {
         self.steps.iter().rev().cloned().collect()

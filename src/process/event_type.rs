@@ -100,8 +100,12 @@ impl EventType {
         };
         let mapping = Mapping::compile(&definition.map).map_err(|fault| fault.at("map"))?;
         let writes_keys = || mapping.profile_paths().any(identity::is_key_path);
+        let id = TypeName::parse(&definition.id).map_err(|fault| fault.at("id"))?.id;
+        if *id != *definition.id {
+            return Err(Fault::new("value_error", format!("events of this type have the type {id}")).at("id"));
+        }
         Ok(Self {
-            id: TypeName::parse(&definition.id).map_err(|fault| fault.at("id"))?.id,
+            id,
             tags: definition.tags.map(|tags| tags.into_iter().map(Into::into).collect()),
             journey: definition.journey.map(|journey| match journey {
                 JourneyDefinition::Always(state) => {
@@ -138,8 +142,8 @@ impl EventType {
         Ok(())
     }
 
-    /// Journey, tags and mapping.
-    pub fn apply(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
+    /// Journey, tags, and what the mapping says of the event itself.
+    pub fn apply_to_event(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
         if let Some(journey) = &self.journey {
             let visits = records.profile.as_ref().map_or(0, |draft| draft.profile.visits);
             let state = if visits <= 1 { &journey.first_visit } else { &journey.later };
@@ -148,7 +152,12 @@ impl EventType {
         if let Some(tags) = &self.tags {
             records.events[event].tags = Some(tags.clone());
         }
-        self.mapping.apply(records, event, logs);
+        self.mapping.apply_to_event(records, event, logs);
+    }
+
+    /// What the mapping says of the profile.
+    pub fn apply_to_profile(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
+        self.mapping.apply_to_profile(records, event, logs);
     }
 
     /// The places in a profile that the mapping writes to.

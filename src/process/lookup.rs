@@ -259,9 +259,21 @@ impl Lookups {
     }
 }
 
-fn client(allowed: &AllowedHosts) -> Result<Client, String> {
+/// A client that goes wherever it is told to.
+///
+/// # Errors
+/// The system's certificates cannot be read.
+pub fn plain_client() -> Result<Client, String> {
+    builder().build().map_err(|error| reason(&error))
+}
+
+fn builder() -> reqwest::ClientBuilder {
     // Another part of the process may have chosen one: then that one stands.
     _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().user_agent(concat!("tracardi/", env!("CARGO_PKG_VERSION"))).no_proxy()
+}
+
+fn client(allowed: &AllowedHosts) -> Result<Client, String> {
     let checked = allowed.clone();
     let redirects = Policy::custom(move |attempt| {
         if attempt.previous().len() > REDIRECTS_MAX {
@@ -272,11 +284,9 @@ fn client(allowed: &AllowedHosts) -> Result<Client, String> {
             Err(error) => attempt.error(error),
         }
     });
-    Client::builder()
-        .user_agent(concat!("tracardi/", env!("CARGO_PKG_VERSION")))
+    builder()
         .dns_resolver(Arc::new(CheckedResolver(allowed.clone())))
         .redirect(redirects)
-        .no_proxy()
         .build()
         .map_err(|error| reason(&error))
 }

@@ -37,9 +37,9 @@ enum OneOrMore {
 /// A mapping that was compiled.
 #[derive(Debug, Default)]
 pub struct Mapping {
-    /// First the lines that write to the event.
     to_event: Vec<Line>,
-    to_others: Vec<Line>,
+    to_session: Vec<Line>,
+    to_profile: Vec<Line>,
 }
 
 #[derive(Debug)]
@@ -73,8 +73,11 @@ impl Mapping {
         let mut mapping = Self::default();
         for (index, definition) in definitions.iter().enumerate() {
             for line in definition.lines().map_err(|fault| fault.at_index(index))? {
-                let to_event = line.to.path.split_root().0 == "event";
-                if to_event { &mut mapping.to_event } else { &mut mapping.to_others }.push(line);
+                match line.to.path.split_root().0 {
+                    "event" => mapping.to_event.push(line),
+                    "session" => mapping.to_session.push(line),
+                    _ => mapping.to_profile.push(line),
+                }
             }
         }
         Ok(mapping)
@@ -82,15 +85,28 @@ impl Mapping {
 
     /// The places in a profile that the mapping writes to.
     pub fn profile_paths(&self) -> impl Iterator<Item = &Path> {
-        self.to_others.iter().map(|line| &line.to.path).filter(|path| path.split_root().0 == "profile")
+        self.to_profile.iter().map(|line| &line.to.path)
     }
 
-    /// Applies the lines in order. What cannot be written is skipped and logged.
-    pub fn apply(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
-        for line in self.to_event.iter().chain(&self.to_others) {
-            if let Err(error) = line.apply(records, event) {
-                logs.warn(format!("{}: {error}", records.events[event].kind()));
-            }
+    /// What the event says of itself and its session.
+    pub fn apply_to_event(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
+        apply(&self.to_event, records, event, logs);
+        if records.session.is_some() {
+            apply(&self.to_session, records, event, logs);
+        }
+    }
+
+    /// What it says of its profile, once it has one.
+    pub fn apply_to_profile(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
+        apply(&self.to_profile, records, event, logs);
+    }
+}
+
+/// Applies the lines in order. What cannot be written is skipped and logged.
+fn apply(lines: &[Line], records: &mut Records<'_>, event: usize, logs: &mut Logs) {
+    for line in lines {
+        if let Err(error) = line.apply(records, event) {
+            logs.warn(format!("{}: {error}", records.events[event].kind()));
         }
     }
 }
@@ -176,10 +192,6 @@ impl Target {
 
 impl Line {
     fn apply(&self, records: &mut Records<'_>, event: usize) -> Result<(), String> {
-        let root = self.to.path.split_root().0;
-        if (root == "profile" && records.profile.is_none()) || (root == "session" && records.session.is_none()) {
-            return Ok(()); // nothing touches a profile that the event does not have
-        }
         let scope = Scope::new(records, Some(event));
         if let Some(condition) = &self.condition
             && !condition.holds(&scope)?

@@ -29,9 +29,11 @@ mod workflow;
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
+use parking_lot::RwLock;
+
 pub use definition::read_toml;
 pub use identity::Identity;
-pub use lookup::{AllowedHosts, Lookups};
+pub use lookup::{AllowedHosts, Lookups, plain_client};
 pub use people::{People, find_profile, referred_profile};
 pub use records::{EventDraft, ProfileDraft, Records, SessionDraft};
 pub use run::Left;
@@ -39,7 +41,7 @@ pub use secrets::{Secrets, SecretsError};
 
 use crate::{
     clock::Clock,
-    model::{Definition, DefinitionKind, EventPayload, EventType as TypeName, Fault, Id, Json, Object, Value},
+    model::{Definition, DefinitionKind, EventPayload, EventType as TypeName, Fault, Id, Json, Logs, Object, Value},
     store::{Key, Refused},
 };
 use event_type::{EventType, EventTypes, OnInvalid};
@@ -70,6 +72,25 @@ pub struct Rules {
     by_type: HashMap<Box<str>, Vec<usize>>,
     /// The types that people set up themselves.
     configured: Vec<Box<str>>,
+}
+
+/// The rules in force: a request goes by what stands here when it begins.
+#[derive(Default)]
+pub struct RulesInForce(RwLock<Arc<Rules>>);
+
+impl RulesInForce {
+    pub fn new(rules: Rules) -> Self {
+        Self(RwLock::new(Arc::new(rules)))
+    }
+
+    pub fn get(&self) -> Arc<Rules> {
+        self.0.read().clone()
+    }
+
+    /// From the next request on, everything goes by these.
+    pub fn set(&self, rules: Rules) {
+        *self.0.write() = Arc::new(rules);
+    }
 }
 
 /// A definition that does not compile.
@@ -234,16 +255,11 @@ impl Rules {
             left.logs.warn(wrong);
             return Ok(());
         }
-        if records.events[event].kind() == PAGE_VIEW
-            && let Some(profile) = &mut records.profile
-        {
-            profile.count_view();
-        }
         if let Some(kind) = kind {
-            kind.apply(records, event, &mut left.logs);
-            if kind.identifies {
-                people::identify(ground, records, kind.profile_paths()).await?;
-            }
+            kind.apply_to_event(records, event, &mut left.logs);
+        }
+        if records.profile.is_some() {
+            self.tell_profile(ground, records, &mut left.logs, event).await?;
         }
         let Some(started) = self.by_type.get(records.events[event].kind()) else { return Ok(()) };
         for workflow in started.iter().map(|place| &self.workflows[*place]) {
@@ -255,9 +271,47 @@ impl Rules {
                 None => Ok(true),
             };
             match starts {
-                Ok(true) => Run::new(ground, records, memory, left, Some(event), None).workflow(workflow).await?,
+                Ok(true) => Run::new(self, ground, records, memory, left, Some(event), None).workflow(workflow).await?,
                 Ok(false) => {}
                 Err(error) => left.logs.error(format!("workflow {}: if: {error}", workflow.id)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What an event means for the profile.
+    async fn tell_profile(
+        &self,
+        ground: &Ground<'_>,
+        records: &mut Records<'_>,
+        logs: &mut Logs,
+        event: usize,
+    ) -> Result<(), Interrupted> {
+        let draft = &records.events[event];
+        if draft.kind() == PAGE_VIEW
+            && let Some(profile) = &mut records.profile
+        {
+            profile.count_view();
+        }
+        let Some(kind) = self.types.get(draft.kind()) else { return Ok(()) };
+        kind.apply_to_profile(records, event, logs);
+        if kind.identifies {
+            people::identify(ground, records, kind.profile_paths()).await?;
+        }
+        Ok(())
+    }
+
+    /// Events that came without a profile have one from here on: what they mean for it is caught up with.
+    async fn catch_up(
+        &self,
+        ground: &Ground<'_>,
+        records: &mut Records<'_>,
+        logs: &mut Logs,
+        event: Option<usize>,
+    ) -> Result<(), Interrupted> {
+        for event in 0..event.map_or(0, |event| event + 1) {
+            if records.events[event].valid {
+                self.tell_profile(ground, records, logs, event).await?;
             }
         }
         Ok(())
@@ -283,7 +337,7 @@ impl Rules {
             let segments = if crossing.entered { &workflow.on_entering } else { &workflow.on_leaving };
             if segments.iter().any(|id| **id == *crossing.segment.as_str()) {
                 let segment = Some(crossing.segment.as_str());
-                Run::new(ground, records, memory, left, None, segment).workflow(workflow).await?;
+                Run::new(self, ground, records, memory, left, None, segment).workflow(workflow).await?;
             }
         }
         Ok(())

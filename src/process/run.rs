@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Ground, Interrupted, Memory, identity,
+    Ground, Interrupted, Memory, Rules, identity,
     operation::Operation,
     records::{EventDraft, ProfileDraft, Records},
     scope::Scope,
@@ -41,6 +41,7 @@ pub struct Left {
 
 /// What a workflow runs on.
 pub struct Run<'a, 'r> {
+    rules: &'a Rules,
     pub ground: &'a Ground<'a>,
     pub records: &'a mut Records<'r>,
     pub memory: &'a mut Memory,
@@ -80,6 +81,7 @@ impl From<Interrupted> for Failed {
 
 impl<'a, 'r> Run<'a, 'r> {
     pub fn new(
+        rules: &'a Rules,
         ground: &'a Ground<'a>,
         records: &'a mut Records<'r>,
         memory: &'a mut Memory,
@@ -87,7 +89,7 @@ impl<'a, 'r> Run<'a, 'r> {
         event: Option<usize>,
         segment: Option<&'a str>,
     ) -> Self {
-        Self { ground, records, memory, left, event, segment, steps: Object::default(), taken: Vec::new() }
+        Self { rules, ground, records, memory, left, event, segment, steps: Object::default(), taken: Vec::new() }
     }
 
     /// Runs a workflow to its end, or to the step that fails.
@@ -313,6 +315,7 @@ impl<'a, 'r> Run<'a, 'r> {
                 profile.add_key(key);
             }
         }
+        self.rules.catch_up(self.ground, self.records, &mut self.left.logs, self.event).await?;
         Ok(id)
     }
 

@@ -6,3 +6,4 @@ pub mod load;
 pub mod power_cut;
 
 pub use daemon::{Daemon, Setup};
+pub mod external;

@@ -1,0 +1,221 @@
+//! What people set up beside sources: saved all or nothing, compiled before it is stored, in force from the next request.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::Serialize;
+
+use super::{Admin, retry};
+use crate::{
+    model::{Definition, DefinitionKind, Fault, Id, Json, Object, Source, Value},
+    process::Rules,
+    store::{Entry, Key, Refused},
+};
+
+/// The most definitions of all kinds together.
+const DEFINITIONS_MAX: usize = 10_000;
+
+/// Why definitions are not saved.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSaved {
+    #[error("{0}")]
+    Invalid(Fault),
+    #[error("{0}")]
+    Refused(#[from] Refused),
+}
+
+/// A set of sources and definitions, as a configuration file has it.
+pub struct Configuration {
+    sources: Vec<Source>,
+    definitions: Vec<Definition>,
+}
+
+/// What applying a configuration changes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// `source`, or the name of a definition's kind.
+    pub kind: &'static str,
+    pub id: Id,
+    /// As it stands; `None`: it is new.
+    pub before: Option<Json>,
+    pub after: Json,
+}
+
+impl Admin {
+    pub fn definition(&self, kind: DefinitionKind, id: &Id) -> Option<Arc<Definition>> {
+        self.store.definition(kind, id)
+    }
+
+    pub fn definitions(&self, kind: DefinitionKind) -> Vec<Arc<Definition>> {
+        let mut all = self.store.definitions();
+        all.retain(|definition| definition.kind == kind);
+        all
+    }
+
+    /// Creates or replaces a definition; returns its id once that is durable.
+    pub async fn save_definition(&self, kind: DefinitionKind, body: Json) -> Result<Id, NotSaved> {
+        let definition = Definition::new(kind, body, self.clock.now()).map_err(NotSaved::Invalid)?;
+        let id = definition.id.clone();
+        self.save(Vec::new(), vec![definition], false).await?;
+        Ok(id)
+    }
+
+    /// Deletes a definition. `false` if there is none.
+    pub async fn delete_definition(&self, kind: DefinitionKind, id: &Id) -> Result<bool, Refused> {
+        let _one = self.configuring.lock().await;
+        let deleted = retry(|| self.try_delete_definition(kind, id)).await?;
+        if deleted && let Ok(rules) = Rules::compile(&self.store.definitions()) {
+            self.rules.set(rules);
+        }
+        Ok(deleted)
+    }
+
+    async fn try_delete_definition(&self, kind: DefinitionKind, id: &Id) -> Result<bool, Refused> {
+        let decided = self.decide(vec![Key::Definition(kind, id.clone())]).await?;
+        if self.store.definition(kind, id).is_none() {
+            return self.nothing().await;
+        }
+        self.write(decided, vec![Entry::DefinitionDeleted { kind, id: id.clone() }]).await
+    }
+
+    /// Reads a configuration: an object with a list under `source` and under the name of each kind of definition.
+    ///
+    /// # Errors
+    /// It is no such object, or something in it is missing or wrong; the fault names the place.
+    pub fn read_configuration(&self, body: &Json) -> Result<Configuration, Fault> {
+        let tables = Value::from(body);
+        let tables = tables.as_object().ok_or_else(|| Fault::wrong_type("an object"))?;
+        let mut configuration = Configuration { sources: Vec::new(), definitions: Vec::new() };
+        for (name, list) in tables.iter() {
+            let kind = DefinitionKind::ALL.into_iter().find(|kind| kind.word() == name);
+            if kind.is_none() && name != SOURCE {
+                let known = DefinitionKind::ALL.map(DefinitionKind::word).join(", ");
+                return Err(Fault::new("value_error", format!("unknown: expected {SOURCE}, {known}")).at(name));
+            }
+            let Value::List(list) = list else { return Err(Fault::wrong_type("a list").at(name)) };
+            for (index, item) in list.iter().enumerate() {
+                let at = |fault: Fault| fault.at_index(index).at(name);
+                match kind {
+                    Some(kind) => {
+                        let definition = Definition::new(kind, item.to_json(), self.clock.now()).map_err(at)?;
+                        let twice = |known: &Definition| known.kind == kind && known.id == definition.id;
+                        if configuration.definitions.iter().any(twice) {
+                            return Err(at(Fault::new("value_error", "this id stands there twice").at("id")));
+                        }
+                        configuration.definitions.push(definition);
+                    }
+                    None => {
+                        let source = self.read_source(item.to_json().as_str().as_bytes()).map_err(at)?;
+                        if item.as_object().and_then(|source| source.get("id")).is_none() {
+                            // Without an id, each time that it is applied would make another source.
+                            return Err(at(Fault::missing().at("id")));
+                        }
+                        configuration.sources.push(source);
+                    }
+                }
+            }
+        }
+        Ok(configuration)
+    }
+
+    /// What applying the configuration would change.
+    ///
+    /// # Errors
+    /// It does not compile.
+    pub fn difference(&self, configuration: &Configuration) -> Result<Vec<Difference>, Fault> {
+        self.compile(&configuration.definitions)?;
+        let mut differences = Vec::new();
+        for source in &configuration.sources {
+            let before = self.store.source(&source.id).map(|found| written_source(&found.source));
+            let after = written_source(source);
+            if before.as_ref() != Some(&after) {
+                differences.push(Difference { kind: SOURCE, id: source.id.clone(), before, after });
+            }
+        }
+        for definition in &configuration.definitions {
+            let before = self.store.definition(definition.kind, &definition.id).map(|found| found.body.clone());
+            if before.as_ref() != Some(&definition.body) {
+                let (kind, id, after) = (definition.kind.word(), definition.id.clone(), definition.body.clone());
+                differences.push(Difference { kind, id, before, after });
+            }
+        }
+        Ok(differences)
+    }
+
+    /// Saves what is new or different in the configuration, all or nothing; what it does not name stays as it is. Returns
+    /// what changed, once that is durable.
+    pub async fn apply(&self, configuration: Configuration) -> Result<Vec<Difference>, NotSaved> {
+        let differences = self.difference(&configuration).map_err(NotSaved::Invalid)?;
+        let changes = |kind: &str, id: &Id| differences.iter().any(|changed| changed.kind == kind && changed.id == *id);
+        let Configuration { mut sources, mut definitions } = configuration;
+        sources.retain(|source| changes(SOURCE, &source.id));
+        definitions.retain(|definition| changes(definition.kind.word(), &definition.id));
+        self.save(sources, definitions, true).await?;
+        Ok(differences)
+    }
+
+    /// Everything that is set up, in the form of a configuration.
+    pub fn dump(&self) -> Json {
+        let mut tables: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+        for found in self.store.sources() {
+            tables.entry(SOURCE).or_default().push(Value::from(&written_source(&found.source)));
+        }
+        for definition in self.store.definitions() {
+            tables.entry(definition.kind.word()).or_default().push(Value::from(&definition.body));
+        }
+        let mut all = Object::default();
+        tables.into_iter().for_each(|(name, list)| all.insert(name, Value::List(list)));
+        Value::Object(all).to_json()
+    }
+
+    async fn save(&self, sources: Vec<Source>, definitions: Vec<Definition>, in_tables: bool) -> Result<(), NotSaved> {
+        if sources.is_empty() && definitions.is_empty() {
+            return Ok(self.store.settled().await?);
+        }
+        // One at a time, so that each is compiled with what the one before left.
+        let _one = self.configuring.lock().await;
+        let rules = self.compile(&definitions).map_err(|fault| if in_tables { fault } else { fault.below(2) });
+        let rules = rules.map_err(NotSaved::Invalid)?;
+        let sources: Vec<_> = sources.into_iter().map(Arc::new).collect();
+        let definitions: Vec<_> = definitions.into_iter().map(Arc::new).collect();
+        retry(|| async {
+            let mut names: Vec<Key> = sources.iter().map(|source| Key::Source(source.id.clone())).collect();
+            names.extend(definitions.iter().map(|it| Key::Definition(it.kind, it.id.clone())));
+            let bytes = definitions.iter().map(|it| it.body.as_str().len()).sum();
+            let decided = self.decide_on(names, bytes).await?;
+            let mut entries: Vec<Entry> = sources.iter().cloned().map(Entry::Source).collect();
+            entries.extend(definitions.iter().cloned().map(Entry::Definition));
+            self.write(decided, entries).await
+        })
+        .await?;
+        self.rules.set(rules);
+        Ok(())
+    }
+
+    /// Compiles everything as it is once `changed` is saved. A fault names the kind and the id first.
+    fn compile(&self, changed: &[Definition]) -> Result<Rules, Fault> {
+        let mut all: BTreeMap<_, _> = BTreeMap::new();
+        let changed = changed.iter().cloned().map(Arc::new);
+        for definition in self.store.definitions().into_iter().chain(changed) {
+            all.insert((definition.kind, definition.id.clone()), definition);
+        }
+        if all.len() > DEFINITIONS_MAX {
+            return Err(Fault::new("value_error", format!("at most {DEFINITIONS_MAX} definitions are kept")));
+        }
+        let all: Vec<_> = all.into_values().collect();
+        Rules::compile(&all).map_err(|mistake| mistake.fault.at(mistake.id.as_str()).at(mistake.kind.word()))
+    }
+}
+
+/// The table of sources in a configuration.
+const SOURCE: &str = "source";
+
+/// A source as people write it: without the server's time.
+fn written_source(source: &Source) -> Json {
+    let text = serde_json::to_string(source).unwrap_or_default();
+    let json = crate::model::Reader::new(text.as_bytes(), 0).and_then(|mut reader| reader.value());
+    let mut value = json.map_or(Value::Null, |json| Value::from(&json));
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("timestamp");
+    }
+    value.to_json()
+}

@@ -1,0 +1,75 @@
+//! Event types, segments and workflows, one by one and as a whole.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    failure::Failure,
+    reply::{self, Reply},
+    route::{Request, Route},
+};
+use crate::{
+    admin::{Admin, Difference},
+    model::{DefinitionKind, Fault, Json, Reader, boolean_word},
+};
+
+pub async fn save(admin: &Admin, kind: DefinitionKind, body: &[u8]) -> Result<Reply, Failure> {
+    let id = admin.save_definition(kind, read(body)?).await?;
+    Ok(reply::json(&json!({ "saved": 1, "errors": [], "ids": [id] })))
+}
+
+pub fn get(admin: &Admin, kind: DefinitionKind, route: &Route) -> Result<Reply, Failure> {
+    let found = admin.definition(kind, &route.record_id()?);
+    Ok(reply::record(found.as_ref().map(|found| &found.body)))
+}
+
+pub async fn delete(admin: &Admin, kind: DefinitionKind, route: &Route) -> Result<Reply, Failure> {
+    Ok(reply::deleted(admin.delete_definition(kind, &route.record_id()?).await?))
+}
+
+pub fn list(admin: &Admin, kind: DefinitionKind) -> Reply {
+    #[derive(Serialize)]
+    struct List<'a> {
+        total: usize,
+        result: Vec<&'a Json>,
+    }
+    let found = admin.definitions(kind);
+    reply::json(&List { total: found.len(), result: found.iter().map(|found| &found.body).collect() })
+}
+
+/// Everything that is set up.
+pub fn dump(admin: &Admin) -> Reply {
+    reply::json(&admin.dump())
+}
+
+/// Applies a whole configuration, or tells what that would change.
+pub async fn apply(admin: &Admin, request: &Request) -> Result<Reply, Failure> {
+    #[derive(Serialize)]
+    struct Applied {
+        dry_run: bool,
+        changed: Vec<Difference>,
+    }
+    let dry_run = match request.route.query().last("dry_run") {
+        Some(word) => {
+            boolean_word(word).ok_or_else(|| Failure::Invalid("query", Fault::wrong_type("a boolean").at("dry_run")))?
+        }
+        None => false,
+    };
+    let body = read(&request.body.bytes)?;
+    let configuration = admin.read_configuration(&body).map_err(|fault| Failure::Invalid("body", fault))?;
+    let changed = if dry_run {
+        admin.difference(&configuration).map_err(|fault| Failure::Invalid("body", fault))?
+    } else {
+        admin.apply(configuration).await?
+    };
+    Ok(reply::json(&Applied { dry_run, changed }))
+}
+
+fn read(body: &[u8]) -> Result<Json, Failure> {
+    let read = || {
+        let mut reader = Reader::new(body, 0)?;
+        let value = reader.value()?;
+        reader.end().map(|()| value)
+    };
+    read().map_err(|fault| Failure::Invalid("body", fault))
+}

@@ -1,0 +1,64 @@
+//! A small HTTP service that stands for somebody else's system.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
+    sync::{Arc, Mutex},
+};
+
+/// What was asked: request line, headers in lower case, body.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub line: String,
+    pub headers: Vec<String>,
+    pub body: String,
+}
+
+pub struct External {
+    pub address: String,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl External {
+    /// Answers each request with what `answer` makes of it: a status and a JSON body, or a redirect's target.
+    pub fn start(answer: impl Fn(&Asked) -> (u16, String) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (answer, known) = (Arc::new(answer), asked.clone());
+        std::thread::spawn(move || {
+            for socket in listener.incoming().map_while(Result::ok) {
+                let (answer, known) = (answer.clone(), known.clone());
+                std::thread::spawn(move || {
+                    let mut reader = BufReader::new(&socket);
+                    let mut lines = Vec::new();
+                    loop {
+                        let mut line = String::new();
+                        if reader.read_line(&mut line).unwrap_or(0) == 0 || line.trim().is_empty() {
+                            break;
+                        }
+                        lines.push(line.trim().to_owned());
+                    }
+                    let Some((line, headers)) = lines.split_first() else { return };
+                    let headers: Vec<String> = headers.iter().map(|header| header.to_lowercase()).collect();
+                    let length =
+                        headers.iter().find_map(|header| header.strip_prefix("content-length: ")?.parse().ok());
+                    let mut body = vec![0; length.unwrap_or(0)];
+                    _ = reader.read_exact(&mut body);
+                    let body = String::from_utf8_lossy(&body).into_owned();
+                    let one = Asked { line: line.clone(), headers, body };
+                    let (status, text) = answer(&one);
+                    known.lock().unwrap().push(one);
+                    let location = if status == 302 { format!("Location: {text}\r\n") } else { String::new() };
+                    let head = format!("HTTP/1.1 {status} X\r\n{location}Content-Length: {}\r\n", text.len());
+                    _ = (&socket).write_all(format!("{head}Connection: close\r\n\r\n{text}").as_bytes());
+                });
+            }
+        });
+        Self { address, asked }
+    }
+
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+}
