@@ -11,7 +11,7 @@ use std::{
 use cel::{
     Context, Env, ExecutionError, Program,
     common::{
-        ast::{EntryExpr, Expr},
+        ast::{ComprehensionExpr, EntryExpr, Expr},
         value::{CowVal, Val},
     },
     context::VariableResolver,
@@ -187,36 +187,71 @@ fn check_size(text: &str) -> Result<(), Fault> {
 }
 
 fn check_references(program: &Program) -> Result<(), Fault> {
-    let references = program.references();
-    if let Some(unknown) = references.variables().into_iter().find(|name| !VARIABLES.contains(name)) {
+    if let Some(unknown) = unknown_name(&program.expression().expr, &mut Vec::new()) {
         return Err(refused(&format!("unknown name {unknown}: expected one of {}", VARIABLES.join(", "))));
     }
     let is_operator = |name: &str| name.starts_with(['_', '!', '-', '@']);
+    let references = program.references();
     match references.functions().into_iter().find(|name| !is_operator(name) && !FUNCTIONS.contains(name)) {
         Some(unknown) => Err(refused(&format!("unknown function {unknown}"))),
         None => Ok(()),
     }
 }
 
+/// The parts of an expression, but for those of a loop.
+fn parts(expression: &Expr) -> Vec<&Expr> {
+    match expression {
+        Expr::Call(call) => call.target.iter().map(|it| &it.expr).chain(call.args.iter().map(|it| &it.expr)).collect(),
+        Expr::List(list) => list.elements.iter().map(|it| &it.expr).collect(),
+        Expr::Map(map) => {
+            let entries = map.entries.iter().flat_map(|entry| match &entry.expr {
+                EntryExpr::MapEntry(entry) => vec![&entry.key.expr, &entry.value.expr],
+                EntryExpr::StructField(field) => vec![&field.value.expr],
+            });
+            entries.collect()
+        }
+        Expr::Struct(it) => {
+            let fields = it.entries.iter().filter_map(|entry| match &entry.expr {
+                EntryExpr::StructField(field) => Some(&field.value.expr),
+                EntryExpr::MapEntry(_) => None,
+            });
+            fields.collect()
+        }
+        Expr::Select(select) => vec![&select.operand.expr],
+        Expr::Comprehension(_) | Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => Vec::new(),
+    }
+}
+
+/// The inner parts of a loop, evaluated for each item.
+fn inner(it: &ComprehensionExpr) -> [&Expr; 4] {
+    [&it.accu_init, &it.loop_cond, &it.loop_step, &it.result].map(|part| &part.expr)
+}
+
 /// How many loops stand one in another.
 fn loops(expression: &Expr) -> usize {
-    let deepest = |parts: &mut dyn Iterator<Item = &Expr>| parts.map(loops).max().unwrap_or(0);
     match expression {
-        Expr::Call(call) => {
-            let target = call.target.as_deref().map_or(0, |target| loops(&target.expr));
-            target.max(deepest(&mut call.args.iter().map(|part| &part.expr)))
-        }
         Expr::Comprehension(it) => {
-            let inner = [&it.accu_init, &it.loop_cond, &it.loop_step, &it.result].map(|part| loops(&part.expr));
-            loops(&it.iter_range.expr).max(1 + inner.into_iter().max().unwrap_or(0))
+            let inner = inner(it).into_iter().map(loops).max().unwrap_or(0);
+            loops(&it.iter_range.expr).max(1 + inner)
         }
-        Expr::List(list) => deepest(&mut list.elements.iter().map(|part| &part.expr)),
-        Expr::Map(map) => deepest(&mut map.entries.iter().filter_map(|entry| match &entry.expr {
-            EntryExpr::MapEntry(entry) => Some(&entry.value.expr),
-            EntryExpr::StructField(_) => None,
-        })),
-        Expr::Select(select) => loops(&select.operand.expr),
-        _ => 0,
+        other => parts(other).into_iter().map(loops).max().unwrap_or(0),
+    }
+}
+
+/// A name that nothing stands for, neither a record nor what a loop names.
+fn unknown_name<'a>(expression: &'a Expr, bound: &mut Vec<&'a str>) -> Option<&'a str> {
+    match expression {
+        Expr::Ident(name) => Some(name.as_str()).filter(|name| !VARIABLES.contains(name) && !bound.contains(name)),
+        Expr::Comprehension(it) => {
+            let unknown = unknown_name(&it.iter_range.expr, bound);
+            let outer = bound.len();
+            bound.extend([it.iter_var.as_str(), it.accu_var.as_str()]);
+            bound.extend(it.iter_var2.as_deref());
+            let unknown = unknown.or_else(|| inner(it).into_iter().find_map(|part| unknown_name(part, bound)));
+            bound.truncate(outer);
+            unknown
+        }
+        other => parts(other).into_iter().find_map(|part| unknown_name(part, bound)),
     }
 }
 

@@ -1,0 +1,96 @@
+//! Segments: by condition, kept up to date, and what entering and leaving leads to.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{
+    Daemon,
+    daemon::{TOKEN, started},
+};
+
+fn post(daemon: &Daemon, path: &str, body: &Value) -> support::daemon::Response {
+    let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/json")];
+    daemon.request("POST", path, &headers, body.to_string().as_bytes())
+}
+
+fn send(daemon: &Daemon, kind: &str, properties: Value) -> Value {
+    daemon.tracked(&json!({
+        "source": {"id": "shop"}, "session": {"id": "s"}, "options": {"debugger": true, "profile": true},
+        "events": [{"type": kind, "properties": properties}]
+    }))
+}
+
+#[test]
+fn a_profile_enters_and_leaves_with_its_condition() {
+    let (_folder, daemon) = started();
+    let segment = json!({"id": "hunter", "name": "Hunters", "condition": "size(profile.data.preferences.colors) >= 2"});
+    assert_eq!(post(&daemon, "/segment", &segment).json()["ids"], json!(["hunter"]));
+    assert_eq!(post(&daemon, "/segment", &json!({"id": "viewer", "condition": "profile.stats.views > 1"})).status, 200);
+    assert_eq!(send(&daemon, "add-color-preference", json!({"color": "red"}))["profile"]["segments"], json!([]));
+    let entered = send(&daemon, "add-color-preference", json!({"color": "blue"}));
+    assert_eq!(entered["profile"]["segments"], json!(["hunter"]));
+    assert_eq!(entered["debugging"]["segmentation"], json!({"errors": [], "ids": ["hunter"]}));
+    send(&daemon, "page-view", json!({}));
+    assert_eq!(send(&daemon, "page-view", json!({}))["profile"]["segments"], json!(["hunter", "viewer"]));
+    let left = json!({"id": "clear", "on": ["clear"], "step": [{"delete": ["profile.data.preferences"]}]});
+    assert_eq!(post(&daemon, "/workflow", &left).status, 200);
+    assert_eq!(send(&daemon, "clear", json!({}))["profile"]["segments"], json!(["viewer"]));
+    let daemon = daemon.restart();
+    assert_eq!(daemon.record("/segments")["total"], 2);
+    assert_eq!(daemon.record("/segment/hunter"), segment);
+    assert_eq!(
+        send(&daemon, "add-color-preference", json!({"color": ["a", "b"]}))["profile"]["segments"],
+        json!(["viewer", "hunter"])
+    );
+}
+
+#[test]
+fn entering_and_leaving_can_be_events_and_start_workflows() {
+    let (_folder, daemon) = started();
+    let segment = json!({"id": "fan", "condition": "profile.interests.sports >= 2", "events": true});
+    assert_eq!(post(&daemon, "/segment", &segment).status, 200);
+    let enter = json!({"id": "welcome", "on_entering": ["fan"], "step": [{"set": {"profile.traits.entered": "{{ segment }}"}}]});
+    let leave =
+        json!({"id": "bye", "on_leaving": ["fan"], "step": [{"set": {"profile.traits.left": "{{ segment }}"}}]});
+    let counted = json!({"id": "counted", "on": ["segment-entered", "segment-left"], "step": [
+        {"append": {"profile.traits.crossed": "{{ event.type }} {{ event.properties.segment }}"}}
+    ]});
+    for workflow in [enter, leave, counted] {
+        assert_eq!(post(&daemon, "/workflow", &workflow).status, 200);
+    }
+    let entered = send(&daemon, "increase-interest", json!({"interest": "sports", "value": 2}));
+    assert_eq!(entered["profile"]["traits"], json!({"entered": "fan", "crossed": ["segment-entered fan"]}));
+    assert_eq!(entered["debugging"]["events"]["types"], json!(["increase-interest", "segment-entered"]));
+    let left = send(&daemon, "decrease-interest", json!({"interest": "sports"}));
+    assert_eq!(left["profile"]["traits"]["crossed"], json!(["segment-entered fan", "segment-left fan"]));
+    assert_eq!(left["profile"]["traits"]["left"], "fan");
+}
+
+#[test]
+fn a_condition_that_cannot_be_evaluated_is_told_and_changes_nothing() {
+    let (_folder, daemon) = started();
+    assert_eq!(post(&daemon, "/segment", &json!({"id": "odd", "condition": "profile.traits.x + 1 > 2"})).status, 200);
+    let body = json!({"id": "t", "map": [{"from": "event.properties.x", "to": "profile.traits.x"}]});
+    assert_eq!(post(&daemon, "/event-type", &body).status, 200);
+    let answer = send(&daemon, "t", json!({"x": "text"}));
+    assert_eq!(answer["profile"]["segments"], json!([]));
+    assert!(answer["debugging"]["segmentation"]["errors"][0].as_str().unwrap().starts_with("odd: "), "{answer}");
+    assert_eq!(send(&daemon, "t", json!({"x": 2}))["profile"]["segments"], json!(["odd"]));
+}
+
+#[test]
+fn a_segment_that_does_not_compile_is_refused() {
+    let (_folder, daemon) = started();
+    for (condition, says) in [
+        ("profile.traits.x >", "not an expression"),
+        ("profil.traits.x == 1", "unknown name profil"),
+        ("frobnicate(profile.traits.x)", "unknown function frobnicate"),
+        ("event.type == 'a'", "speaks of the profile"),
+    ] {
+        let response = post(&daemon, "/segment", &json!({"id": "s", "condition": condition}));
+        assert_eq!((response.status, response.loc()), (422, json!(["body", "condition"])), "{}", response.text());
+        assert!(response.text().contains(says), "{}", response.text());
+    }
+    assert_eq!(daemon.admin("GET", "/segment/s").status, 404);
+    assert_eq!(daemon.post_json("/segment", "{}").status, 401, "an administrator's");
+}

@@ -1,0 +1,386 @@
+//! Workflows: what starts them, what each step does, and how they fail.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{
+    Daemon, Setup,
+    daemon::{TOKEN, started},
+    external::External,
+};
+
+fn post(daemon: &Daemon, path: &str, body: &Value) -> support::daemon::Response {
+    let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/json")];
+    daemon.request("POST", path, &headers, body.to_string().as_bytes())
+}
+
+fn workflow(daemon: &Daemon, body: &Value) {
+    let response = post(daemon, "/workflow", body);
+    assert_eq!(response.status, 200, "{}", response.text());
+}
+
+/// A workflow on events of the type `a`.
+fn on_a(daemon: &Daemon, steps: Value) {
+    workflow(daemon, &json!({"id": "w", "on": ["a"], "step": steps}));
+}
+
+/// Sends an event `e` of the type `a`; the answer with the whole profile and debugging.
+fn send_a(daemon: &Daemon, properties: Value) -> Value {
+    let id = uuid::Uuid::new_v4().to_string();
+    daemon.tracked(&json!({
+        "source": {"id": "shop"}, "session": {"id": "s"}, "options": {"debugger": true, "profile": true},
+        "events": [{"id": id, "type": "a", "properties": properties}]
+    }))
+}
+
+fn event_of(daemon: &Daemon, answer: &Value) -> Value {
+    daemon.record(&format!("/event/{}", answer["debugging"]["events"]["ids"][0].as_str().unwrap()))["event"].clone()
+}
+
+#[test]
+fn steps_change_profile_session_and_event_in_order() {
+    let (_folder, daemon) = started();
+    on_a(
+        &daemon,
+        json!([
+            {"set": {"profile.traits.name": "{{ event.properties.name }}", "profile.traits.greeting": "Hello {{ event.properties.name }}!", "event.traits.seen": true, "session.traits.n": 1}},
+            {"set_if_empty": {"profile.traits.name": "other", "profile.traits.city": "Bern"}},
+            {"copy": {"profile.traits.again": "profile.traits.name"}},
+            {"append": {"profile.traits.tags": ["x", "y"]}},
+            {"append": {"profile.traits.tags": "x"}},
+            {"increment": {"profile.traits.count": 2}},
+            {"decrement": {"profile.traits.count": 0.5}},
+            {"increment": {"profile.traits.typed": "{{ event.properties.number }}"}},
+            {"set": {"profile.data.card": {"number": "{{ event.properties.number }}", "missing": "{{ event.properties.nobody }}"}}},
+            {"delete": ["profile.traits.again"]},
+            {"interest": {"sports": 1.5}},
+            {"consent": {"grant": ["newsletter"], "revoke": ["tracking"]}},
+            {"segment": {"add": ["vip", "old"]}},
+            {"segment": {"remove": ["old"]}},
+        ]),
+    );
+    let answer = send_a(&daemon, json!({"name": "Ada", "number": 1.10}));
+    let profile = &answer["profile"];
+    assert_eq!(
+        profile["traits"],
+        json!({"name": "Ada", "greeting": "Hello Ada!", "city": "Bern", "tags": ["x", "y"], "count": 1.5, "typed": 1.1})
+    );
+    assert_eq!(profile["data"], json!({"card": {"number": 1.10}}));
+    assert_eq!(
+        (&profile["interests"], &profile["consents"]),
+        (&json!({"sports": 1.5}), &json!({"newsletter": true, "tracking": false}))
+    );
+    assert_eq!(profile["segments"], json!(["vip"]));
+    assert!(profile["metadata"]["fields"]["traits.tags"].is_string());
+    assert!(profile["metadata"]["fields"]["traits.again"].is_null());
+    let event = event_of(&daemon, &answer);
+    assert_eq!((&event["traits"], &event["metadata"]["status"]), (&json!({"seen": true}), &json!("processed")));
+    assert_eq!(daemon.record("/session/s")["traits"], json!({"n": 1}));
+    let steps = answer["debugging"]["execution"]["w"][0]["steps"].as_array().unwrap();
+    assert_eq!(steps.len(), 14);
+    assert!(steps.iter().all(|step| step["status"] == "done" && step["time_ms"].is_number()), "{steps:?}");
+    let daemon = daemon.restart();
+    let id = profile["id"].as_str().unwrap();
+    assert_eq!(&daemon.record(&format!("/profile/{id}")), profile);
+}
+
+#[test]
+fn values_can_be_hashed_and_masked() {
+    let (_folder, daemon) = started();
+    on_a(
+        &daemon,
+        json!([
+            {"copy": {"profile.traits.card": "event.properties.card", "profile.traits.mail": "event.properties.mail"}},
+            {"hash": ["profile.traits.mail", "profile.traits.nothing"]},
+            {"mask": ["profile.traits.card"]},
+        ]),
+    );
+    let profile = send_a(&daemon, json!({"card": "4111111111111111", "mail": "abc"}))["profile"].clone();
+    let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    assert_eq!(profile["traits"], json!({"card": "************1111", "mail": hash}));
+}
+
+#[test]
+fn conditions_branches_and_stop_decide_what_is_done() {
+    let (_folder, daemon) = started();
+    on_a(
+        &daemon,
+        json!([
+            {"id": "skipped", "if": "event.properties.n > 100", "set": {"profile.traits.never": 1}},
+            {"choose": [
+                {"if": "event.properties.n > 10", "step": [{"set": {"profile.traits.size": "large"}}, {"stop": true}]},
+                {"step": [{"set": {"profile.traits.size": "small"}}]}
+            ]},
+            {"if": "!has(profile.traits.nobody) && event.type == 'a' && 'x' in ['x'] && [1, 2].exists(n, n == event.properties.n)", "set": {"profile.traits.reached": true}},
+        ]),
+    );
+    let small = send_a(&daemon, json!({"n": 2}));
+    assert_eq!(small["profile"]["traits"], json!({"size": "small", "reached": true}));
+    assert_eq!(small["debugging"]["execution"]["w"][0]["steps"][0]["status"], "skipped");
+    let large = send_a(&daemon, json!({"n": 11}));
+    assert_eq!(large["profile"]["traits"]["size"], "large");
+    let execution = &large["debugging"]["execution"]["w"][0];
+    assert_eq!(
+        (&execution["status"], execution["steps"].as_array().unwrap().len()),
+        (&json!("done"), 4),
+        "{execution}"
+    );
+}
+
+#[test]
+fn type_source_and_condition_start_a_workflow() {
+    let (_folder, daemon) = started();
+    daemon.source(&json!({"id": "other", "name": "Other", "type": ["rest"]}));
+    let step = |name: &str| json!([{"set": {(format!("profile.traits.{name}")): true}}]);
+    workflow(&daemon, &json!({"id": "by-type", "on": ["A", "b"], "step": step("by_type")}));
+    workflow(&daemon, &json!({"id": "by-source", "on": ["a"], "sources": ["other"], "step": step("by_source")}));
+    workflow(
+        &daemon,
+        &json!({"id": "by-condition", "on": ["a"], "if": "source.id == 'shop' && session.id == 's'", "step": step("by_condition")}),
+    );
+    workflow(&daemon, &json!({"id": "off", "on": ["a"], "enabled": false, "step": step("off")}));
+    workflow(
+        &daemon,
+        &json!({"id": "visit", "on": ["visit-started", "profile-created", "session-opened"], "step": [{"append": {"profile.traits.began": "{{ event.type }}"}}]}),
+    );
+    let traits = send_a(&daemon, json!({}))["profile"]["traits"].clone();
+    let began = json!(["profile-created", "session-opened", "visit-started"]);
+    assert_eq!(traits, json!({"by_type": true, "by_condition": true, "began": began}));
+}
+
+#[test]
+fn a_step_that_fails_stops_its_workflow_and_the_event_is_stored() {
+    let (_folder, daemon) = started();
+    on_a(
+        &daemon,
+        json!([
+            {"set": {"profile.traits.before": 1}},
+            {"id": "goes-on", "increment": {"profile.traits.name": 1}, "continue_on_error": true, "if": "event.properties.go_on"},
+            {"id": "broken", "set": {"profile.traits.before.below": 1}},
+            {"set": {"profile.traits.after": 1}},
+        ]),
+    );
+    let answer = send_a(&daemon, json!({"go_on": false}));
+    assert_eq!(answer["profile"]["traits"], json!({"before": 1}));
+    let execution = &answer["debugging"]["execution"]["w"][0];
+    assert_eq!((&execution["status"], &execution["steps"][2]["status"]), (&json!("error"), &json!("error")));
+    assert!(execution["steps"][2]["error"].as_str().unwrap().contains("no object"), "{execution}");
+    assert_eq!(answer["debugging"]["logs"][0]["level"], "error");
+    assert_eq!(event_of(&daemon, &answer)["metadata"]["status"], "error");
+}
+
+#[test]
+fn events_lead_to_events_but_not_for_ever() {
+    let (_folder, daemon) = started();
+    workflow(
+        &daemon,
+        &json!({"id": "first", "on": ["a"], "step": [{"emit": {"type": "b", "properties": {"n": "{{ event.properties.n }}"}}}]}),
+    );
+    workflow(
+        &daemon,
+        &json!({"id": "loop", "on": ["b"], "step": [{"increment": {"profile.traits.b": 1}}, {"emit": {"type": "b"}}]}),
+    );
+    let answer = send_a(&daemon, json!({"n": 7}));
+    assert_eq!(answer["profile"]["traits"]["b"], 3);
+    assert_eq!(answer["debugging"]["events"]["types"], json!(["a", "b", "b", "b"]));
+    let emitted = answer["events"][1].as_str().unwrap();
+    let emitted = daemon.record(&format!("/event/{emitted}"))["event"].clone();
+    assert_eq!((&emitted["type"], &emitted["properties"]), (&json!("b"), &json!({"n": 7})));
+    assert_eq!(emitted["profile"]["id"], answer["profile"]["id"]);
+}
+
+#[test]
+fn answers_and_logs_can_be_added_to_and_events_discarded() {
+    let (_folder, daemon) = started();
+    on_a(
+        &daemon,
+        json!([
+            {"response": {"offer": {"price": "{{ event.properties.price }}"}}},
+            {"ux": [{"tag": "div", "props": {"id": "offer"}, "content": "For {{ event.properties.price }}"}]},
+            {"log": "priced {{ event.properties.price }}"},
+            {"if": "event.properties.gone", "discard": true},
+        ]),
+    );
+    let answer = daemon.tracked(&json!({
+        "source": {"id": "shop"}, "session": {"id": "s"}, "events": [{"type": "a", "properties": {"price": 5, "gone": false}}]
+    }));
+    assert_eq!(answer["response"], json!({"offer": {"price": 5}}));
+    assert_eq!(answer["ux"], json!([{"tag": "div", "props": {"id": "offer"}, "content": "For 5"}]));
+    let gone = json!({
+        "source": {"id": "shop"}, "session": {"id": "s"}, "options": {"debugger": true},
+        "events": [{"id": "e-gone", "type": "a", "properties": {"price": 6, "gone": true}}]
+    });
+    for _ in 0..2 {
+        let answer = daemon.tracked(&gone); // its id stays free
+        assert_eq!((&answer["debugging"]["events"]["saved"], &answer["events"]), (&json!(0), &json!([])));
+        assert_eq!(answer["debugging"]["logs"][0], json!({"level": "info", "message": "priced 6"}));
+    }
+    assert_eq!(daemon.admin("GET", "/event/e-gone").status, 404);
+}
+
+#[test]
+fn a_webhook_can_be_given_a_profile_and_a_session() {
+    let (_folder, daemon) = started();
+    workflow(
+        &daemon,
+        &json!({"id": "w", "on": ["called"], "step": [
+            {"attach_session": "call-{{ event.properties.call }}"},
+            {"attach_profile": {"phone": "{{ event.properties.phone }}"}},
+            {"set": {"profile.traits.last_call": "{{ event.properties.call }}", "session.traits.kind": "call"}},
+        ]}),
+    );
+    workflow(
+        &daemon,
+        &json!({"id": "id", "on": ["by-id"], "step": [{"attach_profile": {"id": "{{ event.properties.profile }}"}}]}),
+    );
+    workflow(
+        &daemon,
+        &json!({"id": "known", "on": ["nobody"], "step": [{"attach_profile": {"phone": "{{ event.properties.phone }}", "create": false}}]}),
+    );
+    let call = |kind: &str, body: Value| {
+        daemon.post_json(&format!("/collect/{kind}/shop"), &body.to_string()).json()["profile"]["id"].clone()
+    };
+    let first = call("called", json!({"phone": "+41 1", "call": "c1"}));
+    assert!(first.is_string());
+    assert_eq!(call("called", json!({"phone": " +41 1 ", "call": "c2"})), first);
+    assert_ne!(call("called", json!({"phone": "+41 2", "call": "c3"})), first);
+    let profile = daemon.record(&format!("/profile/{}", first.as_str().unwrap()));
+    assert_eq!(
+        (&profile["traits"], &profile["data"]["contact"]["phone"]["main"]),
+        (&json!({"last_call": "c2"}), &json!("+41 1"))
+    );
+    assert_eq!(profile["stats"]["visits"], 2);
+    let session = daemon.record("/session/call-c1");
+    assert_eq!((&session["profile"]["id"], &session["traits"]), (&first, &json!({"kind": "call"})));
+    assert_eq!(call("by-id", json!({"profile": first})), first);
+    assert_eq!(
+        call("by-id", json!({"profile": "11111111-1111-4111-8111-111111111111"})),
+        Value::Null,
+        "a forged id reaches nobody"
+    );
+    assert_eq!(call("nobody", json!({"phone": "+41 3"})), Value::Null);
+}
+
+#[test]
+fn fifty_webhooks_of_one_new_person_make_one_profile() {
+    let (_folder, daemon) = started();
+    workflow(
+        &daemon,
+        &json!({"id": "w", "on": ["called"], "step": [
+            {"attach_profile": {"email": "{{ event.properties.email }}"}}, {"increment": {"profile.traits.calls": 1}},
+        ]}),
+    );
+    let ids: Vec<Value> = std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..50)
+            .map(|_| scope.spawn(|| daemon.post_json("/collect/called/shop", r#"{"email":"ada@example.com"}"#).json()["profile"]["id"].clone()))
+            .collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    });
+    assert!(ids.iter().all(|id| *id == ids[0] && id.is_string()), "{ids:?}");
+    assert_eq!(daemon.record(&format!("/profile/{}", ids[0].as_str().unwrap()))["traits"]["calls"], 50);
+}
+
+#[test]
+fn lookups_go_where_they_may_and_fail_in_time() {
+    let hidden = External::start(|_| (200, r#"{"secret":true}"#.into()));
+    let target = format!("http://{}/", hidden.address);
+    let open = External::start(move |asked| match asked.line.split(' ').nth(1) {
+        Some("/redirect") => (302, target.clone()),
+        Some("/slow") => {
+            std::thread::sleep(std::time::Duration::from_millis(2_000));
+            (200, "{}".into())
+        }
+        Some("/text") => (200, "not JSON".into()),
+        _ => (200, json!({"asked": asked.line, "body": asked.body}).to_string()),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).start(); // only public addresses
+    daemon.shop();
+    let lookup = |url: &str| json!([{"id": "it", "lookup": {"url": url, "timeout_ms": 300}}]);
+    let ask = |daemon: &Daemon, path: &str| {
+        on_a(daemon, lookup(path));
+        send_a(daemon, json!({}))["debugging"]["execution"]["w"][0]["steps"][0].clone()
+    };
+    let port = open.address.rsplit(':').next().unwrap();
+    for url in [
+        format!("http://{}/", open.address),
+        format!("http://localhost:{port}/"),
+        format!("http://[::ffff:127.0.0.1]:{port}/"),
+    ] {
+        let step = ask(&daemon, &url);
+        assert!(step["error"].as_str().is_some_and(|error| error.contains("may not go to")), "{url}: {step}");
+    }
+    assert!(open.asked().is_empty());
+    let daemon = {
+        let setup = daemon.stop().set("lookup.allowed_hosts", "localhost");
+        setup.start()
+    };
+    assert_eq!(ask(&daemon, &format!("http://localhost:{port}/x"))["status"], "done");
+    let redirected = ask(&daemon, &format!("http://localhost:{port}/redirect"));
+    assert!(redirected["error"].as_str().is_some_and(|error| error.contains("may not go to")), "{redirected}");
+    assert!(hidden.asked().is_empty(), "a redirect leads nowhere else");
+    let slow = ask(&daemon, &format!("http://localhost:{port}/slow"));
+    assert_eq!(slow["error"], "no answer in 300 ms");
+    assert!(ask(&daemon, &format!("http://localhost:{port}/text"))["error"].as_str().unwrap().contains("no JSON"));
+    // A body is JSON whatever its values are.
+    on_a(
+        &daemon,
+        json!([{"id": "it", "lookup": {"method": "POST", "url": format!("http://localhost:{port}/y"), "body": {"name": "{{ event.properties.name }}"}}}]),
+    );
+    let answer = send_a(&daemon, json!({"name": "\"}, \"admin\": {\""}));
+    let result = &answer["debugging"]["execution"]["w"][0]["steps"][0]["result"];
+    assert_eq!(result["body"], json!({"name": "\"}, \"admin\": {\""}).to_string());
+}
+
+#[test]
+fn a_workflow_that_does_not_compile_is_refused_with_its_place() {
+    let (_folder, daemon) = started();
+    let step = |step: Value| json!({"id": "w", "on": ["a"], "step": [step]});
+    for (body, loc) in [
+        (step(json!({})), json!(["body", "step", 0])),
+        (step(json!({"stop": true, "discard": true})), json!(["body", "step", 0])),
+        (step(json!({"sett": {}})), json!(["body", "step", 0, "sett"])),
+        (step(json!({"set": {"profile.stats.views": 1}})), json!(["body", "step", 0, "set", "profile.stats.views"])),
+        (
+            step(json!({"set": {"profile.traits.x": "{{ 1 + }}"}})),
+            json!(["body", "step", 0, "set", "profile.traits.x"]),
+        ),
+        (step(json!({"if": "nobody.x", "stop": true})), json!(["body", "step", 0, "if"])),
+        (
+            step(json!({"set": {"profile.traits.x": "{{ secret.crm }}"}})),
+            json!(["body", "step", 0, "set", "profile.traits.x"]),
+        ),
+        (step(json!({"lookup": {"url": "file:///etc/passwd"}})), json!(["body", "step", 0, "lookup", "url"])),
+        (
+            step(json!({"lookup": {"url": "http://x", "timeout_ms": 60000}})),
+            json!(["body", "step", 0, "lookup", "timeout_ms"]),
+        ),
+        (
+            step(json!({"choose": [{"step": [{"delete": ["event.id"]}]}]})),
+            json!(["body", "step", 0, "choose", 0, "step", 0, "delete", 0]),
+        ),
+        (step(json!({"attach_profile": {"name": "x"}})), json!(["body", "step", 0, "attach_profile", "name"])),
+    ] {
+        let response = post(&daemon, "/workflow", &body);
+        assert_eq!((response.status, response.loc()), (422, loc), "{body}: {}", response.text());
+    }
+    // Expressions that have brought parsers down.
+    let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(300), close.repeat(300));
+    for expression in [
+        deep("(", ")"),
+        deep("[", "]"),
+        deep("{1:", "}"),
+        "!!(!!!!!!(!!!!(((((!!(!!(!!!!((".repeat(4),
+        "!".repeat(900),
+        "-".repeat(900),
+        "a?".repeat(400),
+        "[1].map(a, [1].map(b, [1].map(c, a)))".into(),
+        "1+".repeat(600) + "1",
+    ] {
+        let response = post(&daemon, "/workflow", &json!({"id": "w", "on": ["a"], "if": expression}));
+        assert_eq!(response.status, 422, "{expression}: {}", response.text());
+    }
+    let long = format!("{}1 == 1", "1 == 1 && ".repeat(90));
+    on_a(&daemon, json!([{"if": long, "set": {"profile.traits.long": true}}]));
+    assert_eq!(send_a(&daemon, json!({}))["profile"]["traits"], json!({"long": true}));
+}
