@@ -56,7 +56,7 @@ pub struct Incoming {
     pub endpoint: SourceType,
     pub payload: Payload,
     pub profile_less: bool,
-    pub client: ClientFacts,
+    pub client: Arc<ClientFacts>,
     /// The web origin that the browser named; `Some(None)` when it cannot be read.
     pub origin: Option<Option<Origin>>,
     /// The length of the body, for the queue's sake.

@@ -1,5 +1,7 @@
 //! POST /track (contract, section 3).
 
+use std::sync::Arc;
+
 use hyper::StatusCode;
 
 use super::{
@@ -30,7 +32,7 @@ pub async fn take(
     payload: Payload,
     profile_less: bool,
 ) -> Result<Reply, Failure> {
-    let client = request.client.clone();
+    let client = Arc::new(request.client.clone());
     let origin = client.origin.as_ref().map(|origin| Origin::parse(origin).ok());
     let bytes = request.body.bytes.len();
     let incoming = Incoming { endpoint, payload, profile_less, client, origin, bytes };

@@ -1,6 +1,6 @@
 //! What the debugger shows: what really happened (contract, section 3).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Serialize, ser::SerializeMap};
 
@@ -35,7 +35,7 @@ pub struct SavedRecords {
     /// The ids concerned.
     pub ids: Vec<Id>,
     /// Of events: their types.
-    pub types: Vec<Box<str>>,
+    pub types: Vec<Arc<str>>,
 }
 
 /// How a workflow went.

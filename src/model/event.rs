@@ -17,7 +17,7 @@ pub struct EventRequest {
     pub profile_less: bool,
     /// The base of each event's `context`.
     pub context: Json,
-    pub client: ClientFacts,
+    pub client: Arc<ClientFacts>,
     /// The user agent is a known bot's.
     pub bot: bool,
 }
@@ -61,20 +61,20 @@ pub struct Event {
     pub id: Id,
     /// The id is the client's, an idempotency key; otherwise the server made it.
     pub given: bool,
-    pub kind: Box<str>,
-    pub name: Box<str>,
+    pub kind: Arc<str>,
+    pub name: Arc<str>,
     /// When the client says that it happened; `None`: when it was taken.
     pub created: Option<Time>,
     pub properties: Json,
     pub context: Json,
-    pub tags: Vec<Box<str>>,
+    pub tags: Arc<[Box<str>]>,
     pub outcome: Outcome,
 }
 
 /// What processing made of an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    pub journey: Option<Box<str>>,
+    pub journey: Option<Arc<str>>,
     /// It keeps to its type's schema.
     pub valid: bool,
     pub status: EventStatus,

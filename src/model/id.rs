@@ -120,9 +120,9 @@ impl<'de> Deserialize<'de> for Id {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventType {
     /// Trimmed, lower-cased, each run of inner white space made a `-`; 1 to 128 bytes.
-    pub id: Box<str>,
+    pub id: Arc<str>,
     /// As it was sent.
-    pub name: Box<str>,
+    pub name: Arc<str>,
 }
 
 impl EventType {

@@ -1,5 +1,7 @@
 //! The tracker payload: everything that a client says in one request (contract, sections 3 and 5).
 
+use std::sync::Arc;
+
 use super::{EventType, Fault, Form, Id, Json, Reader, Time, id::NAME_BYTES_MAX};
 
 /// The most events in one payload.
@@ -33,7 +35,7 @@ pub struct EventPayload {
     pub created: Option<Time>,
     pub properties: Json,
     pub context: Json,
-    pub tags: Vec<Box<str>>,
+    pub tags: Arc<[Box<str>]>,
     /// `false`: process it, do not store it.
     pub save: bool,
 }
@@ -148,7 +150,7 @@ impl Payload {
             created: None,
             properties,
             context: Json::empty_object(),
-            tags: Vec::new(),
+            tags: Arc::default(),
             save: true,
         };
         Self {
@@ -196,7 +198,7 @@ impl Payload {
 impl EventPayload {
     /// An event that no client sent.
     pub fn internal(kind: EventType, properties: Json) -> Self {
-        let (context, tags) = (Json::empty_object(), Vec::new());
+        let (context, tags) = (Json::empty_object(), Arc::default());
         Self { id: None, kind, created: None, properties, context, tags, save: true }
     }
 
@@ -204,7 +206,7 @@ impl EventPayload {
         const FIELDS: &[&str] = &["type", "id", "time", "properties", "context", "tags", "options"];
         let (mut kind, mut id, mut created) = (None, None, None);
         let (mut properties, mut context) = (Json::empty_object(), Json::empty_object());
-        let (mut tags, mut save) = (Vec::new(), true);
+        let (mut tags, mut save) = (Arc::default(), true);
         reader.object(FIELDS, |reader, field| {
             match field {
                 "type" => kind = Some(EventType::parse(&reader.whole_string()?)?),
@@ -282,10 +284,10 @@ fn read_event_time(reader: &mut Reader<'_>) -> Result<Option<Time>, Fault> {
     Ok(create.or(insert))
 }
 
-fn read_tags(reader: &mut Reader<'_>) -> Result<Vec<Box<str>>, Fault> {
+fn read_tags(reader: &mut Reader<'_>) -> Result<Arc<[Box<str>]>, Fault> {
     let mut tags = Vec::new();
     if reader.peek()? == b'n' {
-        return reader.null().map(|()| tags);
+        return reader.null().map(|()| Arc::default());
     }
     reader.array(|reader, index| {
         let tag = reader.string()?.text;
@@ -299,7 +301,7 @@ fn read_tags(reader: &mut Reader<'_>) -> Result<Vec<Box<str>>, Fault> {
         tags.push(tag.into());
         Ok(())
     })?;
-    Ok(tags)
+    Ok(tags.into())
 }
 
 fn read_object(reader: &mut Reader<'_>) -> Result<Json, Fault> {

@@ -29,7 +29,7 @@ pub fn read<T: DeserializeOwned>(json: &Json) -> Result<T, Fault> {
 /// It is not TOML; the message says where.
 pub fn read_toml(text: &str) -> Result<Json, Fault> {
     let document: toml::Table = toml::from_str(text).map_err(|error| {
-        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         Fault::new("value_error", format!("line {line}: {}", error.message()))
     })?;
     let json = serde_json::to_string(&document).map_err(|error| Fault::new("value_error", error.to_string()))?;

@@ -65,8 +65,8 @@ enum JourneyDefinition {
 /// An event type that was compiled.
 #[derive(Debug)]
 pub struct EventType {
-    pub id: Box<str>,
-    tags: Option<Vec<Box<str>>>,
+    pub id: Arc<str>,
+    tags: Option<Arc<[Box<str>]>>,
     journey: Option<Journey>,
     properties: Option<Schema>,
     context: Option<Schema>,
@@ -78,12 +78,12 @@ pub struct EventType {
 
 #[derive(Debug)]
 struct Journey {
-    first_visit: Box<str>,
-    later: Box<str>,
+    first_visit: Arc<str>,
+    later: Arc<str>,
 }
 
 /// All event types by their ids.
-pub type EventTypes = HashMap<Box<str>, Arc<EventType>>;
+pub type EventTypes = HashMap<Arc<str>, Arc<EventType>>;
 
 impl EventType {
     /// # Errors

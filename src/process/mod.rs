@@ -69,9 +69,9 @@ pub struct Rules {
     segments: Vec<Segment>,
     workflows: Vec<Workflow>,
     /// The workflows that a type starts, by their places.
-    by_type: HashMap<Box<str>, Vec<usize>>,
+    by_type: HashMap<Arc<str>, Vec<usize>>,
     /// The types that people set up themselves.
-    configured: Vec<Box<str>>,
+    configured: Vec<Arc<str>>,
 }
 
 /// The rules in force: a request goes by what stands here when it begins.
@@ -271,7 +271,8 @@ impl Rules {
                 None => Ok(true),
             };
             match starts {
-                Ok(true) => Run::new(self, ground, records, memory, left, Some(event), None).workflow(workflow).await?,
+                // On the heap, so that requests that start no workflow do not carry its room with them.
+                Ok(true) => Box::pin(Run::new(self, ground, records, memory, left, Some(event), None).workflow(workflow)).await?,
                 Ok(false) => {}
                 Err(error) => left.logs.error(format!("workflow {}: if: {error}", workflow.id)),
             }
@@ -337,7 +338,7 @@ impl Rules {
             let segments = if crossing.entered { &workflow.on_entering } else { &workflow.on_leaving };
             if segments.iter().any(|id| **id == *crossing.segment.as_str()) {
                 let segment = Some(crossing.segment.as_str());
-                Run::new(self, ground, records, memory, left, None, segment).workflow(workflow).await?;
+                Box::pin(Run::new(self, ground, records, memory, left, None, segment).workflow(workflow)).await?;
             }
         }
         Ok(())

@@ -316,9 +316,9 @@ pub struct EventDraft<'a> {
     pub saved: bool,
     /// How many events emitted each other before it.
     pub depth: usize,
-    pub journey: Option<Box<str>>,
+    pub journey: Option<Arc<str>>,
     /// What stands in place of the tags that were sent.
-    pub tags: Option<Vec<Box<str>>>,
+    pub tags: Option<Arc<[Box<str>]>>,
     pub valid: bool,
     pub status: EventStatus,
     written: Object,
@@ -372,7 +372,7 @@ impl<'a> EventDraft<'a> {
         self.shown = OnceLock::new();
         match (&*steps[0], value) {
             ("tags", value) => self.tags = Some(texts(path, value.unwrap_or(Value::Null))?),
-            ("journey", Some(Value::Text(state))) => self.journey = Some(state),
+            ("journey", Some(Value::Text(state))) => self.journey = Some(state.into()),
             ("journey", None | Some(Value::Null)) => self.journey = None,
             ("journey", Some(_)) => return Err(NotWritten::WrongType(path.clone(), "it is a text")),
             (part, Some(value)) => {
@@ -418,10 +418,10 @@ impl<'a> EventDraft<'a> {
 }
 
 /// A list of texts; a text alone is a list of one.
-fn texts(path: &Path, value: Value) -> Result<Vec<Box<str>>, NotWritten> {
+fn texts(path: &Path, value: Value) -> Result<Arc<[Box<str>]>, NotWritten> {
     match value {
-        Value::Null => Ok(Vec::new()),
-        Value::Text(text) => Ok(vec![text]),
+        Value::Null => Ok(Arc::default()),
+        Value::Text(text) => Ok([text].into()),
         Value::List(list) => {
             let texts = list.into_iter().map(|item| if let Value::Text(text) = item { Some(text) } else { None });
             texts.collect::<Option<_>>().ok_or(NotWritten::WrongType(path.clone(), "it is a list of texts"))

@@ -1,6 +1,6 @@
 //! Workflows: what starts them, and the steps that they take. Compiled from what people write; `run` runs them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
 
@@ -115,7 +115,7 @@ struct BranchDefinition {
 pub struct Workflow {
     pub id: Id,
     /// The event types that start it.
-    pub on: Vec<Box<str>>,
+    pub on: Vec<Arc<str>>,
     pub on_entering: Vec<Box<str>>,
     pub on_leaving: Vec<Box<str>>,
     pub sources: Vec<Box<str>>,

@@ -84,7 +84,7 @@ fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4])
                 created: None,
                 properties: Json::empty_object(),
                 context: Json::empty_object(),
-                tags: Vec::new(),
+                tags: Arc::default(),
                 outcome: Outcome::default(),
             };
             return vec![Entry::Request(Arc::new(request)), Entry::Event(Arc::new(event))];
