@@ -12,8 +12,20 @@ use crate::{
 impl Admin {
     /// The event with this id, from `source` if two share it.
     pub async fn event(&self, id: &Id, source: Option<&Id>) -> Result<Option<ShownEvent>, Refused> {
-        let found = retry(|| self.store.event(id, source)).await?;
-        Ok(found.map(|(_, event)| event))
+        let found = retry(|| async {
+            let Some((_, mut event)) = self.store.event(id, source).await? else { return Ok(None) };
+            // Past events are those of whom their profile is part of by now.
+            if let Some(reference) = &event.request.profile
+                && let Some(profile) = referred_profile(&self.store, reference).await?
+                && profile.id != reference.id
+            {
+                let mut request = (*event.request).clone();
+                request.profile = Some(profile.reference());
+                event.request = Arc::new(request);
+            }
+            Ok(Some(event))
+        });
+        found.await
     }
 
     /// The session, without its profile if that was deleted.
@@ -45,14 +57,43 @@ impl Admin {
         retry(|| self.try_delete_profile(id)).await
     }
 
+    /// Splits off the profile `merged` that the one with the id `id` took in, or the last one that it did; the ids of
+    /// both. `None` if there is no such profile.
+    pub async fn split_profile(&self, id: &Id, merged: Option<&Id>) -> Result<Option<(Id, Id)>, Refused> {
+        retry(|| self.try_split_profile(id, merged)).await
+    }
+
+    async fn try_split_profile(&self, id: &Id, merged: Option<&Id>) -> Result<Option<(Id, Id)>, Refused> {
+        let settled = || async { self.store.settled().await.map(|()| None) };
+        let Some(seen) = find_profile(&self.store, id).await? else { return settled().await };
+        let decided = self.decide_on(names(id, &seen), seen.facts.as_str().len()).await?;
+        let Some(profile) = find_profile(&self.store, id).await? else { return settled().await };
+        if !names(id, &profile).iter().all(|name| decided.held.holds(name)) {
+            return Err(Refused::Stale);
+        }
+        let last = profile.absorbed.last().map(|absorbed| absorbed.profile.id.clone());
+        let Some(merged) = merged.cloned().or(last) else { return settled().await };
+        let mut left = (*profile).clone();
+        let Some(mut split) = left.split(&merged) else { return settled().await };
+        let now = self.clock.now();
+        (left.updated, split.updated) = (now, now);
+        let ids = (left.id.clone(), split.id.clone());
+        let reference = split.reference();
+        let own_names = std::iter::once(&split.id).chain(split.aliases.iter().map(|alias| &alias.id)).cloned();
+        let own_names = own_names.map(|name| Entry::Name { name, profile: reference.clone() }).collect::<Vec<_>>();
+        let mut entries = vec![Entry::Profile(Arc::new(left)), Entry::Profile(Arc::new(split))];
+        entries.extend(own_names);
+        self.write(decided, entries).await.map(|_| Some(ids))
+    }
+
     async fn read_session(&self, id: &Id) -> Result<Option<Session>, Refused> {
         let session = self.store.session(id).await?;
         let mut session = session.map(|session| (*session).clone());
         if let Some(session) = &mut session
             && let Some(reference) = &session.profile
-            && referred_profile(&self.store, reference).await?.is_none()
         {
-            session.profile = None;
+            let found = referred_profile(&self.store, reference).await?;
+            session.profile = found.map(|profile| profile.reference());
         }
         self.store.settled().await.map(|()| session)
     }
@@ -76,18 +117,20 @@ impl Admin {
 
     async fn try_delete_profile(&self, id: &Id) -> Result<bool, Refused> {
         let Some(seen) = find_profile(&self.store, id).await? else { return self.nothing().await };
-        let names = |profile: &Profile| {
-            let mut names = vec![Key::Profile(id.clone()), Key::Profile(profile.id.clone())];
-            names.extend(profile.aliases.iter().map(|alias| Key::Profile(alias.id.clone())));
-            names
-        };
-        let decided = self.decide(names(&seen)).await?;
+        let decided = self.decide(names(id, &seen)).await?;
         let Some(profile) = find_profile(&self.store, id).await? else { return self.nothing().await };
-        if !names(&profile).iter().all(|name| decided.held.holds(name)) {
+        if !names(id, &profile).iter().all(|name| decided.held.holds(name)) {
             return Err(Refused::Stale); // it was given another name before the locks were there
         }
         let other_names = profile.aliases.iter().map(|alias| alias.id.clone()).collect();
         let (id, keys) = (profile.id.clone(), profile.keys.clone());
         self.write(decided, vec![Entry::ProfileDeleted { id, names: other_names, keys }]).await
     }
+}
+
+/// Every name that a profile is found by, with the one that was given.
+fn names(id: &Id, profile: &Profile) -> Vec<Key> {
+    let mut names = vec![Key::Profile(id.clone()), Key::Profile(profile.id.clone())];
+    names.extend(profile.aliases.iter().map(|alias| Key::Profile(alias.id.clone())));
+    names
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Collector, admit::Admitted, identify::Identified, process::Processed, repeats::Sifted};
 use crate::{
     model::{Answer, Debugging, Profile, ProfileRef},
-    process::{EventDraft, Interrupted, ProfileDraft, SessionDraft, referred_profile},
+    process::{EventDraft, FixedProfile, Interrupted, ProfileDraft, SessionDraft, referred_profile},
     store::{Entry, Moment},
 };
 
@@ -89,13 +89,15 @@ struct Entries {
 
 impl Entries {
     fn add_profile(&mut self, draft: ProfileDraft, debugging: &mut Debugging) -> Profile {
-        debugging.profile.ids.push(draft.profile.id.clone());
-        let changed = draft.changed;
-        let (profile, new_alias) = draft.fix(self.moment.offset, self.moment.now);
+        let FixedProfile { profile, alias, absorbed, changed } = draft.fix(self.moment.offset, self.moment.now);
+        debugging.profile.ids.push(profile.id.clone());
         if changed {
             debugging.profile.saved = 1;
+            let reference = profile.reference();
+            let absorbed = absorbed.into_iter().map(|absorbed| Entry::Absorbed { absorbed, by: reference.clone() });
+            self.list.extend(absorbed);
             self.list.push(Entry::Profile(Arc::new(profile.clone())));
-            self.list.extend(new_alias.map(|name| Entry::Name { name, profile: profile.reference() }));
+            self.list.extend(alias.map(|name| Entry::Name { name, profile: reference }));
         }
         profile
     }

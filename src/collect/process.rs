@@ -9,7 +9,7 @@ use super::{
     repeats::Sifted,
 };
 use crate::{
-    model::{EventRequest, Fault, Id, Json, Profile, Session, landing},
+    model::{EventRequest, Fault, Id, Json, Session, landing},
     process::{
         self, EventDraft, Ground, Interrupted, Memory, PROFILE_CREATED, People, ProfileDraft, Records, Rules,
         SESSION_OPENED, SessionDraft, VISIT_STARTED, internal_event,
@@ -62,10 +62,10 @@ impl Collector {
         let mut records = Records::new(request, admitted.source.clone(), now);
         records.profile = match &identified.person {
             Person::ProfileLess => None,
-            Person::Known(profile) => Some(ProfileDraft::new((**profile).clone(), false, None)),
+            Person::Known(profile) => Some(ProfileDraft::known(profile.clone())),
             Person::New { id, alias } => {
                 let id = id.clone().unwrap_or_else(|| memory.new_profile(&ground));
-                Some(ProfileDraft::new(Profile::new(id, 0, now), true, alias.clone()))
+                Some(ProfileDraft::made(id, alias.clone(), now))
             }
         };
         records.session = self.session(admitted, identified, &records)?;

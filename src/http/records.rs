@@ -1,13 +1,15 @@
 //! GET and DELETE of events, sessions and profiles (contract, section 9).
 
+use serde_json::json;
+
 use super::{
     failure::Failure,
     reply::{self, Reply},
-    route::Route,
+    route::{Request, Route},
 };
 use crate::{
     admin::Admin,
-    model::{Fault, Id},
+    model::{Fault, Id, Reader},
 };
 
 pub async fn event(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
@@ -39,6 +41,23 @@ pub async fn profile(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
 
 pub async fn delete_profile(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
     Ok(reply::deleted(admin.delete_profile(&route.record_id()?).await?))
+}
+
+/// Takes back a merge: `{"id": ...}` names the profile to split off, else it is the last one that was merged.
+pub async fn split_profile(admin: &Admin, request: &Request) -> Result<Reply, Failure> {
+    let mut merged = None;
+    if !request.body.bytes.trim_ascii().is_empty() {
+        let read = Reader::new(&request.body.bytes, 0).and_then(|mut reader| {
+            reader.object(&["id"], |reader, _| {
+                merged = Id::parse(&reader.whole_string()?)?;
+                Ok(())
+            })?;
+            reader.end()
+        });
+        read.map_err(|fault| Failure::Invalid("body", fault))?;
+    }
+    let split = admin.split_profile(&request.route.record_id()?, merged.as_ref()).await?;
+    Ok(reply::record(split.map(|(profile, split)| json!({ "profile": { "id": profile }, "split": { "id": split } }))))
 }
 
 /// Which source's event is meant, if the query says so.

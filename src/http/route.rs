@@ -35,6 +35,7 @@ pub enum Endpoint {
     Event,
     Session,
     Profile,
+    SplitProfile,
     Refresh,
     Token,
     Logout,
@@ -85,6 +86,7 @@ const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/event/{id}", Endpoint::Event, GET_DELETE, Audience::Administrator),
     ("/session/{id}", Endpoint::Session, GET_DELETE, Audience::Administrator),
     ("/profile/{id}", Endpoint::Profile, GET_DELETE, Audience::Administrator),
+    ("/profile/{id}/split", Endpoint::SplitProfile, POST, Audience::Administrator),
     ("/events/refresh", Endpoint::Refresh, GET, Audience::Administrator),
     ("/events/flush", Endpoint::Refresh, GET, Audience::Administrator),
     ("/sessions/refresh", Endpoint::Refresh, GET, Audience::Administrator),
@@ -215,6 +217,7 @@ async fn dispatch(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::Session, _) => records::session(&admin, route).await,
         (Endpoint::Profile, &Method::DELETE) => records::delete_profile(&admin, route).await,
         (Endpoint::Profile, _) => records::profile(&admin, route).await,
+        (Endpoint::SplitProfile, _) => records::split_profile(&admin, &request).await,
         (Endpoint::Refresh, _) => Ok(reply::json(&true)), // every read is fresh anyway
         (Endpoint::Token | Endpoint::Logout | Endpoint::Health | Endpoint::Ready, _) => Err(Failure::NotFound),
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Id, Json, Time, Value};
+use super::{Absorbed, Conflict, Id, Json, Object, Path, Time, Value};
 
 /// Which profile is meant: an id may be used again after a deletion, and then names somebody else.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -44,6 +44,10 @@ pub struct Profile {
     pub fields: Vec<Field>,
     /// What it is found by beside its ids.
     pub keys: Vec<MergeKey>,
+    /// What was written to profiles that are one now, and lost against something later; by path and offset.
+    pub conflicts: Vec<Conflict>,
+    /// The profiles that it took in.
+    pub absorbed: Vec<Absorbed>,
 }
 
 /// When a leaf was last written.
@@ -73,6 +77,8 @@ impl Profile {
             facts: Json::empty_object(),
             fields: Vec::new(),
             keys: Vec::new(),
+            conflicts: Vec::new(),
+            absorbed: Vec::new(),
         }
     }
 
@@ -99,6 +105,28 @@ impl Profile {
     pub fn begin_visit(&mut self, now: Time) {
         self.visits += 1;
         self.visit_last = self.visit_current.replace(now);
+    }
+
+    /// `aux` with the values that lost in a merge, where they are not what stands there anyway.
+    fn shown_aux(&self, aux: Value, facts: &Value) -> Value {
+        let mut aux = aux;
+        let conflicts = self.conflicts.iter().filter_map(|Conflict { field, value }| {
+            let value = Value::from(value);
+            let path = Path::parse(&field.path).ok()?;
+            if facts.get(path.steps()) == Some(&value) {
+                return None;
+            }
+            let mut conflict = Object::default();
+            conflict.insert("path", Value::text(&field.path));
+            conflict.insert("value", value);
+            conflict.insert("time", Value::text(&field.time.to_string()));
+            Some(Value::Object(conflict))
+        });
+        let conflicts: Vec<Value> = conflicts.collect();
+        if let (false, Some(aux)) = (conflicts.is_empty(), aux.as_object_mut()) {
+            aux.insert("conflicts", Value::List(conflicts));
+        }
+        aux
     }
 
     /// The profile as it is shown.
@@ -162,7 +190,7 @@ impl Profile {
             segments: part("segments").unwrap_or_else(|| Value::List(Vec::new())),
             interests: object("interests"),
             consents: object("consents"),
-            aux: object("aux"),
+            aux: self.shown_aux(object("aux"), &facts),
             active: true,
         }
     }

@@ -35,7 +35,7 @@ pub use definition::read_toml;
 pub use identity::Identity;
 pub use lookup::{AllowedHosts, Lookups, plain_client};
 pub use people::{People, find_profile, referred_profile};
-pub use records::{EventDraft, ProfileDraft, Records, SessionDraft};
+pub use records::{EventDraft, FixedProfile, ProfileDraft, Records, SessionDraft};
 pub use run::Left;
 pub use secrets::{Secrets, SecretsError};
 
@@ -272,7 +272,10 @@ impl Rules {
             };
             match starts {
                 // On the heap, so that requests that start no workflow do not carry its room with them.
-                Ok(true) => Box::pin(Run::new(self, ground, records, memory, left, Some(event), None).workflow(workflow)).await?,
+                Ok(true) => {
+                    Box::pin(Run::new(self, ground, records, memory, left, Some(event), None).workflow(workflow))
+                        .await?
+                }
                 Ok(false) => {}
                 Err(error) => left.logs.error(format!("workflow {}: if: {error}", workflow.id)),
             }

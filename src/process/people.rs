@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Ground, Interrupted, identity, records::Records};
+use super::{
+    Ground, Interrupted, identity,
+    records::{ProfileDraft, Records, SessionDraft},
+};
 use crate::{
     model::{Id, MergeKey, Path, Profile, ProfileRef},
     store::{Held, Key, Refused, Store},
@@ -38,15 +41,44 @@ impl People<'_> {
         if !session.saved {
             return Ok(());
         }
-        let had = !draft.is_new && !session.is_new && {
-            let reference = draft.profile.reference();
-            session.session.profile.as_ref() == Some(&reference)
-                || self.store.has_visited(session.session.number, &reference).await?
-        };
-        if !had {
+        if !self.has_visited(session, &draft.profile).await? {
             draft.begin_visit(records.now);
         }
         Ok(())
+    }
+
+    /// Whether the session ever had the profile, or one that it took in.
+    async fn has_visited(&self, session: &SessionDraft, profile: &Profile) -> Result<bool, Refused> {
+        let current = session.session.profile.as_ref();
+        if session.is_new || profile.since == u64::MAX {
+            return Ok(false);
+        }
+        if current.is_some_and(|current| profile.is_or_absorbed(current)) {
+            return Ok(true);
+        }
+        for reference in profile.references() {
+            if self.store.has_visited(session.session.number, &reference).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The sessions that had both profiles, with the one that is processed.
+    async fn shared_visits(
+        &self,
+        records: &Records<'_>,
+        draft: &ProfileDraft,
+        other: &Profile,
+    ) -> Result<u64, Refused> {
+        let mine: Vec<ProfileRef> = if draft.is_new { Vec::new() } else { draft.profile.references().collect() };
+        let shared = self.store.shared_sessions(mine, other.references().collect()).await?;
+        let this = match &records.session {
+            // Counted for this profile just now, and for the other one before.
+            Some(session) if draft.began_visit() => self.has_visited(session, other).await?,
+            _ => false,
+        };
+        Ok(shared + u64::from(this))
     }
 
     fn held_too(&self, found: Option<Arc<Profile>>) -> Result<Option<Arc<Profile>>, Interrupted> {
@@ -63,7 +95,7 @@ impl People<'_> {
     }
 }
 
-/// What an event that may identify wrote gives the profile the keys that nobody else has.
+/// What an event that may identify wrote tells whose profile it is: a key that another profile has makes them one.
 pub async fn identify(
     ground: &Ground<'_>,
     records: &mut Records<'_>,
@@ -74,9 +106,15 @@ pub async fn identify(
         let Some(kind) = identity::kind_at(path) else { continue };
         let key = draft.get(&path.steps()[1..]).and_then(|value| ground.identity.key(kind, value));
         let Some(key) = key.filter(|key| !draft.profile.keys.contains(key)) else { continue };
-        if ground.people.by_key(key).await?.is_none()
-            && let Some(draft) = &mut records.profile
-        {
+        let other = ground.people.by_key(key).await?;
+        let other = other.filter(|other| other.reference() != draft.profile.reference());
+        if let Some(other) = other {
+            let shared = ground.people.shared_visits(records, draft, &other).await?;
+            if let Some(draft) = &mut records.profile {
+                draft.absorb(other, shared);
+            }
+        }
+        if let Some(draft) = &mut records.profile {
             draft.add_key(key);
         }
     }
@@ -94,8 +132,14 @@ pub async fn find_profile(store: &Store, id: &Id) -> Result<Option<Arc<Profile>>
     }
 }
 
-/// The profile that was meant: not somebody else's who has its id since it was deleted.
+/// The profile that was meant, or the one that took it in: not somebody else's who has its id since it was deleted.
 pub async fn referred_profile(store: &Store, reference: &ProfileRef) -> Result<Option<Arc<Profile>>, Refused> {
-    let profile = store.profile(&reference.id).await?;
-    Ok(profile.filter(|profile| profile.since == reference.since))
+    let found = match store.profile(&reference.id).await? {
+        Some(profile) => Some(profile),
+        None => match store.name(&reference.id).await? {
+            Some(by) => store.profile(&by.id).await?.filter(|profile| profile.since == by.since),
+            None => None,
+        },
+    };
+    Ok(found.filter(|profile| profile.is_or_absorbed(reference)))
 }

@@ -11,14 +11,14 @@ use std::{
 use serde::Serialize;
 
 use crate::model::{
-    Event, EventPayload, EventRequest, EventStatus, Id, Json, MergeKey, Misplaced, Object, Outcome, Path, Profile,
-    Reader, RegisteredSource, Session, ShownEvent, Time, Value,
+    Alias, Event, EventPayload, EventRequest, EventStatus, Id, Json, MergeKey, Misplaced, NOTED_PARTS, Object, Outcome,
+    Path, Profile, ProfileRef, Reader, RegisteredSource, Session, ShownEvent, Time, Value,
 };
 
 /// The parts of a profile that can be written.
 const PROFILE_PARTS: [&str; 7] = ["traits", "data", "interests", "consents", "segments", "aux", "primary_id"];
-/// The parts of which it is noted when each leaf was last written.
-const NOTED_PARTS: [&str; 3] = ["traits", "data", "consents"];
+/// Stands for the offset of the request that is processed: later than everything in the log.
+const THIS_REQUEST: u64 = u64::MAX;
 /// The parts of an event that can be written beside its journey and tags.
 const EVENT_PARTS: [&str; 7] = ["data", "traits", "hit", "utm", "device", "os", "app"];
 /// The most keys by which one profile is found.
@@ -105,24 +105,61 @@ pub struct ProfileDraft {
     began_visit: bool,
     facts: OnceLock<Value>,
     facts_changed: bool,
-    /// The leaves that were written, and the places that were removed.
-    written: Vec<(Path, bool)>,
     shown: OnceLock<Value>,
+    /// As it was stored, if it was.
+    stored: Option<Arc<Profile>>,
+    /// The profiles that it took in.
+    absorbed: Vec<ProfileRef>,
 }
 
 impl ProfileDraft {
-    pub fn new(profile: Profile, is_new: bool, alias: Option<Id>) -> Self {
+    pub fn known(stored: Arc<Profile>) -> Self {
+        Self { stored: Some(stored.clone()), ..Self::with((*stored).clone(), false) }
+    }
+
+    /// A profile that is made, with another id that leads to it from here on.
+    pub fn made(id: Id, alias: Option<Id>, now: Time) -> Self {
+        Self { alias, ..Self::with(Profile::new(id, THIS_REQUEST, now), true) }
+    }
+
+    fn with(profile: Profile, is_new: bool) -> Self {
         Self {
             profile,
             is_new,
-            alias,
+            alias: None,
             changed: is_new,
             began_visit: false,
             facts: OnceLock::new(),
             facts_changed: false,
-            written: Vec::new(),
             shown: OnceLock::new(),
+            stored: None,
+            absorbed: Vec::new(),
         }
+    }
+
+    /// Becomes one with another stored profile: the one that was made first goes on.
+    pub fn absorb(&mut self, other: Arc<Profile>, shared_visits: u64) {
+        if self.facts_changed {
+            self.profile.facts = self.facts().to_json();
+        }
+        self.absorbed.extend(self.stored.as_ref().map(|stored| stored.reference()));
+        self.absorbed.push(other.reference());
+        let mine = self.profile.clone();
+        let before = self.stored.as_ref().map(|stored| (**stored).clone());
+        if mine.since < other.since {
+            self.profile.absorb((*other).clone(), Some((*other).clone()), shared_visits);
+        } else {
+            self.profile = (*other).clone();
+            self.profile.absorb(mine, before, shared_visits);
+            self.stored = Some(other);
+            self.is_new = false;
+        }
+        let survivor = self.profile.reference();
+        self.absorbed.retain(|absorbed| *absorbed != survivor);
+        self.facts = OnceLock::new();
+        self.facts_changed = false;
+        self.shown = OnceLock::new();
+        self.changed = true;
     }
 
     pub fn count_view(&mut self) {
@@ -181,14 +218,16 @@ impl ProfileDraft {
                 value.leaves(&place, &mut leaves);
                 facts.set(steps, value).map_err(|why| NotWritten::Misplaced(path.clone(), why))?;
                 if noted {
-                    self.written.push((place, false));
-                    self.written.extend(leaves.into_iter().map(|leaf| (leaf, true)));
+                    self.profile.forget_fields(&place.to_string());
+                    for leaf in leaves {
+                        self.profile.note_field(&leaf.to_string(), THIS_REQUEST, self.profile.updated);
+                    }
                 }
             }
             None => {
                 facts.remove(steps);
                 if noted {
-                    self.written.push((place, false));
+                    self.profile.forget_fields(&place.to_string());
                 }
             }
         }
@@ -202,27 +241,23 @@ impl ProfileDraft {
         self.began_visit
     }
 
-    /// The profile as it is stored by the request at this offset and time.
-    pub fn fix(mut self, offset: u64, now: Time) -> (Profile, Option<Id>) {
-        let facts = self.facts_changed.then(|| self.facts().to_json());
-        let mut profile = self.profile;
-        if let Some(facts) = facts {
-            profile.facts = facts;
+    /// The profile as it is stored by the request at this offset and time, and what goes with it.
+    pub fn fix(mut self, offset: u64, now: Time) -> FixedProfile {
+        if self.facts_changed {
+            self.profile.facts = self.facts().to_json();
         }
-        for (path, there) in self.written.drain(..) {
-            let path = path.to_string();
-            if there {
-                profile.note_field(&path, offset, now);
-            } else {
-                profile.forget_fields(&path);
-            }
+        let mut profile = self.profile;
+        let fields = profile.conflicts.iter_mut().map(|conflict| &mut conflict.field).chain(&mut profile.fields);
+        for field in fields.filter(|field| field.offset == THIS_REQUEST) {
+            field.offset = offset;
+            field.time = now;
         }
         if self.is_new {
             profile.since = offset;
             profile.inserted = now;
         }
         if let Some(id) = &self.alias {
-            profile.aliases.push(crate::model::Alias { id: id.clone(), since: offset });
+            profile.aliases.push(Alias { id: id.clone(), since: offset });
         }
         if self.began_visit {
             profile.visit_current = Some(now);
@@ -230,8 +265,18 @@ impl ProfileDraft {
         if self.changed {
             profile.updated = now;
         }
-        (profile, self.alias)
+        FixedProfile { profile, alias: self.alias, absorbed: self.absorbed, changed: self.changed }
     }
+}
+
+/// A profile that is ready to be stored.
+pub struct FixedProfile {
+    pub profile: Profile,
+    /// A new name that leads to it.
+    pub alias: Option<Id>,
+    /// The stored profiles that are part of it from here on.
+    pub absorbed: Vec<ProfileRef>,
+    pub changed: bool,
 }
 
 /// Parts of a profile have a form that everything relies on.

@@ -14,9 +14,7 @@ use super::{
     template::{Place, ValueTemplate},
     workflow::{Action, AttachProfile, By, Step, Workflow},
 };
-use crate::model::{
-    EventPayload, EventStatus, EventType, Execution, Id, Logs, Object, Path, Profile, StepExecution, Value,
-};
+use crate::model::{EventPayload, EventStatus, EventType, Execution, Id, Logs, Object, Path, StepExecution, Value};
 
 /// The most steps that all workflows of a request take together, and how long they may take.
 const STEPS_MAX: usize = 1_000;
@@ -292,10 +290,8 @@ impl<'a, 'r> Run<'a, 'r> {
             }
         };
         let draft = match found {
-            Some(profile) => ProfileDraft::new((*profile).clone(), false, None),
-            None if attach.create => {
-                ProfileDraft::new(Profile::new(self.memory.new_profile(self.ground), 0, self.records.now), true, None)
-            }
+            Some(profile) => ProfileDraft::known(profile),
+            None if attach.create => ProfileDraft::made(self.memory.new_profile(self.ground), None, self.records.now),
             None => return Err(Failed::Step("there is no such profile".into())),
         };
         let id = Value::text(draft.profile.id.as_str());

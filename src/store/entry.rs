@@ -43,6 +43,11 @@ pub enum Entry {
         kind: DefinitionKind,
         id: Id,
     },
+    /// A profile is part of another one from here on, whose newest state follows.
+    Absorbed {
+        absorbed: ProfileRef,
+        by: ProfileRef,
+    },
 }
 
 /// What a state is found by, in the overlay, in the views and among the locks.
@@ -148,6 +153,12 @@ impl Fold {
                 for key in &profile.keys {
                     self.states.insert(Key::MergeKey(*key), State::Name(profile.reference()));
                 }
+                // Profiles that were merged: their names lead here.
+                if !profile.absorbed.is_empty() {
+                    for alias in &profile.aliases {
+                        self.states.insert(Key::Name(alias.id.clone()), State::Name(profile.reference()));
+                    }
+                }
             }
             Entry::Name { name, profile } => {
                 self.states.insert(Key::Name(name.clone()), State::Name(profile.clone()));
@@ -179,6 +190,10 @@ impl Fold {
                 self.latest = self.latest.max(definition.saved);
                 let key = Key::Definition(definition.kind, definition.id.clone());
                 self.states.insert(key, State::Definition(definition.clone()));
+            }
+            Entry::Absorbed { absorbed, by } => {
+                self.states.insert(Key::Profile(absorbed.id.clone()), State::Gone);
+                self.states.insert(Key::Name(absorbed.id.clone()), State::Name(by.clone()));
             }
             Entry::DefinitionDeleted { kind, id } => {
                 self.states.insert(Key::Definition(*kind, id.clone()), State::Gone);

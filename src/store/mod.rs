@@ -238,6 +238,18 @@ impl Store {
         Ok(self.newest(Key::Visited { session, profile: profile.clone() }).await?.is_some())
     }
 
+    /// How many sessions had a profile of both lists. Only sessions that changed their profile can have: these are looked
+    /// through.
+    pub async fn shared_sessions(&self, ones: Vec<ProfileRef>, others: Vec<ProfileRef>) -> Result<u64, Refused> {
+        if ones.is_empty() || others.is_empty() {
+            return Ok(0);
+        }
+        self.shared.queue.settled().await?;
+        self.shared.hurry();
+        self.shared.queue.applied().await?;
+        self.read(move |engine| engine.views.shared_sessions(&ones, &others)).await
+    }
+
     pub async fn is_deleted_event(&self, offset: u64) -> Result<bool, Refused> {
         Ok(self.newest(Key::DeletedEvent(offset)).await?.is_some())
     }

@@ -252,6 +252,36 @@ impl Views {
         Ok(places)
     }
 
+    /// How many sessions had a profile of both lists.
+    pub fn shared_sessions(&self, ones: &[ProfileRef], others: &[ProfileRef]) -> Result<u64, StoreError> {
+        let suffixes = |list: &[ProfileRef]| list.iter().map(|it| visited_key(0, it)[8..].to_vec()).collect::<Vec<_>>();
+        let (ones_keys, others_keys) = (suffixes(ones), suffixes(others));
+        let mut had: HashMap<sled::IVec, (bool, bool)> = HashMap::new();
+        for key in self.trees.visited.iter().keys() {
+            let key = key.at(&self.path)?;
+            let profile = &key[8..];
+            let had_one = ones_keys.iter().any(|one| one == profile);
+            let had_other = others_keys.iter().any(|other| other == profile);
+            if had_one || had_other {
+                let both = had.entry(key.subslice(0, 8)).or_default();
+                both.0 |= had_one;
+                both.1 |= had_other;
+            }
+        }
+        let mut shared = 0;
+        for (number, (mut one, mut other)) in had {
+            if let Some(packed) = tree::get(&self.trees.sessions, &number).at(&self.path)?
+                && let Some(session) = self.codec.unpack(&packed).and_then(|bytes| entry::decode::<Session>(&bytes))
+                && let Some(profile) = &session.profile
+            {
+                one |= ones.contains(profile);
+                other |= others.contains(profile);
+            }
+            shared += u64::from(one && other);
+        }
+        Ok(shared)
+    }
+
     pub fn sources(&self) -> Result<Vec<Arc<Source>>, StoreError> {
         self.all_in(&self.trees.sources, "source")
     }

@@ -1,0 +1,323 @@
+//! Two profiles of one person become one, and can be told apart again.
+//!
+//! What comes out does not depend on the order of merges: every leaf that was ever written stands there with the offset
+//! of its writing, the latest as its value, the others as conflicts.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Id, Json, Object, Path, Profile, ProfileRef, Time, Value, profile::Field};
+
+/// The parts of a profile whose leaves carry the offset of their last write.
+pub const NOTED_PARTS: [&str; 5] = ["traits", "data", "consents", "aux", "primary_id"];
+
+/// A value that lost against a later one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Conflict {
+    pub field: Field,
+    pub value: Json,
+}
+
+/// A profile that became part of another one, as it was then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Absorbed {
+    pub profile: Box<Profile>,
+    /// The sessions that both had.
+    pub shared_visits: u64,
+}
+
+impl Profile {
+    /// Takes over what `other` is and has. This profile is the one that was made first.
+    ///
+    /// `before` is the other one as it was stored, if it was: what it is split off as again. `shared_visits` sessions had
+    /// both of them.
+    pub fn absorb(&mut self, other: Self, before: Option<Self>, shared_visits: u64) {
+        self.merge_facts(&other);
+        self.visits = (self.visits + other.visits).saturating_sub(shared_visits);
+        self.views += other.views;
+        self.updated = self.updated.max(other.updated);
+        let mut visits = [self.visit_current, self.visit_last, other.visit_current, other.visit_last];
+        visits.sort_unstable_by(|a, b| b.cmp(a));
+        [self.visit_current, self.visit_last] = [visits[0], visits[1]];
+        self.keys.extend(other.keys);
+        self.keys.sort_unstable();
+        self.keys.dedup();
+        self.aliases.extend(other.aliases);
+        if let Some(before) = before {
+            self.aliases.push(super::Alias { id: before.id.clone(), since: before.since });
+            self.absorbed.push(Absorbed { profile: Box::new(before), shared_visits });
+        }
+        self.absorbed.extend(other.absorbed);
+        self.aliases.sort_unstable_by(|a, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
+        self.aliases.dedup();
+    }
+
+    /// Whether this is the profile that was meant, or one that took it in.
+    pub fn is_or_absorbed(&self, reference: &ProfileRef) -> bool {
+        self.references().any(|known| known == *reference)
+    }
+
+    /// This profile, and those that it took in.
+    pub fn references(&self) -> impl Iterator<Item = ProfileRef> + '_ {
+        let absorbed = self.absorbed.iter().map(|absorbed| absorbed.profile.reference());
+        std::iter::once(self.reference()).chain(absorbed)
+    }
+
+    /// Splits off the profile with the id `id` that was taken in; what was written since stays here.
+    pub fn split(&mut self, id: &Id) -> Option<Self> {
+        let place = self.absorbed.iter().position(|absorbed| absorbed.profile.id == *id)?;
+        let Absorbed { profile: other, shared_visits } = self.absorbed.remove(place);
+        self.visits = (self.visits + shared_visits).saturating_sub(other.visits);
+        self.views = self.views.saturating_sub(other.views);
+        let theirs = |known: &Id| *known == other.id || other.aliases.iter().any(|alias| alias.id == *known);
+        self.aliases.retain(|alias| !theirs(&alias.id));
+        self.keys.retain(|key| !other.keys.contains(key));
+        // What the other one had taken in before goes with it.
+        let with_it: Vec<ProfileRef> = other.references().skip(1).collect();
+        self.absorbed.retain(|absorbed| !with_it.contains(&absorbed.profile.reference()));
+        self.split_facts(&other);
+        Some(*other)
+    }
+
+    fn merge_facts(&mut self, other: &Self) {
+        let mut writes = self.writes();
+        writes.extend(other.writes());
+        let (mine, theirs) = (Value::from(&self.facts), Value::from(&other.facts));
+        let mut rest = Object::default();
+        let interests = added(part(&mine, "interests"), part(&theirs, "interests"), 1.0);
+        if !interests.is_empty() {
+            rest.insert("interests", Value::Object(interests));
+        }
+        let mut segments: Vec<Value> = [&mine, &theirs].into_iter().flat_map(segments).collect();
+        segments.sort_by_key(Value::to_text);
+        segments.dedup();
+        if !segments.is_empty() {
+            rest.insert("segments", Value::List(segments));
+        }
+        self.lay_out(writes, rest);
+    }
+
+    fn split_facts(&mut self, other: &Self) {
+        let theirs = other.writes();
+        let mut writes = self.writes();
+        writes.retain(|key, _| !theirs.contains_key(key));
+        let (mine, other_facts) = (Value::from(&self.facts), Value::from(&other.facts));
+        let mut rest = Object::default();
+        let mut interests = added(part(&mine, "interests"), part(&other_facts, "interests"), -1.0);
+        let only_theirs: Vec<String> = interests
+            .iter()
+            .filter(|(name, value)| {
+                value.as_f64() == Some(0.0) && part(&other_facts, "interests").is_some_and(|it| it.get(name).is_some())
+            })
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        only_theirs.iter().for_each(|name| _ = interests.remove(name));
+        if !interests.is_empty() {
+            rest.insert("interests", Value::Object(interests));
+        }
+        // A segment with a condition is looked at again with the next change.
+        let segments: Vec<Value> = segments(&mine).collect();
+        if !segments.is_empty() {
+            rest.insert("segments", Value::List(segments));
+        }
+        self.lay_out(writes, rest);
+    }
+
+    /// Everything that was ever written to a noted part, by offset and path.
+    fn writes(&self) -> BTreeMap<(u64, Box<str>), (Time, Value)> {
+        let facts = Value::from(&self.facts);
+        let mut leaves = Vec::new();
+        let root: Path = [].into_iter().collect();
+        for (name, value) in facts.as_object().into_iter().flat_map(Object::iter) {
+            if NOTED_PARTS.contains(&name) {
+                value.leaves(&root.below(name), &mut leaves);
+            }
+        }
+        let mut writes = BTreeMap::new();
+        for leaf in leaves {
+            let path = leaf.to_string();
+            let field = self.fields.iter().find(|field| *field.path == *path);
+            let (offset, time) = field.map_or((self.since, self.inserted), |field| (field.offset, field.time));
+            if let Some(value) = facts.get(leaf.steps()) {
+                writes.insert((offset, path.into()), (time, value.clone()));
+            }
+        }
+        for Conflict { field, value } in &self.conflicts {
+            writes.insert((field.offset, field.path.clone()), (field.time, Value::from(value)));
+        }
+        writes
+    }
+
+    /// Writes everything in the order of the log: what a later write covers is a conflict.
+    fn lay_out(&mut self, writes: BTreeMap<(u64, Box<str>), (Time, Value)>, rest: Object) {
+        self.fields.clear();
+        self.conflicts.clear();
+        let mut facts = Value::Object(rest);
+        let mut placed: Vec<(Field, Value)> = Vec::new();
+        for ((offset, path), (time, value)) in writes {
+            let Ok(steps) = Path::parse(&path) else { continue };
+            let (covered, kept): (Vec<_>, Vec<_>) =
+                placed.into_iter().partition(|(field, _)| overlap(&field.path, &path));
+            placed = kept;
+            for (field, value) in covered {
+                if let Ok(path) = Path::parse(&field.path) {
+                    facts.remove(path.steps());
+                }
+                self.conflicts.push(Conflict { field, value: value.to_json() });
+            }
+            if facts.set(steps.steps(), value.clone()).is_ok() {
+                placed.push((Field { path, offset, time }, value));
+            }
+        }
+        self.fields = placed.into_iter().map(|(field, _)| field).collect();
+        self.fields.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        self.conflicts.sort_by(|a, b| (&a.field.path, a.field.offset).cmp(&(&b.field.path, b.field.offset)));
+        self.facts = sorted(facts).to_json();
+    }
+}
+
+/// Whether one path is the other one, or leads through it.
+fn overlap(a: &str, b: &str) -> bool {
+    let leads = |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with(['.', '[']));
+    a == b || leads(a, b) || leads(b, a)
+}
+
+fn part<'a>(facts: &'a Value, name: &str) -> Option<&'a Object> {
+    facts.as_object()?.get(name)?.as_object()
+}
+
+fn segments(facts: &Value) -> impl Iterator<Item = Value> + use<> {
+    let list = match facts.as_object().and_then(|facts| facts.get("segments")) {
+        Some(Value::List(list)) => list.clone(),
+        _ => Vec::new(),
+    };
+    list.into_iter()
+}
+
+fn added(mine: Option<&Object>, theirs: Option<&Object>, sign: f64) -> Object {
+    let mut sums = mine.cloned().unwrap_or_default();
+    for (name, value) in theirs.into_iter().flat_map(Object::iter) {
+        let before = sums.get(name).and_then(Value::as_f64).unwrap_or(0.0);
+        sums.insert(name, Value::float(before + sign * value.as_f64().unwrap_or(0.0)));
+    }
+    sums
+}
+
+/// The same with the keys of every object in order, so that the order of merges leaves no trace.
+fn sorted(value: Value) -> Value {
+    let Value::Object(object) = value else { return value };
+    let mut entries: Vec<(Box<str>, Value)> =
+        object.iter().map(|(key, value)| (key.into(), sorted(value.clone()))).collect();
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut object = Object::default();
+    entries.into_iter().for_each(|(key, value)| object.push(key, value));
+    Value::Object(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::MergeKey, *};
+
+    const PATHS: [&str; 6] = ["traits.a", "traits.a.b", "traits.c", "data.x.y", "data.x", "consents.n"];
+
+    /// A profile to which `writes` were written: each a path and an offset of its own.
+    fn profile(number: u64, writes: &[(usize, u64)]) -> Profile {
+        let id = Id::required(&format!("p{number}")).unwrap();
+        let mut profile = Profile::new(id, number, Time::from_micros(number.cast_signed()));
+        let mut facts = Value::object();
+        for (path, offset) in writes {
+            let path = PATHS[*path];
+            if facts.set(Path::parse(path).unwrap().steps(), Value::number(*offset)).is_ok() {
+                profile.forget_fields(path);
+                profile.note_field(path, *offset, Time::from_micros(offset.cast_signed()));
+            }
+        }
+        facts.set(&["interests".into(), "sports".into()], Value::number(number)).unwrap();
+        facts.set(&["segments".into()], Value::List(vec![Value::text(&format!("s{}", number % 2))])).unwrap();
+        profile.facts = facts.to_json();
+        profile.visits = number;
+        profile.views = 2 * number;
+        profile.visit_current = Some(Time::from_micros(number.cast_signed() * 7 % 5));
+        profile.keys.push(MergeKey([number as u8; 16]));
+        profile
+    }
+
+    fn merged(a: &Profile, b: &Profile) -> Profile {
+        let (first, second) = if a.since < b.since { (a, b) } else { (b, a) };
+        let mut profile = first.clone();
+        profile.absorb(second.clone(), Some(second.clone()), 0);
+        profile
+    }
+
+    fn shown(profile: &Profile) -> serde_json::Value {
+        serde_json::to_value(profile.shown()).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+        #[test]
+        fn merging_in_any_order_gives_the_same_profile(
+            writes in prop::collection::vec((0_usize..4, 0_usize..PATHS.len()), 0..24),
+            order in Just([0, 1, 2, 3]).prop_shuffle(),
+            pairwise: bool,
+        ) {
+            let profiles: Vec<Profile> = (0..4_u64)
+                .map(|number| {
+                    let own = writes.iter().enumerate().filter(|(_, (owner, _))| *owner as u64 == number);
+                    let own: Vec<_> = own.map(|(index, (_, path))| (*path, 100 + index as u64)).collect();
+                    profile(number + 1, &own)
+                })
+                .collect();
+            let one_by_one = |order: [usize; 4]| {
+                order[1..].iter().fold(profiles[order[0]].clone(), |all, next| merged(&all, &profiles[*next]))
+            };
+            let expected = one_by_one([0, 1, 2, 3]);
+            let other = if pairwise {
+                let pair = |a: usize, b: usize| merged(&profiles[order[a]], &profiles[order[b]]);
+                merged(&pair(0, 1), &pair(2, 3))
+            } else {
+                one_by_one(order)
+            };
+            prop_assert_eq!(shown(&expected), shown(&other));
+            prop_assert_eq!(&expected.keys, &other.keys);
+        }
+
+        #[test]
+        fn what_was_merged_can_be_split(
+            mine in prop::collection::vec(0_usize..PATHS.len(), 0..8),
+            theirs in prop::collection::vec(0_usize..PATHS.len(), 0..8),
+        ) {
+            let numbered = |paths: &[usize], step: u64| -> Vec<(usize, u64)> {
+                paths.iter().enumerate().map(|(index, path)| (*path, 100 + 2 * index as u64 + step)).collect()
+            };
+            let (a, b) = (profile(1, &numbered(&mine, 0)), profile(2, &numbered(&theirs, 1)));
+            let mut both = merged(&a, &b);
+            let split = both.split(&b.id).unwrap();
+            prop_assert_eq!(shown(&split), shown(&b));
+            let (mut left, mut before) = (shown(&both), shown(&a));
+            for shown in [&mut left, &mut before] {
+                // Evaluated again, and times of what really happened.
+                shown["segments"].take();
+                shown["metadata"]["time"].take();
+            }
+            prop_assert_eq!(left, before);
+        }
+    }
+
+    #[test]
+    fn the_later_value_stands_and_the_earlier_is_a_conflict() {
+        let both = merged(&profile(1, &[(0, 20), (2, 10)]), &profile(2, &[(0, 30)]));
+        let shown = shown(&both);
+        assert_eq!(shown["traits"], serde_json::json!({"a": 30, "c": 10}));
+        assert_eq!(shown["aux"]["conflicts"][0]["path"], "traits.a");
+        assert_eq!(shown["aux"]["conflicts"][0]["value"], 20);
+        assert_eq!(
+            (&shown["ids"], &shown["interests"]),
+            (&serde_json::json!(["p1", "p2"]), &serde_json::json!({"sports": 3}))
+        );
+    }
+}

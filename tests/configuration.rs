@@ -1,0 +1,130 @@
+//! A configuration as a file: applied, told apart, dumped, on a stopped store and through the daemon that runs.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{
+    Daemon, Setup,
+    daemon::{TOKEN, started},
+};
+
+const VOUCHER: &str = include_str!("voucher.toml");
+
+fn run(setup: &Setup, arguments: &[&str]) -> (bool, String) {
+    let output = setup.command(arguments).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    (output.status.success(), text)
+}
+
+fn write(folder: &std::path::Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn post(daemon: &Daemon, path: &str, body: &Value) -> support::daemon::Response {
+    let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/json")];
+    daemon.request("POST", path, &headers, body.to_string().as_bytes())
+}
+
+#[test]
+fn applying_is_idempotent_and_a_dry_run_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::new(&folder.path().join("data"));
+    let source = "[[source]]\nid = \"till\"\nname = \"Till\"\ntype = [\"webhook\"]\n";
+    let file = write(folder.path(), "config.toml", &format!("{source}{VOUCHER}"));
+    let expected = "+ source till\n+ event_type coupon-received\n+ segment coupon-hunter\n+ workflow voucher\n4 ";
+    assert_eq!(run(&setup, &["apply", &file, "--dry-run"]), (true, format!("{expected}would change\n")));
+    assert_eq!(run(&setup, &["dump"]), (true, String::new()));
+    assert_eq!(run(&setup, &["apply", &file]), (true, format!("{expected}changed\n")));
+    assert_eq!(run(&setup, &["apply", &file]), (true, "0 changed\n".into()));
+    let (_, dumped) = run(&setup, &["dump"]);
+    let again = write(folder.path(), "again.toml", &dumped);
+    assert_eq!(run(&setup, &["apply", &again]), (true, "0 changed\n".into()), "{dumped}");
+    let (_, dumped) = run(&setup, &["dump", "--json"]);
+    assert_eq!(run(&setup, &["apply", &write(folder.path(), "again.json", &dumped)]), (true, "0 changed\n".into()));
+    let changed = write(folder.path(), "changed.toml", &VOUCHER.replace(">= 3", ">= 4"));
+    let (_, told) = run(&setup, &["apply", &changed, "--dry-run"]);
+    assert!(told.starts_with("~ segment coupon-hunter\n  - {") && told.contains(">= 4"), "{told}");
+}
+
+#[test]
+fn a_running_daemon_applies_and_dumps_too() {
+    let (folder, daemon) = started();
+    let listen = daemon.address.clone();
+    let outside = tempfile::tempdir().unwrap();
+    let file = write(outside.path(), "config.toml", VOUCHER);
+    let setup = Setup::new(folder.path()).set("server.listen", &listen);
+    assert!(run(&setup, &["apply", &file]).1.ends_with("3 changed\n"));
+    assert_eq!(run(&setup, &["apply", &file]), (true, "0 changed\n".into()));
+    let answer = daemon.post_json("/collect/coupon-received/shop", "{}");
+    assert_eq!(answer.status, 406, "it counts from the next request on: {}", answer.text());
+    assert!(run(&setup, &["dump"]).1.contains("coupon-hunter"));
+    let broken = write(outside.path(), "broken.toml", &VOUCHER.replace("size(", "sise("));
+    let (done, told) = run(&setup, &["apply", &broken]);
+    assert!(!done && told.contains("segment: coupon-hunter: condition: "), "{told}");
+}
+
+#[test]
+fn a_configuration_is_saved_whole_or_not_at_all() {
+    let (_folder, daemon) = started();
+    let good = json!({"id": "good", "condition": "profile.stats.views > 1"});
+    let mut body = json!({"segment": [good, {"id": "bad", "condition": "1 +"}], "source": [{"id": "new", "name": "New", "type": "rest"}]});
+    let refused = post(&daemon, "/configuration", &body);
+    assert_eq!((refused.status, refused.loc()), (422, json!(["body", "segment", "bad", "condition"])));
+    assert_eq!(daemon.admin("GET", "/segment/good").status, 404);
+    assert_eq!(daemon.admin("GET", "/event-source/new").status, 404);
+    body["segment"][1]["condition"] = json!("profile.stats.views > 2");
+    let told = post(&daemon, "/configuration?dry_run=true", &body).json();
+    assert_eq!((&told["dry_run"], told["changed"].as_array().unwrap().len()), (&json!(true), 3));
+    assert_eq!(daemon.admin("GET", "/segment/good").status, 404);
+    assert_eq!(post(&daemon, "/configuration", &body).json()["changed"].as_array().unwrap().len(), 3);
+    let all = daemon.record("/configuration");
+    assert_eq!(all["segment"], json!([body["segment"][1], good]));
+    assert_eq!(all["source"].as_array().unwrap().len(), 3);
+    for (body, loc) in [
+        (json!({"segments": []}), json!(["body", "segments"])),
+        (json!({"segment": {}}), json!(["body", "segment"])),
+        (json!({"segment": [good, good]}), json!(["body", "segment", 1, "id"])),
+        (json!({"source": [{"name": "x", "type": "rest"}]}), json!(["body", "source", 0, "id"])),
+        (json!({"source": [{"id": "x", "name": "x", "type": "mail"}]}), json!(["body", "source", 0, "type"])),
+    ] {
+        let response = post(&daemon, "/configuration", &body);
+        assert_eq!((response.status, response.loc()), (422, loc), "{}", response.text());
+    }
+    let daemon = daemon.restart();
+    assert_eq!(daemon.record("/configuration"), all);
+}
+
+#[test]
+fn a_mistake_in_a_file_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::new(&folder.path().join("data"));
+    for (text, says) in [
+        ("[[segment]]\nid = \"a\"\ncondition = \"profile.x ==\"\n", "segment: a: condition: not an expression"),
+        ("[[segment]]\nid = \"a\"\nid = \"b\"\n", "line 3: "),
+        ("[[segmnt]]\nid = \"a\"\n", "segmnt: unknown"),
+    ] {
+        let file = write(folder.path(), "config.toml", text);
+        let (done, told) = run(&setup, &["apply", &file]);
+        assert!(!done && told.contains(says) && told.contains("config.toml"), "{told}");
+    }
+    let (done, told) = run(&setup, &["apply", "nowhere.toml"]);
+    assert!(!done && told.contains("nowhere.toml"), "{told}");
+}
+
+#[test]
+fn a_file_of_secrets_must_be_its_owner_s_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "secrets", "# for the CRM\ncrm = s3cret\n");
+    let setup = Setup::new(&folder.path().join("data")).set("lookup.secrets_file", &file);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let (status, told) = setup.start_refused();
+    assert!(!status.success() && told.contains("0600") && !told.contains("s3cret"), "{told}");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    drop(setup.start());
+    std::fs::write(&file, "crm s3cret\n").unwrap();
+    let (status, told) = setup.start_refused();
+    assert!(!status.success() && told.contains("line 1") && !told.contains("s3cret"), "{told}");
+}

@@ -1,0 +1,178 @@
+//! Profiles that turn out to be one person become one, and can be split again.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{
+    Daemon,
+    daemon::{TOKEN, started},
+};
+
+fn send(daemon: &Daemon, session: &str, kind: &str, properties: &Value) -> Value {
+    let payload = json!({
+        "source": {"id": "shop"}, "session": {"id": session}, "options": {"profile": true},
+        "events": [{"id": format!("{session}-{kind}-{}", uuid::Uuid::new_v4()), "type": kind, "properties": properties}]
+    });
+    daemon.tracked(&payload)["profile"].clone()
+}
+
+fn id(profile: &Value) -> &str {
+    profile["id"].as_str().unwrap()
+}
+
+fn profile(daemon: &Daemon, id: &str) -> Value {
+    daemon.record(&format!("/profile/{id}"))
+}
+
+#[test]
+fn an_email_that_two_profiles_have_makes_them_one() {
+    let (_folder, daemon) = started();
+    let phone = send(&daemon, "phone", "page-view", &json!({}));
+    send(&daemon, "phone", "increase-interest", &json!({"interest": "sports", "value": 2}));
+    send(&daemon, "phone", "profile-update", &json!({"pii": {"firstname": "Ada", "gender": "f"}}));
+    send(&daemon, "phone", "sign-up", &json!({"email": {"main": "ada@example.com"}}));
+    let laptop = send(&daemon, "laptop", "page-view", &json!({}));
+    send(&daemon, "laptop", "page-view", &json!({}));
+    send(&daemon, "laptop", "increase-interest", &json!({"interest": "sports"}));
+    send(&daemon, "laptop", "profile-update", &json!({"pii": {"firstname": "Augusta"}}));
+    assert_ne!(id(&phone), id(&laptop));
+    let event = daemon.tracked(
+        &json!({"source": {"id": "shop"}, "session": {"id": "laptop"}, "events": [{"id": "e-old", "type": "x"}]}),
+    );
+    assert_eq!(event["profile"]["id"], laptop["id"]);
+
+    let merged = send(&daemon, "laptop", "sign-in", &json!({"email": {"private": " ADA@example.com "}}));
+    assert_eq!(merged["id"], phone["id"], "the one that was made first goes on");
+    assert_eq!(merged["ids"], json!([phone["id"], laptop["id"]]));
+    assert_eq!(merged["stats"], json!({"visits": 2, "views": 3}));
+    assert_eq!(merged["interests"], json!({"sports": 3}));
+    assert_eq!(merged["data"]["pii"], json!({"firstname": "Augusta", "gender": "f"}), "the later stands");
+    assert_eq!(merged["aux"]["conflicts"][0]["path"], "data.pii.firstname");
+    assert_eq!(merged["aux"]["conflicts"][0]["value"], "Ada");
+
+    let check = |daemon: &Daemon| {
+        for name in [id(&phone), id(&laptop)] {
+            assert_eq!(profile(daemon, name), merged, "every old id answers with the survivor");
+        }
+        assert_eq!(daemon.record("/session/laptop")["profile"]["id"], phone["id"]);
+        assert_eq!(daemon.record("/event/e-old")["event"]["profile"]["id"], phone["id"], "past events too");
+    };
+    check(&daemon);
+    let setup = daemon.stop();
+    assert!(setup.command(&["rebuild"]).status().unwrap().success());
+    let daemon = setup.start();
+    check(&daemon);
+    // Both sessions, and whoever sends the old id, go on with the survivor.
+    for session in ["laptop", "phone"] {
+        assert_eq!(send(&daemon, session, "page-view", &json!({}))["id"], phone["id"]);
+    }
+    let by_old_id = json!({"source": {"id": "shop"}, "session": {"id": "new"}, "profile": {"id": laptop["id"]}, "events": [{"type": "x"}]});
+    assert_eq!(daemon.tracked(&by_old_id)["profile"]["id"], phone["id"]);
+    assert_eq!(profile(&daemon, id(&phone))["stats"], json!({"visits": 3, "views": 5}));
+}
+
+#[test]
+fn words_for_nothing_are_nobody_s_key() {
+    let (_folder, daemon) = started();
+    let mut ids = std::collections::HashSet::new();
+    for (index, nothing) in
+        [json!("undefined"), json!("null"), json!(" "), json!("0"), json!(["a"]), json!(true)].iter().enumerate()
+    {
+        ids.insert(
+            send(&daemon, &format!("s{index}"), "sign-in", &json!({"email": {"main": nothing}, "pk": nothing}))["id"]
+                .to_string(),
+        );
+    }
+    assert_eq!(ids.len(), 6);
+    // An event that may not identify gives no key.
+    let map =
+        json!({"id": "note", "map": [{"from": "event.properties.mail", "to": "profile.data.contact.email.main"}]});
+    let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/json")];
+    assert_eq!(daemon.request("POST", "/event-type", &headers, map.to_string().as_bytes()).status, 200);
+    let noted = json!({"mail": "a@b.example"});
+    assert_ne!(send(&daemon, "n1", "note", &noted)["id"], send(&daemon, "n2", "note", &noted)["id"]);
+}
+
+#[test]
+fn a_session_that_both_had_counts_once() {
+    let (_folder, daemon) = started();
+    daemon.source(&json!({"id": "till", "name": "Till", "type": ["rest"], "permanent_profile_id": true}));
+    let visit = |profile: &str, session: &str, mail: &str| {
+        daemon.tracked(&json!({
+            "source": {"id": "till"}, "session": {"id": session}, "profile": {"id": profile},
+            "options": {"profile": true}, "events": [{"type": "sign-in", "properties": {"email": {"main": mail}}}]
+        }))["profile"]
+            .clone()
+    };
+    visit("a", "s1", "a@example.com");
+    visit("b", "s1", "b@example.com"); // the same session, pointed to another profile
+    visit("b", "s2", "b@example.com");
+    let merged = visit("b", "s3", "a@example.com");
+    assert_eq!((&merged["id"], &merged["stats"]["visits"]), (&json!("a"), &json!(3)));
+    assert_eq!(visit("b", "s1", "a@example.com")["stats"]["visits"], 3);
+}
+
+#[test]
+fn many_who_are_one_become_one_however_they_come() {
+    let (_folder, daemon) = started();
+    // Ten profiles in a chain: each knows the e-mail of the next one; all identify at once.
+    for number in 0..10 {
+        send(&daemon, &format!("s{number}"), "page-view", &json!({}));
+    }
+    std::thread::scope(|scope| {
+        for number in 0..10 {
+            let daemon = &daemon;
+            scope.spawn(move || {
+                let (own, next) = (format!("m{number}@example.com"), format!("m{}@example.com", (number + 1) % 10));
+                send(daemon, &format!("s{number}"), "sign-in", &json!({"email": {"main": own, "private": next}}));
+            });
+        }
+    });
+    let first = send(&daemon, "s0", "page-view", &json!({}));
+    for number in 0..10 {
+        assert_eq!(send(&daemon, &format!("s{number}"), "page-view", &json!({}))["id"], first["id"], "{number}");
+    }
+    let all = profile(&daemon, id(&first));
+    assert_eq!(all["stats"], json!({"visits": 10, "views": 21}));
+    assert_eq!(all["ids"].as_array().unwrap().len(), 10);
+}
+
+#[test]
+fn a_merge_can_be_taken_back() {
+    let (_folder, daemon) = started();
+    let one = send(&daemon, "one", "sign-up", &json!({"email": {"main": "ada@example.com"}, "firstname": "Ada"}));
+    let two = send(&daemon, "two", "page-view", &json!({}));
+    send(&daemon, "two", "sign-up", &json!({"firstname": "Eve", "lastname": "E"}));
+    let before = (profile(&daemon, id(&one)), profile(&daemon, id(&two)));
+    assert_eq!(send(&daemon, "two", "sign-in", &json!({"email": {"main": "ada@example.com"}}))["id"], one["id"]);
+    let split = |name: &str, body: &str| {
+        let headers = [("Authorization", &*format!("Bearer {TOKEN}"))];
+        daemon.request("POST", &format!("/profile/{name}/split"), &headers, body.as_bytes())
+    };
+    assert_eq!(split("nobody", "").status, 404);
+    assert_eq!(split(id(&one), r#"{"id":"nobody"}"#).status, 404);
+    assert_eq!(split(id(&two), "").json(), json!({"profile": {"id": one["id"]}, "split": {"id": two["id"]}}));
+    let daemon = daemon.restart();
+    let after = (profile(&daemon, id(&one)), profile(&daemon, id(&two)));
+    let told = |profile: &Value| (profile["ids"].clone(), profile["data"]["pii"].clone(), profile["stats"].clone());
+    assert_eq!((told(&after.0), told(&after.1)), (told(&before.0), told(&before.1)));
+    // Each goes its own way again.
+    assert_eq!(daemon.record("/event-sources")["total"], 2);
+    assert_eq!(send(&daemon, "one", "page-view", &json!({}))["id"], one["id"]);
+    let by_id =
+        json!({"source": {"id": "shop"}, "session": {"id": "three"}, "profile": {"id": two["id"]}, "events": []});
+    assert_eq!(daemon.tracked(&by_id)["profile"]["id"], two["id"]);
+    assert_eq!(send(&daemon, "four", "sign-in", &json!({"email": {"main": "ada@example.com"}}))["id"], one["id"]);
+}
+
+#[test]
+fn a_deleted_profile_s_keys_are_free() {
+    let (_folder, daemon) = started();
+    let one = send(&daemon, "one", "sign-in", &json!({"email": {"main": "ada@example.com"}}));
+    let two = send(&daemon, "two", "sign-in", &json!({"email": {"main": "ada@example.com"}, "pk": "17"}));
+    assert_eq!(one["id"], two["id"]);
+    assert_eq!(daemon.admin("DELETE", &format!("/profile/{}", id(&one))).json(), json!(true));
+    let again = send(&daemon, "three", "sign-in", &json!({"email": {"main": "ada@example.com"}, "pk": "17"}));
+    assert_ne!(again["id"], one["id"]);
+    assert_eq!(again["stats"]["visits"], 1);
+}
