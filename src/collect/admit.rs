@@ -35,7 +35,7 @@ impl Collector {
             bot,
             save_session: payload.options.save_session && !source.source.transitional,
             save_events: payload.options.save_events && !source.source.transitional,
-            debugger: payload.options.debugger && self.settings.debugger,
+            debugger: payload.options.debugger && (self.settings.debugger || incoming.trial.is_some()),
             source,
             incoming,
         })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Collector, admit::Admitted, identify::Identified, process::Processed, repeats::Sifted};
 use crate::{
-    model::{Answer, Debugging, Profile, ProfileRef},
+    model::{Answer, Debugging, Profile, ProfileRef, Time},
     process::{EventDraft, FixedProfile, Interrupted, ProfileDraft, SessionDraft, referred_profile},
     store::{Entry, Moment},
 };
@@ -43,8 +43,22 @@ impl Collector {
 }
 
 impl Processed<'_> {
+    /// The answer to a payload that is tried out: what would happen, and that nothing was stored.
+    pub fn answer_trial(mut self, admitted: &Admitted, now: Time) -> Vec<u8> {
+        if let Some(draft) = &mut self.records.session {
+            draft.saved = false;
+        }
+        self.records.events.iter_mut().for_each(|event| event.saved = false);
+        let (_, answer) = self.fix_as(admitted, Moment { now, offset: 0 }, false);
+        answer
+    }
+
     /// Fixes times and offsets: the entries of the log, and the answer that goes out once they are durable.
     pub fn fix(self, admitted: &Admitted, moment: Moment) -> (Vec<Entry>, Vec<u8>) {
+        self.fix_as(admitted, moment, true)
+    }
+
+    fn fix_as(self, admitted: &Admitted, moment: Moment, stored: bool) -> (Vec<Entry>, Vec<u8>) {
         let Self { records, said, warnings, task, whole_profile } = self;
         let mut entries = Entries { list: Vec::with_capacity(records.events.len() + 4), moment };
         let session_id = records.session.as_ref().map(|draft| draft.session.id.clone());
@@ -63,6 +77,9 @@ impl Processed<'_> {
         }
         for event in records.events {
             entries.add_event(&event, &mut debugging);
+        }
+        if !stored {
+            debugging.profile.saved = 0;
         }
         debugging.execution = said.left.executions;
         debugging.logs = said.left.logs;

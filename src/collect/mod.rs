@@ -61,6 +61,15 @@ pub struct Incoming {
     pub origin: Option<Option<Origin>>,
     /// The length of the body, for the queue's sake.
     pub bytes: usize,
+    /// Process it and answer, and store nothing.
+    pub trial: Option<Trial>,
+}
+
+/// How a payload is tried out.
+#[derive(Clone, Copy, Debug)]
+pub struct Trial {
+    /// Whether external systems are asked.
+    pub lookups: bool,
 }
 
 /// Why a payload was not taken: nothing of it is stored (but see [`Refused::OutcomeUnknown`]).
@@ -141,6 +150,10 @@ impl Collector {
             return self.answer_repeats(admitted, &identified, sifted).await;
         }
         let processed = self.process(admitted, &identified, sifted, rules, memory).await?;
+        if admitted.incoming.trial.is_some() {
+            self.store.settled().await?; // it speaks of what is durable only
+            return Ok(processed.answer_trial(admitted, self.clock.now()));
+        }
         let room = self.store.room(admitted.incoming.bytes + processed.bytes()).await?;
         let (answer, pending) =
             self.store.push(identified.generation, room, |moment| processed.fix(admitted, moment))?;

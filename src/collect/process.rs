@@ -58,7 +58,13 @@ impl Collector {
             bot: admitted.bot,
         };
         let people = People { store: &self.store, held: &identified.held };
-        let ground = Ground { lookups: &self.lookups, identity: &self.identity, clock: &self.clock, people: &people };
+        let asks = incoming.trial.is_none_or(|trial| trial.lookups);
+        let ground = Ground {
+            lookups: asks.then_some(&self.lookups),
+            identity: &self.identity,
+            clock: &self.clock,
+            people: &people,
+        };
         let mut records = Records::new(request, admitted.source.clone(), now);
         records.profile = match &identified.person {
             Person::ProfileLess => None,

@@ -47,7 +47,7 @@ pub async fn collect(collector: &Collector, request: &Request) -> Result<Reply, 
     };
     let profile_less = session.is_none();
     let payload = Payload::webhook(&kind, source, session, events);
-    track::take(collector, request, SourceType::Webhook, payload, profile_less).await
+    track::take(collector, request, SourceType::Webhook, payload, profile_less, None).await
 }
 
 /// HEAD: would this source take a webhook? Services ring before they send.

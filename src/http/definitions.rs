@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     admin::{Admin, Difference},
-    model::{DefinitionKind, Fault, Json, Reader, boolean_word},
+    model::{DefinitionKind, Json, Reader},
 };
 
 pub async fn save(admin: &Admin, kind: DefinitionKind, body: &[u8]) -> Result<Reply, Failure> {
@@ -49,12 +49,7 @@ pub async fn apply(admin: &Admin, request: &Request) -> Result<Reply, Failure> {
         dry_run: bool,
         changed: Vec<Difference>,
     }
-    let dry_run = match request.route.query().last("dry_run") {
-        Some(word) => {
-            boolean_word(word).ok_or_else(|| Failure::Invalid("query", Fault::wrong_type("a boolean").at("dry_run")))?
-        }
-        None => false,
-    };
+    let dry_run = request.route.flag("dry_run")?;
     let body = read(&request.body.bytes)?;
     let configuration = admin.read_configuration(&body).map_err(|fault| Failure::Invalid("body", fault))?;
     let changed = if dry_run {

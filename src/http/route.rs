@@ -14,7 +14,7 @@ use super::{
     reply::{self, Reply},
     sources, track, user,
 };
-use crate::model::{DefinitionKind, Fault, Form, Id};
+use crate::model::{DefinitionKind, Fault, Form, Id, boolean_word};
 
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +165,16 @@ impl Route {
     pub fn query(&self) -> Form {
         Form::parse_urlencoded(self.query.as_bytes())
     }
+
+    /// What the query says under `name`: a bare name is true, none is false (contract, section 1).
+    pub fn flag(&self, name: &'static str) -> Result<bool, Failure> {
+        match self.query().last(name) {
+            Some(word) => {
+                boolean_word(word).ok_or_else(|| Failure::Invalid("query", Fault::wrong_type("a boolean").at(name)))
+            }
+            None => Ok(false),
+        }
+    }
 }
 
 /// A fault in a part of the path.
@@ -194,7 +204,7 @@ async fn dispatch(app: &App, request: Request) -> Result<Reply, Failure> {
     }
     let Rooms { collector, admin } = app.rooms()?;
     match (route.endpoint, &request.method) {
-        (Endpoint::Track, _) => track::track(&collector, &request).await,
+        (Endpoint::Track, _) => track::track(app, &collector, &request).await,
         (Endpoint::Collect, &Method::HEAD) => collect::ring(&collector, route),
         (Endpoint::Collect, _) => collect::collect(&collector, &request).await,
         (Endpoint::NewSource, _) => sources::save(&admin, &request.body.bytes).await,

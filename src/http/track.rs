@@ -5,23 +5,27 @@ use std::sync::Arc;
 use hyper::StatusCode;
 
 use super::{
+    App, auth,
     failure::Failure,
     reply::{self, Reply},
     route::Request,
 };
 use crate::{
-    collect::{Collector, Incoming},
-    model::{Fault, Origin, Payload, SourceType, boolean_word},
+    collect::{Collector, Incoming, Trial},
+    model::{Origin, Payload, SourceType},
 };
 
-pub async fn track(collector: &Collector, request: &Request) -> Result<Reply, Failure> {
-    let profile_less = match request.route.query().last("profile_less") {
-        Some(word) => boolean_word(word)
-            .ok_or_else(|| Failure::Invalid("query", Fault::wrong_type("a boolean").at("profile_less")))?,
-        None => false,
+pub async fn track(app: &App, collector: &Collector, request: &Request) -> Result<Reply, Failure> {
+    let route = &request.route;
+    let trial = if route.flag("dry_run")? {
+        auth::check_token(app, &request.headers)?;
+        Some(Trial { lookups: route.flag("lookups")? })
+    } else {
+        None
     };
+    let profile_less = route.flag("profile_less")?;
     let payload = Payload::parse(&request.body.bytes)?;
-    take(collector, request, SourceType::Rest, payload, profile_less).await
+    take(collector, request, SourceType::Rest, payload, profile_less, trial).await
 }
 
 /// Hands a payload to the collector and answers what it answers.
@@ -31,10 +35,11 @@ pub async fn take(
     endpoint: SourceType,
     payload: Payload,
     profile_less: bool,
+    trial: Option<Trial>,
 ) -> Result<Reply, Failure> {
     let client = Arc::new(request.client.clone());
     let origin = client.origin.as_ref().map(|origin| Origin::parse(origin).ok());
     let bytes = request.body.bytes.len();
-    let incoming = Incoming { endpoint, payload, profile_less, client, origin, bytes };
+    let incoming = Incoming { endpoint, payload, profile_less, client, origin, bytes, trial };
     Ok(reply::json_bytes(StatusCode::OK, collector.collect(incoming).await?))
 }

@@ -39,6 +39,6 @@ pub use payload::{EVENTS_MAX, EventPayload, Options, Payload, PayloadError};
 pub use profile::{Alias, MergeKey, Profile, ProfileRef};
 pub use reader::{LEVELS_MAX, Reader};
 pub use session::Session;
-pub use source::{Bridge, Origin, RegisteredSource, Source, SourceType, Terms};
+pub use source::{Bridge, KnownBy, Origin, ProfileTerms, RegisteredSource, Source, SourceType, Terms};
 pub use time::Time;
 pub use value::{Misplaced, Object, Value};

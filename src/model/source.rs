@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, Id, Json, Reader, Time};
+use super::{Fault, Id, Json, Path, Reader, Time};
 
 /// By which endpoint a source may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -180,28 +180,100 @@ pub struct Terms {
     pub origins: Option<Vec<Origin>>,
     /// The same as a source's `permanent_profile_id`, in the reference's other place.
     pub static_profile_id: bool,
+    /// What in an event that comes without a profile tells whose it is.
+    pub profile: Option<ProfileTerms>,
+}
+
+/// `{"path": "properties.customer.email", "is": "email", "create": true}`.
+#[derive(Debug, PartialEq)]
+pub struct ProfileTerms {
+    /// A place in the event.
+    pub path: Path,
+    pub is: KnownBy,
+    /// Make a profile when there is none.
+    pub create: bool,
+}
+
+/// What a person is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnownBy {
+    /// One of the profile's ids.
+    Id,
+    Email,
+    Phone,
+    Identifier,
+    Pk,
+}
+
+impl KnownBy {
+    pub const ALL: [Self; 5] = [Self::Id, Self::Email, Self::Phone, Self::Identifier, Self::Pk];
+
+    /// The word that stands for it in configurations.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Email => "email",
+            Self::Phone => "phone",
+            Self::Identifier => "identifier",
+            Self::Pk => "pk",
+        }
+    }
+
+    pub fn parse(word: &str) -> Result<Self, Fault> {
+        Self::ALL.into_iter().find(|known| known.word() == word).ok_or_else(|| {
+            Fault::new(
+                "value_error",
+                format!("{}: id, email, phone, identifier or pk is expected", super::fault::short(word)),
+            )
+        })
+    }
+}
+
+impl ProfileTerms {
+    fn read(reader: &mut Reader<'_>) -> Result<Option<Self>, Fault> {
+        let (mut path, mut is, mut create) = (None, None, false);
+        let there = reader.optional_object(&["path", "is", "create"], |reader, field| {
+            match field {
+                "path" => path = Some(Path::parse(&format!("event.{}", reader.string()?.text))?),
+                "is" => is = Some(KnownBy::parse(&reader.string()?.text)?),
+                _ => create = reader.lenient_boolean()?.unwrap_or(false),
+            }
+            Ok(())
+        })?;
+        if !there {
+            return Ok(None);
+        }
+        let path = path.ok_or_else(|| Fault::missing().at("path"))?;
+        Ok(Some(Self { path, is: is.ok_or_else(|| Fault::missing().at("is"))?, create }))
+    }
 }
 
 impl Terms {
     /// # Errors
-    /// `origins` is no list of origins, or `static_profile_id` no boolean; the fault names it.
+    /// `origins` is no list of origins, `static_profile_id` no boolean, or `profile` not what it should be; the fault names
+    /// it.
     pub fn read(config: &Json) -> Result<Self, Fault> {
         let mut terms = Self::default();
-        Reader::new(config.as_str().as_bytes(), 0)?.object(&["origins", "static_profile_id"], |reader, field| {
-            if field == "static_profile_id" {
-                terms.static_profile_id = reader.lenient_boolean()?.unwrap_or(false);
-            } else if reader.peek()? == b'n' {
-                reader.null()?;
-            } else {
-                let mut origins = Vec::new();
-                reader.array(|reader, _| {
-                    origins.push(Origin::parse(&reader.string()?.text)?);
-                    Ok(())
-                })?;
-                terms.origins = Some(origins);
-            }
-            Ok(())
-        })?;
+        Reader::new(config.as_str().as_bytes(), 0)?.object(
+            &["origins", "static_profile_id", "profile"],
+            |reader, field| {
+                if field == "profile" {
+                    terms.profile = ProfileTerms::read(reader)?;
+                } else if field == "static_profile_id" {
+                    terms.static_profile_id = reader.lenient_boolean()?.unwrap_or(false);
+                } else if reader.peek()? == b'n' {
+                    reader.null()?;
+                } else {
+                    let mut origins = Vec::new();
+                    reader.array(|reader, _| {
+                        origins.push(Origin::parse(&reader.string()?.text)?);
+                        Ok(())
+                    })?;
+                    terms.origins = Some(origins);
+                }
+                Ok(())
+            },
+        )?;
         Ok(terms)
     }
 }
@@ -215,7 +287,7 @@ pub struct RegisteredSource {
 impl From<Arc<Source>> for RegisteredSource {
     fn from(source: Arc<Source>) -> Self {
         // The terms were read when it was saved; a source that no longer has any admits no origin.
-        let closed = Terms { origins: Some(Vec::new()), static_profile_id: false };
+        let closed = Terms { origins: Some(Vec::new()), ..Terms::default() };
         let terms = Terms::read(&source.config).unwrap_or(closed);
         Self { source, terms }
     }

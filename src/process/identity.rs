@@ -3,31 +3,29 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::model::{Id, MergeKey, Path, Value};
+use crate::model::{Id, KnownBy, MergeKey, Path, Value};
 
 /// The places in a profile that hold a merge key, and the kind of it: an address is the same person's wherever it stands.
-const PLACES: [(&[&str], &str); 9] = [
-    (&["data", "contact", "email", "main"], "email"),
-    (&["data", "contact", "email", "private"], "email"),
-    (&["data", "contact", "email", "business"], "email"),
-    (&["data", "contact", "phone", "main"], "phone"),
-    (&["data", "contact", "phone", "mobile"], "phone"),
-    (&["data", "contact", "phone", "business"], "phone"),
-    (&["data", "contact", "phone", "whatsapp"], "phone"),
-    (&["data", "identifier", "id"], "id"),
-    (&["data", "identifier", "pk"], "pk"),
+const PLACES: [(&[&str], KnownBy); 9] = [
+    (&["data", "contact", "email", "main"], KnownBy::Email),
+    (&["data", "contact", "email", "private"], KnownBy::Email),
+    (&["data", "contact", "email", "business"], KnownBy::Email),
+    (&["data", "contact", "phone", "main"], KnownBy::Phone),
+    (&["data", "contact", "phone", "mobile"], KnownBy::Phone),
+    (&["data", "contact", "phone", "business"], KnownBy::Phone),
+    (&["data", "contact", "phone", "whatsapp"], KnownBy::Phone),
+    (&["data", "identifier", "id"], KnownBy::Identifier),
+    (&["data", "identifier", "pk"], KnownBy::Pk),
 ];
 
-/// Where a key of a kind is written when a profile is made for it.
-pub const KINDS: [(&str, &str); 4] = [
-    ("email", "profile.data.contact.email.main"),
-    ("phone", "profile.data.contact.phone.main"),
-    ("id", "profile.data.identifier.id"),
-    ("pk", "profile.data.identifier.pk"),
-];
+/// Where what a profile is made for is written; an id is no such thing.
+pub fn place_of(known: KnownBy) -> Option<Path> {
+    let place = PLACES.iter().find(|(_, kind)| *kind == known)?.0;
+    Some(std::iter::once("profile").chain(place.iter().copied()).collect())
+}
 
 /// The kind of merge key that stands at `path`, whose first step names the profile.
-pub fn kind_at(path: &Path) -> Option<&'static str> {
+pub fn kind_at(path: &Path) -> Option<KnownBy> {
     let (_, steps) = path.split_root();
     let same = |place: &[&str]| place.len() == steps.len() && place.iter().zip(steps).all(|(a, b)| *a == &**b);
     PLACES.iter().find(|(place, _)| same(place)).map(|(_, kind)| *kind)
@@ -48,7 +46,7 @@ impl Identity {
     }
 
     /// The key that `value` is of a kind; `None` when it says nothing (an empty text, a word for nothing).
-    pub fn key(&self, kind: &str, value: &Value) -> Option<MergeKey> {
+    pub fn key(&self, kind: KnownBy, value: &Value) -> Option<MergeKey> {
         let text = match value {
             Value::Text(text) => text.to_lowercase(),
             Value::Number(number) => number.to_string(),
@@ -57,7 +55,7 @@ impl Identity {
         // The words that no id is, no key is either.
         let text = Id::parse(&text).ok()??;
         let mut mac = self.0.clone();
-        mac.update(kind.as_bytes());
+        mac.update(kind.word().as_bytes());
         mac.update(&[0]);
         mac.update(text.as_str().as_bytes());
         let hash = mac.finalize().into_bytes();
@@ -75,12 +73,15 @@ mod tests {
     fn an_address_is_the_same_in_any_case_and_with_blanks_around_it() {
         let identity = Identity::new("one");
         let key = |kind, text| identity.key(kind, &Value::text(text));
-        assert_eq!(key("email", " Ada@Example.com "), key("email", "ada@example.com"));
-        assert_ne!(key("email", "ada@example.com"), key("phone", "ada@example.com"));
-        assert_ne!(key("email", "ada@example.com"), Identity::new("two").key("email", &Value::text("ada@example.com")));
+        assert_eq!(key(KnownBy::Email, " Ada@Example.com "), key(KnownBy::Email, "ada@example.com"));
+        assert_ne!(key(KnownBy::Email, "ada@example.com"), key(KnownBy::Phone, "ada@example.com"));
+        assert_ne!(
+            key(KnownBy::Email, "ada@example.com"),
+            Identity::new("two").key(KnownBy::Email, &Value::text("ada@example.com"))
+        );
         for nothing in ["", "  ", "null", "undefined", "None", "0"] {
-            assert_eq!(key("email", nothing), None, "{nothing}");
+            assert_eq!(key(KnownBy::Email, nothing), None, "{nothing}");
         }
-        assert_eq!(identity.key("pk", &Value::number(17)), key("pk", "17"));
+        assert_eq!(identity.key(KnownBy::Pk, &Value::number(17)), key(KnownBy::Pk, "17"));
     }
 }

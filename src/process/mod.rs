@@ -104,7 +104,8 @@ pub struct Mistake {
 
 /// What processing stands on.
 pub struct Ground<'a> {
-    pub lookups: &'a Lookups,
+    /// `None`: external systems are not asked.
+    pub lookups: Option<&'a Lookups>,
     pub identity: &'a Identity,
     pub clock: &'a Clock,
     pub people: &'a People<'a>,
@@ -213,6 +214,9 @@ impl Rules {
         memory: &mut Memory,
     ) -> Result<Processed, Interrupted> {
         let mut left = Left::default();
+        if records.profile.is_none() {
+            people::attach_by_source(ground, records, memory, &mut left.logs).await?;
+        }
         let mut errors = Vec::new();
         let mut next = 0;
         for _ in 0..ROUNDS_MAX {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::{
-    Ground, Interrupted, identity,
+    Ground, Interrupted, Memory, identity,
     records::{ProfileDraft, Records, SessionDraft},
+    scope::Scope,
 };
 use crate::{
-    model::{Id, MergeKey, Path, Profile, ProfileRef},
+    model::{Id, KnownBy, Logs, MergeKey, Path, Profile, ProfileRef, ProfileTerms, Value},
     store::{Held, Key, Refused, Store},
 };
 
@@ -93,6 +94,71 @@ impl People<'_> {
         names.retain(|name| !self.held.holds(name));
         if names.is_empty() { Ok(()) } else { Err(Interrupted::Names(names)) }
     }
+}
+
+/// Gives events that came without a profile the one that is known by `known`, or a new one.
+///
+/// # Errors
+/// The inner error says why they have none.
+pub async fn attach(
+    ground: &Ground<'_>,
+    records: &mut Records<'_>,
+    memory: &mut Memory,
+    known: Option<(KnownBy, Value)>,
+    create: bool,
+) -> Result<Result<(), String>, Interrupted> {
+    let nobody = |value: &Value| Ok(Err(format!("{}: this tells nobody", value.to_text())));
+    let (mut key, mut may_be_made) = (None, create);
+    let found = match &known {
+        None => None,
+        Some((KnownBy::Id, value)) => {
+            may_be_made = false; // a forged id must not make a profile
+            let Ok(Some(id)) = Id::parse(&value.to_text()) else { return nobody(value) };
+            ground.people.by_id(&id).await?
+        }
+        Some((kind, value)) => {
+            key = ground.identity.key(*kind, value);
+            let Some(key) = key else { return nobody(value) };
+            ground.people.by_key(key).await?
+        }
+    };
+    let draft = match found {
+        Some(profile) => ProfileDraft::known(profile),
+        None if may_be_made => ProfileDraft::made(memory.new_profile(ground), None, records.now),
+        None => return Ok(Err("there is no such profile".into())),
+    };
+    let is_new = draft.is_new;
+    records.profile = Some(draft);
+    ground.people.note_visit(records).await?;
+    if let (true, Some((kind, value))) = (is_new, known) {
+        let written = identity::place_of(kind).map(|place| records.write(None, &place, Some(value)));
+        if let Some(Err(error)) = written {
+            return Ok(Err(error.to_string()));
+        }
+        if let (Some(key), Some(draft)) = (key, &mut records.profile) {
+            draft.add_key(key);
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Gives events that came without a profile the one that their source's configuration finds in them.
+pub async fn attach_by_source(
+    ground: &Ground<'_>,
+    records: &mut Records<'_>,
+    memory: &mut Memory,
+    logs: &mut Logs,
+) -> Result<(), Interrupted> {
+    let Some(ProfileTerms { path, is, create }) = &records.registered().terms.profile else { return Ok(()) };
+    let (path, is, create) = (path.clone(), *is, *create);
+    let found = (0..records.events.len()).find_map(|event| {
+        Scope::new(records, Some(event)).get(&path).map(|value| value.into_owned()).filter(|value| !value.is_empty())
+    });
+    let Some(value) = found else { return Ok(()) };
+    if let Err(why) = attach(ground, records, memory, Some((is, value)), create).await? {
+        logs.warn(format!("source {}: {why}", records.request.source));
+    }
+    Ok(())
 }
 
 /// What an event that may identify wrote tells whose profile it is: a key that another profile has makes them one.

@@ -54,6 +54,10 @@ impl Records<'_> {
         Self { profile: None, session: None, events: Vec::new(), request, registered, source: OnceLock::new(), now }
     }
 
+    pub fn registered(&self) -> &Arc<RegisteredSource> {
+        &self.registered
+    }
+
     pub fn source(&self) -> &Value {
         self.source.get_or_init(|| tree(&*self.registered.source))
     }

@@ -6,9 +6,10 @@ use std::{
 };
 
 use super::{
-    Ground, Interrupted, Memory, Rules, identity,
+    Ground, Interrupted, Memory, Rules,
     operation::Operation,
-    records::{EventDraft, ProfileDraft, Records},
+    people,
+    records::{EventDraft, Records},
     scope::Scope,
     segment,
     template::{Place, ValueTemplate},
@@ -196,8 +197,9 @@ impl<'a, 'r> Run<'a, 'r> {
                 Some(Value::text(id.as_str()))
             }
             Action::Lookup(lookup) => {
-                let question = self.ground.lookups.question(lookup, &self.scope())?;
-                Some(self.memory.answer(self.ground.lookups, &question).await?)
+                let Some(lookups) = self.ground.lookups else { return Ok(None) };
+                let question = lookups.question(lookup, &self.scope())?;
+                Some(self.memory.answer(lookups, &question).await?)
             }
             Action::Emit { kind, properties } => Some(self.emit(kind, properties)?),
             Action::Response(template) => {
@@ -274,43 +276,15 @@ impl<'a, 'r> Run<'a, 'r> {
         if self.records.profile.is_some() {
             return Err(Failed::Step("the event has a profile already".into()));
         }
-        let store = self.ground.people;
-        let found = match &attach.by {
+        let known = match &attach.by {
             By::New => None,
-            By::Id(template) => {
-                let id = template.text(&self.scope(), Place::Text, None)?;
-                let id = Id::required(&id).map_err(|fault| fault.to_string())?;
-                store.by_id(&id).await?
-            }
-            By::Key { kind, value } => {
-                let value = value.text(&self.scope(), Place::Text, None)?;
-                let key = self.ground.identity.key(kind, &Value::text(&value));
-                let key = key.ok_or_else(|| Failed::Step(format!("{value}: this tells nobody")))?;
-                store.by_key(key).await?
+            By::Known(known, template) => {
+                Some((*known, Value::text(&template.text(&self.scope(), Place::Text, None)?)))
             }
         };
-        let draft = match found {
-            Some(profile) => ProfileDraft::known(profile),
-            None if attach.create => ProfileDraft::made(self.memory.new_profile(self.ground), None, self.records.now),
-            None => return Err(Failed::Step("there is no such profile".into())),
-        };
-        let id = Value::text(draft.profile.id.as_str());
-        let is_new = draft.is_new;
-        self.records.profile = Some(draft);
-        store.note_visit(self.records).await.map_err(Interrupted::from)?;
-        if let (true, By::Key { kind, value }) = (is_new, &attach.by) {
-            let value = value.text(&self.scope(), Place::Text, None)?;
-            if let Some((_, path)) = identity::KINDS.iter().find(|(known, _)| known == kind)
-                && let Ok(path) = Path::parse(path)
-            {
-                self.apply(Operation::Set, &path, Some(Value::text(&value)))?;
-            }
-            if let (Some(key), Some(profile)) =
-                (self.ground.identity.key(kind, &Value::text(&value)), &mut self.records.profile)
-            {
-                profile.add_key(key);
-            }
-        }
+        people::attach(self.ground, self.records, self.memory, known, attach.create).await??;
+        let id = self.records.profile.as_ref().map(|draft| Value::text(draft.profile.id.as_str()));
+        let id = id.ok_or("there is no profile".to_owned())?;
         self.rules.catch_up(self.ground, self.records, &mut self.left.logs, self.event).await?;
         Ok(id)
     }

@@ -6,13 +6,13 @@ use serde::Deserialize;
 
 use super::{
     condition::Expression,
-    definition, identity,
+    definition,
     lookup::{self, Lookup},
     operation::Operation,
     records::Records,
     template::{Template, ValueTemplate},
 };
-use crate::model::{EventType, Fault, Id, Json, Path, Value};
+use crate::model::{EventType, Fault, Id, Json, KnownBy, Path, Value};
 
 /// The most steps of a workflow, with those of its branches.
 const STEPS_MAX: usize = 100;
@@ -176,8 +176,7 @@ pub struct AttachProfile {
 
 #[derive(Debug)]
 pub enum By {
-    Id(Template),
-    Key { kind: &'static str, value: Template },
+    Known(KnownBy, Template),
     New,
 }
 
@@ -429,30 +428,20 @@ impl AttachProfile {
                 let text = value.as_str().ok_or_else(|| Fault::wrong_type("a text").at(key))?;
                 Template::compile(text, false).map_err(|fault| fault.at(key))
             };
-            let kind = if key == "identifier" { "id" } else { key };
             let found = match (key, value) {
                 ("create", Value::Boolean(wanted)) => {
                     create = *wanted;
                     continue;
                 }
                 ("new", Value::Boolean(true)) => By::New,
-                ("id", _) => By::Id(template()?),
-                _ => match identity::KINDS.iter().find(|(known, _)| *known == kind) {
-                    Some((kind, _)) => By::Key { kind, value: template()? },
-                    None => {
-                        return Err(
-                            Fault::new("value_error", "id, email, phone, identifier, pk or new is expected").at(key)
-                        );
-                    }
-                },
+                _ => By::Known(KnownBy::parse(key).map_err(|fault| fault.at(key))?, template()?),
             };
             if by.replace(found).is_some() {
                 return Err(Fault::new("value_error", "a profile is attached by one thing").at(key));
             }
         }
         let by = by.ok_or_else(|| Fault::new("value_error", "id, email, phone, identifier, pk or new is expected"))?;
-        // An id that nobody knows makes no profile: a forged one must not.
-        Ok(Self { create: create && !matches!(by, By::Id(_)), by })
+        Ok(Self { by, create })
     }
 }
 
