@@ -5,11 +5,13 @@
 //! * [`http`] reads a request within its limits and finds what it asks for;
 //! * [`model`] is what is received, stored and answered, and what makes it valid;
 //! * [`collect`] is a payload's way: admit, identify, process, commit;
+//! * [`process`] is what happens to its events: types, mappings, segments, workflows;
 //! * [`store`] makes it durable and finds it again: journal, log, views;
 //! * [`admin`] is what an administrator reads and changes.
 //!
 //! Around them: [`commands`] is the command line, [`settings`] what can be set, [`clock`] the time and the ids made
-//! from it. What a room may know: `model` nothing of the others, `collect`, `admin` and `store` no HTTP, `http` no sled.
+//! from it. What a room may know: `model` nothing of the others, `collect`, `process`, `admin` and `store` no HTTP
+//! server, `http` no sled.
 
 pub mod admin;
 pub mod clock;

@@ -8,7 +8,7 @@ use support::{
     daemon::{TOKEN, started},
 };
 
-const VOUCHER: &str = include_str!("voucher.toml");
+const VOUCHER: &str = include_str!("support/voucher.toml");
 
 fn run(setup: &Setup, arguments: &[&str]) -> (bool, String) {
     let output = setup.command(arguments).output().unwrap();

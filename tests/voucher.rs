@@ -5,8 +5,13 @@ mod support;
 use serde_json::json;
 use support::{Setup, external::External};
 
-/// As README prints it, but for the address.
-const CONFIGURATION: &str = include_str!("voucher.toml");
+/// The configuration that README prints.
+fn configuration() -> String {
+    let readme = include_str!("../README.md");
+    let blocks = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut with_voucher = blocks.filter(|block| block.contains("coupon-received"));
+    with_voucher.next().expect("README has it").to_owned()
+}
 
 #[test]
 fn a_voucher_becomes_a_customer() {
@@ -17,7 +22,7 @@ fn a_voucher_becomes_a_customer() {
     let folder = tempfile::tempdir().unwrap();
     let setup = Setup::new(folder.path()).set("lookup.allowed_hosts", "127.0.0.1").set("TRACARDI_SECRET_CRM", "s3cret");
     let file = folder.path().join("config.toml");
-    std::fs::write(&file, CONFIGURATION.replace("https://crm.example.com", &format!("http://{}", crm.address)))
+    std::fs::write(&file, configuration().replace("https://crm.example.com", &format!("http://{}", crm.address)))
         .unwrap();
     // On the stopped store, before the first start.
     let applied = setup.command(&["apply", file.to_str().unwrap()]).output().unwrap();
