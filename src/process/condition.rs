@@ -25,8 +25,9 @@ const BYTES_MAX: usize = 1_000;
 /// How deep brackets, conditions and runs of unary operators may nest.
 const NESTING_MAX: usize = 24;
 const STACK_BYTES: usize = 32 * 1024 * 1024;
-/// What an expression may speak of.
-const VARIABLES: [&str; 7] = ["event", "profile", "session", "source", "steps", "segment", "now"];
+/// What an expression may speak of, beside the time.
+const RECORDS: [&str; 6] = ["event", "profile", "session", "source", "steps", "segment"];
+const NOW: &str = "now";
 const FUNCTIONS: &[&str] = &[
     "size",
     "contains",
@@ -61,10 +62,10 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()
 
 /// An expression that was compiled.
 #[derive(Debug)]
-pub struct Expression {
-    program: Program,
-    /// It is a path and nothing else, so that its value is found as it stands.
-    path: Option<Path>,
+pub enum Expression {
+    /// A path and nothing else, whose value is found as it stands.
+    Path(Path),
+    Program(Program),
 }
 
 impl Expression {
@@ -74,7 +75,11 @@ impl Expression {
     /// It is too long, nests too deep, is not CEL, or speaks of something that is not there; the message says where.
     pub fn compile(text: &str) -> Result<Self, Fault> {
         check_size(text)?;
-        let path = Path::parse(text).ok().filter(|path| VARIABLES.contains(&path.split_root().0));
+        if let Ok(path) = Path::parse(text)
+            && RECORDS.contains(&path.split_root().0)
+        {
+            return Ok(Self::Path(path));
+        }
         let owned = text.to_owned();
         let compiling = std::thread::Builder::new()
             .name("compile".into())
@@ -83,17 +88,12 @@ impl Expression {
         let compiled = compiling
             .map_err(|error| error.to_string())
             .and_then(|thread| thread.join().unwrap_or_else(|_| Err("the expression cannot be read".into())));
-        let program = match (compiled, &path) {
-            (Ok(program), _) => program,
-            // A path may name a key or a place in a list in a way that CEL does not.
-            (Err(_), Some(_)) => Program::compile("null").map_err(|errors| refused(&errors.to_string()))?,
-            (Err(error), None) => return Err(refused(&error)),
-        };
+        let program = compiled.map_err(|error| refused(&error))?;
         check_references(&program)?;
         if loops(&program.expression().expr) > 1 {
             return Err(refused("a loop over a list must not stand in another one"));
         }
-        Ok(Self { program, path })
+        Ok(Self::Program(program))
     }
 
     /// Whether the expression holds. What is missing on the way to a value makes it false.
@@ -101,12 +101,7 @@ impl Expression {
     /// # Errors
     /// It cannot be evaluated: values of these types cannot be compared, and so on.
     pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, String> {
-        match self.execute(scope) {
-            Ok(cel::Value::Bool(holds)) => Ok(holds),
-            Ok(_) => Ok(false),
-            Err(ExecutionError::NoSuchKey(_) | ExecutionError::UndeclaredReference(_)) => Ok(false),
-            Err(error) => Err(error.to_string()),
-        }
+        Ok(self.value(scope)? == Some(Value::Boolean(true)))
     }
 
     /// The expression's value; `None` where something is missing on the way to it.
@@ -114,10 +109,14 @@ impl Expression {
     /// # Errors
     /// As [`Expression::holds`].
     pub fn value(&self, scope: &Scope<'_>) -> Result<Option<Value>, String> {
-        if let Some(path) = &self.path {
-            return Ok(scope.get(path).map(std::borrow::Cow::into_owned));
-        }
-        match self.execute(scope) {
+        let program = match self {
+            Self::Path(path) => return Ok(scope.get(path).map(std::borrow::Cow::into_owned)),
+            Self::Program(program) => program,
+        };
+        let resolver = Resolver(scope);
+        let mut context = Context::with_env(ENVIRONMENT.clone());
+        context.set_variable_resolver(&resolver);
+        match program.execute(&context) {
             Ok(value) => Ok(Some(from_cel(&value))),
             Err(ExecutionError::NoSuchKey(_) | ExecutionError::UndeclaredReference(_)) => Ok(None),
             Err(error) => Err(error.to_string()),
@@ -126,14 +125,10 @@ impl Expression {
 
     /// Whether it speaks of `name`.
     pub fn mentions(&self, name: &str) -> bool {
-        self.program.references().has_variable(name)
-    }
-
-    fn execute(&self, scope: &Scope<'_>) -> Result<cel::Value, ExecutionError> {
-        let resolver = Resolver(scope);
-        let mut context = Context::with_env(ENVIRONMENT.clone());
-        context.set_variable_resolver(&resolver);
-        self.program.execute(&context)
+        match self {
+            Self::Path(path) => path.split_root().0 == name,
+            Self::Program(program) => program.references().has_variable(name),
+        }
     }
 }
 
@@ -143,7 +138,7 @@ struct Resolver<'a>(&'a Scope<'a>);
 
 impl VariableResolver for Resolver<'_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
-        let value = if name == "now" {
+        let value = if name == NOW {
             cel::Value::Timestamp(self.0.now())
         } else {
             to_cel(self.0.get(&name.split('.').collect()).as_deref()?)
@@ -188,7 +183,7 @@ fn check_size(text: &str) -> Result<(), Fault> {
 
 fn check_references(program: &Program) -> Result<(), Fault> {
     if let Some(unknown) = unknown_name(&program.expression().expr, &mut Vec::new()) {
-        return Err(refused(&format!("unknown name {unknown}: expected one of {}", VARIABLES.join(", "))));
+        return Err(refused(&format!("unknown name {unknown}: expected one of {}, {NOW}", RECORDS.join(", "))));
     }
     let is_operator = |name: &str| name.starts_with(['_', '!', '-', '@']);
     let references = program.references();
@@ -241,7 +236,9 @@ fn loops(expression: &Expr) -> usize {
 /// A name that nothing stands for, neither a record nor what a loop names.
 fn unknown_name<'a>(expression: &'a Expr, bound: &mut Vec<&'a str>) -> Option<&'a str> {
     match expression {
-        Expr::Ident(name) => Some(name.as_str()).filter(|name| !VARIABLES.contains(name) && !bound.contains(name)),
+        Expr::Ident(name) => {
+            Some(name.as_str()).filter(|name| !RECORDS.contains(name) && *name != NOW && !bound.contains(name))
+        }
         Expr::Comprehension(it) => {
             let unknown = unknown_name(&it.iter_range.expr, bound);
             let outer = bound.len();
