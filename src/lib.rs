@@ -6,6 +6,7 @@
 //! * [`model`] is what is received, stored and answered, and what makes it valid;
 //! * [`collect`] is a payload's way: admit, identify, process, commit;
 //! * [`process`] is what happens to its events: types, mappings, segments, workflows;
+//! * [`deliver`] hands events and changed profiles on to other systems;
 //! * [`store`] makes it durable and finds it again: journal, log, views;
 //! * [`admin`] is what an administrator reads and changes.
 //!
@@ -17,6 +18,7 @@ pub mod admin;
 pub mod clock;
 pub mod collect;
 pub mod commands;
+pub mod deliver;
 pub mod http;
 pub mod model;
 pub mod process;

@@ -77,6 +77,23 @@ impl Admin {
         self.write(decided, vec![Entry::DefinitionDeleted { kind, id: id.clone() }]).await
     }
 
+    /// Sends a destination to `offset`: everything from there on is delivered again. `false` if there is none.
+    pub async fn replay(&self, destination: &Id, offset: u64) -> Result<bool, Refused> {
+        let _one = self.configuring.lock().await;
+        let replayed = retry(|| async {
+            let decided = self.decide(vec![Key::Delivered(destination.clone())]).await?;
+            if self.store.definition(DefinitionKind::Destination, destination).is_none() {
+                return self.nothing().await;
+            }
+            self.write(decided, vec![Entry::Delivered { destination: destination.clone(), offset }]).await
+        });
+        let replayed = replayed.await?;
+        if replayed && let Ok(rules) = Rules::compile(&self.store.definitions()) {
+            self.rules.set(rules); // whoever is at work begins anew
+        }
+        Ok(replayed)
+    }
+
     /// Reads a configuration: an object with a list under `source` and under the name of each kind of definition.
     ///
     /// # Errors
@@ -180,11 +197,23 @@ impl Admin {
         retry(|| async {
             let mut names: Vec<Key> = sources.iter().map(|source| Key::Source(source.id.clone())).collect();
             names.extend(definitions.iter().map(|it| Key::Definition(it.kind, it.id.clone())));
+            names.extend(definitions.iter().map(|it| Key::Delivered(it.id.clone())));
             let bytes = definitions.iter().map(|it| it.body.as_str().len()).sum();
             let decided = self.decide_on(names, bytes).await?;
+            let mut new = Vec::new();
+            for destination in definitions.iter().filter(|it| it.kind == DefinitionKind::Destination) {
+                if self.store.delivered(&destination.id).await?.is_none() {
+                    new.push(destination.id.clone());
+                }
+            }
             let mut entries: Vec<Entry> = sources.iter().cloned().map(Entry::Source).collect();
             entries.extend(definitions.iter().cloned().map(Entry::Definition));
-            self.write(decided, entries).await
+            self.write_at(decided, |offset| {
+                // A new destination begins with what comes after it.
+                entries.extend(new.into_iter().map(|destination| Entry::Delivered { destination, offset }));
+                entries
+            })
+            .await
         })
         .await?;
         self.rules.set(rules);
@@ -211,9 +240,7 @@ const SOURCE: &str = "source";
 
 /// A source as people write it: without the server's time.
 fn written_source(source: &Source) -> Json {
-    let text = serde_json::to_string(source).unwrap_or_default();
-    let json = crate::model::Reader::new(text.as_bytes(), 0).and_then(|mut reader| reader.value());
-    let mut value = json.map_or(Value::Null, |json| Value::from(&json));
+    let mut value = Value::shown(source);
     if let Some(fields) = value.as_object_mut() {
         fields.remove("timestamp");
     }

@@ -42,8 +42,13 @@ impl Admin {
 
     /// Queues entries that were decided on while `held` was held; `true` once they are durable.
     async fn write(&self, decided: Decided, entries: Vec<Entry>) -> Result<bool, Refused> {
+        self.write_at(decided, |_| entries).await
+    }
+
+    /// As [`Admin::write`], of entries that know the offset at which they stand.
+    async fn write_at(&self, decided: Decided, entries: impl FnOnce(u64) -> Vec<Entry>) -> Result<bool, Refused> {
         let Decided { generation, room, held } = decided;
-        let ((), pending) = self.store.push(generation, room, |_| (entries, ()))?;
+        let ((), pending) = self.store.push(generation, room, |moment| (entries(moment.offset), ()))?;
         drop(held); // the next request sees it already; only the answer waits for the disk
         pending.durable().await.map(|()| true)
     }

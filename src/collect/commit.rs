@@ -59,11 +59,11 @@ impl Processed<'_> {
     }
 
     fn fix_as(self, admitted: &Admitted, moment: Moment, stored: bool) -> (Vec<Entry>, Vec<u8>) {
-        let Self { records, said, warnings, task, whole_profile } = self;
+        let Self { records, said, warnings, task, whole_profile, tells_changes } = self;
         let mut entries = Entries { list: Vec::with_capacity(records.events.len() + 4), moment };
         let session_id = records.session.as_ref().map(|draft| draft.session.id.clone());
         let mut debugging = Debugging { session_id, ..Debugging::default() };
-        let profile = records.profile.map(|draft| entries.add_profile(draft, &mut debugging));
+        let profile = records.profile.map(|draft| entries.add_profile(draft, tells_changes, &mut debugging));
         let reference = profile.as_ref().map(Profile::reference);
         if let Some(draft) = records.session {
             entries.add_session(draft, reference.as_ref(), !records.events.is_empty(), &mut debugging);
@@ -105,7 +105,8 @@ struct Entries {
 }
 
 impl Entries {
-    fn add_profile(&mut self, draft: ProfileDraft, debugging: &mut Debugging) -> Profile {
+    fn add_profile(&mut self, draft: ProfileDraft, tells_changes: bool, debugging: &mut Debugging) -> Profile {
+        let changes = if tells_changes && draft.changed { draft.changes() } else { Vec::new() };
         let FixedProfile { profile, alias, absorbed, changed } = draft.fix(self.moment.offset, self.moment.now);
         debugging.profile.ids.push(profile.id.clone());
         if changed {
@@ -114,6 +115,9 @@ impl Entries {
             let absorbed = absorbed.into_iter().map(|absorbed| Entry::Absorbed { absorbed, by: reference.clone() });
             self.list.extend(absorbed);
             self.list.push(Entry::Profile(Arc::new(profile.clone())));
+            if !changes.is_empty() {
+                self.list.push(Entry::ProfileChanged { profile: reference.clone(), changes });
+            }
             self.list.extend(alias.map(|name| Entry::Name { name, profile: reference }));
         }
         profile

@@ -95,7 +95,7 @@ pub struct Collector {
     bots: isbot::Bots,
     rules: Arc<RulesInForce>,
     identity: Identity,
-    lookups: Lookups,
+    lookups: Arc<Lookups>,
 }
 
 impl Collector {
@@ -105,7 +105,7 @@ impl Collector {
         settings: CollectSettings,
         rules: Arc<RulesInForce>,
         identity: Identity,
-        lookups: Lookups,
+        lookups: Arc<Lookups>,
     ) -> Self {
         Self { store, clock, settings, bots: isbot::Bots::default(), rules, identity, lookups }
     }

@@ -24,6 +24,8 @@ pub struct Processed<'a> {
     /// This request's id, if the answer is to tell.
     pub task: Option<Id>,
     pub whole_profile: bool,
+    /// Somebody wants to know what changes in profiles.
+    pub tells_changes: bool,
 }
 
 impl Processed<'_> {
@@ -60,7 +62,7 @@ impl Collector {
         let people = People { store: &self.store, held: &identified.held };
         let asks = incoming.trial.is_none_or(|trial| trial.lookups);
         let ground = Ground {
-            lookups: asks.then_some(&self.lookups),
+            lookups: asks.then_some(&*self.lookups),
             identity: &self.identity,
             clock: &self.clock,
             people: &people,
@@ -87,6 +89,7 @@ impl Collector {
             said,
             warnings: sifted.warnings,
             task: admitted.debugger.then(|| self.clock.make_id()),
+            tells_changes: rules.tells_changes(),
             whole_profile: incoming.payload.options.profile && self.settings.profile,
         })
     }

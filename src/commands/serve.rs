@@ -9,6 +9,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
 };
 
 use super::{CommandError, progress::Progress, secret_file};
@@ -16,12 +17,15 @@ use crate::{
     admin::Admin,
     clock::Clock,
     collect::Collector,
+    deliver::Deliveries,
     http::{self, App, Rooms},
     process::{Identity, Lookups, Rules, RulesInForce, Secrets},
     settings::Settings,
     store::{Folder, Store},
 };
 
+/// Where files of deliveries are, in the storage folder.
+const DELIVERIES: &str = "deliveries";
 /// The fewest threads for reads that block.
 const BLOCKING_THREADS_MIN: usize = 2;
 
@@ -49,7 +53,7 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     };
     let identity = Identity::new(&secret_file::kept(&settings.storage.path, secret_file::IDENTITY_KEY)?);
     let secrets = Secrets::load(settings.lookup.secrets_file.as_deref())?;
-    let lookups = Lookups::new(settings.lookup.allowed_hosts.clone(), secrets);
+    let lookups = Arc::new(Lookups::new(settings.lookup.allowed_hosts.clone(), secrets));
     let listen_error = |source| CommandError::Listen { address: settings.server.listen.to_string(), source };
     let listener = TcpListener::bind(settings.server.listen).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
@@ -63,11 +67,13 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     let serving = tokio::spawn(http::serve(app, listener, async {
         _ = ended.await;
     }));
-    let store = tokio::select! {
+    let (store, deliveries) = tokio::select! {
         opened = &mut opening => opened.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?,
         // Nothing was taken yet, and recovery can begin anew at any point.
         () = signals.next() => return Ok(()),
     };
+    let (stop, stopped) = watch::channel(false);
+    let delivering = tokio::spawn(deliveries.run(stopped));
     signals.next().await;
     tracing::info!("ending");
     tokio::spawn(async move {
@@ -76,6 +82,8 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     });
     drop(end);
     _ = serving.await;
+    _ = stop.send(true);
+    _ = delivering.await; // what is under way is delivered again after the next start
     // The collector's clones of the store end with their requests; closing needs none of them.
     _ = tokio::task::spawn_blocking(move || store.close()).await;
     Ok(())
@@ -88,8 +96,8 @@ async fn open(
     address: SocketAddr,
     app: Arc<App>,
     identity: Identity,
-    lookups: Lookups,
-) -> Result<Arc<Store>, CommandError> {
+    lookups: Arc<Lookups>,
+) -> Result<(Arc<Store>, Arc<Deliveries>), CommandError> {
     let clock = Arc::new(Clock::default());
     let opened = tokio::task::spawn_blocking({
         let (clock, storage) = (clock.clone(), settings.storage.clone());
@@ -112,9 +120,18 @@ async fn open(
             );
         }
     }
-    let collector = Arc::new(Collector::new(store.clone(), clock, settings.collect, rules, identity, lookups));
-    app.open(Rooms { collector, admin });
-    Ok(store)
+    let collector = Arc::new(Collector::new(
+        store.clone(),
+        clock.clone(),
+        settings.collect,
+        rules.clone(),
+        identity,
+        lookups.clone(),
+    ));
+    let folder = settings.storage.path.join(DELIVERIES);
+    let deliveries = Arc::new(Deliveries::new(store.clone(), clock, rules, lookups, folder));
+    app.open(Rooms { collector, admin, deliveries: deliveries.clone() });
+    Ok((store, deliveries))
 }
 
 /// The address at which the daemon is reached from its own machine.

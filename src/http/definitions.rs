@@ -1,4 +1,4 @@
-//! Event types, segments and workflows, one by one and as a whole.
+//! Event types, segments, workflows and destinations, one by one and as a whole.
 
 use serde::Serialize;
 use serde_json::json;
@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     admin::{Admin, Difference},
-    model::{DefinitionKind, Json, Reader},
+    deliver::Deliveries,
+    model::{DefinitionKind, Fault, Json, Reader},
 };
 
 pub async fn save(admin: &Admin, kind: DefinitionKind, body: &[u8]) -> Result<Reply, Failure> {
@@ -35,6 +36,28 @@ pub fn list(admin: &Admin, kind: DefinitionKind) -> Reply {
     }
     let found = admin.definitions(kind);
     reply::json(&List { total: found.len(), result: found.iter().map(|found| &found.body).collect() })
+}
+
+/// How far a destination is, and what keeps it.
+pub fn destination_status(deliveries: &Deliveries, route: &Route) -> Result<Reply, Failure> {
+    Ok(reply::record(deliveries.status(&route.record_id()?)))
+}
+
+/// Delivers everything from an offset on again: `{"from": OFFSET}`.
+pub async fn replay(admin: &Admin, request: &Request) -> Result<Reply, Failure> {
+    let invalid = |fault| Failure::Invalid("body", fault);
+    let mut from = None;
+    let read = Reader::new(&request.body.bytes, 0).and_then(|mut reader| {
+        reader.object(&["from"], |reader, _| {
+            let number = reader.number()?.parse::<u64>();
+            from = Some(number.map_err(|_| Fault::wrong_type("an offset, a whole number"))?);
+            Ok(())
+        })?;
+        reader.end()
+    });
+    read.map_err(invalid)?;
+    let from = from.ok_or_else(|| invalid(Fault::missing().at("from")))?;
+    Ok(reply::deleted(admin.replay(&request.route.record_id()?, from).await?))
 }
 
 /// Everything that is set up.

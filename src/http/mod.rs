@@ -26,6 +26,7 @@ use std::sync::{Arc, OnceLock};
 use crate::{
     admin::Admin,
     collect::Collector,
+    deliver::Deliveries,
     settings::{KeepIp, ServerSettings},
 };
 
@@ -46,6 +47,7 @@ pub struct App {
 pub struct Rooms {
     pub collector: Arc<Collector>,
     pub admin: Arc<Admin>,
+    pub deliveries: Arc<Deliveries>,
 }
 
 impl App {

@@ -32,6 +32,8 @@ pub enum Endpoint {
     NewDefinition(DefinitionKind),
     Definitions(DefinitionKind),
     Configuration,
+    DestinationStatus,
+    Replay,
     Event,
     Session,
     Profile,
@@ -82,6 +84,11 @@ const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/workflow", Endpoint::NewDefinition(DefinitionKind::Workflow), POST, Audience::Administrator),
     ("/workflow/{id}", Endpoint::Definition(DefinitionKind::Workflow), GET_DELETE, Audience::Administrator),
     ("/workflows", Endpoint::Definitions(DefinitionKind::Workflow), GET, Audience::Administrator),
+    ("/destination", Endpoint::NewDefinition(DefinitionKind::Destination), POST, Audience::Administrator),
+    ("/destination/{id}", Endpoint::Definition(DefinitionKind::Destination), GET_DELETE, Audience::Administrator),
+    ("/destination/{id}/status", Endpoint::DestinationStatus, GET, Audience::Administrator),
+    ("/destination/{id}/replay", Endpoint::Replay, POST, Audience::Administrator),
+    ("/destinations", Endpoint::Definitions(DefinitionKind::Destination), GET, Audience::Administrator),
     ("/configuration", Endpoint::Configuration, GET_POST, Audience::Administrator),
     ("/event/{id}", Endpoint::Event, GET_DELETE, Audience::Administrator),
     ("/session/{id}", Endpoint::Session, GET_DELETE, Audience::Administrator),
@@ -202,7 +209,7 @@ async fn dispatch(app: &App, request: Request) -> Result<Reply, Failure> {
         Endpoint::Logout => return Ok(reply::json(&true)),
         _ => {}
     }
-    let Rooms { collector, admin } = app.rooms()?;
+    let Rooms { collector, admin, deliveries } = app.rooms()?;
     match (route.endpoint, &request.method) {
         (Endpoint::Track, _) => track::track(app, &collector, &request).await,
         (Endpoint::Collect, &Method::HEAD) => collect::ring(&collector, route),
@@ -219,6 +226,8 @@ async fn dispatch(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::Definition(kind), &Method::DELETE) => definitions::delete(&admin, kind, route).await,
         (Endpoint::Definition(kind), _) => definitions::get(&admin, kind, route),
         (Endpoint::Definitions(kind), _) => Ok(definitions::list(&admin, kind)),
+        (Endpoint::DestinationStatus, _) => definitions::destination_status(&deliveries, route),
+        (Endpoint::Replay, _) => definitions::replay(&admin, &request).await,
         (Endpoint::Configuration, &Method::POST) => definitions::apply(&admin, &request).await,
         (Endpoint::Configuration, _) => Ok(definitions::dump(&admin)),
         (Endpoint::Event, &Method::DELETE) => records::delete_event(&admin, route).await,

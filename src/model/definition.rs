@@ -1,4 +1,4 @@
-//! What people set up beside sources: event types, segments, workflows. Each is a JSON object with an id, kept as it was
+//! What people set up beside sources: event types, segments, workflows, destinations. Each is a JSON object with an id, kept as it was
 //! written; what it means is known to the room that compiles it.
 
 use serde::{Deserialize, Serialize};
@@ -10,10 +10,11 @@ pub enum DefinitionKind {
     EventType,
     Segment,
     Workflow,
+    Destination,
 }
 
 impl DefinitionKind {
-    pub const ALL: [Self; 3] = [Self::EventType, Self::Segment, Self::Workflow];
+    pub const ALL: [Self; 4] = [Self::EventType, Self::Segment, Self::Workflow, Self::Destination];
 
     /// The name of a table of them in a configuration file.
     pub fn word(self) -> &'static str {
@@ -21,6 +22,7 @@ impl DefinitionKind {
             Self::EventType => "event_type",
             Self::Segment => "segment",
             Self::Workflow => "workflow",
+            Self::Destination => "destination",
         }
     }
 }

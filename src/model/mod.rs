@@ -36,7 +36,7 @@ pub use json::Json;
 pub use merge::{Absorbed, Conflict, NOTED_PARTS};
 pub use path::Path;
 pub use payload::{EVENTS_MAX, EventPayload, Options, Payload, PayloadError};
-pub use profile::{Alias, MergeKey, Profile, ProfileRef};
+pub use profile::{Alias, FieldChange, MergeKey, Profile, ProfileRef};
 pub use reader::{LEVELS_MAX, Reader};
 pub use session::Session;
 pub use source::{Bridge, KnownBy, Origin, ProfileTerms, RegisteredSource, Source, SourceType, Terms};

@@ -50,6 +50,15 @@ pub struct Profile {
     pub absorbed: Vec<Absorbed>,
 }
 
+/// A leaf that a request changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FieldChange {
+    pub path: Box<str>,
+    /// `null` where nothing stood.
+    pub old: Json,
+    pub new: Json,
+}
+
 /// When a leaf was last written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Field {

@@ -96,6 +96,13 @@ impl Value {
         Self::Object(Object::default())
     }
 
+    /// A record as a tree, as it is shown.
+    pub fn shown(record: &impl serde::Serialize) -> Self {
+        let text = serde_json::to_string(record).unwrap_or_default();
+        let json = Reader::new(text.as_bytes(), 0).and_then(|mut reader| reader.value());
+        json.map_or(Self::Null, |json| Self::from(&json))
+    }
+
     /// null and "" count as nothing.
     pub fn is_empty(&self) -> bool {
         match self {

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hmac::{Hmac, KeyInit, Mac};
 use ipnet::IpNet;
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -30,6 +31,8 @@ use super::{
 };
 use crate::model::{Fault, Json, Reader, Value};
 
+/// What a delivery is signed in.
+const SIGNATURE: &str = "tracardi-signature";
 const TIMEOUT_MS: u64 = 1_000;
 const TIMEOUT_MS_MAX: u64 = 10_000;
 /// The longest answer that is read.
@@ -232,6 +235,25 @@ impl Lookups {
         Ok(answer)
     }
 
+    /// Posts JSON; whoever gets it can check by the signature that it comes from here, and when.
+    ///
+    /// # Errors
+    /// It was not taken: there was no answer in time, or its status is no success.
+    pub async fn post(&self, url: &str, secret: Option<&str>, body: String, timeout: Duration) -> Result<(), String> {
+        let url = Url::parse(url).map_err(|error| format!("not an address: {error}"))?;
+        self.allowed.check(&url)?;
+        let client = self.client.get_or_init(|| client(&self.allowed)).as_ref()?;
+        let mut request = client.post(url).timeout(timeout).header(CONTENT_TYPE, "application/json");
+        if let Some(name) = secret {
+            let secret = self.secrets.get(name).ok_or_else(|| format!("there is no secret {name}"))?;
+            let seconds =
+                std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+            request = request.header(SIGNATURE, signature(&secret, seconds, &body));
+        }
+        let response = request.body(body).send().await.map_err(|error| reason(&error))?;
+        if response.status().is_success() { Ok(()) } else { Err(format!("it answered {}", response.status().as_u16())) }
+    }
+
     async fn send(&self, question: &Question) -> Result<(Value, usize), String> {
         let client = self.client.get_or_init(|| client(&self.allowed)).as_ref()?;
         let mut request =
@@ -265,6 +287,14 @@ impl Lookups {
 /// The system's certificates cannot be read.
 pub fn plain_client() -> Result<Client, String> {
     builder().build().map_err(|error| reason(&error))
+}
+
+/// `t=SECONDS,v1=HEX`: the HMAC-SHA256, with the secret, of the seconds since 1970, a dot and the body.
+fn signature(secret: &str, seconds: u64, body: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("every length is taken");
+    mac.update(format!("{seconds}.{body}").as_bytes());
+    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("t={seconds},v1={hex}")
 }
 
 fn builder() -> reqwest::ClientBuilder {

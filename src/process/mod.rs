@@ -12,6 +12,7 @@
 
 mod condition;
 mod definition;
+mod destination;
 mod event_type;
 mod identity;
 mod lookup;
@@ -29,14 +30,16 @@ mod workflow;
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
-use parking_lot::RwLock;
+use tokio::sync::watch;
 
 pub use definition::read_toml;
+pub use destination::{Destination, Target};
 pub use identity::Identity;
 pub use lookup::{AllowedHosts, Lookups, plain_client};
 pub use people::{People, find_profile, referred_profile};
 pub use records::{EventDraft, FixedProfile, ProfileDraft, Records, SessionDraft};
 pub use run::Left;
+pub use scope::Scope;
 pub use secrets::{Secrets, SecretsError};
 
 use crate::{
@@ -47,7 +50,6 @@ use crate::{
 use event_type::{EventType, EventTypes, OnInvalid};
 use lookup::Question;
 use run::Run;
-use scope::Scope;
 use segment::{Crossing, Segment};
 use workflow::Workflow;
 
@@ -70,26 +72,32 @@ pub struct Rules {
     workflows: Vec<Workflow>,
     /// The workflows that a type starts, by their places.
     by_type: HashMap<Arc<str>, Vec<usize>>,
+    destinations: Vec<Arc<Destination>>,
     /// The types that people set up themselves.
     configured: Vec<Arc<str>>,
 }
 
 /// The rules in force: a request goes by what stands here when it begins.
 #[derive(Default)]
-pub struct RulesInForce(RwLock<Arc<Rules>>);
+pub struct RulesInForce(watch::Sender<Arc<Rules>>);
 
 impl RulesInForce {
     pub fn new(rules: Rules) -> Self {
-        Self(RwLock::new(Arc::new(rules)))
+        Self(watch::Sender::new(Arc::new(rules)))
     }
 
     pub fn get(&self) -> Arc<Rules> {
-        self.0.read().clone()
+        self.0.borrow().clone()
     }
 
     /// From the next request on, everything goes by these.
     pub fn set(&self, rules: Rules) {
-        *self.0.write() = Arc::new(rules);
+        self.0.send_replace(Arc::new(rules));
+    }
+
+    /// Tells when they change.
+    pub fn changes(&self) -> watch::Receiver<Arc<Rules>> {
+        self.0.subscribe()
     }
 }
 
@@ -187,6 +195,9 @@ impl Rules {
                 DefinitionKind::Segment => {
                     rules.segments.push(Segment::compile(&definition.body).map_err(mistake)?);
                 }
+                DefinitionKind::Destination => {
+                    rules.destinations.push(Arc::new(Destination::compile(&definition.body).map_err(mistake)?));
+                }
                 DefinitionKind::Workflow => {
                     let workflow = Workflow::compile(&definition.body).map_err(mistake)?;
                     if workflow.enabled {
@@ -199,6 +210,16 @@ impl Rules {
             }
         }
         Ok(rules)
+    }
+
+    /// Where events and changed profiles are delivered to.
+    pub fn destinations(&self) -> &[Arc<Destination>] {
+        &self.destinations
+    }
+
+    /// Whether somebody wants to know what changes in profiles.
+    pub fn tells_changes(&self) -> bool {
+        self.destinations.iter().any(|destination| destination.profiles)
     }
 
     /// Whether something happens to events of a type beyond what is ready-made.

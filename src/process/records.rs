@@ -8,11 +8,9 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use serde::Serialize;
-
 use crate::model::{
-    Alias, Event, EventPayload, EventRequest, EventStatus, Id, Json, MergeKey, Misplaced, NOTED_PARTS, Object, Outcome,
-    Path, Profile, ProfileRef, Reader, RegisteredSource, Session, ShownEvent, Time, Value,
+    Alias, Event, EventPayload, EventRequest, EventStatus, FieldChange, Id, Json, MergeKey, Misplaced, NOTED_PARTS,
+    Object, Outcome, Path, Profile, ProfileRef, RegisteredSource, Session, ShownEvent, Time, Value,
 };
 
 /// The parts of a profile that can be written.
@@ -59,7 +57,7 @@ impl Records<'_> {
     }
 
     pub fn source(&self) -> &Value {
-        self.source.get_or_init(|| tree(&*self.registered.source))
+        self.source.get_or_init(|| Value::shown(&*self.registered.source))
     }
 
     /// Whether a configuration may write to `path`.
@@ -203,7 +201,7 @@ impl ProfileDraft {
         self.shown.get_or_init(|| {
             let mut profile = self.profile.clone();
             profile.facts = self.facts().to_json();
-            tree(&profile.shown())
+            Value::shown(&profile.shown())
         })
     }
 
@@ -271,6 +269,24 @@ impl ProfileDraft {
         }
         FixedProfile { profile, alias: self.alias, absorbed: self.absorbed, changed: self.changed }
     }
+
+    /// The leaves that are others than they were stored.
+    pub fn changes(&self) -> Vec<FieldChange> {
+        let before = self.stored.as_ref().map_or(Value::object(), |stored| Value::from(&stored.facts));
+        let after = self.facts();
+        let root: Path = [].into_iter().collect();
+        let mut leaves = Vec::new();
+        before.leaves(&root, &mut leaves);
+        after.leaves(&root, &mut leaves);
+        leaves.sort_unstable();
+        leaves.dedup();
+        let changed = leaves.iter().filter(|leaf| !leaf.steps().is_empty()).filter_map(|leaf| {
+            let (old, new) = (before.get(leaf.steps()), after.get(leaf.steps()));
+            let json = |value: Option<&Value>| value.unwrap_or(&Value::Null).to_json();
+            (old != new).then(|| FieldChange { path: leaf.to_string().into(), old: json(old), new: json(new) })
+        });
+        changed.collect()
+    }
 }
 
 /// A profile that is ready to be stored.
@@ -321,7 +337,7 @@ impl SessionDraft {
     pub fn get(&self, steps: &[Box<str>]) -> Option<&Value> {
         match steps.split_first() {
             Some((part, rest)) if &**part == "traits" => self.traits().get(rest),
-            _ => self.shown.get_or_init(|| tree(&self.session.shown())).get(steps),
+            _ => self.shown.get_or_init(|| Value::shown(&self.session.shown())).get(steps),
         }
     }
 
@@ -413,7 +429,7 @@ impl<'a> EventDraft<'a> {
             let mut request = records.request.clone();
             request.profile = records.profile.as_ref().map(|draft| draft.profile.reference());
             request.session = records.session.as_ref().map(|draft| draft.session.id.clone());
-            tree(&ShownEvent { request: request.into(), event: self.fixed().into() })
+            Value::shown(&ShownEvent { request: request.into(), event: self.fixed().into() })
         })
     }
 
@@ -477,12 +493,4 @@ fn texts(path: &Path, value: Value) -> Result<Arc<[Box<str>]>, NotWritten> {
         }
         _ => Err(NotWritten::WrongType(path.clone(), "it is a list of texts")),
     }
-}
-
-/// A record as a tree, as it is shown.
-fn tree(record: &impl Serialize) -> Value {
-    let text = serde_json::to_string(record).unwrap_or_default();
-    // What is shown is JSON of ours; read once more, because a shown record holds free-form JSON.
-    let json = Reader::new(text.as_bytes(), 0).and_then(|mut reader| reader.value());
-    json.map_or(Value::Null, |json| Value::from(&json))
 }

@@ -159,7 +159,7 @@ impl<'a, 'r> Run<'a, 'r> {
     }
 
     fn scope(&self) -> Scope<'_> {
-        Scope { records: self.records, event: self.event, steps: Some(&self.steps), segment: self.segment }
+        Scope::of_step(self.records, self.event, &self.steps, self.segment)
     }
 
     /// Takes a step; `None` if its condition does not hold.

@@ -3,33 +3,60 @@
 use std::borrow::Cow;
 
 use super::records::Records;
-use crate::model::{Object, Path, Value};
+use crate::model::{Object, Path, Time, Value};
 
 /// The records, with what is seen beside them for the moment.
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
-    pub records: &'a Records<'a>,
+    seen: Seen<'a>,
     /// The event that is processed, by its place.
-    pub event: Option<usize>,
+    event: Option<usize>,
     /// What the steps of the workflow left so far.
-    pub steps: Option<&'a Object>,
+    steps: Option<&'a Object>,
     /// The segment that was entered or left.
-    pub segment: Option<&'a str>,
+    segment: Option<&'a str>,
+}
+
+#[derive(Clone, Copy)]
+enum Seen<'a> {
+    /// Records while they are processed.
+    Records(&'a Records<'a>),
+    /// Records as they are stored, by their names.
+    Stored(&'a Object, Time),
 }
 
 impl<'a> Scope<'a> {
     pub fn new(records: &'a Records<'a>, event: Option<usize>) -> Self {
-        Self { records, event, steps: None, segment: None }
+        Self { seen: Seen::Records(records), event, steps: None, segment: None }
+    }
+
+    /// What a step of a workflow sees.
+    pub fn of_step(
+        records: &'a Records<'a>,
+        event: Option<usize>,
+        steps: &'a Object,
+        segment: Option<&'a str>,
+    ) -> Self {
+        Self { seen: Seen::Records(records), event, steps: Some(steps), segment }
+    }
+
+    /// Records as they are stored: an object that has each under its name.
+    pub fn stored(records: &'a Object, now: Time) -> Self {
+        Self { seen: Seen::Stored(records, now), event: None, steps: None, segment: None }
     }
 
     /// What stands at `path`, whose first step names the record.
     pub fn get(&self, path: &Path) -> Option<Cow<'a, Value>> {
         let (root, steps) = path.split_root();
+        let records = match self.seen {
+            Seen::Records(records) => records,
+            Seen::Stored(records, _) => return records.get(root)?.get(steps).map(Cow::Borrowed),
+        };
         match root {
-            "event" => self.records.events.get(self.event?)?.get(self.records, steps).map(Cow::Borrowed),
-            "profile" => self.records.profile.as_ref()?.get(steps).map(Cow::Borrowed),
-            "session" => self.records.session.as_ref()?.get(steps).map(Cow::Borrowed),
-            "source" => self.records.source().get(steps).map(Cow::Borrowed),
+            "event" => records.events.get(self.event?)?.get(records, steps).map(Cow::Borrowed),
+            "profile" => records.profile.as_ref()?.get(steps).map(Cow::Borrowed),
+            "session" => records.session.as_ref()?.get(steps).map(Cow::Borrowed),
+            "source" => records.source().get(steps).map(Cow::Borrowed),
             "steps" => {
                 let (first, rest) = steps.split_first()?;
                 self.steps?.get(first)?.get(rest).map(Cow::Borrowed)
@@ -41,7 +68,10 @@ impl<'a> Scope<'a> {
 
     /// The server's time.
     pub fn now(&self) -> chrono::DateTime<chrono::FixedOffset> {
-        let micros = self.records.now.micros();
+        let micros = match self.seen {
+            Seen::Records(records) => records.now.micros(),
+            Seen::Stored(_, now) => now.micros(),
+        };
         chrono::DateTime::from_timestamp_micros(micros).unwrap_or_default().fixed_offset()
     }
 }

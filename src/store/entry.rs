@@ -6,7 +6,8 @@ use bincode::Options;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Definition, DefinitionKind, Event, EventRequest, Id, MergeKey, Profile, ProfileRef, Session, Source, Time,
+    Definition, DefinitionKind, Event, EventRequest, FieldChange, Id, MergeKey, Profile, ProfileRef, Session, Source,
+    Time,
 };
 
 /// One entry of the log. Its offset is its place: the first of a block's offsets plus its place in the block.
@@ -43,6 +44,16 @@ pub enum Entry {
         kind: DefinitionKind,
         id: Id,
     },
+    /// What a request changed in a profile, whose newest state stands before it; for destinations that want to know.
+    ProfileChanged {
+        profile: ProfileRef,
+        changes: Vec<FieldChange>,
+    },
+    /// A destination has everything before `offset`.
+    Delivered {
+        destination: Id,
+        offset: u64,
+    },
     /// A profile is part of another one from here on, whose newest state follows.
     Absorbed {
         absorbed: ProfileRef,
@@ -72,6 +83,8 @@ pub enum Key {
     DeletedEvent(u64),
     Source(Id),
     Definition(DefinitionKind, Id),
+    /// How far a destination is.
+    Delivered(Id),
 }
 
 /// The newest state under a [`Key`].
@@ -84,6 +97,7 @@ pub enum State {
     EventId(EventPlace),
     Source(Arc<Source>),
     Definition(Arc<Definition>),
+    Offset(u64),
     /// The key itself is all there is to know.
     There,
     Gone,
@@ -190,6 +204,10 @@ impl Fold {
                 self.latest = self.latest.max(definition.saved);
                 let key = Key::Definition(definition.kind, definition.id.clone());
                 self.states.insert(key, State::Definition(definition.clone()));
+            }
+            Entry::ProfileChanged { .. } => {}
+            Entry::Delivered { destination, offset } => {
+                self.states.insert(Key::Delivered(destination.clone()), State::Offset(*offset));
             }
             Entry::Absorbed { absorbed, by } => {
                 self.states.insert(Key::Profile(absorbed.id.clone()), State::Gone);

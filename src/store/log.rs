@@ -267,7 +267,8 @@ impl Log {
         Ok(None)
     }
 
-    fn block_around(&self, offset: u64) -> Result<Option<(u64, Vec<Entry>)>, StoreError> {
+    /// The entries of the block that holds `offset`, with the offset of the first; `None` behind the end.
+    pub fn block_around(&self, offset: u64) -> Result<Option<(u64, Vec<Entry>)>, StoreError> {
         let sealed = {
             let live = self.live.read();
             if let Some(live) = live.as_ref().filter(|live| offset >= live.first) {

@@ -227,6 +227,25 @@ impl Store {
         Ok(if let Some(State::Name(profile)) = state { Some(profile) } else { None })
     }
 
+    /// How far a destination is; `None` before anything was ever said of it.
+    pub async fn delivered(&self, destination: &Id) -> Result<Option<u64>, Refused> {
+        let state = self.newest(Key::Delivered(destination.clone())).await?;
+        Ok(if let Some(State::Offset(offset)) = state { Some(offset) } else { None })
+    }
+
+    /// A stretch of the log that holds `offset`: its entries and the offset of the first. Waits until it is there; only what
+    /// is durable is.
+    pub async fn entries(&self, offset: u64) -> Result<(u64, Vec<Entry>), Refused> {
+        self.shared.queue.applied_beyond(offset).await;
+        let found = self.read(move |engine| engine.log.block_around(offset)).await?;
+        found.ok_or_else(|| Refused::Unavailable("the log is being made again".into()))
+    }
+
+    /// The offset behind what the log has.
+    pub fn log_end(&self) -> u64 {
+        self.shared.queue.applied_end()
+    }
+
     /// Where the event stands that came from `source` with the client's id `id`.
     pub async fn event_id(&self, id: &Id, source: &Id) -> Result<Option<EventPlace>, Refused> {
         let state = self.newest(Key::EventId { id: id.clone(), source: source.clone() }).await?;

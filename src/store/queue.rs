@@ -200,6 +200,15 @@ impl Queue {
         }
     }
 
+    /// Waits until the log and the views have the entry at `offset`.
+    pub async fn applied_beyond(&self, offset: u64) {
+        _ = self.applied.subscribe().wait_for(|applied| *applied > offset).await; // the queue lives as long as the store
+    }
+
+    pub fn applied_end(&self) -> u64 {
+        *self.applied.borrow()
+    }
+
     /// The views have everything before offset `end`.
     pub fn is_applied(&self, end: u64) {
         let mut state = self.lock();

@@ -81,10 +81,12 @@ struct Trees {
     merge_keys: sled::Tree,
     /// Kind and id to definition, in parts.
     definitions: sled::Tree,
+    /// Destination to offset.
+    deliveries: sled::Tree,
 }
 
 impl Trees {
-    fn all(&self) -> [&sled::Tree; 10] {
+    fn all(&self) -> [&sled::Tree; 11] {
         [
             &self.session_numbers,
             &self.sessions,
@@ -96,6 +98,7 @@ impl Trees {
             &self.sources,
             &self.merge_keys,
             &self.definitions,
+            &self.deliveries,
         ]
     }
 }
@@ -119,6 +122,7 @@ const DELETED_EVENTS: usize = 6;
 const SOURCES: usize = 7;
 const MERGE_KEYS: usize = 8;
 const DEFINITIONS: usize = 9;
+const DELIVERIES: usize = 10;
 const PROGRESS_KEY: &[u8] = b"progress";
 
 impl Views {
@@ -137,6 +141,7 @@ impl Views {
             sources: open("sources")?,
             merge_keys: open("merge_keys")?,
             definitions: open("definitions")?,
+            deliveries: open("deliveries")?,
         };
         let progress = match db.get(PROGRESS_KEY).at(path)? {
             Some(bytes) => entry::decode(&bytes)
@@ -227,6 +232,10 @@ impl Views {
             Key::Definition(kind, id) => {
                 let bytes = tree::get(&trees.definitions, &definition_key(*kind, id)).at(&self.path)?;
                 self.decoded(bytes.as_deref(), "definition", id.as_str())?.map(State::Definition)
+            }
+            Key::Delivered(id) => {
+                let bytes = trees.deliveries.get(id.key()).at(&self.path)?;
+                self.decoded(bytes.as_deref(), "delivery", id.as_str())?.map(State::Offset)
             }
             Key::Source(id) => {
                 let bytes = tree::get(&trees.sources, &id.key()).at(&self.path)?;
@@ -355,6 +364,10 @@ impl Views {
                 (Key::Definition(kind, id), _) => {
                     self.remove_parts(DEFINITIONS, &definition_key(*kind, id), &mut writes)?;
                 }
+                (Key::Delivered(id), State::Offset(offset)) => {
+                    self.put(DELIVERIES, id.key(), entry::encode(offset), &mut writes)?;
+                }
+                (Key::Delivered(id), _) => self.remove(DELIVERIES, id.key(), &mut writes)?,
                 (Key::Source(id), State::Source(source)) => {
                     self.put_parts(SOURCES, &id.key(), &entry::encode(source), &mut writes)?;
                 }

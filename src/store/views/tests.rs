@@ -62,6 +62,7 @@ fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4])
                 Reader::new(format!(r#"{{"id":"d{name}","n":{offset}}}"#).as_bytes(), 0).unwrap().value().unwrap();
             Entry::Definition(Arc::new(Definition::new(DefinitionKind::Segment, body, now).unwrap()))
         }
+        14 => Entry::Delivered { destination: id("destination", name), offset },
         13 => Entry::Absorbed { absorbed: profile(name), by: profile(other) },
         12 => {
             Entry::DefinitionDeleted { kind: DefinitionKind::Segment, id: Id::required(&format!("d{name}")).unwrap() }
@@ -127,7 +128,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
     fn views_made_anew_from_the_log_equal_views_kept_along_the_way(
-        made in prop::collection::vec((0_u8..17, 0_u8..4, 0_u8..4), 1..60),
+        made in prop::collection::vec((0_u8..18, 0_u8..4, 0_u8..4), 1..60),
         batches in prop::collection::vec(1_usize..8, 0..30),
     ) {
         let requests = requests(&made);
@@ -144,7 +145,7 @@ proptest! {
 
     #[test]
     fn a_batch_that_was_under_way_can_be_written_again(
-        made in prop::collection::vec((0_u8..17, 0_u8..4, 0_u8..4), 1..40),
+        made in prop::collection::vec((0_u8..18, 0_u8..4, 0_u8..4), 1..40),
         cut in any::<prop::sample::Index>(),
         written in any::<prop::sample::Index>(),
     ) {

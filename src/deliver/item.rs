@@ -1,0 +1,109 @@
+//! What is delivered of a stretch of the log.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::{
+    model::{EventRequest, FieldChange, Object, Profile, ProfileRef, ShownEvent, Time, Value},
+    process::{Destination, referred_profile},
+    store::{Entry, Refused, Store},
+};
+
+/// Items that are delivered together.
+pub struct Batch {
+    /// Each as JSON.
+    pub items: Vec<String>,
+    /// The offset behind the last entry that was looked at.
+    pub end: u64,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Item<'a> {
+    Event { offset: u64, event: &'a Value },
+    Profile { offset: u64, profile: &'a Value, changed: &'a [FieldChange] },
+}
+
+/// What of `entries`, the first of which stands at offset `first`, the destination wants from offset `from` on; at most
+/// as many items as it takes in a delivery.
+pub async fn batch(
+    store: &Store,
+    destination: &Destination,
+    first: u64,
+    entries: &[Entry],
+    from: u64,
+    now: Time,
+) -> Result<Batch, Refused> {
+    let mut request: Option<&Arc<EventRequest>> = None;
+    let mut profile: Option<&Arc<Profile>> = None;
+    let mut batch = Batch { items: Vec::new(), end: from };
+    for (offset, entry) in (first..).zip(entries) {
+        match entry {
+            Entry::Request(found) => request = Some(found),
+            Entry::Profile(found) => profile = Some(found),
+            _ => {}
+        }
+        if offset < from {
+            continue;
+        }
+        let item = match (entry, request) {
+            (Entry::Event(event), Some(request)) if destination.takes_type(&event.kind) => {
+                let shown = Value::shown(&ShownEvent { request: request.clone(), event: event.clone() });
+                let profile = match &request.profile {
+                    Some(reference) => stored_profile(store, reference).await?,
+                    None => None,
+                };
+                let records = records([("event", Some(&shown)), ("profile", profile.as_ref())]);
+                let wanted = wants(destination, &records, now) && !store.is_deleted_event(offset).await?;
+                wanted.then(|| Item::Event { offset, event: &shown }.to_json())
+            }
+            (Entry::ProfileChanged { profile: reference, changes }, _) if destination.profiles => {
+                // The state stands before what changed, in the same request.
+                let state = profile.filter(|profile| profile.reference() == *reference);
+                let shown = state.map(|profile| Value::shown(&profile.shown()));
+                let records = records([("profile", shown.as_ref()), ("event", None)]);
+                shown
+                    .as_ref()
+                    .filter(|_| wants(destination, &records, now))
+                    .map(|profile| Item::Profile { offset, profile, changed: changes }.to_json())
+            }
+            _ => None,
+        };
+        batch.end = offset + 1;
+        batch.items.extend(item);
+        if batch.items.len() >= destination.batch {
+            break;
+        }
+    }
+    Ok(batch)
+}
+
+/// Whether the destination's condition holds; one that cannot be evaluated does not.
+fn wants(destination: &Destination, records: &Object, now: Time) -> bool {
+    destination.takes(records, now).unwrap_or_else(|error| {
+        tracing::warn!(destination = %destination.id, error, "the destination's condition cannot be evaluated");
+        false
+    })
+}
+
+fn records<const N: usize>(named: [(&str, Option<&Value>); N]) -> Object {
+    let mut records = Object::default();
+    for (name, record) in named {
+        if let Some(record) = record {
+            records.insert(name, record.clone());
+        }
+    }
+    records
+}
+
+async fn stored_profile(store: &Store, reference: &ProfileRef) -> Result<Option<Value>, Refused> {
+    let profile = referred_profile(store, reference).await?;
+    Ok(profile.map(|profile| Value::shown(&profile.shown())))
+}
+
+impl Item<'_> {
+    fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("an item is made of texts, numbers and JSON that was read")
+    }
+}

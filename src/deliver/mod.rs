@@ -1,0 +1,180 @@
+//! Delivering events and changed profiles to other systems: each destination reads the log at its own pace.
+//!
+//! How far a destination is, is an entry of the log itself, written once a delivery was taken: so each item is delivered at
+//! least once, also across a restart, and from any offset again. A delivery that fails is tried again until it is taken,
+//! with longer and longer pauses; what waits behind it waits in the log.
+
+mod item;
+mod target;
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::{sync::watch, task::JoinHandle};
+
+use crate::{
+    clock::Clock,
+    model::Id,
+    process::{Destination, Lookups, RulesInForce},
+    store::{Entry, Key, Refused, Store},
+};
+
+/// The pause after a first failure; it doubles with each further one.
+const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// What an entry that notes a delivery takes in the queue.
+const ENTRY_BYTES: usize = 128;
+
+pub struct Deliveries {
+    store: Arc<Store>,
+    clock: Arc<Clock>,
+    rules: Arc<RulesInForce>,
+    lookups: Arc<Lookups>,
+    /// Where files of deliveries are.
+    folder: PathBuf,
+    status: Mutex<HashMap<Id, Status>>,
+}
+
+/// How a destination fares.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Status {
+    /// It has everything before this offset.
+    pub offset: u64,
+    /// How many entries of the log it has not looked at yet.
+    pub lag: u64,
+    /// How many items were delivered since the start.
+    pub delivered: u64,
+    /// How many deliveries failed one after another, and why the last one did.
+    pub failures: u64,
+    pub error: Option<String>,
+}
+
+/// A destination at work; dropped, it stops.
+struct Running {
+    destination: Arc<Destination>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Deliveries {
+    pub fn new(
+        store: Arc<Store>,
+        clock: Arc<Clock>,
+        rules: Arc<RulesInForce>,
+        lookups: Arc<Lookups>,
+        folder: PathBuf,
+    ) -> Self {
+        Self { store, clock, rules, lookups, folder, status: Mutex::default() }
+    }
+
+    /// How a destination fares; `None` if it is not at work.
+    pub fn status(&self, destination: &Id) -> Option<Status> {
+        let mut status = self.status.lock().get(destination)?.clone();
+        status.lag = self.store.log_end().saturating_sub(status.offset);
+        Some(status)
+    }
+
+    /// Delivers until `ended` says so, to the destinations that are in force.
+    pub async fn run(self: Arc<Self>, mut ended: watch::Receiver<bool>) {
+        let mut rules = self.rules.changes();
+        let mut running: HashMap<Id, Running> = HashMap::new();
+        loop {
+            let wanted = rules.borrow_and_update().clone();
+            let wanted = wanted.destinations().iter().filter(|destination| destination.enabled);
+            let mut kept = HashMap::new();
+            for destination in wanted {
+                let before = running.remove(&destination.id);
+                let same = before.filter(|before| Arc::ptr_eq(&before.destination, destination));
+                let running = same.unwrap_or_else(|| Running {
+                    destination: destination.clone(),
+                    task: tokio::spawn(self.clone().deliver_all(destination.clone())),
+                });
+                kept.insert(destination.id.clone(), running);
+            }
+            running = kept;
+            self.status.lock().retain(|id, _| running.contains_key(id));
+            tokio::select! {
+                changed = rules.changed() => if changed.is_err() { return },
+                _ = ended.wait_for(|ended| *ended) => return,
+            }
+        }
+    }
+
+    /// Follows the log for one destination.
+    async fn deliver_all(self: Arc<Self>, destination: Arc<Destination>) {
+        let id = &destination.id;
+        let mut pause = PAUSE;
+        loop {
+            match self.follow(&destination).await {
+                Err(refused) => self.note(id, |status| status.error = Some(refused.to_string())),
+                Ok(()) => pause = PAUSE, // sent back to an earlier place
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Delivers what comes, from where the destination is; returns when somebody sent it elsewhere.
+    async fn follow(&self, destination: &Destination) -> Result<(), Refused> {
+        let id = &destination.id;
+        let mut noted = self.store.delivered(id).await?;
+        let mut at = noted.unwrap_or_else(|| self.store.log_end());
+        self.note(id, |status| (status.offset, status.error) = (at, None));
+        loop {
+            let (first, entries) = self.store.entries(at).await?;
+            let batch = item::batch(&self.store, destination, first, &entries, at, self.clock.now()).await?;
+            if !batch.items.is_empty() {
+                self.deliver(destination, &batch.items).await;
+                if !self.advance(id, noted, batch.end).await? {
+                    return Ok(());
+                }
+                noted = Some(batch.end);
+                self.note(id, |status| status.delivered += batch.items.len() as u64);
+            }
+            at = batch.end;
+            self.note(id, |status| status.offset = at);
+        }
+    }
+
+    /// Delivers items until they are taken.
+    async fn deliver(&self, destination: &Destination, items: &[String]) {
+        let mut pause = PAUSE;
+        loop {
+            let Err(error) = target::deliver(&self.lookups, &self.folder, &destination.target, items).await else {
+                self.note(&destination.id, |status| (status.failures, status.error) = (0, None));
+                return;
+            };
+            tracing::warn!(destination = %destination.id, error, "a delivery failed and is tried again");
+            self.note(&destination.id, |status| {
+                status.failures += 1;
+                status.error = Some(error);
+            });
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Notes that the destination has everything before `offset`, durably. `false`: it was sent elsewhere meanwhile.
+    async fn advance(&self, id: &Id, noted: Option<u64>, offset: u64) -> Result<bool, Refused> {
+        let held = self.store.lock(vec![Key::Delivered(id.clone())]).await?;
+        let room = self.store.room(ENTRY_BYTES).await?;
+        let generation = self.store.generation();
+        if self.store.delivered(id).await? != noted {
+            return Ok(false);
+        }
+        let entry = Entry::Delivered { destination: id.clone(), offset };
+        let ((), pending) = self.store.push(generation, room, |_| (vec![entry], ()))?;
+        drop(held);
+        pending.durable().await.map(|()| true)
+    }
+
+    fn note(&self, id: &Id, change: impl FnOnce(&mut Status)) {
+        change(self.status.lock().entry(id.clone()).or_default());
+    }
+}

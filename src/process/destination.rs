@@ -1,0 +1,146 @@
+//! Destinations: where events and changed profiles are delivered to. The room `deliver` does it.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{condition::Expression, definition, scope::Scope, workflow::duration};
+use crate::model::{EventType, Fault, Id, Json, Object, Time};
+
+const BATCH: usize = 100;
+const BATCH_MAX: usize = 1_000;
+const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Definition {
+    id: String,
+    #[serde(rename = "name")]
+    _name: Option<String>,
+    #[serde(rename = "description")]
+    _description: Option<String>,
+    #[serde(default = "yes")]
+    enabled: bool,
+    /// The types of the events that are delivered; `*` is every type.
+    #[serde(default)]
+    events: Vec<String>,
+    /// Whether changed profiles are delivered.
+    #[serde(default)]
+    profiles: bool,
+    r#if: Option<String>,
+    webhook: Option<WebhookDefinition>,
+    file: Option<String>,
+    /// The most items in a delivery.
+    batch: Option<usize>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WebhookDefinition {
+    url: String,
+    /// The name of the secret that deliveries are signed with.
+    secret: Option<String>,
+    timeout: Option<String>,
+}
+
+/// A destination that was compiled.
+#[derive(Debug)]
+pub struct Destination {
+    pub id: Id,
+    pub enabled: bool,
+    events: Vec<Box<str>>,
+    pub profiles: bool,
+    condition: Option<Expression>,
+    pub target: Target,
+    pub batch: usize,
+}
+
+#[derive(Debug)]
+pub enum Target {
+    Webhook {
+        url: Box<str>,
+        /// The name of a secret.
+        secret: Option<Box<str>>,
+        timeout: Duration,
+    },
+    /// A file's name in the folder of deliveries.
+    File(Box<str>),
+}
+
+impl Destination {
+    /// # Errors
+    /// A field is missing or wrong, or the condition does not compile; the fault names it.
+    pub fn compile(body: &Json) -> Result<Self, Fault> {
+        let definition: Definition = definition::read(body)?;
+        let types = definition.events.iter().enumerate().map(|(index, kind)| {
+            let at = |fault: Fault| fault.at_index(index).at("events");
+            EventType::parse(kind).map(|kind| kind.id.as_ref().into()).map_err(at)
+        });
+        let batch = definition.batch.unwrap_or(BATCH);
+        if batch == 0 || batch > BATCH_MAX {
+            return Err(Fault::new("value_error", format!("1 to {BATCH_MAX} is expected")).at("batch"));
+        }
+        if definition.events.is_empty() && !definition.profiles {
+            return Err(Fault::new("value_error", "event types or profiles = true is expected").at("events"));
+        }
+        let target = match (definition.webhook, definition.file) {
+            (Some(webhook), None) => webhook.compile().map_err(|fault| fault.at("webhook"))?,
+            (None, Some(name)) => Target::File(file_name(&name).map_err(|fault| fault.at("file"))?),
+            _ => return Err(Fault::new("value_error", "one of webhook and file is expected")),
+        };
+        Ok(Self {
+            id: Id::required(&definition.id).map_err(|fault| fault.at("id"))?,
+            enabled: definition.enabled,
+            events: types.collect::<Result<_, _>>()?,
+            profiles: definition.profiles,
+            condition: definition.r#if.as_deref().map(Expression::compile).transpose().map_err(|it| it.at("if"))?,
+            target,
+            batch,
+        })
+    }
+
+    pub fn takes_type(&self, kind: &str) -> bool {
+        self.events.iter().any(|known| **known == *kind || **known == *"*")
+    }
+
+    /// Whether the condition holds for records as they are stored, each under its name.
+    ///
+    /// # Errors
+    /// It cannot be evaluated.
+    pub fn takes(&self, records: &Object, now: Time) -> Result<bool, String> {
+        self.condition.as_ref().map_or(Ok(true), |condition| condition.holds(&Scope::stored(records, now)))
+    }
+}
+
+impl WebhookDefinition {
+    fn compile(self) -> Result<Target, Fault> {
+        let url = url::Url::parse(&self.url).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
+        if url.is_none() {
+            let what = "an address that begins with http:// or https:// is expected";
+            return Err(Fault::new("value_error", what).at("url"));
+        }
+        let timeout = self.timeout.as_deref().map(duration).transpose().map_err(|fault| fault.at("timeout"))?;
+        let timeout = timeout.unwrap_or(TIMEOUT);
+        if timeout.is_zero() || timeout > TIMEOUT_MAX {
+            return Err(
+                Fault::new("value_error", format!("at most {}s is expected", TIMEOUT_MAX.as_secs())).at("timeout")
+            );
+        }
+        Ok(Target::Webhook { url: self.url.into(), secret: self.secret.map(Into::into), timeout })
+    }
+}
+
+/// A name without a way: deliveries stay in their folder.
+fn file_name(name: &str) -> Result<Box<str>, Fault> {
+    let fine = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
+    if fine && name.len() <= 128 {
+        Ok(name.into())
+    } else {
+        Err(Fault::new("value_error", "a file's name is expected"))
+    }
+}

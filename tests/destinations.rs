@@ -1,0 +1,191 @@
+//! Destinations: events and changed profiles on their way to other systems.
+
+mod support;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU16, Ordering},
+};
+
+use serde_json::{Value, json};
+use support::{
+    Daemon, Setup,
+    daemon::{TOKEN, wait_for},
+    external::External,
+};
+
+fn post(daemon: &Daemon, path: &str, body: &Value) -> support::daemon::Response {
+    let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/json")];
+    daemon.request("POST", path, &headers, body.to_string().as_bytes())
+}
+
+fn send(daemon: &Daemon, id: &str, kind: &str, properties: Value) {
+    daemon.tracked(&json!({
+        "source": {"id": "shop"}, "session": {"id": "s"}, "events": [{"id": id, "type": kind, "properties": properties}]
+    }));
+}
+
+/// The items that were delivered, one after another.
+fn items(external: &External) -> Vec<Value> {
+    let bodies = external.asked().into_iter().map(|asked| serde_json::from_str::<Vec<Value>>(&asked.body).unwrap());
+    bodies.flatten().collect()
+}
+
+fn ids(items: &[Value]) -> Vec<&str> {
+    items.iter().filter_map(|item| item["event"]["id"].as_str()).collect()
+}
+
+#[test]
+fn events_are_delivered_signed_filtered_and_across_restarts() {
+    let external = External::start(|_| (200, "{}".into()));
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::new(folder.path()).set("lookup.allowed_hosts", "127.0.0.1").set("TRACARDI_SECRET_HOOK", "whsec");
+    let daemon = setup.start();
+    daemon.shop();
+    send(&daemon, "before", "order", json!({"value": 100}));
+    let destination = json!({
+        "id": "crm", "events": ["order", "Sign Up"], "if": "event.type != 'order' || event.properties.value > 10",
+        "webhook": {"url": format!("http://{}/hook", external.address), "secret": "hook"}
+    });
+    assert_eq!(post(&daemon, "/destination", &destination).status, 200);
+    send(&daemon, "small", "order", json!({"value": 1}));
+    send(&daemon, "large", "order", json!({"value": 11}));
+    send(&daemon, "other", "page-view", json!({}));
+    send(&daemon, "up", "sign-up", json!({}));
+    wait_for("the deliveries", || (items(&external).len() >= 2).then_some(()));
+    assert_eq!(ids(&items(&external)), ["large", "up"], "what came before it was there is not delivered");
+    let first = &external.asked()[0];
+    let signature = first.headers.iter().find_map(|header| header.strip_prefix("tracardi-signature: ")).unwrap();
+    let (seconds, mac) = signature.strip_prefix("t=").unwrap().split_once(",v1=").unwrap();
+    assert_eq!(mac, hmac(&format!("{seconds}.{}", first.body)));
+    let item = &items(&external)[0];
+    assert_eq!((&item["type"], &item["event"]["properties"]), (&json!("event"), &json!({"value": 11})));
+    assert!(item["offset"].is_u64());
+
+    let status = wait_for("the note", || Some(daemon.record("/destination/crm/status")).filter(|it| it["lag"] == 0));
+    assert_eq!((&status["delivered"], &status["failures"], &status["error"]), (&json!(2), &json!(0), &Value::Null));
+    let daemon = daemon.restart();
+    send(&daemon, "later", "order", json!({"value": 12}));
+    wait_for("the next delivery", || (items(&external).len() >= 3).then_some(()));
+    assert_eq!(ids(&items(&external)), ["large", "up", "later"], "nothing is delivered twice");
+
+    // From any offset again.
+    assert_eq!(post(&daemon, "/destination/crm/replay", &json!({"from": 0})).json(), json!(true));
+    assert_eq!(post(&daemon, "/destination/nobody/replay", &json!({"from": 0})).status, 404);
+    assert_eq!(post(&daemon, "/destination/crm/replay", &json!({"from": "x"})).status, 422);
+    wait_for("everything again", || (items(&external).len() >= 7).then_some(()));
+    assert_eq!(ids(&items(&external))[3..], ["before", "large", "up", "later"]);
+    assert_eq!(daemon.admin("DELETE", "/destination/crm").json(), json!(true));
+    assert_eq!(daemon.admin("GET", "/destination/crm/status").status, 404);
+}
+
+/// HMAC-SHA256 with the secret `whsec` (RFC 2104), written out.
+fn hmac(text: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let mut key = [0_u8; 64];
+    key[..5].copy_from_slice(b"whsec");
+    let inner = Sha256::new().chain_update(key.map(|byte| byte ^ 0x36)).chain_update(text).finalize();
+    let outer = Sha256::new().chain_update(key.map(|byte| byte ^ 0x5c)).chain_update(inner).finalize();
+    outer.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_delivery_that_fails_is_tried_again_and_seen_to_fail() {
+    let status = Arc::new(AtomicU16::new(500));
+    let external = External::start({
+        let status = status.clone();
+        move |_| (status.load(Ordering::Relaxed), "{}".into())
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).set("lookup.allowed_hosts", "127.0.0.1").start();
+    daemon.shop();
+    let destination =
+        json!({"id": "d", "events": ["*"], "batch": 2, "webhook": {"url": format!("http://{}/", external.address)}});
+    assert_eq!(post(&daemon, "/destination", &destination).status, 200);
+    for number in 0..5 {
+        send(&daemon, &format!("e{number}"), "a", json!({}));
+    }
+    let failing = wait_for("a failure", || {
+        Some(daemon.record("/destination/d/status")).filter(|status| status["failures"].as_u64() >= Some(1))
+    });
+    assert_eq!(failing["error"], "it answered 500");
+    assert!(failing["lag"].as_u64() > Some(0));
+    // A crash in between loses nothing.
+    let setup = Setup::new(folder.path()).set("lookup.allowed_hosts", "127.0.0.1");
+    let mut daemon = daemon;
+    daemon.kill();
+    let before = external.asked().len();
+    status.store(200, Ordering::Relaxed);
+    let daemon = setup.start();
+    let taken = || external.asked().into_iter().skip(before);
+    let delivered = wait_for("everything", || {
+        let bodies = taken().flat_map(|asked| serde_json::from_str::<Vec<Value>>(&asked.body).unwrap());
+        Some(bodies.collect::<Vec<_>>()).filter(|items| items.len() >= 5)
+    });
+    assert_eq!(ids(&delivered), ["e0", "e1", "e2", "e3", "e4"]);
+    assert!(taken().all(|asked| serde_json::from_str::<Vec<Value>>(&asked.body).unwrap().len() <= 2));
+    wait_for("the note", || (daemon.record("/destination/d/status")["lag"] == 0).then_some(()));
+}
+
+#[test]
+fn changed_profiles_are_delivered_with_what_changed_to_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).start();
+    daemon.shop();
+    let destination = json!({"id": "f", "profiles": true, "if": "has(profile.data.pii)", "file": "profiles.ndjson"});
+    assert_eq!(post(&daemon, "/destination", &destination).status, 200);
+    send(&daemon, "e1", "page-view", json!({}));
+    send(&daemon, "e2", "profile-update", json!({"pii": {"firstname": "Ada", "gender": "f"}}));
+    send(&daemon, "e3", "profile-update", json!({"pii": {"firstname": "Augusta"}}));
+    let lines = wait_for("the lines", || {
+        let text = std::fs::read_to_string(folder.path().join("deliveries/profiles.ndjson")).unwrap_or_default();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        Some(lines).filter(|lines| lines.len() >= 2)
+    });
+    assert_eq!(
+        lines[0]["changed"],
+        json!([
+            {"path": "data.pii.firstname", "old": null, "new": "Ada"},
+            {"path": "data.pii.gender", "old": null, "new": "f"}
+        ])
+    );
+    assert_eq!(lines[1]["changed"], json!([{"path": "data.pii.firstname", "old": "Ada", "new": "Augusta"}]));
+    assert_eq!(lines[1]["profile"]["data"]["pii"], json!({"firstname": "Augusta", "gender": "f"}));
+}
+
+#[test]
+fn deleted_events_are_not_delivered() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).start();
+    daemon.shop();
+    let mut destination = json!({"id": "f", "events": ["*"], "file": "all.ndjson", "enabled": false});
+    assert_eq!(post(&daemon, "/destination", &destination).status, 200);
+    send(&daemon, "kept", "a", json!({}));
+    send(&daemon, "gone", "a", json!({}));
+    assert_eq!(daemon.admin("DELETE", "/event/gone").json(), json!(true));
+    send(&daemon, "last", "a", json!({}));
+    destination["enabled"] = json!(true);
+    assert_eq!(post(&daemon, "/destination", &destination).status, 200);
+    let text = wait_for("the lines", || {
+        let text = std::fs::read_to_string(folder.path().join("deliveries/all.ndjson")).unwrap_or_default();
+        Some(text).filter(|text| text.contains("\"last\""))
+    });
+    assert!(text.contains("\"kept\"") && !text.contains("\"gone\""), "what was set up is where it begins: {text}");
+}
+
+#[test]
+fn a_destination_that_cannot_be_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).start();
+    for (body, loc) in [
+        (json!({"id": "d", "file": "f"}), json!(["body", "events"])),
+        (json!({"id": "d", "profiles": true}), json!(["body"])),
+        (json!({"id": "d", "profiles": true, "file": "../f"}), json!(["body", "file"])),
+        (json!({"id": "d", "profiles": true, "webhook": {"url": "ftp://x"}}), json!(["body", "webhook", "url"])),
+        (json!({"id": "d", "profiles": true, "file": "f", "batch": 0}), json!(["body", "batch"])),
+        (json!({"id": "d", "profiles": true, "file": "f", "if": "1 +"}), json!(["body", "if"])),
+    ] {
+        let response = post(&daemon, "/destination", &body);
+        assert_eq!((response.status, response.loc()), (422, loc), "{body}: {}", response.text());
+    }
+}
