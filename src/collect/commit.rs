@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Collector, admit::Admitted, identify::Identified, process::Processed, repeats::Sifted};
 use crate::{
-    model::{Answer, Debugging, Profile, ProfileRef, Time},
+    model::{Answer, Debugging, Json, Profile, ProfileRef, Time},
     process::{EventDraft, FixedProfile, Interrupted, ProfileDraft, SessionDraft, referred_profile},
     store::{Entry, Moment},
 };
@@ -72,6 +72,12 @@ impl Processed<'_> {
         request.inserted = moment.now;
         request.profile_less = reference.is_none();
         request.profile = reference;
+        if records.anonymous {
+            request.profile = None;
+            request.session = None;
+            request.context = Json::empty_object();
+            request.client = Arc::default();
+        }
         if records.events.iter().any(|event| event.saved) {
             entries.list.push(Entry::Request(Arc::new(request)));
         }

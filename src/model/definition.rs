@@ -1,4 +1,4 @@
-//! What people set up beside sources: event types, segments, workflows, destinations. Each is a JSON object with an id, kept as it was
+//! What people set up beside sources: event types, segments, workflows, destinations, consents. Each is a JSON object with an id, kept as it was
 //! written; what it means is known to the room that compiles it.
 
 use serde::{Deserialize, Serialize};
@@ -11,10 +11,11 @@ pub enum DefinitionKind {
     Segment,
     Workflow,
     Destination,
+    Consent,
 }
 
 impl DefinitionKind {
-    pub const ALL: [Self; 4] = [Self::EventType, Self::Segment, Self::Workflow, Self::Destination];
+    pub const ALL: [Self; 5] = [Self::EventType, Self::Segment, Self::Workflow, Self::Destination, Self::Consent];
 
     /// The name of a table of them in a configuration file.
     pub fn word(self) -> &'static str {
@@ -23,6 +24,7 @@ impl DefinitionKind {
             Self::Segment => "segment",
             Self::Workflow => "workflow",
             Self::Destination => "destination",
+            Self::Consent => "consent",
         }
     }
 }

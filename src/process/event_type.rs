@@ -160,6 +160,11 @@ impl EventType {
         self.mapping.apply_to_profile(records, event, logs);
     }
 
+    /// The places in the event that somebody is known by.
+    pub fn identifying(&self) -> impl Iterator<Item = &Path> {
+        self.mapping.identifying()
+    }
+
     /// The places in a profile that the mapping writes to.
     pub fn profile_paths(&self) -> impl Iterator<Item = &Path> {
         self.mapping.profile_paths()

@@ -31,6 +31,16 @@ pub fn kind_at(path: &Path) -> Option<KnownBy> {
     PLACES.iter().find(|(place, _)| same(place)).map(|(_, kind)| *kind)
 }
 
+/// The parts of a record that tell whose it is.
+pub const IDENTIFYING: [[&str; 2]; 3] = [["data", "contact"], ["data", "identifier"], ["data", "pii"]];
+
+/// Whether what stands at `path`, whose first step names the record, tells whose it is.
+pub fn is_identifying(path: &Path) -> bool {
+    let (_, steps) = path.split_root();
+    let begins = |part: &[&str]| steps.len() >= part.len() && part.iter().zip(steps).all(|(a, b)| *a == &**b);
+    IDENTIFYING.iter().any(|part| begins(part)) || begins(&["primary_id"])
+}
+
 pub fn is_key_path(path: &Path) -> bool {
     kind_at(path).is_some()
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{condition::Expression, operation::Operation, records::Records, scope::Scope};
+use super::{condition::Expression, identity, operation::Operation, records::Records, scope::Scope};
 use crate::model::{Fault, Json, Logs, Path, Value};
 
 /// Stands in `to` for the word that `from` has of its braces.
@@ -86,6 +86,12 @@ impl Mapping {
     /// The places in a profile that the mapping writes to.
     pub fn profile_paths(&self) -> impl Iterator<Item = &Path> {
         self.to_profile.iter().map(|line| &line.to.path)
+    }
+
+    /// The places in the event that somebody is known by.
+    pub fn identifying(&self) -> impl Iterator<Item = &Path> {
+        let lines = self.to_profile.iter().filter(|line| identity::is_identifying(&line.to.path));
+        lines.filter_map(|line| if let Origin::Path(path) = &line.from { Some(path) } else { None })
     }
 
     /// What the event says of itself and its session.

@@ -11,6 +11,7 @@
 //! here. It knows no HTTP server and no sled; it asks the store for profiles and external systems for facts.
 
 mod condition;
+mod consent;
 mod definition;
 mod destination;
 mod event_type;
@@ -44,9 +45,12 @@ pub use secrets::{Secrets, SecretsError};
 
 use crate::{
     clock::Clock,
-    model::{Definition, DefinitionKind, EventPayload, EventType as TypeName, Fault, Id, Json, Logs, Object, Value},
+    model::{
+        Definition, DefinitionKind, EventPayload, EventType as TypeName, Fault, Id, Json, Logs, Object, Path, Value,
+    },
     store::{Key, Refused},
 };
+use consent::{CONSENT_UPDATE, Consent};
 use event_type::{EventType, EventTypes, OnInvalid};
 use lookup::Question;
 use run::Run;
@@ -73,6 +77,7 @@ pub struct Rules {
     /// The workflows that a type starts, by their places.
     by_type: HashMap<Arc<str>, Vec<usize>>,
     destinations: Vec<Arc<Destination>>,
+    consents: Vec<Consent>,
     /// The types that people set up themselves.
     configured: Vec<Arc<str>>,
 }
@@ -195,6 +200,9 @@ impl Rules {
                 DefinitionKind::Segment => {
                     rules.segments.push(Segment::compile(&definition.body).map_err(mistake)?);
                 }
+                DefinitionKind::Consent => {
+                    rules.consents.push(Consent::compile(&definition.body).map_err(mistake)?);
+                }
                 DefinitionKind::Destination => {
                     rules.destinations.push(Arc::new(Destination::compile(&definition.body).map_err(mistake)?));
                 }
@@ -256,6 +264,10 @@ impl Rules {
             for crossing in &crossings {
                 self.crossing(ground, records, memory, &mut left, crossing).await?;
             }
+        }
+        consent::treat_fields(&self.consents, records, &mut left.logs);
+        if self.lacks_consent(records) {
+            self.anonymise(records);
         }
         let segments = if self.segments.is_empty() { Vec::new() } else { segment::members(records) };
         Ok(Processed { left, segments, segment_errors: errors })
@@ -323,11 +335,34 @@ impl Rules {
             profile.count_view();
         }
         let Some(kind) = self.types.get(draft.kind()) else { return Ok(()) };
+        if *kind.id != *CONSENT_UPDATE && self.lacks_consent(records) {
+            return Ok(()); // what it says of somebody is not kept
+        }
         kind.apply_to_profile(records, event, logs);
         if kind.identifies {
             people::identify(ground, records, kind.profile_paths()).await?;
         }
         Ok(())
+    }
+
+    /// Whether the source requires a consent that the profile did not give.
+    fn lacks_consent(&self, records: &Records<'_>) -> bool {
+        let source = &records.registered().source;
+        let profile = records.profile.as_ref().filter(|_| source.requires_consent);
+        profile.is_some_and(|profile| !consent::is_given(&self.consents, profile, records.now))
+    }
+
+    /// Takes away what tells whose the events are.
+    fn anonymise(&self, records: &mut Records<'_>) {
+        records.anonymous = true;
+        for event in &mut records.events {
+            let places = self.types.get(event.kind()).into_iter().flat_map(|kind| kind.identifying());
+            let places: Vec<Path> = places.filter(|path| event.is_sent(path)).cloned().collect();
+            places.iter().for_each(|path| event.redact(path, None));
+            for part in identity::IDENTIFYING {
+                event.forget_written(&part.map(Into::into));
+            }
+        }
     }
 
     /// Events that came without a profile have one from here on: what they mean for it is caught up with.

@@ -13,6 +13,8 @@ use crate::model::{Path, Value};
 pub enum Operation {
     #[default]
     Set,
+    /// Sets each key of an object, and leaves the others.
+    Merge,
     /// Sets where nothing stands: null and "" are nothing.
     SetIfEmpty,
     /// Adds a value, or each of a list, to a list that holds nothing twice; a single value becomes a list.
@@ -52,13 +54,20 @@ impl Operation {
             (Self::Delete, _) => return records.write(event, path, None),
             (Self::Clear, _) => Some(Value::Null),
             (Self::Set, value) => value,
+            (Self::Merge, Some(Value::Object(entries))) => {
+                for (key, value) in entries.iter() {
+                    records.write(event, &path.below(key), Some(value.clone()))?;
+                }
+                return Ok(());
+            }
+            (Self::Merge, Some(_)) => return Err(NotWritten::WrongType(path.clone(), "an object is expected")),
             (Self::SetIfEmpty, value) => value.filter(|_| current().is_none_or(|current| current.is_empty())),
             (Self::Append, Some(value)) => Some(appended(current(), value)),
             (Self::Increment, value) => Some(sum(path, current(), value.unwrap_or(Value::number(1)), 1.0)?),
             (Self::Decrement, value) => Some(sum(path, current(), value.unwrap_or(Value::number(1)), -1.0)?),
             (Self::Add, Some(value)) => Some(sum(path, current(), value, 1.0)?),
             (Self::Subtract, Some(value)) => Some(sum(path, current(), value, -1.0)?),
-            (Self::Append | Self::Add | Self::Subtract, None) => None,
+            (Self::Append | Self::Add | Self::Subtract | Self::Merge, None) => None,
         };
         match value {
             Some(value) => records.write(event, path, Some(value)),

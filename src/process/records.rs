@@ -45,11 +45,22 @@ pub struct Records<'a> {
     registered: Arc<RegisteredSource>,
     source: OnceLock<Value>,
     pub now: Time,
+    /// The events are stored without what tells whose they are.
+    pub anonymous: bool,
 }
 
 impl Records<'_> {
     pub fn new(request: EventRequest, registered: Arc<RegisteredSource>, now: Time) -> Self {
-        Self { profile: None, session: None, events: Vec::new(), request, registered, source: OnceLock::new(), now }
+        Self {
+            profile: None,
+            session: None,
+            events: Vec::new(),
+            request,
+            registered,
+            source: OnceLock::new(),
+            now,
+            anonymous: false,
+        }
     }
 
     pub fn registered(&self) -> &Arc<RegisteredSource> {
@@ -239,6 +250,20 @@ impl ProfileDraft {
         Ok(())
     }
 
+    /// When a leaf was last written; `None` if it was by this request, or never.
+    pub fn written_at(&self, steps: &[&str]) -> Option<Time> {
+        let path = steps.iter().copied().collect::<Path>().to_string();
+        let below = |field: &str| {
+            field.strip_prefix(&*path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let written = self.profile.fields.iter().filter(|field| below(&field.path));
+        written
+            .map(|field| (field.offset, field.time))
+            .max()
+            .filter(|(offset, _)| *offset != THIS_REQUEST)
+            .map(|it| it.1)
+    }
+
     pub fn began_visit(&self) -> bool {
         self.began_visit
     }
@@ -406,6 +431,37 @@ impl<'a> EventDraft<'a> {
             properties: OnceLock::new(),
             shown: OnceLock::new(),
         }
+    }
+
+    /// Whether `path`, whose first step names the event, leads into what was sent.
+    pub fn is_sent(&self, path: &Path) -> bool {
+        matches!(path.steps().get(1).map(|part| &**part), Some("properties" | "context"))
+    }
+
+    /// Puts `value` in the place of something that was sent, or nothing.
+    pub fn redact(&mut self, path: &Path, value: Option<Value>) {
+        let Some((part, below)) = path.steps().get(1..).and_then(|steps| steps.split_first()) else { return };
+        let payload = self.payload.to_mut();
+        let sent = if &**part == "properties" { &mut payload.properties } else { &mut payload.context };
+        let mut tree = Value::from(&*sent);
+        match value {
+            Some(value) => _ = tree.set(below, value), // it stands where something stood: there is a way to it
+            None if below.is_empty() => tree = Value::object(),
+            None => _ = tree.remove(below),
+        }
+        *sent = tree.to_json();
+        self.properties = OnceLock::new();
+        self.shown = OnceLock::new();
+    }
+
+    /// Forgets what was written to a part, or below it.
+    pub fn forget_written(&mut self, steps: &[Box<str>]) {
+        let mut parts = Value::Object(std::mem::take(&mut self.written));
+        parts.remove(steps);
+        if let Value::Object(parts) = parts {
+            self.written = parts;
+        }
+        self.shown = OnceLock::new();
     }
 
     /// The event's type.

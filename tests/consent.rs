@@ -1,0 +1,129 @@
+//! Consent: granted and revoked, required by sources, and what is kept of those who did not give it.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{
+    Daemon,
+    daemon::{TOKEN, started},
+};
+
+fn post(daemon: &Daemon, path: &str, body: &Value) -> support::daemon::Response {
+    let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/json")];
+    daemon.request("POST", path, &headers, body.to_string().as_bytes())
+}
+
+/// Sends an event through the source that requires consent; the answer with the whole profile.
+fn send(daemon: &Daemon, session: &str, id: &str, kind: &str, properties: Value) -> Value {
+    daemon.tracked(&json!({
+        "source": {"id": "strict"}, "session": {"id": session}, "options": {"profile": true},
+        "context": {"time": {"tz": "UTC"}}, "events": [{"id": id, "type": kind, "properties": properties}]
+    }))
+}
+
+fn strict() -> (tempfile::TempDir, Daemon) {
+    let (folder, daemon) = started();
+    daemon.source(&json!({"id": "strict", "name": "Strict", "type": ["rest"], "requires_consent": true}));
+    (folder, daemon)
+}
+
+#[test]
+fn events_without_consent_are_stored_without_what_tells_whose_they_are() {
+    let (_folder, daemon) = strict();
+    let sign_in = json!({"email": {"main": "ada@example.com"}, "plan": "free"});
+    let answer = send(&daemon, "s", "e1", "sign-in", sign_in.clone());
+    assert_eq!(answer["source"], json!({"consent": true}));
+    assert_eq!(answer["profile"]["data"], json!({}), "nothing of it reaches the profile");
+    let event = daemon.record("/event/e1")["event"].clone();
+    assert_eq!((&event["profile"], &event["session"]), (&Value::Null, &Value::Null));
+    assert_eq!(event["properties"], json!({"email": {}, "plan": "free"}));
+    assert_eq!((&event["data"], &event["request"], &event["context"]), (&json!({}), &json!({}), &json!({})));
+
+    // With consent it is kept.
+    send(&daemon, "s", "c1", "consent-update", json!({"consents": {"tracking": "grant"}}));
+    let answer = send(&daemon, "s", "e2", "sign-in", sign_in.clone());
+    assert_eq!(answer["profile"]["data"]["contact"]["email"]["main"], "ada@example.com");
+    let event = daemon.record("/event/e2")["event"].clone();
+    assert_eq!((&event["profile"]["id"], &event["properties"]), (&answer["profile"]["id"], &sign_in));
+    // And after it was revoked it is not.
+    send(&daemon, "s", "c2", "consent-update", json!({"consents": {"tracking": false}}));
+    send(&daemon, "s", "e3", "sign-in", sign_in);
+    assert_eq!(daemon.record("/event/e3")["event"]["profile"], Value::Null);
+    assert_eq!(daemon.restart().record("/event/e3")["event"]["properties"], json!({"email": {}, "plan": "free"}));
+}
+
+#[test]
+fn every_required_type_must_be_granted_and_may_expire() {
+    let (_folder, daemon) = strict();
+    for body in [
+        json!({"id": "terms", "required": true}),
+        json!({"id": "tracking", "required": true, "expires_after": "300ms"}),
+        json!({"id": "newsletter"}),
+    ] {
+        assert_eq!(post(&daemon, "/consent", &body).status, 200);
+    }
+    let is_known = |id: &str| {
+        send(&daemon, "s", id, "x", json!({}));
+        daemon.record(&format!("/event/{id}"))["event"]["profile"].is_object()
+    };
+    send(&daemon, "s", "c1", "consent-update", json!({"consents": {"terms": true, "newsletter": true}}));
+    assert!(!is_known("e1"));
+    let granted = send(&daemon, "s", "c2", "consent-update", json!({"consents": {"tracking": {"revoke": null}}}));
+    let consents = json!({"terms": true, "newsletter": true, "tracking": {"revoke": null}});
+    assert_eq!(granted["profile"]["consents"], consents, "the others stay as they were");
+    support::daemon::wait_for("it to expire", || (!is_known(&uuid::Uuid::new_v4().to_string())).then_some(()));
+    // What is granted unless somebody says otherwise.
+    assert_eq!(
+        post(&daemon, "/consent", &json!({"id": "tracking", "required": true, "default": "granted"})).status,
+        200
+    );
+    assert!(is_known("e2"));
+}
+
+#[test]
+fn fields_are_removed_hashed_or_kept_by_type() {
+    let (_folder, daemon) = started();
+    let consent = json!({"id": "marketing", "fields": [
+        {"path": "event.properties.phone", "do": "remove"},
+        {"path": "event.properties.mail", "do": "hash"},
+        {"path": "profile.traits.city", "do": "remove"},
+        {"path": "event.properties.plan", "do": "keep"},
+    ]});
+    assert_eq!(post(&daemon, "/consent", &consent).status, 200);
+    let map = json!({"id": "a", "map": [{"from": "event.properties.city", "to": "profile.traits.city"}]});
+    assert_eq!(post(&daemon, "/event-type", &map).status, 200);
+    let sent = json!({"phone": "1", "mail": "abc", "plan": "free", "city": "Bern"});
+    let send = |id: &str, kind: &str, properties: &Value| {
+        daemon.tracked(&json!({
+            "source": {"id": "shop"}, "session": {"id": "s"}, "options": {"profile": true},
+            "events": [{"id": id, "type": kind, "properties": properties}]
+        }))["profile"]["traits"]
+            .clone()
+    };
+    assert_eq!(send("e1", "a", &sent), json!({}));
+    let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    assert_eq!(
+        daemon.record("/event/e1")["event"]["properties"],
+        json!({"mail": hash, "plan": "free", "city": "Bern"})
+    );
+    send("c", "consent-update", &json!({"consents": {"marketing": true}}));
+    assert_eq!(send("e2", "a", &sent), json!({"city": "Bern"}));
+    assert_eq!(daemon.record("/event/e2")["event"]["properties"], sent);
+}
+
+#[test]
+fn a_consent_that_cannot_be_is_refused() {
+    let (_folder, daemon) = started();
+    for (body, loc) in [
+        (json!({"id": "c", "default": "maybe"}), json!(["body", "default"])),
+        (json!({"id": "c", "expires_after": "soon"}), json!(["body", "expires_after"])),
+        (json!({"id": "c", "fields": [{"path": "event.id", "do": "remove"}]}), json!(["body", "fields", 0, "path"])),
+        (
+            json!({"id": "c", "fields": [{"path": "event.properties.x", "do": "burn"}]}),
+            json!(["body", "fields", 0, "do"]),
+        ),
+    ] {
+        let response = post(&daemon, "/consent", &body);
+        assert_eq!((response.status, response.loc()), (422, loc), "{body}: {}", response.text());
+    }
+}
