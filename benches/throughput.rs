@@ -9,6 +9,7 @@
 
 mod throughput {
     pub mod bare_hyper;
+    pub mod comparison;
     pub mod content;
     pub mod disk;
     pub mod histogram;
@@ -32,10 +33,11 @@ use throughput::options::{Options, USAGE};
 use throughput::payload::{Case, SOURCE};
 use throughput::report::{DaemonRun, FloorRun, Row, Start, percent, print_case, print_idle, whole};
 use throughput::server::start_daemon;
-use throughput::{Result, bare_hyper, disk};
+use throughput::{Result, bare_hyper, comparison, disk};
 
 const FLOOR_WARM_UP: Duration = Duration::from_secs(1);
 const IDLE_STARTS: usize = 5;
+const COMPARED_CONNECTIONS: usize = 64;
 const LOG_LINES_SHOWN: usize = 20;
 /// After a start, what is still going on in the background should be over by then.
 const IDLE_REST: Duration = Duration::from_secs(1);
@@ -79,6 +81,9 @@ fn run(options: &Options) -> Result<()> {
     for &case in &options.cases {
         cases.push((case.name(), bench.measure_case(case)?));
     }
+    if options.comparison {
+        bench.compare()?;
+    }
     let starts = if options.idle { bench.measure_idle()? } else { Vec::new() };
     for (name, rows) in &cases {
         print_case(name, rows);
@@ -110,6 +115,35 @@ impl Bench<'_> {
             rows.push(row);
         }
         Ok(rows)
+    }
+
+    /// Measures the daemons that are compared, one after the other in each turn.
+    fn compare(&mut self) -> Result<()> {
+        let mut variants = comparison::variants(&self.options.daemon);
+        let connections = COMPARED_CONNECTIONS;
+        let plan = Plan { case: Case::Visits, connections, warm_up: self.options.warm_up, window: self.options.window };
+        for _ in 0..self.options.turns {
+            let seed = self.seed();
+            for variant in &mut variants {
+                let folder = Folder::new(self.root)?;
+                disk::settle();
+                let run = || {
+                    let daemon = start_daemon(&variant.daemon, &folder.storage, &folder.log)?;
+                    daemon.wait_for("/ready")?;
+                    daemon.register_source(SOURCE)?;
+                    if let Some(configuration) = &variant.configuration {
+                        daemon.configure(configuration)?;
+                    }
+                    let measured = load::run(plan, &daemon, seed)?;
+                    daemon.stop()?;
+                    Ok(measured)
+                };
+                let measured = run().map_err(|error| folder.with_log(error))?;
+                progress(variant.name, plan, &measured);
+                variant.runs.push(measured);
+            }
+        }
+        comparison::print(&variants, connections)
     }
 
     fn measure_daemon(&mut self, case: Case, connections: usize) -> Result<DaemonRun> {

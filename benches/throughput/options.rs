@@ -7,18 +7,22 @@ use std::time::Duration;
 
 pub const USAGE: &str = "\
 usage: cargo bench --bench throughput -- [OPTION VALUE]...
-  --case CASES         of visits,new-visitors,idle (default: all three)
+  --case CASES         of visits,new-visitors,comparison,idle (default: all four)
   --connections LIST   (default: 1,16,64,256)
   --seconds N          measured window of the daemon (default: 10)
   --warm-up N          seconds of load before the window (default: 3)
   --floor-seconds N    measured window of each floor (default: 4); 0 leaves the floors out
+  --turns N            times that each of the compared daemons is measured (default: 5)
   --rounds N           times that the daemon is measured, each on a new store; medians are shown (default: 1)
-The environment variable TRACARDI_BIN names another daemon than the one just built, and TRACARDI__SECTION__KEY
+The environment variable TRACARDI_BIN names another daemon than the one just built, TRACARDI_BIN_OTHER one that takes
+part in the comparison, and TRACARDI__SECTION__KEY
 changes the daemon's settings as always.";
 
 pub struct Options {
     pub cases: Vec<Case>,
     pub idle: bool,
+    pub comparison: bool,
+    pub turns: usize,
     pub connections: Vec<usize>,
     pub window: Duration,
     pub warm_up: Duration,
@@ -32,6 +36,8 @@ impl Options {
         let mut options = Options {
             cases: vec![Case::Visits, Case::NewVisitors],
             idle: true,
+            comparison: true,
+            turns: 5,
             connections: vec![1, 16, 64, 256],
             window: Duration::from_secs(10),
             warm_up: Duration::from_secs(3),
@@ -51,7 +57,9 @@ impl Options {
                     let chosen: Vec<&str> = value.split(',').collect();
                     options.cases.retain(|case| chosen.contains(&case.name()));
                     options.idle = chosen.contains(&"idle");
-                    if options.cases.len() + usize::from(options.idle) != chosen.len() {
+                    options.comparison = chosen.contains(&"comparison");
+                    let others = usize::from(options.idle) + usize::from(options.comparison);
+                    if options.cases.len() + others != chosen.len() {
                         return Err(format!("{name} cannot be {value}\n{USAGE}").into());
                     }
                 }
@@ -62,6 +70,7 @@ impl Options {
                 "--seconds" => options.window = Duration::from_secs(value.parse().map_err(wrong)?),
                 "--warm-up" => options.warm_up = Duration::from_secs(value.parse().map_err(wrong)?),
                 "--floor-seconds" => options.floor_window = Duration::from_secs(value.parse().map_err(wrong)?),
+                "--turns" => options.turns = value.parse().map_err(wrong)?,
                 "--rounds" => options.rounds = value.parse().map_err(wrong)?,
                 _ => return Err(format!("unknown option {name}\n{USAGE}").into()),
             }

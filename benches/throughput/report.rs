@@ -139,7 +139,7 @@ impl Row {
 }
 
 /// The middle value; of an even number of values the mean of the middle two; NaN of none.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {

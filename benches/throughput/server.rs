@@ -99,6 +99,14 @@ impl Server {
         }
     }
 
+    /// Sets up what a configuration says.
+    pub fn configure(&self, configuration: &str) -> Result<()> {
+        match self.ask("POST", "/configuration", configuration)? {
+            200 => Ok(()),
+            status => Err(format!("the configuration was answered {status}").into()),
+        }
+    }
+
     fn ask(&self, method: &str, path: &str, body: &str) -> Result<u16> {
         let mut stream = TcpStream::connect_timeout(&self.address, CONTROL_LIMIT)?;
         stream.set_read_timeout(Some(CONTROL_LIMIT))?;
