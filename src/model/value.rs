@@ -23,6 +23,10 @@ pub enum Value {
 pub struct Object(Vec<(Box<str>, Value)>);
 
 impl Object {
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.0.iter().find(|(known, _)| &**known == key).map(|(_, value)| value)
     }

@@ -196,9 +196,10 @@ impl ProfileDraft {
     }
 
     pub fn get(&self, steps: &[Box<str>]) -> Option<&Value> {
-        match steps.first() {
-            Some(part) if PROFILE_PARTS.contains(&&**part) => {
-                self.facts().get(steps).or_else(|| self.shown().get(steps))
+        match steps {
+            [part, rest @ ..] if PROFILE_PARTS.contains(&&**part) => {
+                let empty = || rest.is_empty().then(|| empty_part(part)).flatten();
+                self.facts().get(steps).or_else(empty)
             }
             _ => self.shown().get(steps),
         }
@@ -208,10 +209,11 @@ impl ProfileDraft {
         self.facts.get_or_init(|| Value::from(&self.profile.facts))
     }
 
+    /// Everything but the parts that can be written.
     fn shown(&self) -> &Value {
         self.shown.get_or_init(|| {
             let mut profile = self.profile.clone();
-            profile.facts = self.facts().to_json();
+            profile.facts = Json::empty_object();
             Value::shown(&profile.shown())
         })
     }
@@ -246,7 +248,6 @@ impl ProfileDraft {
         }
         self.facts_changed = true;
         self.changed = true;
-        self.shown = OnceLock::new();
         Ok(())
     }
 
@@ -322,6 +323,17 @@ pub struct FixedProfile {
     /// The stored profiles that are part of it from here on.
     pub absorbed: Vec<ProfileRef>,
     pub changed: bool,
+}
+
+/// A part of a profile that nothing was written to.
+fn empty_part(part: &str) -> Option<&'static Value> {
+    static OBJECT: Value = Value::Object(Object::new());
+    static LIST: Value = Value::List(Vec::new());
+    match part {
+        "segments" => Some(&LIST),
+        "primary_id" => None,
+        _ => Some(&OBJECT),
+    }
 }
 
 /// Parts of a profile have a form that everything relies on.
@@ -412,6 +424,7 @@ pub struct EventDraft<'a> {
     pub valid: bool,
     pub status: EventStatus,
     written: Object,
+    head: OnceLock<Value>,
     properties: OnceLock<Value>,
     shown: OnceLock<Value>,
 }
@@ -428,6 +441,7 @@ impl<'a> EventDraft<'a> {
             valid: true,
             status: EventStatus::Collected,
             written: Object::default(),
+            head: OnceLock::new(),
             properties: OnceLock::new(),
             shown: OnceLock::new(),
         }
@@ -470,10 +484,25 @@ impl<'a> EventDraft<'a> {
     }
 
     pub fn get(&self, records: &Records<'_>, steps: &[Box<str>]) -> Option<&Value> {
-        match steps.split_first() {
-            Some((part, rest)) if &**part == "properties" => self.properties().get(rest),
+        let (part, rest) = steps.split_first()?;
+        match (&**part, rest) {
+            ("properties", _) => self.properties().get(rest),
+            ("id" | "type" | "name", _) => self.head().get(steps),
+            // Only what was written stands there; for the others it is laid over what is derived.
+            ("data" | "traits", [_, ..]) => self.written.get(part)?.get(rest),
             _ => self.shown(records).get(steps),
         }
+    }
+
+    fn head(&self) -> &Value {
+        self.head.get_or_init(|| {
+            let mut head = Object::default();
+            let kind = &self.payload.kind;
+            for (name, text) in [("id", self.id.as_str()), ("type", &kind.id), ("name", &kind.name)] {
+                head.insert(name, Value::text(text));
+            }
+            Value::Object(head)
+        })
     }
 
     pub fn properties(&self) -> &Value {
