@@ -34,7 +34,7 @@ pub use form::Form;
 pub use id::{EventType, Id};
 pub use json::Json;
 pub use merge::{Absorbed, Conflict, NOTED_PARTS};
-pub use path::Path;
+pub use path::{Path, steps_text};
 pub use payload::{EVENTS_MAX, EventPayload, Options, Payload, PayloadError};
 pub use profile::{Alias, FieldChange, MergeKey, Profile, ProfileRef};
 pub use reader::{LEVELS_MAX, Reader};

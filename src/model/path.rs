@@ -69,16 +69,22 @@ impl<'a> FromIterator<&'a str> for Path {
     }
 }
 
+/// Steps as a path is written.
+pub fn steps_text(steps: &[Box<str>]) -> String {
+    let mut text = String::new();
+    for (index, step) in steps.iter().enumerate() {
+        if step.is_empty() || step.contains(['.', '[', '"', '{', '}', '(', ')', '\'', ' ']) {
+            text.extend(["[\"", step, "\"]"]);
+        } else {
+            text.extend([if index > 0 { "." } else { "" }, step]);
+        }
+    }
+    text
+}
+
 impl std::fmt::Display for Path {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, step) in self.0.iter().enumerate() {
-            if step.is_empty() || step.contains(['.', '[', '"', '{', '}', '(', ')', '\'', ' ']) {
-                write!(out, "[\"{step}\"]")?;
-            } else {
-                write!(out, "{}{step}", if index > 0 { "." } else { "" })?;
-            }
-        }
-        Ok(())
+        out.write_str(&steps_text(&self.0))
     }
 }
 

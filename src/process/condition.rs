@@ -114,13 +114,18 @@ impl Expression {
             Self::Program(program) => program,
         };
         let resolver = Resolver(scope);
-        let mut context = Context::with_env(ENVIRONMENT.clone());
-        context.set_variable_resolver(&resolver);
-        match program.execute(&context) {
-            Ok(value) => Ok(Some(from_cel(&value))),
-            Err(ExecutionError::NoSuchKey(_) | ExecutionError::UndeclaredReference(_)) => Ok(None),
-            Err(error) => Err(error.to_string()),
-        }
+        execute(program, &context(&resolver)).map(|value| value.as_ref().map(from_cel))
+    }
+
+    /// Whether each of the expressions holds, as [`Expression::holds`] says of one.
+    pub fn all_hold<'a>(expressions: impl Iterator<Item = &'a Self>, scope: &Scope<'_>) -> Vec<Result<bool, String>> {
+        let resolver = Resolver(scope);
+        let context = context(&resolver);
+        let holds = expressions.map(|expression| match expression {
+            Self::Path(_) => expression.holds(scope),
+            Self::Program(program) => Ok(execute(program, &context)? == Some(cel::Value::Bool(true))),
+        });
+        holds.collect()
     }
 
     /// Whether it speaks of `name`.
@@ -129,6 +134,21 @@ impl Expression {
             Self::Path(path) => path.split_root().0 == name,
             Self::Program(program) => program.references().has_variable(name),
         }
+    }
+}
+
+fn context<'a>(resolver: &'a Resolver<'a>) -> Context<'a, 'a> {
+    let mut context = Context::with_env(ENVIRONMENT.clone());
+    context.set_variable_resolver(resolver);
+    context
+}
+
+/// A program's value; `None` where something is missing on the way to it.
+fn execute(program: &Program, context: &Context<'_, '_>) -> Result<Option<cel::Value>, String> {
+    match program.execute(context) {
+        Ok(value) => Ok(Some(value)),
+        Err(ExecutionError::NoSuchKey(_) | ExecutionError::UndeclaredReference(_)) => Ok(None),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use crate::model::{
     Alias, Event, EventPayload, EventRequest, EventStatus, FieldChange, Id, Json, MergeKey, Misplaced, NOTED_PARTS,
-    Object, Outcome, Path, Profile, ProfileRef, RegisteredSource, Session, ShownEvent, Time, Value,
+    Object, Outcome, Path, Profile, ProfileRef, RegisteredSource, Session, ShownEvent, Time, Value, steps_text,
 };
 
 /// The parts of a profile that can be written.
@@ -225,25 +225,15 @@ impl ProfileDraft {
         if facts.get(steps) == value.as_ref() {
             return Ok(());
         }
-        let noted = NOTED_PARTS.contains(&&*steps[0]);
-        let place: Path = steps.iter().map(|step| &**step).collect();
+        let leaves = value.as_ref().map(|value| leaves(steps, value));
         match value {
-            Some(value) => {
-                let mut leaves = Vec::new();
-                value.leaves(&place, &mut leaves);
-                facts.set(steps, value).map_err(|why| NotWritten::Misplaced(path.clone(), why))?;
-                if noted {
-                    self.profile.forget_fields(&place.to_string());
-                    for leaf in leaves {
-                        self.profile.note_field(&leaf.to_string(), THIS_REQUEST, self.profile.updated);
-                    }
-                }
-            }
-            None => {
-                facts.remove(steps);
-                if noted {
-                    self.profile.forget_fields(&place.to_string());
-                }
+            Some(value) => _ = facts.set(steps, value).map_err(|why| NotWritten::Misplaced(path.clone(), why))?,
+            None => _ = facts.remove(steps),
+        }
+        if NOTED_PARTS.contains(&&*steps[0]) {
+            self.profile.forget_fields(&steps_text(steps));
+            for leaf in leaves.into_iter().flatten() {
+                self.profile.note_field(&leaf, THIS_REQUEST, self.profile.updated);
             }
         }
         self.facts_changed = true;
@@ -323,6 +313,16 @@ pub struct FixedProfile {
     /// The stored profiles that are part of it from here on.
     pub absorbed: Vec<ProfileRef>,
     pub changed: bool,
+}
+
+/// The paths of the leaves of what is written at `steps`.
+fn leaves(steps: &[Box<str>], value: &Value) -> Vec<String> {
+    if value.as_object().is_none() {
+        return vec![steps_text(steps)];
+    }
+    let mut found = Vec::new();
+    value.leaves(&steps.iter().map(|step| &**step).collect(), &mut found);
+    found.iter().map(Path::to_string).collect()
 }
 
 /// A part of a profile that nothing was written to.

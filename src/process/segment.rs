@@ -67,9 +67,11 @@ pub fn update(
     }
     let mut members = members(records);
     let mut crossings = Vec::new();
-    for segment in segments {
+    let scope = Scope::new(records, None);
+    let holding = Expression::all_hold(segments.iter().map(|segment| &segment.condition), &scope);
+    for (segment, holds) in segments.iter().zip(holding) {
         let was = members.iter().any(|id| **id == *segment.id.as_str());
-        let is = match segment.condition.holds(&Scope::new(records, None)) {
+        let is = match holds {
             Ok(holds) => holds,
             Err(error) => {
                 errors.push(format!("{}: {error}", segment.id));
