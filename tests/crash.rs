@@ -22,16 +22,21 @@ fn an_acked_event_survives_kill_nine() {
         daemon.wait_ready();
         if round == 0 {
             daemon.shop();
+            load::configure(&daemon);
         }
         load::run_and_kill(daemon, round, &mut sent);
     }
     let daemon = setup.start();
     sent.check(&daemon);
+    sent.check_delivered(&daemon, &folder.path().join("deliveries/all.ndjson"));
+    let before = sent.records(&daemon);
     let setup = daemon.stop();
     let segments = std::fs::read_dir(folder.path().join("segments")).unwrap().count();
     assert!(segments > 3, "{segments} segments: none was being sealed");
     let checked = setup.command(&["check"]).output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
     assert!(setup.command(&["rebuild"]).status().unwrap().success());
-    sent.check(&setup.start());
+    let daemon = setup.start();
+    assert_eq!(sent.records(&daemon), before, "what is made anew equals what was kept along the way");
+    sent.check(&daemon);
 }

@@ -22,6 +22,7 @@ fn an_acked_event_survives_a_power_cut() {
         let daemon = setup(&power, "sync").start();
         if round == 0 {
             daemon.shop();
+            load::configure(&daemon);
         }
         load::run_and_kill(daemon, round, &mut sent);
         power.cut();

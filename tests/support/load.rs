@@ -23,8 +23,23 @@ pub struct Sent {
     acked: BTreeSet<String>,
     /// Payloads of which nobody knows whether they were taken.
     unsure: Vec<String>,
-    /// How many page views were sent to a session, each with an id of its own.
+    /// How many page views, and as many orders, were sent to a session, each with an id of its own.
     views: BTreeMap<String, u64>,
+}
+
+/// What clients meet under load: a segment, a workflow that counts orders, and a destination that takes everything.
+/// Their sessions turn out to be of four people, so that profiles are merged all the time.
+pub fn configure(daemon: &Daemon) {
+    let configuration = json!({
+        "event_type": [{"id": "purchase-order", "map": [{"from": "event.properties.number", "to": "profile.traits.last"}]}],
+        "segment": [{"id": "regular", "condition": "profile.stats.views > 10", "events": true}],
+        "workflow": [{"id": "count", "on": ["purchase-order"], "step": [{"interest": {"orders": 1}}]}],
+        "destination": [{"id": "all", "events": ["*"], "profiles": true, "file": "all.ndjson"}],
+    });
+    let headers =
+        [("Authorization", &*format!("Bearer {}", super::daemon::TOKEN)), ("Content-Type", "application/json")];
+    let response = daemon.request("POST", "/configuration", &headers, configuration.to_string().as_bytes());
+    assert_eq!(response.status, 200, "{}", response.text());
 }
 
 /// Loads the daemon while `meanwhile` runs; what was sent joins `sent`.
@@ -66,7 +81,9 @@ fn send(daemon: &Daemon, round: u64, client: usize, stop: &AtomicBool) -> Sent {
             break;
         }
         // Clients share sessions, and come back to those of earlier rounds.
-        let session = format!("s{}", (number + client) % 12);
+        let visitor = (number + client) % 12;
+        let session = format!("s{visitor}");
+        let email = if number % 10 == 9 { json!({"main": format!("m{}@example.com", visitor % 4)}) } else { json!({}) };
         let ids = [format!("e-{round}-{client}-{number}-a"), format!("e-{round}-{client}-{number}-b")];
         let body = json!({
             "source": {"id": "shop"},
@@ -74,7 +91,8 @@ fn send(daemon: &Daemon, round: u64, client: usize, stop: &AtomicBool) -> Sent {
             "context": {"round": round, "text": "x".repeat(300)},
             "events": [
                 {"id": ids[0], "type": "page-view", "properties": {"number": number}},
-                {"id": ids[1], "type": "purchase-order", "properties": {"text": "y".repeat(number % 500)}},
+                {"id": ids[1], "type": "purchase-order", "properties": {"number": number, "text": "y".repeat(number % 500)}},
+                {"id": format!("{}-s", ids[1]), "type": "sign-in", "properties": {"email": email}},
             ],
         })
         .to_string();
@@ -107,11 +125,43 @@ impl Sent {
         for body in &self.unsure {
             assert_eq!(connection.post("/track", body).unwrap().status, 200);
         }
+        // Whoever signed in with the same address is one person by now.
+        let mut people: BTreeMap<String, (u64, u64)> = BTreeMap::new();
         for (session, sent) in &self.views {
             let profile = daemon.record(&format!("/session/{session}"))["profile"]["id"].as_str().unwrap().to_owned();
-            let stats = daemon.record(&format!("/profile/{profile}"))["stats"].clone();
-            assert_eq!(stats, json!({"visits": 1, "views": sent}), "{session}");
+            let person = people.entry(profile).or_default();
+            *person = (person.0 + 1, person.1 + sent);
         }
+        for (profile, (visits, views)) in people {
+            let profile = daemon.record(&format!("/profile/{profile}"));
+            assert_eq!(profile["stats"], json!({"visits": visits, "views": views}), "{profile}");
+            assert_eq!(profile["interests"], json!({"orders": views}), "the workflow counted each order once");
+        }
+    }
+
+    /// Every profile and session of the clients, as they are shown.
+    pub fn records(&self, daemon: &Daemon) -> Vec<serde_json::Value> {
+        let sessions = self.views.keys().map(|session| daemon.record(&format!("/session/{session}")));
+        let both = sessions.flat_map(|session| {
+            let profile = format!("/profile/{}", session["profile"]["id"].as_str().unwrap());
+            [session, daemon.record(&profile)]
+        });
+        both.collect()
+    }
+
+    /// The destination gets every acked event, at least once.
+    pub fn check_delivered(&self, daemon: &Daemon, file: &std::path::Path) {
+        super::daemon::wait_for("the deliveries", || {
+            (daemon.record("/destination/all/status")["lag"] == 0).then_some(())
+        });
+        let text = std::fs::read_to_string(file).unwrap();
+        let delivered: BTreeSet<String> = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .filter_map(|item| item["event"]["id"].as_str().map(str::to_owned))
+            .collect();
+        let missing: Vec<_> = self.acked.iter().filter(|id| !delivered.contains(*id)).collect();
+        assert!(missing.is_empty(), "{} of {} are missing", missing.len(), self.acked.len());
     }
 
     /// The id of every acked event is known, and a part of the events is read back.
