@@ -11,19 +11,14 @@ use super::{
     scope::Scope,
     workflow::duration,
 };
-use crate::model::{Fault, Id, Json, Logs, Path, Time, Value};
+use crate::model::{Definition, Fault, Id, Logs, Path, Time, Value};
 
 /// The type whose events grant and revoke.
 pub const CONSENT_UPDATE: &str = "consent-update";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Definition {
-    id: String,
-    #[serde(rename = "name")]
-    _name: Option<String>,
-    #[serde(rename = "description")]
-    _description: Option<String>,
+struct Written {
     /// What counts while nobody said anything.
     #[serde(default)]
     default: Answer,
@@ -74,10 +69,10 @@ pub struct Consent {
 impl Consent {
     /// # Errors
     /// A field is missing or wrong; the fault names it.
-    pub fn compile(body: &Json) -> Result<Self, Fault> {
-        let definition: Definition = definition::read(body)?;
-        let expires_after = definition.expires_after.as_deref().map(duration).transpose();
-        let fields = definition.fields.iter().enumerate().map(|(index, field)| {
+    pub fn compile(definition: &Definition) -> Result<Self, Fault> {
+        let written: Written = definition::read(definition)?;
+        let expires_after = written.expires_after.as_deref().map(duration).transpose();
+        let fields = written.fields.iter().enumerate().map(|(index, field)| {
             let path = Path::parse(&field.path).and_then(|path| {
                 let root = path.split_root().0;
                 let is_sent =
@@ -92,9 +87,9 @@ impl Consent {
             Ok((path, field.r#do))
         });
         Ok(Self {
-            id: Id::required(&definition.id).map_err(|fault| fault.at("id"))?,
-            default: definition.default,
-            required: definition.required,
+            id: definition.id.clone(),
+            default: written.default,
+            required: written.required,
             expires_after: expires_after.map_err(|fault| fault.at("expires_after"))?,
             fields: fields.collect::<Result<_, _>>()?,
         })

@@ -2,13 +2,26 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::model::{Fault, Json, Reader};
+use crate::model::{Definition, Fault, Json, Reader, Value};
 
-/// Reads a definition from its JSON.
+/// What every definition has beside what its kind is about: the id names it, the others are for people.
+const COMMON: [&str; 3] = ["id", "name", "description"];
+
+/// Reads what a definition says beside its id, name and description.
 ///
 /// # Errors
 /// A field is missing, unknown or of another type; the fault names it.
-pub fn read<T: DeserializeOwned>(json: &Json) -> Result<T, Fault> {
+pub fn read<T: DeserializeOwned>(definition: &Definition) -> Result<T, Fault> {
+    let mut body = Value::from(&definition.body);
+    if let Some(fields) = body.as_object_mut() {
+        for name in COMMON {
+            match fields.remove(name) {
+                None | Some(Value::Null | Value::Text(_)) => {}
+                Some(_) => return Err(Fault::wrong_type("a string").at(name)),
+            }
+        }
+    }
+    let json = body.to_json();
     let mut reader = serde_json::Deserializer::from_str(json.as_str());
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let mut fault = Fault::new("value_error", without_place(&error.inner().to_string()));

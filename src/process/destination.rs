@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{condition::Expression, definition, scope::Scope, workflow::duration};
-use crate::model::{EventType, Fault, Id, Json, Object, Time};
+use crate::model::{Definition, EventType, Fault, Id, Object, Time};
 
 const BATCH: usize = 100;
 const BATCH_MAX: usize = 1_000;
@@ -14,12 +14,7 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Definition {
-    id: String,
-    #[serde(rename = "name")]
-    _name: Option<String>,
-    #[serde(rename = "description")]
-    _description: Option<String>,
+struct Written {
     #[serde(default = "yes")]
     enabled: bool,
     /// The types of the events that are delivered; `*` is every type.
@@ -75,30 +70,30 @@ pub enum Target {
 impl Destination {
     /// # Errors
     /// A field is missing or wrong, or the condition does not compile; the fault names it.
-    pub fn compile(body: &Json) -> Result<Self, Fault> {
-        let definition: Definition = definition::read(body)?;
-        let types = definition.events.iter().enumerate().map(|(index, kind)| {
+    pub fn compile(definition: &Definition) -> Result<Self, Fault> {
+        let written: Written = definition::read(definition)?;
+        let types = written.events.iter().enumerate().map(|(index, kind)| {
             let at = |fault: Fault| fault.at_index(index).at("events");
             EventType::parse(kind).map(|kind| kind.id.as_ref().into()).map_err(at)
         });
-        let batch = definition.batch.unwrap_or(BATCH);
+        let batch = written.batch.unwrap_or(BATCH);
         if batch == 0 || batch > BATCH_MAX {
             return Err(Fault::new("value_error", format!("1 to {BATCH_MAX} is expected")).at("batch"));
         }
-        if definition.events.is_empty() && !definition.profiles {
+        if written.events.is_empty() && !written.profiles {
             return Err(Fault::new("value_error", "event types or profiles = true is expected").at("events"));
         }
-        let target = match (definition.webhook, definition.file) {
+        let target = match (written.webhook, written.file) {
             (Some(webhook), None) => webhook.compile().map_err(|fault| fault.at("webhook"))?,
             (None, Some(name)) => Target::File(file_name(&name).map_err(|fault| fault.at("file"))?),
             _ => return Err(Fault::new("value_error", "one of webhook and file is expected")),
         };
         Ok(Self {
-            id: Id::required(&definition.id).map_err(|fault| fault.at("id"))?,
-            enabled: definition.enabled,
+            id: definition.id.clone(),
+            enabled: written.enabled,
             events: types.collect::<Result<_, _>>()?,
-            profiles: definition.profiles,
-            condition: definition.r#if.as_deref().map(Expression::compile).transpose().map_err(|it| it.at("if"))?,
+            profiles: written.profiles,
+            condition: written.r#if.as_deref().map(Expression::compile).transpose().map_err(|it| it.at("if"))?,
             target,
             batch,
         })

@@ -10,7 +10,7 @@ use super::{
     records::Records,
     schema::Schema,
 };
-use crate::model::{EventType as TypeName, Fault, Json, Logs, Path, Value};
+use crate::model::{Definition, DefinitionKind, EventType as TypeName, Fault, Json, Logs, Path, Time, Value};
 
 /// The types that people already send, in the same form as everybody's configuration.
 const READY_MADE: &str = include_str!("event_types.toml");
@@ -18,12 +18,7 @@ const READY_MADE: &str = include_str!("event_types.toml");
 /// An event type as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Definition {
-    id: String,
-    #[serde(rename = "name")]
-    _name: Option<String>,
-    #[serde(rename = "description")]
-    _description: Option<String>,
+struct Written {
     tags: Option<Vec<String>>,
     journey: Option<JourneyDefinition>,
     #[serde(default)]
@@ -88,26 +83,26 @@ pub type EventTypes = HashMap<Arc<str>, Arc<EventType>>;
 impl EventType {
     /// # Errors
     /// A field is missing or wrong, or something in it does not compile; the fault names the place.
-    pub fn compile(body: &Json) -> Result<Self, Fault> {
-        Self::compile_as(body, false)
+    pub fn compile(definition: &Definition) -> Result<Self, Fault> {
+        Self::compile_as(definition, false)
     }
 
-    fn compile_as(body: &Json, ready_made: bool) -> Result<Self, Fault> {
-        let definition: Definition = definition::read(body)?;
+    fn compile_as(definition: &Definition, ready_made: bool) -> Result<Self, Fault> {
+        let written: Written = definition::read(definition)?;
         let schema = |schema: &Option<Json>, name: &str| {
             let compiled = schema.as_ref().map(|schema| Schema::compile(&Value::from(schema))).transpose();
             compiled.map_err(|fault| fault.at(name).at("schema"))
         };
-        let mapping = Mapping::compile(&definition.map).map_err(|fault| fault.at("map"))?;
+        let mapping = Mapping::compile(&written.map).map_err(|fault| fault.at("map"))?;
         let writes_keys = || mapping.profile_paths().any(identity::is_key_path);
-        let id = TypeName::parse(&definition.id).map_err(|fault| fault.at("id"))?.id;
-        if *id != *definition.id {
+        let id = TypeName::parse(definition.id.as_str()).map_err(|fault| fault.at("id"))?.id;
+        if *id != *definition.id.as_str() {
             return Err(Fault::new("value_error", format!("events of this type have the type {id}")).at("id"));
         }
         Ok(Self {
             id,
-            tags: definition.tags.map(|tags| tags.into_iter().map(Into::into).collect()),
-            journey: definition.journey.map(|journey| match journey {
+            tags: written.tags.map(|tags| tags.into_iter().map(Into::into).collect()),
+            journey: written.journey.map(|journey| match journey {
                 JourneyDefinition::Always(state) => {
                     Journey { first_visit: state.as_str().into(), later: state.as_str().into() }
                 }
@@ -115,11 +110,11 @@ impl EventType {
                     Journey { first_visit: first_visit.into(), later: later.into() }
                 }
             }),
-            properties: schema(&definition.schema.properties, "properties")?,
-            context: schema(&definition.schema.context, "context")?,
-            traits: schema(&definition.schema.traits, "traits")?,
-            on_invalid: definition.on_invalid,
-            identifies: definition.identifies.unwrap_or_else(|| ready_made && writes_keys()),
+            properties: schema(&written.schema.properties, "properties")?,
+            context: schema(&written.schema.context, "context")?,
+            traits: schema(&written.schema.traits, "traits")?,
+            on_invalid: written.on_invalid,
+            identifies: written.identifies.unwrap_or_else(|| ready_made && writes_keys()),
             mapping,
         })
     }
@@ -179,7 +174,10 @@ pub fn ready_made() -> Result<EventTypes, Fault> {
     let list = tables.as_object().and_then(|tables| tables.get("event_type"));
     if let Some(Value::List(list)) = list {
         for table in list {
-            let compiled = EventType::compile_as(&table.to_json(), true)?;
+            let compiled = EventType::compile_as(
+                &Definition::new(DefinitionKind::EventType, table.to_json(), Time::default())?,
+                true,
+            )?;
             types.insert(compiled.id.clone(), Arc::new(compiled));
         }
     }

@@ -193,21 +193,21 @@ impl Rules {
             let mistake = |fault| Box::new(Mistake { kind: definition.kind, id: definition.id.clone(), fault });
             match definition.kind {
                 DefinitionKind::EventType => {
-                    let compiled = EventType::compile(&definition.body).map_err(mistake)?;
+                    let compiled = EventType::compile(definition).map_err(mistake)?;
                     rules.configured.push(compiled.id.clone());
                     rules.types.insert(compiled.id.clone(), Arc::new(compiled));
                 }
                 DefinitionKind::Segment => {
-                    rules.segments.push(Segment::compile(&definition.body).map_err(mistake)?);
+                    rules.segments.push(Segment::compile(definition).map_err(mistake)?);
                 }
                 DefinitionKind::Consent => {
-                    rules.consents.push(Consent::compile(&definition.body).map_err(mistake)?);
+                    rules.consents.push(Consent::compile(definition).map_err(mistake)?);
                 }
                 DefinitionKind::Destination => {
-                    rules.destinations.push(Arc::new(Destination::compile(&definition.body).map_err(mistake)?));
+                    rules.destinations.push(Arc::new(Destination::compile(definition).map_err(mistake)?));
                 }
                 DefinitionKind::Workflow => {
-                    let workflow = Workflow::compile(&definition.body).map_err(mistake)?;
+                    let workflow = Workflow::compile(definition).map_err(mistake)?;
                     if workflow.enabled {
                         for kind in &workflow.on {
                             rules.by_type.entry(kind.clone()).or_default().push(rules.workflows.len());

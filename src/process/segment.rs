@@ -3,16 +3,11 @@
 use serde::Deserialize;
 
 use super::{condition::Expression, definition, records::Records, scope::Scope};
-use crate::model::{Fault, Id, Json, Logs, Path, Value};
+use crate::model::{Definition, Fault, Id, Logs, Path, Value};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Definition {
-    id: String,
-    #[serde(rename = "name")]
-    _name: Option<String>,
-    #[serde(rename = "description")]
-    _description: Option<String>,
+struct Written {
     condition: String,
     /// Whether entering and leaving are events.
     #[serde(default)]
@@ -39,9 +34,9 @@ pub struct Crossing {
 impl Segment {
     /// # Errors
     /// A field is missing or wrong, or the condition does not compile; the fault names it.
-    pub fn compile(body: &Json) -> Result<Self, Fault> {
-        let definition: Definition = definition::read(body)?;
-        let condition = Expression::compile(&definition.condition).map_err(|fault| fault.at("condition"))?;
+    pub fn compile(definition: &Definition) -> Result<Self, Fault> {
+        let written: Written = definition::read(definition)?;
+        let condition = Expression::compile(&written.condition).map_err(|fault| fault.at("condition"))?;
         if let Some(other) =
             ["event", "session", "source", "steps", "segment"].iter().find(|name| condition.mentions(name))
         {
@@ -49,8 +44,8 @@ impl Segment {
                 Fault::new("value_error", format!("a segment speaks of the profile, not of {other}")).at("condition")
             );
         }
-        let id = Id::required(&definition.id).map_err(|fault| fault.at("id"))?;
-        Ok(Self { id, condition, events: definition.events })
+        let id = definition.id.clone();
+        Ok(Self { id, condition, events: written.events })
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     records::Records,
     template::{Template, ValueTemplate},
 };
-use crate::model::{EventType, Fault, Id, Json, KnownBy, Path, Value};
+use crate::model::{Definition, EventType, Fault, Id, Json, KnownBy, Path, Value};
 
 /// The most steps of a workflow, with those of its branches.
 const STEPS_MAX: usize = 100;
@@ -21,12 +21,7 @@ const BRANCHES_MAX: usize = 8;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Definition {
-    id: String,
-    #[serde(rename = "name")]
-    _name: Option<String>,
-    #[serde(rename = "description")]
-    _description: Option<String>,
+struct Written {
     #[serde(default = "yes")]
     enabled: bool,
     /// The event types that start it.
@@ -189,22 +184,22 @@ pub struct Branch {
 impl Workflow {
     /// # Errors
     /// A field is missing or wrong, or something in it does not compile; the fault names the place.
-    pub fn compile(body: &Json) -> Result<Self, Fault> {
-        let definition: Definition = definition::read(body)?;
+    pub fn compile(definition: &Definition) -> Result<Self, Fault> {
+        let written: Written = definition::read(definition)?;
         let mut left = STEPS_MAX;
-        let types = definition.on.iter().enumerate();
+        let types = written.on.iter().enumerate();
         let types = types.map(|(index, kind)| {
             EventType::parse(kind).map(|kind| kind.id).map_err(|fault| fault.at_index(index).at("on"))
         });
         Ok(Self {
-            id: Id::required(&definition.id).map_err(|fault| fault.at("id"))?,
+            id: definition.id.clone(),
             on: types.collect::<Result<_, _>>()?,
-            on_entering: boxed(definition.on_entering),
-            on_leaving: boxed(definition.on_leaving),
-            sources: boxed(definition.sources),
-            condition: condition(definition.r#if.as_deref())?,
-            steps: steps(&definition.step, BRANCHES_MAX, &mut left)?,
-            enabled: definition.enabled,
+            on_entering: boxed(written.on_entering),
+            on_leaving: boxed(written.on_leaving),
+            sources: boxed(written.sources),
+            condition: condition(written.r#if.as_deref())?,
+            steps: steps(&written.step, BRANCHES_MAX, &mut left)?,
+            enabled: written.enabled,
         })
     }
 
