@@ -21,6 +21,7 @@ mod mapping;
 mod operation;
 mod people;
 mod records;
+mod rules;
 mod run;
 mod schema;
 mod scope;
@@ -29,9 +30,7 @@ mod segment;
 mod template;
 mod workflow;
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
-
-use tokio::sync::watch;
+use std::{borrow::Cow, collections::HashMap};
 
 pub use definition::read_toml;
 pub use destination::{Destination, Target};
@@ -39,81 +38,22 @@ pub use identity::Identity;
 pub use lookup::{AllowedHosts, Lookups, plain_client};
 pub use people::{People, find_profile, referred_profile};
 pub use records::{EventDraft, FixedProfile, ProfileDraft, Records, SessionDraft};
+pub use rules::{Mistake, Processed, Rules, RulesInForce};
 pub use run::Left;
 pub use scope::Scope;
 pub use secrets::{Secrets, SecretsError};
 
 use crate::{
     clock::Clock,
-    model::{
-        Definition, DefinitionKind, EventPayload, EventType as TypeName, Fault, Id, Json, Logs, Object, Path, Value,
-    },
+    model::{EventPayload, EventType as TypeName, Fault, Id, Json, Value},
     store::{Key, Refused},
 };
-use consent::{CONSENT_UPDATE, Consent};
-use event_type::{EventType, EventTypes, OnInvalid};
 use lookup::Question;
-use run::Run;
-use segment::{Crossing, Segment};
-use workflow::Workflow;
 
-/// The type whose events count as a profile's views.
-const PAGE_VIEW: &str = "page-view";
 /// What the server itself notes.
 pub const PROFILE_CREATED: &str = "profile-created";
 pub const SESSION_OPENED: &str = "session-opened";
 pub const VISIT_STARTED: &str = "visit-started";
-const SEGMENT_ENTERED: &str = "segment-entered";
-const SEGMENT_LEFT: &str = "segment-left";
-/// How often segments may change and start workflows that change them again.
-const ROUNDS_MAX: usize = 4;
-
-/// What people set up, compiled.
-#[derive(Default)]
-pub struct Rules {
-    types: EventTypes,
-    segments: Vec<Segment>,
-    workflows: Vec<Workflow>,
-    /// The workflows that a type starts, by their places.
-    by_type: HashMap<Arc<str>, Vec<usize>>,
-    destinations: Vec<Arc<Destination>>,
-    consents: Vec<Consent>,
-    /// The types that people set up themselves.
-    configured: Vec<Arc<str>>,
-}
-
-/// The rules in force: a request goes by what stands here when it begins.
-#[derive(Default)]
-pub struct RulesInForce(watch::Sender<Arc<Rules>>);
-
-impl RulesInForce {
-    pub fn new(rules: Rules) -> Self {
-        Self(watch::Sender::new(Arc::new(rules)))
-    }
-
-    pub fn get(&self) -> Arc<Rules> {
-        self.0.borrow().clone()
-    }
-
-    /// From the next request on, everything goes by these.
-    pub fn set(&self, rules: Rules) {
-        self.0.send_replace(Arc::new(rules));
-    }
-
-    /// Tells when they change.
-    pub fn changes(&self) -> watch::Receiver<Arc<Rules>> {
-        self.0.subscribe()
-    }
-}
-
-/// A definition that does not compile.
-#[derive(Debug, thiserror::Error)]
-#[error("{} {id}: {fault}", kind.word())]
-pub struct Mistake {
-    pub kind: DefinitionKind,
-    pub id: Id,
-    pub fault: Fault,
-}
 
 /// What processing stands on.
 pub struct Ground<'a> {
@@ -179,241 +119,6 @@ impl Memory {
         }
         self.events[number - 1].clone()
     }
-}
-
-impl Rules {
-    /// Compiles everything that is set up; what is ready-made stands behind it.
-    ///
-    /// # Errors
-    /// A definition does not compile.
-    pub fn compile(definitions: &[Arc<Definition>]) -> Result<Self, Box<Mistake>> {
-        let ready_made = event_type::ready_made();
-        let mut rules = Self { types: ready_made.expect("tests compile what is ready-made"), ..Self::default() };
-        for definition in definitions {
-            let mistake = |fault| Box::new(Mistake { kind: definition.kind, id: definition.id.clone(), fault });
-            match definition.kind {
-                DefinitionKind::EventType => {
-                    let compiled = EventType::compile(definition).map_err(mistake)?;
-                    rules.configured.push(compiled.id.clone());
-                    rules.types.insert(compiled.id.clone(), Arc::new(compiled));
-                }
-                DefinitionKind::Segment => {
-                    rules.segments.push(Segment::compile(definition).map_err(mistake)?);
-                }
-                DefinitionKind::Consent => {
-                    rules.consents.push(Consent::compile(definition).map_err(mistake)?);
-                }
-                DefinitionKind::Destination => {
-                    rules.destinations.push(Arc::new(Destination::compile(definition).map_err(mistake)?));
-                }
-                DefinitionKind::Workflow => {
-                    let workflow = Workflow::compile(definition).map_err(mistake)?;
-                    if workflow.enabled {
-                        for kind in &workflow.on {
-                            rules.by_type.entry(kind.clone()).or_default().push(rules.workflows.len());
-                        }
-                        rules.workflows.push(workflow);
-                    }
-                }
-            }
-        }
-        Ok(rules)
-    }
-
-    /// Where events and changed profiles are delivered to.
-    pub fn destinations(&self) -> &[Arc<Destination>] {
-        &self.destinations
-    }
-
-    /// Whether somebody wants to know what changes in profiles.
-    pub fn tells_changes(&self) -> bool {
-        self.destinations.iter().any(|destination| destination.profiles)
-    }
-
-    /// Whether something happens to events of a type beyond what is ready-made.
-    pub fn listens(&self, kind: &str) -> bool {
-        self.by_type.contains_key(kind) || self.configured.iter().any(|known| **known == *kind)
-    }
-
-    /// Processes all events of a request, and those that they lead to.
-    pub async fn process(
-        &self,
-        ground: &Ground<'_>,
-        records: &mut Records<'_>,
-        memory: &mut Memory,
-    ) -> Result<Processed, Interrupted> {
-        let mut left = Left::default();
-        if records.profile.is_none() {
-            people::attach_by_source(ground, records, memory, &mut left.logs).await?;
-        }
-        let mut errors = Vec::new();
-        let mut next = 0;
-        for _ in 0..ROUNDS_MAX {
-            while next < records.events.len() {
-                self.event(ground, records, memory, &mut left, next).await?;
-                next += 1;
-            }
-            let changed = records.profile.as_ref().is_some_and(|draft| draft.changed);
-            if self.segments.is_empty() || !changed {
-                break;
-            }
-            let crossings = segment::update(&self.segments, records, &mut left.logs, &mut errors);
-            if crossings.is_empty() {
-                break;
-            }
-            for crossing in &crossings {
-                self.crossing(ground, records, memory, &mut left, crossing).await?;
-            }
-        }
-        consent::treat_fields(&self.consents, records, &mut left.logs);
-        if self.lacks_consent(records) {
-            self.anonymise(records);
-        }
-        let segments = if self.segments.is_empty() { Vec::new() } else { segment::members(records) };
-        Ok(Processed { left, segments, segment_errors: errors })
-    }
-
-    async fn event(
-        &self,
-        ground: &Ground<'_>,
-        records: &mut Records<'_>,
-        memory: &mut Memory,
-        left: &mut Left,
-        event: usize,
-    ) -> Result<(), Interrupted> {
-        let kind = self.types.get(records.events[event].kind());
-        if let Some(kind) = kind
-            && let Err(wrong) = kind.check(records, event)
-        {
-            if kind.on_invalid == OnInvalid::Reject {
-                return Err(Interrupted::NotAccepted(wrong));
-            }
-            records.events[event].valid = false;
-            left.logs.warn(wrong);
-            return Ok(());
-        }
-        if let Some(kind) = kind {
-            kind.apply_to_event(records, event, &mut left.logs);
-        }
-        if records.profile.is_some() {
-            self.tell_profile(ground, records, &mut left.logs, event).await?;
-        }
-        let Some(started) = self.by_type.get(records.events[event].kind()) else { return Ok(()) };
-        for workflow in started.iter().map(|place| &self.workflows[*place]) {
-            if !workflow.takes_source(&records.request.source) {
-                continue;
-            }
-            let starts = match &workflow.condition {
-                Some(condition) => condition.holds(&Scope::new(records, Some(event))),
-                None => Ok(true),
-            };
-            match starts {
-                // On the heap, so that requests that start no workflow do not carry its room with them.
-                Ok(true) => {
-                    Box::pin(Run::new(self, ground, records, memory, left, Some(event), None).workflow(workflow))
-                        .await?
-                }
-                Ok(false) => {}
-                Err(error) => left.logs.error(format!("workflow {}: if: {error}", workflow.id)),
-            }
-        }
-        Ok(())
-    }
-
-    /// What an event means for the profile.
-    async fn tell_profile(
-        &self,
-        ground: &Ground<'_>,
-        records: &mut Records<'_>,
-        logs: &mut Logs,
-        event: usize,
-    ) -> Result<(), Interrupted> {
-        let draft = &records.events[event];
-        if draft.kind() == PAGE_VIEW
-            && let Some(profile) = &mut records.profile
-        {
-            profile.count_view();
-        }
-        let Some(kind) = self.types.get(draft.kind()) else { return Ok(()) };
-        if *kind.id != *CONSENT_UPDATE && self.lacks_consent(records) {
-            return Ok(()); // what it says of somebody is not kept
-        }
-        kind.apply_to_profile(records, event, logs);
-        if kind.identifies {
-            people::identify(ground, records, kind.profile_paths()).await?;
-        }
-        Ok(())
-    }
-
-    /// Whether the source requires a consent that the profile did not give.
-    fn lacks_consent(&self, records: &Records<'_>) -> bool {
-        let source = &records.registered().source;
-        let profile = records.profile.as_ref().filter(|_| source.requires_consent);
-        profile.is_some_and(|profile| !consent::is_given(&self.consents, profile, records.now))
-    }
-
-    /// Takes away what tells whose the events are.
-    fn anonymise(&self, records: &mut Records<'_>) {
-        records.anonymous = true;
-        for event in &mut records.events {
-            let places = self.types.get(event.kind()).into_iter().flat_map(|kind| kind.identifying());
-            let places: Vec<Path> = places.filter(|path| event.is_sent(path)).cloned().collect();
-            places.iter().for_each(|path| event.redact(path, None));
-            for part in identity::IDENTIFYING {
-                event.forget_written(&part.map(Into::into));
-            }
-        }
-    }
-
-    /// Events that came without a profile have one from here on: what they mean for it is caught up with.
-    async fn catch_up(
-        &self,
-        ground: &Ground<'_>,
-        records: &mut Records<'_>,
-        logs: &mut Logs,
-        event: Option<usize>,
-    ) -> Result<(), Interrupted> {
-        for event in 0..event.map_or(0, |event| event + 1) {
-            if records.events[event].valid {
-                self.tell_profile(ground, records, logs, event).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A profile entered or left a segment: that may be an event, and may start workflows.
-    async fn crossing(
-        &self,
-        ground: &Ground<'_>,
-        records: &mut Records<'_>,
-        memory: &mut Memory,
-        left: &mut Left,
-        crossing: &Crossing,
-    ) -> Result<(), Interrupted> {
-        if crossing.event {
-            let name = if crossing.entered { SEGMENT_ENTERED } else { SEGMENT_LEFT };
-            let mut properties = Object::default();
-            properties.insert("segment", Value::text(crossing.segment.as_str()));
-            let event = internal_event(ground, name, Value::Object(properties).to_json(), true);
-            records.events.push(event);
-        }
-        for workflow in &self.workflows {
-            let segments = if crossing.entered { &workflow.on_entering } else { &workflow.on_leaving };
-            if segments.iter().any(|id| **id == *crossing.segment.as_str()) {
-                let segment = Some(crossing.segment.as_str());
-                Box::pin(Run::new(self, ground, records, memory, left, None, segment).workflow(workflow)).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What processing says beside what it wrote to the records.
-pub struct Processed {
-    pub left: Left,
-    /// The segments that the profile is in.
-    pub segments: Vec<Box<str>>,
-    pub segment_errors: Vec<String>,
 }
 
 /// An event that the server itself makes.

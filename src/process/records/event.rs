@@ -1,0 +1,182 @@
+//! An event while it is processed.
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
+
+use super::{NotWritten, Records};
+use crate::model::{Event, EventPayload, EventStatus, Id, Json, Object, Outcome, Path, ShownEvent, Value};
+
+/// The parts that can be written beside journey and tags.
+pub(super) const PARTS: [&str; 7] = ["data", "traits", "hit", "utm", "device", "os", "app"];
+
+/// An event as it will be.
+pub struct EventDraft<'a> {
+    pub payload: Cow<'a, EventPayload>,
+    pub id: Id,
+    /// It is stored.
+    pub saved: bool,
+    /// How many events emitted each other before it.
+    pub depth: usize,
+    pub journey: Option<Arc<str>>,
+    /// What stands in place of the tags that were sent.
+    pub tags: Option<Arc<[Box<str>]>>,
+    pub valid: bool,
+    pub status: EventStatus,
+    written: Object,
+    head: OnceLock<Value>,
+    properties: OnceLock<Value>,
+    shown: OnceLock<Value>,
+}
+
+impl<'a> EventDraft<'a> {
+    pub fn new(payload: Cow<'a, EventPayload>, id: Id, saved: bool) -> Self {
+        Self {
+            payload,
+            id,
+            saved,
+            depth: 0,
+            journey: None,
+            tags: None,
+            valid: true,
+            status: EventStatus::Collected,
+            written: Object::default(),
+            head: OnceLock::new(),
+            properties: OnceLock::new(),
+            shown: OnceLock::new(),
+        }
+    }
+
+    /// Whether `path`, whose first step names the event, leads into what was sent.
+    pub fn is_sent(&self, path: &Path) -> bool {
+        matches!(path.steps().get(1).map(|part| &**part), Some("properties" | "context"))
+    }
+
+    /// Puts `value` in the place of something that was sent, or nothing.
+    pub fn redact(&mut self, path: &Path, value: Option<Value>) {
+        let Some((part, below)) = path.steps().get(1..).and_then(|steps| steps.split_first()) else { return };
+        let payload = self.payload.to_mut();
+        let sent = if &**part == "properties" { &mut payload.properties } else { &mut payload.context };
+        let mut tree = Value::from(&*sent);
+        match value {
+            Some(value) => _ = tree.set(below, value), // it stands where something stood: there is a way to it
+            None if below.is_empty() => tree = Value::object(),
+            None => _ = tree.remove(below),
+        }
+        *sent = tree.to_json();
+        self.properties = OnceLock::new();
+        self.shown = OnceLock::new();
+    }
+
+    /// Forgets what was written to a part, or below it.
+    pub fn forget_written(&mut self, steps: &[Box<str>]) {
+        let mut parts = Value::Object(std::mem::take(&mut self.written));
+        parts.remove(steps);
+        if let Value::Object(parts) = parts {
+            self.written = parts;
+        }
+        self.shown = OnceLock::new();
+    }
+
+    /// The event's type.
+    pub fn kind(&self) -> &str {
+        &self.payload.kind.id
+    }
+
+    pub fn get(&self, records: &Records<'_>, steps: &[Box<str>]) -> Option<&Value> {
+        let (part, rest) = steps.split_first()?;
+        match (&**part, rest) {
+            ("properties", _) => self.properties().get(rest),
+            ("id" | "type" | "name", _) => self.head().get(steps),
+            // Only what was written stands there; for the others it is laid over what is derived.
+            ("data" | "traits", [_, ..]) => self.written.get(part)?.get(rest),
+            _ => self.shown(records).get(steps),
+        }
+    }
+
+    fn head(&self) -> &Value {
+        self.head.get_or_init(|| {
+            let mut head = Object::default();
+            let kind = &self.payload.kind;
+            for (name, text) in [("id", self.id.as_str()), ("type", &kind.id), ("name", &kind.name)] {
+                head.insert(name, Value::text(text));
+            }
+            Value::Object(head)
+        })
+    }
+
+    pub fn properties(&self) -> &Value {
+        self.properties.get_or_init(|| Value::from(&self.payload.properties))
+    }
+
+    fn shown(&self, records: &Records<'_>) -> &Value {
+        self.shown.get_or_init(|| {
+            let mut request = records.request.clone();
+            request.profile = records.profile.as_ref().map(|draft| draft.profile.reference());
+            request.session = records.session.as_ref().map(|draft| draft.session.id.clone());
+            Value::shown(&ShownEvent { request: request.into(), event: self.fixed().into() })
+        })
+    }
+
+    pub(super) fn write(&mut self, path: &Path, steps: &[Box<str>], value: Option<Value>) -> Result<(), NotWritten> {
+        self.shown = OnceLock::new();
+        match (&*steps[0], value) {
+            ("tags", value) => self.tags = Some(texts(path, value.unwrap_or(Value::Null))?),
+            ("journey", Some(Value::Text(state))) => self.journey = Some(state.into()),
+            ("journey", None | Some(Value::Null)) => self.journey = None,
+            ("journey", Some(_)) => return Err(NotWritten::WrongType(path.clone(), "it is a text")),
+            (part, Some(value)) => {
+                if steps.len() == 1 && value.as_object().is_none() {
+                    return Err(NotWritten::WrongType(path.clone(), "it is an object"));
+                }
+                let mut parts = Value::Object(std::mem::take(&mut self.written));
+                let set = parts.set(steps, value);
+                if let Value::Object(parts) = parts {
+                    self.written = parts;
+                }
+                set.map_err(|why| NotWritten::Misplaced(path.clone(), why))?;
+                debug_assert!(PARTS.contains(&part));
+            }
+            (_, None) => {
+                let mut parts = Value::Object(std::mem::take(&mut self.written));
+                parts.remove(steps);
+                if let Value::Object(parts) = parts {
+                    self.written = parts;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The event as it is stored.
+    pub fn fixed(&self) -> Event {
+        let payload = &self.payload;
+        let written =
+            if self.written.is_empty() { Json::empty_object() } else { Value::Object(self.written.clone()).to_json() };
+        Event {
+            id: self.id.clone(),
+            given: payload.id.is_some(),
+            kind: payload.kind.id.clone(),
+            name: payload.kind.name.clone(),
+            created: payload.created,
+            properties: payload.properties.clone(),
+            context: payload.context.clone(),
+            tags: self.tags.clone().unwrap_or_else(|| payload.tags.clone()),
+            outcome: Outcome { journey: self.journey.clone(), valid: self.valid, status: self.status, written },
+        }
+    }
+}
+
+/// A list of texts; a text alone is a list of one.
+fn texts(path: &Path, value: Value) -> Result<Arc<[Box<str>]>, NotWritten> {
+    match value {
+        Value::Null => Ok(Arc::default()),
+        Value::Text(text) => Ok([text].into()),
+        Value::List(list) => {
+            let texts = list.into_iter().map(|item| if let Value::Text(text) = item { Some(text) } else { None });
+            texts.collect::<Option<_>>().ok_or(NotWritten::WrongType(path.clone(), "it is a list of texts"))
+        }
+        _ => Err(NotWritten::WrongType(path.clone(), "it is a list of texts")),
+    }
+}

@@ -1,0 +1,263 @@
+//! A profile while it is processed.
+
+use std::sync::{Arc, OnceLock};
+
+use super::NotWritten;
+use crate::model::{
+    Alias, FieldChange, Id, Json, MergeKey, NOTED_PARTS, Object, Path, Profile, ProfileRef, Time, Value, steps_text,
+};
+
+/// The parts that can be written.
+pub(super) const PARTS: [&str; 7] = ["traits", "data", "interests", "consents", "segments", "aux", "primary_id"];
+/// Stands for the offset of the request that is processed: later than everything in the log.
+const THIS_REQUEST: u64 = u64::MAX;
+/// The most keys by which one profile is found.
+const KEYS_MAX: usize = 100;
+
+/// A profile as it will be.
+pub struct ProfileDraft {
+    /// As it was, with its visits and views counted; a new one does not know yet where it stands in the log.
+    pub profile: Profile,
+    pub is_new: bool,
+    /// Another id that leads to it from here on.
+    pub alias: Option<Id>,
+    /// Something about it is to be stored.
+    pub changed: bool,
+    began_visit: bool,
+    facts: OnceLock<Value>,
+    facts_changed: bool,
+    shown: OnceLock<Value>,
+    /// As it was stored, if it was.
+    stored: Option<Arc<Profile>>,
+    /// The profiles that it took in.
+    absorbed: Vec<ProfileRef>,
+}
+
+impl ProfileDraft {
+    pub fn known(stored: Arc<Profile>) -> Self {
+        Self { stored: Some(stored.clone()), ..Self::with((*stored).clone(), false) }
+    }
+
+    /// A profile that is made, with another id that leads to it from here on.
+    pub fn made(id: Id, alias: Option<Id>, now: Time) -> Self {
+        Self { alias, ..Self::with(Profile::new(id, THIS_REQUEST, now), true) }
+    }
+
+    fn with(profile: Profile, is_new: bool) -> Self {
+        Self {
+            profile,
+            is_new,
+            alias: None,
+            changed: is_new,
+            began_visit: false,
+            facts: OnceLock::new(),
+            facts_changed: false,
+            shown: OnceLock::new(),
+            stored: None,
+            absorbed: Vec::new(),
+        }
+    }
+
+    /// Becomes one with another stored profile: the one that was made first goes on.
+    pub fn absorb(&mut self, other: Arc<Profile>, shared_visits: u64) {
+        if self.facts_changed {
+            self.profile.facts = self.facts().to_json();
+        }
+        self.absorbed.extend(self.stored.as_ref().map(|stored| stored.reference()));
+        self.absorbed.push(other.reference());
+        let mine = self.profile.clone();
+        let before = self.stored.as_ref().map(|stored| (**stored).clone());
+        if mine.since < other.since {
+            self.profile.absorb((*other).clone(), Some((*other).clone()), shared_visits);
+        } else {
+            self.profile = (*other).clone();
+            self.profile.absorb(mine, before, shared_visits);
+            self.stored = Some(other);
+            self.is_new = false;
+        }
+        let survivor = self.profile.reference();
+        self.absorbed.retain(|absorbed| *absorbed != survivor);
+        self.facts = OnceLock::new();
+        self.facts_changed = false;
+        self.shown = OnceLock::new();
+        self.changed = true;
+    }
+
+    pub fn count_view(&mut self) {
+        self.profile.views += 1;
+        self.changed = true;
+        self.shown = OnceLock::new();
+    }
+
+    pub fn begin_visit(&mut self, now: Time) {
+        self.profile.begin_visit(now);
+        self.began_visit = true;
+        self.changed = true;
+        self.shown = OnceLock::new();
+    }
+
+    pub fn add_key(&mut self, key: MergeKey) {
+        if !self.profile.keys.contains(&key) && self.profile.keys.len() < KEYS_MAX {
+            self.profile.keys.push(key);
+            self.changed = true;
+        }
+    }
+
+    pub fn get(&self, steps: &[Box<str>]) -> Option<&Value> {
+        match steps {
+            [part, rest @ ..] if PARTS.contains(&&**part) => {
+                let empty = || rest.is_empty().then(|| empty_part(part)).flatten();
+                self.facts().get(steps).or_else(empty)
+            }
+            _ => self.shown().get(steps),
+        }
+    }
+
+    fn facts(&self) -> &Value {
+        self.facts.get_or_init(|| Value::from(&self.profile.facts))
+    }
+
+    /// Everything but the parts that can be written.
+    fn shown(&self) -> &Value {
+        self.shown.get_or_init(|| {
+            let mut profile = self.profile.clone();
+            profile.facts = Json::empty_object();
+            Value::shown(&profile.shown())
+        })
+    }
+
+    pub(super) fn write(&mut self, path: &Path, steps: &[Box<str>], value: Option<Value>) -> Result<(), NotWritten> {
+        check_profile_part(path, steps, value.as_ref())?;
+        self.facts();
+        let Some(facts) = self.facts.get_mut() else { return Ok(()) };
+        if facts.get(steps) == value.as_ref() {
+            return Ok(());
+        }
+        let leaves = value.as_ref().map(|value| leaves(steps, value));
+        match value {
+            Some(value) => _ = facts.set(steps, value).map_err(|why| NotWritten::Misplaced(path.clone(), why))?,
+            None => _ = facts.remove(steps),
+        }
+        if NOTED_PARTS.contains(&&*steps[0]) {
+            self.profile.forget_fields(&steps_text(steps));
+            for leaf in leaves.into_iter().flatten() {
+                self.profile.note_field(&leaf, THIS_REQUEST, self.profile.updated);
+            }
+        }
+        self.facts_changed = true;
+        self.changed = true;
+        Ok(())
+    }
+
+    /// When a leaf was last written; `None` if it was by this request, or never.
+    pub fn written_at(&self, steps: &[&str]) -> Option<Time> {
+        let path = steps.iter().copied().collect::<Path>().to_string();
+        let below = |field: &str| {
+            field.strip_prefix(&*path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let written = self.profile.fields.iter().filter(|field| below(&field.path));
+        written
+            .map(|field| (field.offset, field.time))
+            .max()
+            .filter(|(offset, _)| *offset != THIS_REQUEST)
+            .map(|it| it.1)
+    }
+
+    pub fn began_visit(&self) -> bool {
+        self.began_visit
+    }
+
+    /// The profile as it is stored by the request at this offset and time, and what goes with it.
+    pub fn fix(mut self, offset: u64, now: Time) -> FixedProfile {
+        if self.facts_changed {
+            self.profile.facts = self.facts().to_json();
+        }
+        let mut profile = self.profile;
+        let fields = profile.conflicts.iter_mut().map(|conflict| &mut conflict.field).chain(&mut profile.fields);
+        for field in fields.filter(|field| field.offset == THIS_REQUEST) {
+            field.offset = offset;
+            field.time = now;
+        }
+        if self.is_new {
+            profile.since = offset;
+            profile.inserted = now;
+        }
+        if let Some(id) = &self.alias {
+            profile.aliases.push(Alias { id: id.clone(), since: offset });
+        }
+        if self.began_visit {
+            profile.visit_current = Some(now);
+        }
+        if self.changed {
+            profile.updated = now;
+        }
+        FixedProfile { profile, alias: self.alias, absorbed: self.absorbed, changed: self.changed }
+    }
+
+    /// The leaves that are others than they were stored.
+    pub fn changes(&self) -> Vec<FieldChange> {
+        let before = self.stored.as_ref().map_or(Value::object(), |stored| Value::from(&stored.facts));
+        let after = self.facts();
+        let root: Path = [].into_iter().collect();
+        let mut leaves = Vec::new();
+        before.leaves(&root, &mut leaves);
+        after.leaves(&root, &mut leaves);
+        leaves.sort_unstable();
+        leaves.dedup();
+        let changed = leaves.iter().filter(|leaf| !leaf.steps().is_empty()).filter_map(|leaf| {
+            let (old, new) = (before.get(leaf.steps()), after.get(leaf.steps()));
+            let json = |value: Option<&Value>| value.unwrap_or(&Value::Null).to_json();
+            (old != new).then(|| FieldChange { path: leaf.to_string().into(), old: json(old), new: json(new) })
+        });
+        changed.collect()
+    }
+}
+
+/// A profile that is ready to be stored.
+pub struct FixedProfile {
+    pub profile: Profile,
+    /// A new name that leads to it.
+    pub alias: Option<Id>,
+    /// The stored profiles that are part of it from here on.
+    pub absorbed: Vec<ProfileRef>,
+    pub changed: bool,
+}
+
+/// The paths of the leaves of what is written at `steps`.
+fn leaves(steps: &[Box<str>], value: &Value) -> Vec<String> {
+    if value.as_object().is_none() {
+        return vec![steps_text(steps)];
+    }
+    let mut found = Vec::new();
+    value.leaves(&steps.iter().map(|step| &**step).collect(), &mut found);
+    found.iter().map(Path::to_string).collect()
+}
+
+/// A part of a profile that nothing was written to.
+fn empty_part(part: &str) -> Option<&'static Value> {
+    static OBJECT: Value = Value::Object(Object::new());
+    static LIST: Value = Value::List(Vec::new());
+    match part {
+        "segments" => Some(&LIST),
+        "primary_id" => None,
+        _ => Some(&OBJECT),
+    }
+}
+
+/// Parts of a profile have a form that everything relies on.
+fn check_profile_part(path: &Path, steps: &[Box<str>], value: Option<&Value>) -> Result<(), NotWritten> {
+    let wrong = |what| Err(NotWritten::WrongType(path.clone(), what));
+    match (&*steps[0], steps.len(), value) {
+        (_, _, None) => Ok(()),
+        ("primary_id", 1, Some(Value::Text(_) | Value::Number(_) | Value::Null)) => Ok(()),
+        ("primary_id", ..) => wrong("it is a text"),
+        ("segments", 1, Some(Value::List(list))) if list.iter().all(|id| id.as_str().is_some()) => Ok(()),
+        ("segments", ..) => wrong("it is a list of segments' ids"),
+        ("interests", 2, Some(Value::Number(_))) => Ok(()),
+        ("interests", 1, Some(Value::Object(all))) if all.iter().all(|(_, value)| value.as_f64().is_some()) => Ok(()),
+        ("interests", ..) => wrong("an interest is a number under its name"),
+        (_, 1, Some(Value::Object(_))) => Ok(()),
+        (_, 1, _) => wrong("it is an object"),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,62 @@
+//! A session while it is processed.
+
+use std::sync::OnceLock;
+
+use super::NotWritten;
+use crate::model::{Path, Session, Value};
+
+/// A session as it will be.
+pub struct SessionDraft {
+    /// As it was, or as it begins, with the payload's context and properties in it.
+    pub session: Session,
+    /// It is stored.
+    pub saved: bool,
+    pub is_new: bool,
+    traits: OnceLock<Value>,
+    shown: OnceLock<Value>,
+    traits_changed: bool,
+}
+
+impl SessionDraft {
+    pub fn new(session: Session, saved: bool, is_new: bool) -> Self {
+        Self { session, saved, is_new, traits: OnceLock::new(), shown: OnceLock::new(), traits_changed: false }
+    }
+
+    pub fn get(&self, steps: &[Box<str>]) -> Option<&Value> {
+        match steps.split_first() {
+            Some((part, rest)) if &**part == "traits" => self.traits().get(rest),
+            _ => self.shown.get_or_init(|| Value::shown(&self.session.shown())).get(steps),
+        }
+    }
+
+    fn traits(&self) -> &Value {
+        self.traits.get_or_init(|| Value::from(&self.session.traits))
+    }
+
+    pub(super) fn write(&mut self, path: &Path, steps: &[Box<str>], value: Option<Value>) -> Result<(), NotWritten> {
+        self.traits();
+        let Some(traits) = self.traits.get_mut() else { return Ok(()) };
+        let below = &steps[1..];
+        match value {
+            Some(value) if below.is_empty() && value.as_object().is_none() => {
+                return Err(NotWritten::WrongType(path.clone(), "it is an object"));
+            }
+            Some(value) => {
+                traits.set(below, value).map_err(|why| NotWritten::Misplaced(path.clone(), why))?;
+            }
+            None if below.is_empty() => *traits = Value::object(),
+            None => _ = traits.remove(below),
+        }
+        self.traits_changed = true;
+        Ok(())
+    }
+
+    pub fn fix(self) -> Session {
+        let traits = self.traits_changed.then(|| self.traits().to_json());
+        let mut session = self.session;
+        if let Some(traits) = traits {
+            session.traits = traits;
+        }
+        session
+    }
+}
