@@ -22,8 +22,9 @@ fn a_voucher_becomes_a_customer() {
     let folder = tempfile::tempdir().unwrap();
     let setup = Setup::new(folder.path()).set("lookup.allowed_hosts", "127.0.0.1").set("TRACARDI_SECRET_CRM", "s3cret");
     let file = folder.path().join("config.toml");
-    std::fs::write(&file, configuration().replace("https://crm.example.com", &format!("http://{}", crm.address)))
-        .unwrap();
+    let configuration = configuration().replace("https://crm.example.com", &format!("http://{}", crm.address));
+    // A busy machine may take longer than a customer would wait.
+    std::fs::write(&file, configuration.replace("timeout_ms = 500", "timeout_ms = 10000")).unwrap();
     // On the stopped store, before the first start.
     let applied = setup.command(&["apply", file.to_str().unwrap()]).output().unwrap();
     assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));

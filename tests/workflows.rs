@@ -296,7 +296,10 @@ fn lookups_go_where_they_may_and_fail_in_time() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Setup::new(folder.path()).start(); // only public addresses
     daemon.shop();
-    let lookup = |url: &str| json!([{"id": "it", "lookup": {"url": url, "timeout_ms": 300}}]);
+    let lookup = |url: &str| {
+        let timeout = if url.ends_with("/slow") { 300 } else { 10_000 };
+        json!([{"id": "it", "lookup": {"url": url, "timeout_ms": timeout}}])
+    };
     let ask = |daemon: &Daemon, path: &str| {
         on_a(daemon, lookup(path));
         send_a(daemon, json!({}))["debugging"]["execution"]["w"][0]["steps"][0].clone()
@@ -383,4 +386,17 @@ fn a_workflow_that_does_not_compile_is_refused_with_its_place() {
     let long = format!("{}1 == 1", "1 == 1 && ".repeat(90));
     on_a(&daemon, json!([{"if": long, "set": {"profile.traits.long": true}}]));
     assert_eq!(send_a(&daemon, json!({}))["profile"]["traits"], json!({"long": true}));
+}
+
+#[test]
+fn what_the_server_notes_is_stored_if_a_setting_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).set("track.internal_events", true).start();
+    daemon.shop();
+    let answer = send_a(&daemon, json!({}));
+    let types = json!(["profile-created", "session-opened", "visit-started", "a"]);
+    assert_eq!(answer["debugging"]["events"]["types"], types);
+    let noted = daemon.record(&format!("/event/{}", answer["events"][0].as_str().unwrap()))["event"].clone();
+    assert_eq!((&noted["type"], &noted["profile"]["id"]), (&json!("profile-created"), &answer["profile"]["id"]));
+    assert_eq!(send_a(&daemon, json!({}))["debugging"]["events"]["types"], json!(["a"]));
 }

@@ -63,7 +63,7 @@ impl Admin {
     pub async fn delete_definition(&self, kind: DefinitionKind, id: &Id) -> Result<bool, Refused> {
         let _one = self.configuring.lock().await;
         let deleted = retry(|| self.try_delete_definition(kind, id)).await?;
-        if deleted && let Ok(rules) = Rules::compile(&self.store.definitions()) {
+        if deleted && let Ok(rules) = self.compile(&[]).await {
             self.rules.set(rules);
         }
         Ok(deleted)
@@ -88,7 +88,7 @@ impl Admin {
             self.write(decided, vec![Entry::Delivered { destination: destination.clone(), offset }]).await
         });
         let replayed = replayed.await?;
-        if replayed && let Ok(rules) = Rules::compile(&self.store.definitions()) {
+        if replayed && let Ok(rules) = self.compile(&[]).await {
             self.rules.set(rules); // whoever is at work begins anew
         }
         Ok(replayed)
@@ -138,8 +138,8 @@ impl Admin {
     ///
     /// # Errors
     /// It does not compile.
-    pub fn difference(&self, configuration: &Configuration) -> Result<Vec<Difference>, Fault> {
-        self.compile(&configuration.definitions)?;
+    pub async fn difference(&self, configuration: &Configuration) -> Result<Vec<Difference>, Fault> {
+        self.compile(&configuration.definitions).await?;
         let mut differences = Vec::new();
         for source in &configuration.sources {
             let before = self.store.source(&source.id).map(|found| written_source(&found.source));
@@ -161,7 +161,7 @@ impl Admin {
     /// Saves what is new or different in the configuration, all or nothing; what it does not name stays as it is. Returns
     /// what changed, once that is durable.
     pub async fn apply(&self, configuration: Configuration) -> Result<Vec<Difference>, NotSaved> {
-        let differences = self.difference(&configuration).map_err(NotSaved::Invalid)?;
+        let differences = self.difference(&configuration).await.map_err(NotSaved::Invalid)?;
         let changes = |kind: &str, id: &Id| differences.iter().any(|changed| changed.kind == kind && changed.id == *id);
         let Configuration { mut sources, mut definitions } = configuration;
         sources.retain(|source| changes(SOURCE, &source.id));
@@ -190,7 +190,7 @@ impl Admin {
         }
         // One at a time, so that each is compiled with what the one before left.
         let _one = self.configuring.lock().await;
-        let rules = self.compile(&definitions).map_err(|fault| if in_tables { fault } else { fault.below(2) });
+        let rules = self.compile(&definitions).await.map_err(|fault| if in_tables { fault } else { fault.below(2) });
         let rules = rules.map_err(NotSaved::Invalid)?;
         let sources: Vec<_> = sources.into_iter().map(Arc::new).collect();
         let definitions: Vec<_> = definitions.into_iter().map(Arc::new).collect();
@@ -220,8 +220,9 @@ impl Admin {
         Ok(())
     }
 
-    /// Compiles everything as it is once `changed` is saved. A fault names the kind and the id first.
-    fn compile(&self, changed: &[Definition]) -> Result<Rules, Fault> {
+    /// Compiles everything as it is once `changed` is saved, on a thread that may take its time. A fault names the kind and
+    /// the id first.
+    async fn compile(&self, changed: &[Definition]) -> Result<Rules, Fault> {
         let mut all: BTreeMap<_, _> = BTreeMap::new();
         let changed = changed.iter().cloned().map(Arc::new);
         for definition in self.store.definitions().into_iter().chain(changed) {
@@ -231,7 +232,9 @@ impl Admin {
             return Err(Fault::new("value_error", format!("at most {DEFINITIONS_MAX} definitions are kept")));
         }
         let all: Vec<_> = all.into_values().collect();
-        Rules::compile(&all).map_err(|mistake| mistake.fault.at(mistake.id.as_str()).at(mistake.kind.word()))
+        let compiled = tokio::task::spawn_blocking(move || Rules::compile(&all)).await;
+        let compiled = compiled.map_err(|_| Fault::new("value_error", "something in it cannot be compiled"))?;
+        compiled.map_err(|mistake| mistake.fault.at(mistake.id.as_str()).at(mistake.kind.word()))
     }
 }
 

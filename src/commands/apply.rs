@@ -51,7 +51,7 @@ pub fn apply(settings: &Settings, command: &ApplyCommand) -> Result<(), CommandE
             let invalid = |fault| CommandError::Configuration { path: command.file.display().to_string(), fault };
             let configuration = admin.read_configuration(&configuration).map_err(invalid)?;
             let changed = if command.dry_run {
-                admin.difference(&configuration).map_err(invalid)?
+                admin.difference(&configuration).await.map_err(invalid)?
             } else {
                 admin.apply(configuration).await.map_err(|why| match why {
                     NotSaved::Invalid(fault) => invalid(fault),

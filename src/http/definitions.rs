@@ -76,7 +76,7 @@ pub async fn apply(admin: &Admin, request: &Request) -> Result<Reply, Failure> {
     let body = read(&request.body.bytes)?;
     let configuration = admin.read_configuration(&body).map_err(|fault| Failure::Invalid("body", fault))?;
     let changed = if dry_run {
-        admin.difference(&configuration).map_err(|fault| Failure::Invalid("body", fault))?
+        admin.difference(&configuration).await.map_err(|fault| Failure::Invalid("body", fault))?
     } else {
         admin.apply(configuration).await?
     };

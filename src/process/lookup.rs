@@ -225,7 +225,8 @@ impl Lookups {
         {
             return Ok(answer.clone());
         }
-        let answer = tokio::time::timeout(question.timeout, self.send(question)).await;
+        let client = self.client()?;
+        let answer = tokio::time::timeout(question.timeout, send(client, question)).await;
         let (answer, bytes) = answer.map_err(|_| format!("no answer in {} ms", question.timeout.as_millis()))??;
         if let Some(time) = question.cache
             && bytes <= CACHED_BYTES_MAX
@@ -242,8 +243,7 @@ impl Lookups {
     pub async fn post(&self, url: &str, secret: Option<&str>, body: String, timeout: Duration) -> Result<(), String> {
         let url = Url::parse(url).map_err(|error| format!("not an address: {error}"))?;
         self.allowed.check(&url)?;
-        let client = self.client.get_or_init(|| client(&self.allowed)).as_ref()?;
-        let mut request = client.post(url).timeout(timeout).header(CONTENT_TYPE, "application/json");
+        let mut request = self.client()?.post(url).timeout(timeout).header(CONTENT_TYPE, "application/json");
         if let Some(name) = secret {
             let secret = self.secrets.get(name).ok_or_else(|| format!("there is no secret {name}"))?;
             let seconds =
@@ -254,31 +254,34 @@ impl Lookups {
         if response.status().is_success() { Ok(()) } else { Err(format!("it answered {}", response.status().as_u16())) }
     }
 
-    async fn send(&self, question: &Question) -> Result<(Value, usize), String> {
-        let client = self.client.get_or_init(|| client(&self.allowed)).as_ref()?;
-        let mut request =
-            client.request(question.method.clone(), question.url.clone()).headers(question.headers.clone());
-        if let Some(body) = &question.body {
-            request = request.body(body.as_str().to_owned());
-        }
-        let mut response = request.send().await.map_err(|error| reason(&error))?;
-        if !response.status().is_success() {
-            return Err(format!("it answered {}", response.status().as_u16()));
-        }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| reason(&error))? {
-            if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(format!("the answer is longer than {ANSWER_BYTES_MAX} bytes"));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        let json = Reader::new(&bytes, 0).and_then(|mut reader| {
-            let value = reader.value()?;
-            reader.end().map(|()| value)
-        });
-        let json = json.map_err(|fault| format!("the answer is no JSON: {fault}"))?;
-        Ok((Value::from(&json), bytes.len()))
+    fn client(&self) -> Result<&Client, String> {
+        self.client.get_or_init(|| client(&self.allowed)).as_ref().map_err(Clone::clone)
     }
+}
+
+/// Sends a question; the answer, and how many bytes it had.
+async fn send(client: &Client, question: &Question) -> Result<(Value, usize), String> {
+    let mut request = client.request(question.method.clone(), question.url.clone()).headers(question.headers.clone());
+    if let Some(body) = &question.body {
+        request = request.body(body.as_str().to_owned());
+    }
+    let mut response = request.send().await.map_err(|error| reason(&error))?;
+    if !response.status().is_success() {
+        return Err(format!("it answered {}", response.status().as_u16()));
+    }
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| reason(&error))? {
+        if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err(format!("the answer is longer than {ANSWER_BYTES_MAX} bytes"));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    let json = Reader::new(&bytes, 0).and_then(|mut reader| {
+        let value = reader.value()?;
+        reader.end().map(|()| value)
+    });
+    let json = json.map_err(|fault| format!("the answer is no JSON: {fault}"))?;
+    Ok((Value::from(&json), bytes.len()))
 }
 
 /// A client that goes wherever it is told to.
