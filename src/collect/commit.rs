@@ -49,16 +49,12 @@ impl Processed<'_> {
             draft.saved = false;
         }
         self.records.events.iter_mut().for_each(|event| event.saved = false);
-        let (_, answer) = self.fix_as(admitted, Moment { now, offset: 0 }, false);
+        let (_, answer) = self.fix(admitted, Moment { now, offset: 0 });
         answer
     }
 
     /// Fixes times and offsets: the entries of the log, and the answer that goes out once they are durable.
     pub fn fix(self, admitted: &Admitted, moment: Moment) -> (Vec<Entry>, Vec<u8>) {
-        self.fix_as(admitted, moment, true)
-    }
-
-    fn fix_as(self, admitted: &Admitted, moment: Moment, stored: bool) -> (Vec<Entry>, Vec<u8>) {
         let Self { records, said, warnings, task, whole_profile, tells_changes } = self;
         let mut entries = Entries { list: Vec::with_capacity(records.events.len() + 4), moment };
         let session_id = records.session.as_ref().map(|draft| draft.session.id.clone());
@@ -84,7 +80,7 @@ impl Processed<'_> {
         for event in records.events {
             entries.add_event(&event, &mut debugging);
         }
-        if !stored {
+        if admitted.incoming.trial.is_some() {
             debugging.profile.saved = 0;
         }
         debugging.execution = said.left.executions;
