@@ -127,6 +127,12 @@ impl Daemon {
         self.child.id()
     }
 
+    /// Whether the process is gone; a child that nobody waited for yet is.
+    pub fn has_ended(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        stat.rsplit_once(')').is_none_or(|(_, behind)| behind.trim_start().starts_with('Z'))
+    }
+
     pub fn stdout(&self) -> String {
         self.stdout.lock().unwrap().clone()
     }
