@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use crate::{
     collect::{Bots, CollectSettings},
-    model::Origin,
+    model::{Origin, Path as ProfilePath},
     process::AllowedHosts,
     store::{Durability, StoreSettings},
 };
@@ -29,6 +29,8 @@ pub struct Settings {
     pub storage: StoreSettings,
     pub collect: CollectSettings,
     pub lookup: LookupSettings,
+    /// More places in a profile by which it is known.
+    pub merge_keys: Vec<ProfilePath>,
     pub ip: KeepIp,
     /// `None`: made on the first start and kept in the storage folder.
     pub admin_token: Option<String>,
@@ -170,6 +172,7 @@ impl Reader<'_> {
                 internal_events: self.boolean("track.internal_events")?,
                 session_bytes_max: body_bytes_max,
             },
+            merge_keys: self.merge_keys("identity.merge_keys")?,
             lookup: LookupSettings {
                 allowed_hosts: self.allowed_hosts("lookup.allowed_hosts")?,
                 secrets_file: Some(self.text("lookup.secrets_file")?)
@@ -237,6 +240,12 @@ impl Reader<'_> {
         let net = |text: &String| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok();
         let nets = self.texts(key)?.iter().map(net).collect::<Option<_>>();
         nets.ok_or_else(|| self.wrong(key, "addresses or networks are expected, like 10.0.0.1 or 10.0.0.0/8"))
+    }
+
+    fn merge_keys(&self, key: &str) -> Result<Vec<ProfilePath>, SettingsError> {
+        let path = |text: &String| ProfilePath::parse(text).ok().filter(|path| path.split_root().0 == "profile");
+        let paths = self.texts(key)?.iter().map(path).collect::<Option<_>>();
+        paths.ok_or_else(|| self.wrong(key, "paths in a profile are expected, like profile.data.loyalty.card.id"))
     }
 
     /// `*` is every public address; what is named beside it, or alone, may be private.

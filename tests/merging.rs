@@ -176,3 +176,22 @@ fn a_deleted_profile_s_keys_are_free() {
     assert_ne!(again["id"], one["id"]);
     assert_eq!(again["stats"]["visits"], 1);
 }
+
+#[test]
+fn a_place_of_one_s_own_can_hold_a_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = support::Setup::new(folder.path()).set("identity.merge_keys", "profile.data.loyalty.card.id");
+    let daemon = setup.start();
+    daemon.shop();
+    let map = json!({"id": "card", "identifies": true, "map": [
+        {"from": "event.properties.card", "to": "profile.data.loyalty.card.id"}
+    ]});
+    let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/json")];
+    assert_eq!(daemon.request("POST", "/event-type", &headers, map.to_string().as_bytes()).status, 200);
+    let one = send(&daemon, "one", "card", &json!({"card": "C-1"}));
+    assert_eq!(send(&daemon, "two", "card", &json!({"card": " c-1 "}))["id"], one["id"]);
+    assert_ne!(send(&daemon, "three", "card", &json!({"card": "C-2"}))["id"], one["id"]);
+    let setup = daemon.stop();
+    let (status, told) = setup.set("identity.merge_keys", "event.type").start_refused();
+    assert!(!status.success() && told.contains("identity.merge_keys"), "{told}");
+}

@@ -51,7 +51,8 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
         Some(token) => token.clone(),
         None => secret_file::kept(&settings.storage.path, secret_file::ADMIN_TOKEN)?,
     };
-    let identity = Identity::new(&secret_file::kept(&settings.storage.path, secret_file::IDENTITY_KEY)?);
+    let secret = secret_file::kept(&settings.storage.path, secret_file::IDENTITY_KEY)?;
+    let identity = Identity::new(&secret, settings.merge_keys.clone());
     let secrets = Secrets::load(settings.lookup.secrets_file.as_deref())?;
     let lookups = Arc::new(Lookups::new(settings.lookup.allowed_hosts.clone(), secrets));
     let listen_error = |source| CommandError::Listen { address: settings.server.listen.to_string(), source };

@@ -25,7 +25,7 @@ pub fn place_of(known: KnownBy) -> Option<Path> {
 }
 
 /// The kind of merge key that stands at `path`, whose first step names the profile.
-pub fn kind_at(path: &Path) -> Option<KnownBy> {
+fn kind_at(path: &Path) -> Option<KnownBy> {
     let (_, steps) = path.split_root();
     let same = |place: &[&str]| place.len() == steps.len() && place.iter().zip(steps).all(|(a, b)| *a == &**b);
     PLACES.iter().find(|(place, _)| same(place)).map(|(_, kind)| *kind)
@@ -46,17 +46,35 @@ pub fn is_key_path(path: &Path) -> bool {
 }
 
 /// Makes merge keys of what people are known by.
-pub struct Identity(Hmac<Sha256>);
+pub struct Identity {
+    mac: Hmac<Sha256>,
+    /// More places in a profile that hold a merge key.
+    more: Vec<Path>,
+}
 
 impl Identity {
-    /// `secret` is this installation's own.
-    pub fn new(secret: &str) -> Self {
+    /// `secret` is this installation's own; `more` are places beside those of every installation.
+    pub fn new(secret: &str, more: Vec<Path>) -> Self {
         // HMAC takes a key of any length (RFC 2104, section 2).
-        Self(Hmac::new_from_slice(secret.as_bytes()).expect("every length is taken"))
+        Self { mac: Hmac::new_from_slice(secret.as_bytes()).expect("every length is taken"), more }
+    }
+
+    /// The key that stands at `path`, whose first step names the profile, if it is a place for one and `value` says
+    /// something.
+    pub fn key_at(&self, path: &Path, value: &Value) -> Option<MergeKey> {
+        match kind_at(path) {
+            Some(kind) => self.key(kind, value),
+            None if self.more.contains(path) => self.hashed(&path.to_string(), value),
+            None => None,
+        }
     }
 
     /// The key that `value` is of a kind; `None` when it says nothing (an empty text, a word for nothing).
     pub fn key(&self, kind: KnownBy, value: &Value) -> Option<MergeKey> {
+        self.hashed(kind.word(), value)
+    }
+
+    fn hashed(&self, kind: &str, value: &Value) -> Option<MergeKey> {
         let text = match value {
             Value::Text(text) => text.to_lowercase(),
             Value::Number(number) => number.to_string(),
@@ -64,8 +82,8 @@ impl Identity {
         };
         // The words that no id is, no key is either.
         let text = Id::parse(&text).ok()??;
-        let mut mac = self.0.clone();
-        mac.update(kind.word().as_bytes());
+        let mut mac = self.mac.clone();
+        mac.update(kind.as_bytes());
         mac.update(&[0]);
         mac.update(text.as_str().as_bytes());
         let hash = mac.finalize().into_bytes();
@@ -81,13 +99,13 @@ mod tests {
 
     #[test]
     fn an_address_is_the_same_in_any_case_and_with_blanks_around_it() {
-        let identity = Identity::new("one");
+        let identity = Identity::new("one", Vec::new());
         let key = |kind, text| identity.key(kind, &Value::text(text));
         assert_eq!(key(KnownBy::Email, " Ada@Example.com "), key(KnownBy::Email, "ada@example.com"));
         assert_ne!(key(KnownBy::Email, "ada@example.com"), key(KnownBy::Phone, "ada@example.com"));
         assert_ne!(
             key(KnownBy::Email, "ada@example.com"),
-            Identity::new("two").key(KnownBy::Email, &Value::text("ada@example.com"))
+            Identity::new("two", Vec::new()).key(KnownBy::Email, &Value::text("ada@example.com"))
         );
         for nothing in ["", "  ", "null", "undefined", "None", "0"] {
             assert_eq!(key(KnownBy::Email, nothing), None, "{nothing}");

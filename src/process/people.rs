@@ -169,8 +169,7 @@ pub async fn identify(
 ) -> Result<(), Interrupted> {
     for path in paths {
         let Some(draft) = &records.profile else { return Ok(()) };
-        let Some(kind) = identity::kind_at(path) else { continue };
-        let key = draft.get(&path.steps()[1..]).and_then(|value| ground.identity.key(kind, value));
+        let key = draft.get(&path.steps()[1..]).and_then(|value| ground.identity.key_at(path, value));
         let Some(key) = key.filter(|key| !draft.profile.keys.contains(key)) else { continue };
         let other = ground.people.by_key(key).await?;
         let other = other.filter(|other| other.reference() != draft.profile.reference());
