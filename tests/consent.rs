@@ -39,12 +39,16 @@ fn events_without_consent_are_stored_without_what_tells_whose_they_are() {
     assert_eq!(event["properties"], json!({"email": {}, "plan": "free"}));
     assert_eq!((&event["data"], &event["request"], &event["context"]), (&json!({}), &json!({}), &json!({})));
 
+    let session = daemon.record("/session/s");
+    assert_eq!((&session["context"], &session["app"]), (&json!({}), &json!({})), "nor does it reach the session");
+
     // With consent it is kept.
     send(&daemon, "s", "c1", "consent-update", json!({"consents": {"tracking": "grant"}}));
     let answer = send(&daemon, "s", "e2", "sign-in", sign_in.clone());
     assert_eq!(answer["profile"]["data"]["contact"]["email"]["main"], "ada@example.com");
     let event = daemon.record("/event/e2")["event"].clone();
     assert_eq!((&event["profile"]["id"], &event["properties"]), (&answer["profile"]["id"], &sign_in));
+    assert_eq!(daemon.record("/session/s")["context"], json!({"time": {"tz": "UTC"}}));
     // And after it was revoked it is not.
     send(&daemon, "s", "c2", "consent-update", json!({"consents": {"tracking": false}}));
     send(&daemon, "s", "e3", "sign-in", sign_in);

@@ -76,7 +76,7 @@ impl Collector {
                 Some(ProfileDraft::made(id, alias.clone(), now))
             }
         };
-        records.session = self.session(admitted, identified, &records)?;
+        records.session = self.session(admitted, identified, &records, !rules.lacks_consent(&records))?;
         people.note_visit(&mut records).await?;
         self.note_beginnings(&ground, rules, &mut records);
         records.events.extend(sifted.events.into_iter().map(|(event, save)| {
@@ -100,6 +100,7 @@ impl Collector {
         admitted: &Admitted,
         identified: &Identified,
         records: &Records<'_>,
+        consented: bool,
     ) -> Result<Option<SessionDraft>, Interrupted> {
         let Some(id) = &identified.session_id else { return Ok(None) };
         let payload = &admitted.incoming.payload;
@@ -111,17 +112,22 @@ impl Collector {
                 Session::new(id.clone(), 0, channel, records.now)
             }
         };
+        let is_new = identified.session.is_none();
+        if !consented {
+            // What the payload says of the client is not kept.
+            return Ok(Some(SessionDraft::new(session, admitted.save_session, is_new)));
+        }
         session.context = self.gathered(&session.context, &payload.context, "context")?;
         session.properties = self.gathered(&session.properties, &payload.properties, "properties")?;
         if let Some(device) = &payload.device {
             session.device = Some(device.clone());
         }
-        if identified.session.is_none() {
+        if is_new {
             let told = session.context.as_str().contains("userAgent");
             session.user_agent = admitted.incoming.client.user_agent.clone().filter(|_| !told);
             session.landing = payload.events.iter().find_map(|event| landing(&session.context, &event.context));
         }
-        Ok(Some(SessionDraft::new(session, admitted.save_session, identified.session.is_none())))
+        Ok(Some(SessionDraft::new(session, admitted.save_session, is_new)))
     }
 
     /// What a session has of its payloads' `what`, once `more` is written over it.

@@ -235,7 +235,7 @@ impl Rules {
     }
 
     /// Whether the source requires a consent that the profile did not give.
-    fn lacks_consent(&self, records: &Records<'_>) -> bool {
+    pub fn lacks_consent(&self, records: &Records<'_>) -> bool {
         let source = &records.registered().source;
         let profile = records.profile.as_ref().filter(|_| source.requires_consent);
         profile.is_some_and(|profile| !consent::is_given(&self.consents, profile, records.now))
