@@ -94,3 +94,19 @@ fn a_segment_that_does_not_compile_is_refused() {
     assert_eq!(daemon.admin("GET", "/segment/s").status, 404);
     assert_eq!(daemon.post_json("/segment", "{}").status, 401, "an administrator's");
 }
+
+#[test]
+fn what_processing_makes_is_stored_only_where_events_are() {
+    let (_folder, daemon) = started();
+    let segment = json!({"id": "viewer", "condition": "profile.stats.views >= 1", "events": true});
+    assert_eq!(post(&daemon, "/segment", &segment).status, 200);
+    let workflow = json!({"id": "w", "on_entering": ["viewer"], "step": [{"emit": {"type": "welcome"}}]});
+    assert_eq!(post(&daemon, "/workflow", &workflow).status, 200);
+    let answer = daemon.tracked(&json!({
+        "source": {"id": "shop"}, "session": {"id": "s"}, "options": {"debugger": true, "saveEvents": false},
+        "events": [{"type": "page-view"}]
+    }));
+    let events = &answer["debugging"]["events"];
+    assert_eq!(events["types"], json!(["page-view", "segment-entered", "welcome"]));
+    assert_eq!((&events["saved"], &answer["events"]), (&json!(0), &json!([])));
+}

@@ -67,7 +67,7 @@ impl Collector {
             clock: &self.clock,
             people: &people,
         };
-        let mut records = Records::new(request, admitted.source.clone(), now);
+        let mut records = Records::new(request, admitted.source.clone(), now, admitted.save_events);
         records.profile = match &identified.person {
             Person::ProfileLess => None,
             Person::Known(profile) => Some(ProfileDraft::known(profile.clone())),
@@ -151,6 +151,7 @@ impl Collector {
         ];
         let saved = self.settings.internal_events;
         for (kind, _) in beginnings.into_iter().filter(|(kind, began)| *began && (saved || rules.listens(kind))) {
+            let saved = saved && records.saves_events;
             records.events.push(internal_event(ground, kind, Json::empty_object(), saved));
         }
     }

@@ -38,12 +38,14 @@ pub struct Records<'a> {
     registered: Arc<RegisteredSource>,
     source: OnceLock<Value>,
     pub now: Time,
+    /// Whether events that processing makes are stored: as those of the payload are.
+    pub saves_events: bool,
     /// The events are stored without what tells whose they are.
     pub anonymous: bool,
 }
 
 impl Records<'_> {
-    pub fn new(request: EventRequest, registered: Arc<RegisteredSource>, now: Time) -> Self {
+    pub fn new(request: EventRequest, registered: Arc<RegisteredSource>, now: Time, saves_events: bool) -> Self {
         Self {
             profile: None,
             session: None,
@@ -52,6 +54,7 @@ impl Records<'_> {
             registered,
             source: OnceLock::new(),
             now,
+            saves_events,
             anonymous: false,
         }
     }

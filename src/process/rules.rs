@@ -283,7 +283,7 @@ impl Rules {
             let name = if crossing.entered { SEGMENT_ENTERED } else { SEGMENT_LEFT };
             let mut properties = Object::default();
             properties.insert("segment", Value::text(crossing.segment.as_str()));
-            let event = internal_event(ground, name, Value::Object(properties).to_json(), true);
+            let event = internal_event(ground, name, Value::Object(properties).to_json(), records.saves_events);
             records.events.push(event);
         }
         for workflow in &self.workflows {

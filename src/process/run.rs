@@ -298,7 +298,7 @@ impl<'a, 'r> Run<'a, 'r> {
         let properties = properties.fill(&self.scope())?.to_json();
         self.left.emitted += 1;
         let id = self.memory.new_event(self.ground, self.left.emitted);
-        let saved = self.event.is_none_or(|event| self.records.events[event].saved);
+        let saved = self.event.map_or(self.records.saves_events, |event| self.records.events[event].saved);
         let mut event = EventDraft::new(
             std::borrow::Cow::Owned(EventPayload::internal(kind.clone(), properties)),
             id.clone(),
