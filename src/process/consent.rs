@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use super::{
-    definition,
+    definition, digest,
     records::{ProfileDraft, Records},
     scope::Scope,
     workflow::duration,
@@ -158,10 +157,7 @@ fn treat(records: &mut Records<'_>, event: usize, path: &Path, treatment: Treatm
     let new = match treatment {
         Treatment::Keep => return Ok(()),
         Treatment::Remove => None,
-        Treatment::Hash => {
-            let hash = Sha256::digest(found.to_text().as_bytes());
-            Some(Value::text(&hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
-        }
+        Treatment::Hash => Some(Value::text(&digest::sha256(&found.to_text()))),
     };
     let done = match records.events.get_mut(event) {
         Some(draft) if path.split_root().0 == "event" && draft.is_sent(path) => {

@@ -36,6 +36,11 @@ pub fn read<T: DeserializeOwned>(definition: &Definition) -> Result<T, Fault> {
     })
 }
 
+/// What is set up is in force unless it says otherwise.
+pub fn enabled() -> bool {
+    true
+}
+
 /// The JSON of a TOML document.
 ///
 /// # Errors

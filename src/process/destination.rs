@@ -15,7 +15,7 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    #[serde(default = "yes")]
+    #[serde(default = "definition::enabled")]
     enabled: bool,
     /// The types of the events that are delivered; `*` is every type.
     #[serde(default)]
@@ -28,10 +28,6 @@ struct Written {
     file: Option<String>,
     /// The most items in a delivery.
     batch: Option<usize>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 #[derive(Debug, Deserialize)]

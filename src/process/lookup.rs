@@ -24,6 +24,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::{
+    digest,
     scope::Scope,
     secrets::Secrets,
     template::{Place, Template, ValueTemplate},
@@ -296,8 +297,7 @@ pub fn plain_client() -> Result<Client, String> {
 fn signature(secret: &str, seconds: u64, body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("every length is taken");
     mac.update(format!("{seconds}.{body}").as_bytes());
-    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("t={seconds},v1={hex}")
+    format!("t={seconds},v1={}", digest::hex(&mac.finalize().into_bytes()))
 }
 
 fn builder() -> reqwest::ClientBuilder {

@@ -14,6 +14,7 @@ mod condition;
 mod consent;
 mod definition;
 mod destination;
+mod digest;
 mod event_type;
 mod identity;
 mod lookup;

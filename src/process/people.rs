@@ -42,7 +42,7 @@ impl People<'_> {
         if !session.saved {
             return Ok(());
         }
-        if !self.has_visited(session, &draft.profile).await? {
+        if draft.is_new || !self.has_visited(session, &draft.profile).await? {
             draft.begin_visit(records.now);
         }
         Ok(())
@@ -51,7 +51,7 @@ impl People<'_> {
     /// Whether the session ever had the profile, or one that it took in.
     async fn has_visited(&self, session: &SessionDraft, profile: &Profile) -> Result<bool, Refused> {
         let current = session.session.profile.as_ref();
-        if session.is_new || profile.since == u64::MAX {
+        if session.is_new {
             return Ok(false);
         }
         if current.is_some_and(|current| profile.is_or_absorbed(current)) {

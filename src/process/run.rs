@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Ground, Interrupted, Memory, Rules,
+    Ground, Interrupted, Memory, Rules, digest,
     operation::Operation,
     people,
     records::{EventDraft, Records},
@@ -178,10 +178,7 @@ impl<'a, 'r> Run<'a, 'r> {
                 }
                 None
             }
-            Action::Hash(paths) => self.replace(paths, |text| {
-                use sha2::Digest;
-                sha2::Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-            })?,
+            Action::Hash(paths) => self.replace(paths, digest::sha256)?,
             Action::Mask(paths) => self.replace(paths, masked)?,
             Action::Segments { add, remove } => self.change_segments(add, remove)?,
             Action::AttachProfile(attach) => Some(self.attach_profile(attach).await?),

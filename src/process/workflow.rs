@@ -22,7 +22,7 @@ const BRANCHES_MAX: usize = 8;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    #[serde(default = "yes")]
+    #[serde(default = "definition::enabled")]
     enabled: bool,
     /// The event types that start it.
     #[serde(default)]
@@ -38,10 +38,6 @@ struct Written {
     r#if: Option<String>,
     #[serde(default)]
     step: Vec<StepDefinition>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// A step as it is written: what it does, and around it when and under which name.
