@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{
-    definition, digest,
+    definition::{self, duration},
+    digest,
     records::{ProfileDraft, Records},
     scope::Scope,
-    workflow::duration,
 };
 use crate::model::{Definition, Fault, Id, Logs, Path, Time, Value};
 

@@ -1,5 +1,7 @@
 //! Reading definitions as people write them: JSON or TOML, with the place of a mistake in the fault.
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 
 use crate::model::{Definition, Fault, Json, Reader, Value};
@@ -57,4 +59,20 @@ pub fn read_toml(text: &str) -> Result<Json, Fault> {
 /// The library speaks of line and column of the normal form, which nobody wrote.
 fn without_place(message: &str) -> &str {
     message.rsplit_once(" at line ").map_or(message, |(message, _)| message)
+}
+
+/// Reads `500ms`, `30s`, `10m`, `2h`, `7d`.
+pub fn duration(text: &str) -> Result<Duration, Fault> {
+    let wrong = || Fault::new("value_error", "a time is expected, like 500ms, 30s, 10m, 2h or 7d");
+    let unit_at = text.find(|character: char| !character.is_ascii_digit()).ok_or_else(wrong)?;
+    let number: u64 = text[..unit_at].parse().map_err(|_| wrong())?;
+    let millis = match &text[unit_at..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(wrong)
 }

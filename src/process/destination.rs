@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{condition::Expression, definition, scope::Scope, workflow::duration};
+use super::{
+    condition::Expression,
+    definition::{self, duration},
+    scope::Scope,
+};
 use crate::model::{Definition, EventType, Fault, Id, Object, Time};
 
 const BATCH: usize = 100;

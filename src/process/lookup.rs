@@ -24,11 +24,11 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::{
+    definition::duration,
     digest,
     scope::Scope,
     secrets::Secrets,
     template::{Place, Template, ValueTemplate},
-    workflow::duration,
 };
 use crate::model::{Fault, Json, Reader, Value};
 

@@ -1,23 +1,20 @@
 //! Workflows: what starts them, and the steps that they take. Compiled from what people write; `run` runs them.
 
-use std::{sync::Arc, time::Duration};
+mod step;
+
+use std::sync::Arc;
 
 use serde::Deserialize;
 
 use super::{
     condition::Expression,
     definition,
-    lookup::{self, Lookup},
+    lookup::Lookup,
     operation::Operation,
-    records::Records,
     template::{Template, ValueTemplate},
 };
-use crate::model::{Definition, EventType, Fault, Id, Json, KnownBy, Path, Value};
-
-/// The most steps of a workflow, with those of its branches.
-const STEPS_MAX: usize = 100;
-/// How deep branches may stand in each other.
-const BRANCHES_MAX: usize = 8;
+use crate::model::{Definition, EventType, Fault, Id, KnownBy, Path};
+use step::StepDefinition;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,67 +32,6 @@ struct Written {
     /// The sources whose events start it; any if none is named.
     #[serde(default)]
     sources: Vec<String>,
-    r#if: Option<String>,
-    #[serde(default)]
-    step: Vec<StepDefinition>,
-}
-
-/// A step as it is written: what it does, and around it when and under which name.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct StepDefinition {
-    id: Option<String>,
-    r#if: Option<String>,
-    /// The workflow goes on if the step fails.
-    continue_on_error: bool,
-    set: Option<Json>,
-    set_if_empty: Option<Json>,
-    copy: Option<Json>,
-    append: Option<Json>,
-    increment: Option<Json>,
-    decrement: Option<Json>,
-    delete: Option<Vec<String>>,
-    hash: Option<Vec<String>>,
-    mask: Option<Vec<String>>,
-    segment: Option<SegmentDefinition>,
-    consent: Option<ConsentDefinition>,
-    interest: Option<Json>,
-    attach_profile: Option<Json>,
-    attach_session: Option<String>,
-    lookup: Option<lookup::Definition>,
-    emit: Option<EmitDefinition>,
-    response: Option<Json>,
-    ux: Option<Json>,
-    discard: Option<bool>,
-    log: Option<String>,
-    choose: Option<Vec<BranchDefinition>>,
-    stop: Option<bool>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct SegmentDefinition {
-    add: Vec<String>,
-    remove: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ConsentDefinition {
-    grant: Vec<String>,
-    revoke: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EmitDefinition {
-    r#type: String,
-    properties: Option<Json>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BranchDefinition {
     r#if: Option<String>,
     #[serde(default)]
     step: Vec<StepDefinition>,
@@ -182,7 +118,6 @@ impl Workflow {
     /// A field is missing or wrong, or something in it does not compile; the fault names the place.
     pub fn compile(definition: &Definition) -> Result<Self, Fault> {
         let written: Written = definition::read(definition)?;
-        let mut left = STEPS_MAX;
         let types = written.on.iter().enumerate();
         let types = types.map(|(index, kind)| {
             EventType::parse(kind).map(|kind| kind.id).map_err(|fault| fault.at_index(index).at("on"))
@@ -190,11 +125,11 @@ impl Workflow {
         Ok(Self {
             id: definition.id.clone(),
             on: types.collect::<Result<_, _>>()?,
-            on_entering: boxed(written.on_entering),
-            on_leaving: boxed(written.on_leaving),
-            sources: boxed(written.sources),
-            condition: condition(written.r#if.as_deref())?,
-            steps: steps(&written.step, BRANCHES_MAX, &mut left)?,
+            on_entering: step::boxed(written.on_entering),
+            on_leaving: step::boxed(written.on_leaving),
+            sources: step::boxed(written.sources),
+            condition: step::condition(written.r#if.as_deref())?,
+            steps: step::compile(&written.step)?,
             enabled: written.enabled,
         })
     }
@@ -203,251 +138,4 @@ impl Workflow {
     pub fn takes_source(&self, source: &Id) -> bool {
         self.sources.is_empty() || self.sources.iter().any(|known| **known == *source.as_str())
     }
-}
-
-fn boxed(texts: Vec<String>) -> Vec<Box<str>> {
-    texts.into_iter().map(Into::into).collect()
-}
-
-fn condition(text: Option<&str>) -> Result<Option<Expression>, Fault> {
-    text.map(Expression::compile).transpose().map_err(|fault| fault.at("if"))
-}
-
-fn steps(definitions: &[StepDefinition], depth: usize, left: &mut usize) -> Result<Vec<Step>, Fault> {
-    let steps = definitions.iter().enumerate().map(|(index, definition)| {
-        let step = definition.compile(index, depth, left);
-        step.map_err(|fault| fault.at_index(index).at("step"))
-    });
-    steps.collect()
-}
-
-impl StepDefinition {
-    fn compile(&self, index: usize, depth: usize, left: &mut usize) -> Result<Step, Fault> {
-        *left = left
-            .checked_sub(1)
-            .ok_or_else(|| Fault::new("value_error", format!("a workflow has at most {STEPS_MAX} steps")))?;
-        let mut actions = self.actions(depth, left)?;
-        let action = match (actions.pop(), actions.pop()) {
-            (Some(action), None) => action,
-            (None, _) => return Err(Fault::new("value_error", "a step does one thing, and this one does nothing")),
-            (Some(_), Some(_)) => return Err(Fault::new("value_error", "a step does one thing, and this one several")),
-        };
-        Ok(Step {
-            id: self.id.clone().unwrap_or_else(|| format!("step-{}", index + 1)).into(),
-            condition: condition(self.r#if.as_deref())?,
-            continue_on_error: self.continue_on_error,
-            action,
-        })
-    }
-
-    /// What the step does; one action if it is written as it should be.
-    fn actions(&self, depth: usize, left: &mut usize) -> Result<Vec<Action>, Fault> {
-        let mut actions = Vec::new();
-        let changes = [
-            ("set", &self.set, Operation::Set),
-            ("set_if_empty", &self.set_if_empty, Operation::SetIfEmpty),
-            ("append", &self.append, Operation::Append),
-            ("increment", &self.increment, Operation::Increment),
-            ("decrement", &self.decrement, Operation::Decrement),
-        ];
-        for (name, values, operation) in changes {
-            if let Some(values) = values {
-                actions.push(Action::Change(changes_of(operation, values).map_err(|fault| fault.at(name))?));
-            }
-        }
-        if let Some(pairs) = &self.copy {
-            actions.push(Action::Change(copies(pairs).map_err(|fault| fault.at("copy"))?));
-        }
-        if let Some(interests) = &self.interest {
-            actions.push(Action::Change(interest_changes(interests).map_err(|fault| fault.at("interest"))?));
-        }
-        if let Some(consent) = &self.consent {
-            actions.push(Action::Change(consent_changes(consent)));
-        }
-        if let Some(paths) = &self.delete {
-            let paths = writable_paths(paths).map_err(|fault| fault.at("delete"))?;
-            let changes = paths.into_iter().map(|path| Change { operation: Operation::Delete, path, value: None });
-            actions.push(Action::Change(changes.collect()));
-        }
-        if let Some(paths) = &self.hash {
-            actions.push(Action::Hash(writable_paths(paths).map_err(|fault| fault.at("hash"))?));
-        }
-        if let Some(paths) = &self.mask {
-            actions.push(Action::Mask(writable_paths(paths).map_err(|fault| fault.at("mask"))?));
-        }
-        if let Some(segment) = &self.segment {
-            actions.push(Action::Segments { add: boxed(segment.add.clone()), remove: boxed(segment.remove.clone()) });
-        }
-        if let Some(attach) = &self.attach_profile {
-            actions.push(Action::AttachProfile(
-                AttachProfile::compile(attach).map_err(|fault| fault.at("attach_profile"))?,
-            ));
-        }
-        if let Some(session) = &self.attach_session {
-            let template = Template::compile(session, false).map_err(|fault| fault.at("attach_session"))?;
-            actions.push(Action::AttachSession(template));
-        }
-        if let Some(lookup) = &self.lookup {
-            actions.push(Action::Lookup(lookup.compile().map_err(|fault| fault.at("lookup"))?));
-        }
-        if let Some(emit) = &self.emit {
-            let at = |fault: Fault, field| fault.at(field).at("emit");
-            let kind = EventType::parse(&emit.r#type).map_err(|fault| at(fault, "type"))?;
-            let properties = emit.properties.as_ref().map_or(Value::object(), Value::from);
-            let properties = ValueTemplate::compile(&properties).map_err(|fault| at(fault, "properties"))?;
-            actions.push(Action::Emit { kind, properties });
-        }
-        if let Some(response) = &self.response {
-            let value = Value::from(response);
-            if value.as_object().is_none() {
-                return Err(Fault::wrong_type("an object").at("response"));
-            }
-            actions.push(Action::Response(ValueTemplate::compile(&value).map_err(|fault| fault.at("response"))?));
-        }
-        if let Some(ux) = &self.ux {
-            actions.push(Action::Ux(ux_template(ux).map_err(|fault| fault.at("ux"))?));
-        }
-        if let Some(log) = &self.log {
-            actions.push(Action::Log(Template::compile(log, false).map_err(|fault| fault.at("log"))?));
-        }
-        if let Some(branches) = &self.choose {
-            actions.push(Action::Choose(compile_branches(branches, depth, left).map_err(|fault| fault.at("choose"))?));
-        }
-        if self.discard == Some(true) {
-            actions.push(Action::Discard);
-        }
-        if self.stop == Some(true) {
-            actions.push(Action::Stop);
-        }
-        Ok(actions)
-    }
-}
-
-fn writable(path: &str) -> Result<Path, Fault> {
-    let path = Path::parse(path)?;
-    if Records::is_writable(&path) {
-        Ok(path)
-    } else {
-        Err(Fault::new("value_error", format!("{path} cannot be written")))
-    }
-}
-
-fn writable_paths(paths: &[String]) -> Result<Vec<Path>, Fault> {
-    let paths = paths.iter().enumerate();
-    paths.map(|(index, path)| writable(path).map_err(|fault| fault.at_index(index))).collect()
-}
-
-/// `{ "profile.traits.vip" = true }`.
-fn changes_of(operation: Operation, values: &Json) -> Result<Vec<Change>, Fault> {
-    each_entry(values, |path, value| {
-        let value = ValueTemplate::compile(value)?;
-        Ok(Change { operation, path: writable(path)?, value: Some(value) })
-    })
-}
-
-/// `{ "profile.traits.city" = "event.properties.city" }`.
-fn copies(pairs: &Json) -> Result<Vec<Change>, Fault> {
-    each_entry(pairs, |path, from| {
-        let from = from.as_str().ok_or_else(|| Fault::wrong_type("a path"))?;
-        let from = Path::parse(from)?;
-        let value = ValueTemplate::Text(Template::compile(&format!("{{{{ {from} }}}}"), false)?);
-        Ok(Change { operation: Operation::Set, path: writable(path)?, value: Some(value) })
-    })
-}
-
-/// `{ sports = 1.5 }` adds to an interest.
-fn interest_changes(interests: &Json) -> Result<Vec<Change>, Fault> {
-    each_entry(interests, |name, value| {
-        let path: Path = ["profile", "interests", name].into_iter().collect();
-        Ok(Change { operation: Operation::Add, path, value: Some(ValueTemplate::compile(value)?) })
-    })
-}
-
-fn consent_changes(consent: &ConsentDefinition) -> Vec<Change> {
-    let change = |name: &String, granted: bool| Change {
-        operation: Operation::Set,
-        path: ["profile", "consents", name].into_iter().collect(),
-        value: Some(ValueTemplate::Plain(Value::Boolean(granted))),
-    };
-    let grants = consent.grant.iter().map(|name| change(name, true));
-    grants.chain(consent.revoke.iter().map(|name| change(name, false))).collect()
-}
-
-fn each_entry<T>(entries: &Json, compile: impl Fn(&str, &Value) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
-    let entries = Value::from(entries);
-    let entries = entries.as_object().ok_or_else(|| Fault::wrong_type("an object"))?;
-    entries.iter().map(|(key, value)| compile(key, value).map_err(|fault| fault.at(key))).collect()
-}
-
-/// One `{tag, props, content}`, or a list of them.
-fn ux_template(ux: &Json) -> Result<ValueTemplate, Fault> {
-    let list = match Value::from(ux) {
-        Value::List(list) => list,
-        one => vec![one],
-    };
-    for (index, element) in list.iter().enumerate() {
-        let element = element.as_object().ok_or_else(|| Fault::wrong_type("an object").at_index(index))?;
-        if element.get("tag").and_then(Value::as_str).is_none() {
-            return Err(Fault::missing().at("tag").at_index(index));
-        }
-    }
-    ValueTemplate::compile(&Value::List(list))
-}
-
-fn compile_branches(branches: &[BranchDefinition], depth: usize, left: &mut usize) -> Result<Vec<Branch>, Fault> {
-    let depth = depth.checked_sub(1).ok_or_else(|| {
-        Fault::new("value_error", format!("branches stand at most {BRANCHES_MAX} deep in each other"))
-    })?;
-    let mut compiled = Vec::new();
-    for (index, branch) in branches.iter().enumerate() {
-        let condition = condition(branch.r#if.as_deref()).map_err(|fault| fault.at_index(index))?;
-        let steps = steps(&branch.step, depth, left).map_err(|fault| fault.at_index(index))?;
-        compiled.push(Branch { condition, steps });
-    }
-    Ok(compiled)
-}
-
-impl AttachProfile {
-    /// `{ id = "..." }`, `{ email = "..." }`, `{ phone = "..." }`, `{ identifier = "..." }`, `{ pk = "..." }` or
-    /// `{ new = true }`, each with `create = false` where no profile is to be made.
-    fn compile(definition: &Json) -> Result<Self, Fault> {
-        let value = Value::from(definition);
-        let object = value.as_object().ok_or_else(|| Fault::wrong_type("an object"))?;
-        let (mut by, mut create) = (None, true);
-        for (key, value) in object.iter() {
-            let template = || {
-                let text = value.as_str().ok_or_else(|| Fault::wrong_type("a text").at(key))?;
-                Template::compile(text, false).map_err(|fault| fault.at(key))
-            };
-            let found = match (key, value) {
-                ("create", Value::Boolean(wanted)) => {
-                    create = *wanted;
-                    continue;
-                }
-                ("new", Value::Boolean(true)) => By::New,
-                _ => By::Known(KnownBy::parse(key).map_err(|fault| fault.at(key))?, template()?),
-            };
-            if by.replace(found).is_some() {
-                return Err(Fault::new("value_error", "a profile is attached by one thing").at(key));
-            }
-        }
-        let by = by.ok_or_else(|| Fault::new("value_error", "id, email, phone, identifier, pk or new is expected"))?;
-        Ok(Self { by, create })
-    }
-}
-
-/// Reads `500ms`, `30s`, `10m`, `2h`, `7d`.
-pub fn duration(text: &str) -> Result<Duration, Fault> {
-    let wrong = || Fault::new("value_error", "a time is expected, like 500ms, 30s, 10m, 2h or 7d");
-    let unit_at = text.find(|character: char| !character.is_ascii_digit()).ok_or_else(wrong)?;
-    let number: u64 = text[..unit_at].parse().map_err(|_| wrong())?;
-    let millis = match &text[unit_at..] {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(wrong()),
-    };
-    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(wrong)
 }
