@@ -2,11 +2,8 @@
 
 mod support;
 
-use serde_json::{Value, json};
-use support::{
-    Daemon, Setup,
-    daemon::{TOKEN, started},
-};
+use serde_json::json;
+use support::{Setup, daemon::started};
 
 const VOUCHER: &str = include_str!("support/voucher.toml");
 
@@ -20,11 +17,6 @@ fn write(folder: &std::path::Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
     std::fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
-}
-
-fn post(daemon: &Daemon, path: &str, body: &Value) -> support::daemon::Response {
-    let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/json")];
-    daemon.request("POST", path, &headers, body.to_string().as_bytes())
 }
 
 #[test]
@@ -70,15 +62,15 @@ fn a_configuration_is_saved_whole_or_not_at_all() {
     let (_folder, daemon) = started();
     let good = json!({"id": "good", "condition": "profile.stats.views > 1"});
     let mut body = json!({"segment": [good, {"id": "bad", "condition": "1 +"}], "source": [{"id": "new", "name": "New", "type": "rest"}]});
-    let refused = post(&daemon, "/configuration", &body);
+    let refused = daemon.post_admin("/configuration", &body);
     assert_eq!((refused.status, refused.loc()), (422, json!(["body", "segment", "bad", "condition"])));
     assert_eq!(daemon.admin("GET", "/segment/good").status, 404);
     assert_eq!(daemon.admin("GET", "/event-source/new").status, 404);
     body["segment"][1]["condition"] = json!("profile.stats.views > 2");
-    let told = post(&daemon, "/configuration?dry_run=true", &body).json();
+    let told = daemon.post_admin("/configuration?dry_run=true", &body).json();
     assert_eq!((&told["dry_run"], told["changed"].as_array().unwrap().len()), (&json!(true), 3));
     assert_eq!(daemon.admin("GET", "/segment/good").status, 404);
-    assert_eq!(post(&daemon, "/configuration", &body).json()["changed"].as_array().unwrap().len(), 3);
+    assert_eq!(daemon.post_admin("/configuration", &body).json()["changed"].as_array().unwrap().len(), 3);
     let all = daemon.record("/configuration");
     assert_eq!(all["segment"], json!([body["segment"][1], good]));
     assert_eq!(all["source"].as_array().unwrap().len(), 3);
@@ -89,7 +81,7 @@ fn a_configuration_is_saved_whole_or_not_at_all() {
         (json!({"source": [{"name": "x", "type": "rest"}]}), json!(["body", "source", 0, "id"])),
         (json!({"source": [{"id": "x", "name": "x", "type": "mail"}]}), json!(["body", "source", 0, "type"])),
     ] {
-        let response = post(&daemon, "/configuration", &body);
+        let response = daemon.post_admin("/configuration", &body);
         assert_eq!((response.status, response.loc()), (422, loc), "{}", response.text());
     }
     let daemon = daemon.restart();

@@ -3,15 +3,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{
-    Daemon,
-    daemon::{TOKEN, started},
-};
-
-fn post(daemon: &Daemon, path: &str, body: &Value) -> support::daemon::Response {
-    let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/json")];
-    daemon.request("POST", path, &headers, body.to_string().as_bytes())
-}
+use support::{Daemon, daemon::started};
 
 /// Sends an event through the source that requires consent; the answer with the whole profile.
 fn send(daemon: &Daemon, session: &str, id: &str, kind: &str, properties: Value) -> Value {
@@ -64,7 +56,7 @@ fn every_required_type_must_be_granted_and_may_expire() {
         json!({"id": "tracking", "required": true, "expires_after": "300ms"}),
         json!({"id": "newsletter"}),
     ] {
-        assert_eq!(post(&daemon, "/consent", &body).status, 200);
+        assert_eq!(daemon.post_admin("/consent", &body).status, 200);
     }
     let is_known = |id: &str| {
         send(&daemon, "s", id, "x", json!({}));
@@ -78,7 +70,7 @@ fn every_required_type_must_be_granted_and_may_expire() {
     support::daemon::wait_for("it to expire", || (!is_known(&uuid::Uuid::new_v4().to_string())).then_some(()));
     // What is granted unless somebody says otherwise.
     assert_eq!(
-        post(&daemon, "/consent", &json!({"id": "tracking", "required": true, "default": "granted"})).status,
+        daemon.post_admin("/consent", &json!({"id": "tracking", "required": true, "default": "granted"})).status,
         200
     );
     assert!(is_known("e2"));
@@ -93,9 +85,9 @@ fn fields_are_removed_hashed_or_kept_by_type() {
         {"path": "profile.traits.city", "do": "remove"},
         {"path": "event.properties.plan", "do": "keep"},
     ]});
-    assert_eq!(post(&daemon, "/consent", &consent).status, 200);
+    assert_eq!(daemon.post_admin("/consent", &consent).status, 200);
     let map = json!({"id": "a", "map": [{"from": "event.properties.city", "to": "profile.traits.city"}]});
-    assert_eq!(post(&daemon, "/event-type", &map).status, 200);
+    assert_eq!(daemon.post_admin("/event-type", &map).status, 200);
     let sent = json!({"phone": "1", "mail": "abc", "plan": "free", "city": "Bern"});
     let send = |id: &str, kind: &str, properties: &Value| {
         daemon.tracked(&json!({
@@ -127,7 +119,7 @@ fn a_consent_that_cannot_be_is_refused() {
             json!(["body", "fields", 0, "do"]),
         ),
     ] {
-        let response = post(&daemon, "/consent", &body);
+        let response = daemon.post_admin("/consent", &body);
         assert_eq!((response.status, response.loc()), (422, loc), "{body}: {}", response.text());
     }
 }

@@ -8,16 +8,7 @@ use std::sync::{
 };
 
 use serde_json::{Value, json};
-use support::{
-    Daemon, Setup,
-    daemon::{TOKEN, wait_for},
-    external::External,
-};
-
-fn post(daemon: &Daemon, path: &str, body: &Value) -> support::daemon::Response {
-    let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/json")];
-    daemon.request("POST", path, &headers, body.to_string().as_bytes())
-}
+use support::{Daemon, Setup, daemon::wait_for, external::External};
 
 fn send(daemon: &Daemon, id: &str, kind: &str, properties: Value) {
     daemon.tracked(&json!({
@@ -47,7 +38,7 @@ fn events_are_delivered_signed_filtered_and_across_restarts() {
         "id": "crm", "events": ["order", "Sign Up"], "if": "event.type != 'order' || event.properties.value > 10",
         "webhook": {"url": format!("http://{}/hook", external.address), "secret": "hook"}
     });
-    assert_eq!(post(&daemon, "/destination", &destination).status, 200);
+    assert_eq!(daemon.post_admin("/destination", &destination).status, 200);
     send(&daemon, "small", "order", json!({"value": 1}));
     send(&daemon, "large", "order", json!({"value": 11}));
     send(&daemon, "other", "page-view", json!({}));
@@ -70,9 +61,9 @@ fn events_are_delivered_signed_filtered_and_across_restarts() {
     assert_eq!(ids(&items(&external)), ["large", "up", "later"], "nothing is delivered twice");
 
     // From any offset again.
-    assert_eq!(post(&daemon, "/destination/crm/replay", &json!({"from": 0})).json(), json!(true));
-    assert_eq!(post(&daemon, "/destination/nobody/replay", &json!({"from": 0})).status, 404);
-    assert_eq!(post(&daemon, "/destination/crm/replay", &json!({"from": "x"})).status, 422);
+    assert_eq!(daemon.post_admin("/destination/crm/replay", &json!({"from": 0})).json(), json!(true));
+    assert_eq!(daemon.post_admin("/destination/nobody/replay", &json!({"from": 0})).status, 404);
+    assert_eq!(daemon.post_admin("/destination/crm/replay", &json!({"from": "x"})).status, 422);
     wait_for("everything again", || (items(&external).len() >= 7).then_some(()));
     assert_eq!(ids(&items(&external))[3..], ["before", "large", "up", "later"]);
     assert_eq!(daemon.admin("DELETE", "/destination/crm").json(), json!(true));
@@ -101,7 +92,7 @@ fn a_delivery_that_fails_is_tried_again_and_seen_to_fail() {
     daemon.shop();
     let destination =
         json!({"id": "d", "events": ["*"], "batch": 2, "webhook": {"url": format!("http://{}/", external.address)}});
-    assert_eq!(post(&daemon, "/destination", &destination).status, 200);
+    assert_eq!(daemon.post_admin("/destination", &destination).status, 200);
     for number in 0..5 {
         send(&daemon, &format!("e{number}"), "a", json!({}));
     }
@@ -133,7 +124,7 @@ fn changed_profiles_are_delivered_with_what_changed_to_a_file() {
     let daemon = Setup::new(folder.path()).start();
     daemon.shop();
     let destination = json!({"id": "f", "profiles": true, "if": "has(profile.data.pii)", "file": "profiles.ndjson"});
-    assert_eq!(post(&daemon, "/destination", &destination).status, 200);
+    assert_eq!(daemon.post_admin("/destination", &destination).status, 200);
     send(&daemon, "e1", "page-view", json!({}));
     send(&daemon, "e2", "profile-update", json!({"pii": {"firstname": "Ada", "gender": "f"}}));
     send(&daemon, "e3", "profile-update", json!({"pii": {"firstname": "Augusta"}}));
@@ -159,13 +150,13 @@ fn deleted_events_are_not_delivered() {
     let daemon = Setup::new(folder.path()).start();
     daemon.shop();
     let mut destination = json!({"id": "f", "events": ["*"], "file": "all.ndjson", "enabled": false});
-    assert_eq!(post(&daemon, "/destination", &destination).status, 200);
+    assert_eq!(daemon.post_admin("/destination", &destination).status, 200);
     send(&daemon, "kept", "a", json!({}));
     send(&daemon, "gone", "a", json!({}));
     assert_eq!(daemon.admin("DELETE", "/event/gone").json(), json!(true));
     send(&daemon, "last", "a", json!({}));
     destination["enabled"] = json!(true);
-    assert_eq!(post(&daemon, "/destination", &destination).status, 200);
+    assert_eq!(daemon.post_admin("/destination", &destination).status, 200);
     let text = wait_for("the lines", || {
         let text = std::fs::read_to_string(folder.path().join("deliveries/all.ndjson")).unwrap_or_default();
         Some(text).filter(|text| text.contains("\"last\""))
@@ -185,7 +176,7 @@ fn a_destination_that_cannot_be_is_refused() {
         (json!({"id": "d", "profiles": true, "file": "f", "batch": 0}), json!(["body", "batch"])),
         (json!({"id": "d", "profiles": true, "file": "f", "if": "1 +"}), json!(["body", "if"])),
     ] {
-        let response = post(&daemon, "/destination", &body);
+        let response = daemon.post_admin("/destination", &body);
         assert_eq!((response.status, response.loc()), (422, loc), "{body}: {}", response.text());
     }
 }

@@ -2,13 +2,8 @@
 
 mod support;
 
-use serde_json::{Value, json};
-use support::{Daemon, Setup, daemon::TOKEN, external::External};
-
-fn post(daemon: &Daemon, path: &str, body: &Value) -> support::daemon::Response {
-    let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/json")];
-    daemon.request("POST", path, &headers, body.to_string().as_bytes())
-}
+use serde_json::json;
+use support::{Setup, external::External};
 
 #[test]
 fn a_dry_run_tells_everything_and_stores_nothing() {
@@ -22,15 +17,15 @@ fn a_dry_run_tells_everything_and_stores_nothing() {
         {"id": "crm", "lookup": {"url": format!("http://{}/", crm.address)}},
         {"set": {"profile.traits.level": "{{ steps.crm.level }}", "profile.traits.seen": true}},
     ]});
-    assert_eq!(post(&daemon, "/workflow", &workflow).status, 200);
+    assert_eq!(daemon.post_admin("/workflow", &workflow).status, 200);
     let payload = json!({
         "source": {"id": "shop"}, "session": {"id": "s"}, "options": {"debugger": true, "profile": true},
         "events": [{"id": "e", "type": "a"}, {"type": "page-view"}]
     });
     assert_eq!(daemon.post_json("/track?dry_run=true", &payload.to_string()).status, 401, "an administrator's");
-    assert_eq!(post(&daemon, "/track?dry_run=maybe", &payload).loc(), json!(["query", "dry_run"]));
+    assert_eq!(daemon.post_admin("/track?dry_run=maybe", &payload).loc(), json!(["query", "dry_run"]));
 
-    let answer = post(&daemon, "/track?dry_run=true", &payload).json();
+    let answer = daemon.post_admin("/track?dry_run=true", &payload).json();
     assert_eq!(answer["profile"]["traits"], json!({"seen": true}));
     let debugging = &answer["debugging"];
     assert_eq!(debugging["execution"]["w"][0]["steps"][0]["status"], "skipped", "{debugging}");
@@ -39,7 +34,7 @@ fn a_dry_run_tells_everything_and_stores_nothing() {
         assert_eq!(debugging[kind]["saved"], 0, "{kind}");
     }
     assert_eq!((&answer["events"], &debugging["events"]["types"]), (&json!([]), &json!(["a", "page-view"])));
-    let asked = post(&daemon, "/track?dry_run&lookups", &payload).json();
+    let asked = daemon.post_admin("/track?dry_run&lookups", &payload).json();
     assert_eq!(asked["profile"]["traits"], json!({"level": "gold", "seen": true}));
     assert_eq!(crm.asked().len(), 1);
 

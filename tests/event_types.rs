@@ -5,10 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use support::{
-    Daemon,
-    daemon::{TOKEN, started},
-};
+use support::{Daemon, daemon::started};
 
 const TABLES: &str = include_str!("../docs/event-types.md");
 
@@ -38,11 +35,6 @@ fn send(daemon: &Daemon, session: &str, kind: &str, properties: &Value) -> (Valu
         "events": [{"id": id, "type": kind, "tags": ["sent"], "properties": properties}]
     }));
     (daemon.record(&format!("/event/{id}"))["event"].clone(), answer["profile"].clone())
-}
-
-fn save(daemon: &Daemon, path: &str, body: &Value) -> support::daemon::Response {
-    let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/json")];
-    daemon.request("POST", path, &headers, body.to_string().as_bytes())
 }
 
 #[test]
@@ -155,7 +147,7 @@ fn nothing_touches_a_profile_that_the_event_does_not_have() {
 fn a_configured_type_takes_the_place_of_the_ready_made_one() {
     let (_folder, daemon) = started();
     let body = json!({"id": "sign-up", "tags": ["mine"], "map": [{"from": "event.properties.firstname", "to": "profile.traits.name"}]});
-    assert_eq!(save(&daemon, "/event-type", &body).json(), json!({"saved": 1, "errors": [], "ids": ["sign-up"]}));
+    assert_eq!(daemon.post_admin("/event-type", &body).json(), json!({"saved": 1, "errors": [], "ids": ["sign-up"]}));
     let (event, profile) = send(&daemon, "s", "sign-up", &json!({"firstname": "Ada", "login": "ada"}));
     assert_eq!((&event["tags"], &event["journey"]["state"]), (&json!(["mine"]), &Value::Null));
     assert_eq!((&profile["traits"], &profile["data"]), (&json!({"name": "Ada"}), &json!({})));
@@ -173,7 +165,7 @@ fn an_event_that_breaks_its_schema_is_refused_or_marked() {
     let schema = json!({"properties": {"type": "object", "required": ["voucher"], "properties": {"voucher": {"type": "string"}}}});
     let mut kind =
         json!({"id": "coupon", "schema": schema, "map": [{"from": "event.properties.n", "to": "profile.traits.n"}]});
-    assert_eq!(save(&daemon, "/event-type", &kind).status, 200);
+    assert_eq!(daemon.post_admin("/event-type", &kind).status, 200);
     let payload = json!({"source": {"id": "shop"}, "session": {"id": "s"}, "events": [
         {"id": "fine", "type": "coupon", "properties": {"voucher": "v"}}, {"id": "bad", "type": "coupon", "properties": {"n": 1}}
     ]});
@@ -184,7 +176,7 @@ fn an_event_that_breaks_its_schema_is_refused_or_marked() {
     assert_eq!(daemon.admin("GET", "/session/s").status, 404, "nothing of it is stored");
     assert_eq!(daemon.admin("GET", "/event/fine").status, 404);
     kind["on_invalid"] = json!("mark");
-    assert_eq!(save(&daemon, "/event-type", &kind).status, 200);
+    assert_eq!(daemon.post_admin("/event-type", &kind).status, 200);
     assert_eq!(daemon.track(&payload).status, 200, "the ids were left free");
     let valid: BTreeMap<&str, Value> = ["fine", "bad"]
         .map(|id| (id, daemon.record(&format!("/event/{id}"))["event"]["metadata"]["valid"].clone()))
@@ -217,7 +209,7 @@ fn a_type_that_does_not_compile_is_refused_with_its_place() {
             json!(["body", "map", 0, "if"]),
         ),
     ] {
-        let response = save(&daemon, "/event-type", &body);
+        let response = daemon.post_admin("/event-type", &body);
         assert_eq!((response.status, response.loc()), (422, loc), "{body}: {}", response.text());
     }
     assert_eq!(daemon.record("/event-types"), json!({"total": 0, "result": []}));
@@ -234,7 +226,7 @@ fn any_property_that_is_taken_can_be_mapped_and_checked() {
             {"from": "event.properties.deep", "to": "profile.data.x.deep"},
         ]
     });
-    assert_eq!(save(&daemon, "/event-type", &kind).status, 200);
+    assert_eq!(daemon.post_admin("/event-type", &kind).status, 200);
     let deep = format!("{}1{}", "[".repeat(120), "]".repeat(120));
     let payload = format!(
         r#"{{"source":{{"id":"shop"}},"session":{{"id":"s"}},"options":{{"debugger":true,"profile":true}},"events":[{{"type":"odd",

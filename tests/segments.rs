@@ -3,15 +3,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{
-    Daemon,
-    daemon::{TOKEN, started},
-};
-
-fn post(daemon: &Daemon, path: &str, body: &Value) -> support::daemon::Response {
-    let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/json")];
-    daemon.request("POST", path, &headers, body.to_string().as_bytes())
-}
+use support::{Daemon, daemon::started};
 
 fn send(daemon: &Daemon, kind: &str, properties: Value) -> Value {
     daemon.tracked(&json!({
@@ -24,8 +16,11 @@ fn send(daemon: &Daemon, kind: &str, properties: Value) -> Value {
 fn a_profile_enters_and_leaves_with_its_condition() {
     let (_folder, daemon) = started();
     let segment = json!({"id": "hunter", "name": "Hunters", "condition": "size(profile.data.preferences.colors) >= 2"});
-    assert_eq!(post(&daemon, "/segment", &segment).json()["ids"], json!(["hunter"]));
-    assert_eq!(post(&daemon, "/segment", &json!({"id": "viewer", "condition": "profile.stats.views > 1"})).status, 200);
+    assert_eq!(daemon.post_admin("/segment", &segment).json()["ids"], json!(["hunter"]));
+    assert_eq!(
+        daemon.post_admin("/segment", &json!({"id": "viewer", "condition": "profile.stats.views > 1"})).status,
+        200
+    );
     assert_eq!(send(&daemon, "add-color-preference", json!({"color": "red"}))["profile"]["segments"], json!([]));
     let entered = send(&daemon, "add-color-preference", json!({"color": "blue"}));
     assert_eq!(entered["profile"]["segments"], json!(["hunter"]));
@@ -33,7 +28,7 @@ fn a_profile_enters_and_leaves_with_its_condition() {
     send(&daemon, "page-view", json!({}));
     assert_eq!(send(&daemon, "page-view", json!({}))["profile"]["segments"], json!(["hunter", "viewer"]));
     let left = json!({"id": "clear", "on": ["clear"], "step": [{"delete": ["profile.data.preferences"]}]});
-    assert_eq!(post(&daemon, "/workflow", &left).status, 200);
+    assert_eq!(daemon.post_admin("/workflow", &left).status, 200);
     assert_eq!(send(&daemon, "clear", json!({}))["profile"]["segments"], json!(["viewer"]));
     let daemon = daemon.restart();
     assert_eq!(daemon.record("/segments")["total"], 2);
@@ -48,7 +43,7 @@ fn a_profile_enters_and_leaves_with_its_condition() {
 fn entering_and_leaving_can_be_events_and_start_workflows() {
     let (_folder, daemon) = started();
     let segment = json!({"id": "fan", "condition": "profile.interests.sports >= 2", "events": true});
-    assert_eq!(post(&daemon, "/segment", &segment).status, 200);
+    assert_eq!(daemon.post_admin("/segment", &segment).status, 200);
     let enter = json!({"id": "welcome", "on_entering": ["fan"], "step": [{"set": {"profile.traits.entered": "{{ segment }}"}}]});
     let leave =
         json!({"id": "bye", "on_leaving": ["fan"], "step": [{"set": {"profile.traits.left": "{{ segment }}"}}]});
@@ -56,7 +51,7 @@ fn entering_and_leaving_can_be_events_and_start_workflows() {
         {"append": {"profile.traits.crossed": "{{ event.type }} {{ event.properties.segment }}"}}
     ]});
     for workflow in [enter, leave, counted] {
-        assert_eq!(post(&daemon, "/workflow", &workflow).status, 200);
+        assert_eq!(daemon.post_admin("/workflow", &workflow).status, 200);
     }
     let entered = send(&daemon, "increase-interest", json!({"interest": "sports", "value": 2}));
     assert_eq!(entered["profile"]["traits"], json!({"entered": "fan", "crossed": ["segment-entered fan"]}));
@@ -69,9 +64,12 @@ fn entering_and_leaving_can_be_events_and_start_workflows() {
 #[test]
 fn a_condition_that_cannot_be_evaluated_is_told_and_changes_nothing() {
     let (_folder, daemon) = started();
-    assert_eq!(post(&daemon, "/segment", &json!({"id": "odd", "condition": "profile.traits.x + 1 > 2"})).status, 200);
+    assert_eq!(
+        daemon.post_admin("/segment", &json!({"id": "odd", "condition": "profile.traits.x + 1 > 2"})).status,
+        200
+    );
     let body = json!({"id": "t", "map": [{"from": "event.properties.x", "to": "profile.traits.x"}]});
-    assert_eq!(post(&daemon, "/event-type", &body).status, 200);
+    assert_eq!(daemon.post_admin("/event-type", &body).status, 200);
     let answer = send(&daemon, "t", json!({"x": "text"}));
     assert_eq!(answer["profile"]["segments"], json!([]));
     assert!(answer["debugging"]["segmentation"]["errors"][0].as_str().unwrap().starts_with("odd: "), "{answer}");
@@ -87,7 +85,7 @@ fn a_segment_that_does_not_compile_is_refused() {
         ("frobnicate(profile.traits.x)", "unknown function frobnicate"),
         ("event.type == 'a'", "speaks of the profile"),
     ] {
-        let response = post(&daemon, "/segment", &json!({"id": "s", "condition": condition}));
+        let response = daemon.post_admin("/segment", &json!({"id": "s", "condition": condition}));
         assert_eq!((response.status, response.loc()), (422, json!(["body", "condition"])), "{}", response.text());
         assert!(response.text().contains(says), "{}", response.text());
     }
@@ -99,9 +97,9 @@ fn a_segment_that_does_not_compile_is_refused() {
 fn what_processing_makes_is_stored_only_where_events_are() {
     let (_folder, daemon) = started();
     let segment = json!({"id": "viewer", "condition": "profile.stats.views >= 1", "events": true});
-    assert_eq!(post(&daemon, "/segment", &segment).status, 200);
+    assert_eq!(daemon.post_admin("/segment", &segment).status, 200);
     let workflow = json!({"id": "w", "on_entering": ["viewer"], "step": [{"emit": {"type": "welcome"}}]});
-    assert_eq!(post(&daemon, "/workflow", &workflow).status, 200);
+    assert_eq!(daemon.post_admin("/workflow", &workflow).status, 200);
     let answer = daemon.tracked(&json!({
         "source": {"id": "shop"}, "session": {"id": "s"}, "options": {"debugger": true, "saveEvents": false},
         "events": [{"type": "page-view"}]

@@ -3,15 +3,11 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{
-    Daemon,
-    daemon::{TOKEN, started},
-};
+use support::{Daemon, daemon::started};
 
 fn source(daemon: &Daemon, profile: &Value) -> support::daemon::Response {
     let body = json!({"id": "crm", "name": "CRM", "type": ["webhook"], "config": {"profile": profile}});
-    let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/json")];
-    daemon.request("POST", "/event-source", &headers, body.to_string().as_bytes())
+    daemon.post_admin("/event-source", &body)
 }
 
 fn call(daemon: &Daemon, body: &str) -> Value {

@@ -3,19 +3,10 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{
-    Daemon, Setup,
-    daemon::{TOKEN, started},
-    external::External,
-};
-
-fn post(daemon: &Daemon, path: &str, body: &Value) -> support::daemon::Response {
-    let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/json")];
-    daemon.request("POST", path, &headers, body.to_string().as_bytes())
-}
+use support::{Daemon, Setup, daemon::started, external::External};
 
 fn workflow(daemon: &Daemon, body: &Value) {
-    let response = post(daemon, "/workflow", body);
+    let response = daemon.post_admin("/workflow", body);
     assert_eq!(response.status, 200, "{}", response.text());
 }
 
@@ -364,7 +355,7 @@ fn a_workflow_that_does_not_compile_is_refused_with_its_place() {
         ),
         (step(json!({"attach_profile": {"name": "x"}})), json!(["body", "step", 0, "attach_profile", "name"])),
     ] {
-        let response = post(&daemon, "/workflow", &body);
+        let response = daemon.post_admin("/workflow", &body);
         assert_eq!((response.status, response.loc()), (422, loc), "{body}: {}", response.text());
     }
     // Expressions that have brought parsers down.
@@ -380,7 +371,7 @@ fn a_workflow_that_does_not_compile_is_refused_with_its_place() {
         "[1].map(a, [1].map(b, [1].map(c, a)))".into(),
         "1+".repeat(600) + "1",
     ] {
-        let response = post(&daemon, "/workflow", &json!({"id": "w", "on": ["a"], "if": expression}));
+        let response = daemon.post_admin("/workflow", &json!({"id": "w", "on": ["a"], "if": expression}));
         assert_eq!(response.status, 422, "{expression}: {}", response.text());
     }
     let long = format!("{}1 == 1", "1 == 1 && ".repeat(90));

@@ -164,10 +164,15 @@ impl Daemon {
         response.json()
     }
 
+    /// Posts JSON as the administrator.
+    pub fn post_admin(&self, path: &str, body: &Value) -> Response {
+        let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/json")];
+        self.request("POST", path, &headers, body.to_string().as_bytes())
+    }
+
     /// Saves a source; its id.
     pub fn source(&self, body: &Value) -> String {
-        let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/json")];
-        let response = self.request("POST", "/event-source", &headers, body.to_string().as_bytes());
+        let response = self.post_admin("/event-source", body);
         assert_eq!(response.status, 200, "{}", response.text());
         response.json()["ids"][0].as_str().expect("the source's id").to_owned()
     }

@@ -36,9 +36,7 @@ pub fn configure(daemon: &Daemon) {
         "workflow": [{"id": "count", "on": ["purchase-order"], "step": [{"interest": {"orders": 1}}]}],
         "destination": [{"id": "all", "events": ["*"], "profiles": true, "file": "all.ndjson"}],
     });
-    let headers =
-        [("Authorization", &*format!("Bearer {}", super::daemon::TOKEN)), ("Content-Type", "application/json")];
-    let response = daemon.request("POST", "/configuration", &headers, configuration.to_string().as_bytes());
+    let response = daemon.post_admin("/configuration", &configuration);
     assert_eq!(response.status, 200, "{}", response.text());
 }
 
