@@ -72,6 +72,36 @@ fn an_email_that_two_profiles_have_makes_them_one() {
 }
 
 #[test]
+fn counters_of_both_add_up() {
+    let (_folder, daemon) = started();
+    let buy = |session: &str, value: f64| send(&daemon, session, "checkout-completed", &json!({"value": value}));
+    buy("phone", 1.5);
+    buy("laptop", 2.0);
+    buy("phone", 4.0);
+    send(&daemon, "phone", "sign-in", &json!({"email": {"main": "ada@example.com"}}));
+    // The last purchase before they meet, the meeting, and one behind it come in one request.
+    let purchase = json!({"type": "checkout-completed", "properties": {"value": 8}});
+    let payload = json!({"source": {"id": "shop"}, "session": {"id": "laptop"}, "options": {"profile": true}, "events": [
+        purchase, {"type": "sign-in", "properties": {"email": {"main": "ada@example.com"}}}, purchase
+    ]});
+    let metrics =
+        |profile: &Value| (profile["data"]["metrics"]["ltcocv"].clone(), profile["data"]["metrics"]["ltcocc"].clone());
+    let both = &daemon.tracked(&payload)["profile"];
+    assert_eq!(metrics(both), (json!(23.5), json!(5)));
+    assert_eq!(both["aux"], json!({}), "what was counted lost against nothing");
+    assert_eq!(metrics(&buy("laptop", 0.5)), (json!(24), json!(6)));
+    // A third one, then the second one is taken out again with what it had when it came.
+    buy("till", 100.0);
+    let all = send(&daemon, "till", "sign-in", &json!({"email": {"main": "ada@example.com"}}));
+    assert_eq!(metrics(&all), (json!(124), json!(7)));
+    let headers = [("Authorization", &*format!("Bearer {TOKEN}"))];
+    let second = all["ids"][1].as_str().unwrap();
+    assert_eq!(daemon.request("POST", &format!("/profile/{second}/split"), &headers, b"").status, 200);
+    assert_eq!(metrics(&profile(&daemon, second)), (json!(2), json!(1)));
+    assert_eq!(metrics(&profile(&daemon, id(&all))), (json!(122), json!(6)));
+}
+
+#[test]
 fn words_for_nothing_are_nobody_s_key() {
     let (_folder, daemon) = started();
     let mut ids = std::collections::HashSet::new();

@@ -57,8 +57,8 @@ impl Admin {
         retry(|| self.try_delete_profile(id)).await
     }
 
-    /// Splits off the profile `merged` that the one with the id `id` took in, or the last one that it did; the ids of
-    /// both. `None` if there is no such profile.
+    /// Splits off the profile `merged` that the one with the id `id` took in; if none is named, the one that had `id` before,
+    /// or the last one that was taken in. The ids of both; `None` if there is no such profile.
     pub async fn split_profile(&self, id: &Id, merged: Option<&Id>) -> Result<Option<(Id, Id)>, Refused> {
         retry(|| self.try_split_profile(id, merged)).await
     }
@@ -71,8 +71,9 @@ impl Admin {
         if !names(id, &profile).iter().all(|name| decided.held.holds(name)) {
             return Err(Refused::Stale);
         }
-        let last = profile.absorbed.last().map(|absorbed| absorbed.profile.id.clone());
-        let Some(merged) = merged.cloned().or(last) else { return settled().await };
+        let named = profile.absorbed.iter().find(|absorbed| absorbed.profile.id == *merged.unwrap_or(id));
+        let last = profile.absorbed.last().filter(|_| merged.is_none());
+        let Some(merged) = named.or(last).map(|absorbed| absorbed.profile.id.clone()) else { return settled().await };
         let mut left = (*profile).clone();
         let Some(mut split) = left.split(&merged) else { return settled().await };
         let now = self.clock.now();

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Id, Json, Object, Path, Profile, ProfileRef, Time, Value, profile::Field};
+use super::{Id, Json, Object, Path, Profile, ProfileRef, Value, profile::Field};
 
 /// The parts of a profile whose leaves carry the offset of their last write.
 pub const NOTED_PARTS: [&str; 5] = ["traits", "data", "consents", "aux", "primary_id"];
@@ -124,8 +124,8 @@ impl Profile {
         self.lay_out(writes, rest);
     }
 
-    /// Everything that was ever written to a noted part, by offset and path.
-    fn writes(&self) -> BTreeMap<(u64, Box<str>), (Time, Value)> {
+    /// Everything that was ever written to a noted part, by offset and path; of a counter, what was added.
+    fn writes(&self) -> Writes {
         let facts = Value::from(&self.facts);
         let mut leaves = Vec::new();
         let root: Path = [].into_iter().collect();
@@ -134,46 +134,106 @@ impl Profile {
                 value.leaves(&root.below(name), &mut leaves);
             }
         }
-        let mut writes = BTreeMap::new();
+        let mut writes = Writes::new();
         for leaf in leaves {
-            let path = leaf.to_string();
-            let field = self.fields.iter().find(|field| *field.path == *path);
-            let (offset, time) = field.map_or((self.since, self.inserted), |field| (field.offset, field.time));
-            if let Some(value) = facts.get(leaf.steps()) {
-                writes.insert((offset, path.into()), (time, value.clone()));
-            }
+            let path: Box<str> = leaf.to_string().into();
+            let noted = self.fields.iter().find(|field| field.path == path).cloned();
+            let field = noted.unwrap_or(Field { path, offset: self.since, time: self.inserted, added: None });
+            let value = field.added.map(Value::float).or_else(|| facts.get(leaf.steps()).cloned());
+            writes.extend(value.map(|value| ((field.offset, field.path.clone()), (field, value))));
         }
+        // After the leaves: where several counters became one, what each added stands here.
         for Conflict { field, value } in &self.conflicts {
-            writes.insert((field.offset, field.path.clone()), (field.time, Value::from(value)));
+            writes.insert((field.offset, field.path.clone()), (field.clone(), Value::from(value)));
         }
         writes
     }
 
-    /// Writes everything in the order of the log: what a later write covers is a conflict.
-    fn lay_out(&mut self, writes: BTreeMap<(u64, Box<str>), (Time, Value)>, rest: Object) {
+    /// Writes everything in the order of the log: what a later write covers is a conflict, what was added is added up.
+    fn lay_out(&mut self, writes: Writes, rest: Object) {
         self.fields.clear();
         self.conflicts.clear();
-        let mut facts = Value::Object(rest);
-        let mut placed: Vec<(Field, Value)> = Vec::new();
-        for ((offset, path), (time, value)) in writes {
-            let Ok(steps) = Path::parse(&path) else { continue };
+        let mut placed: Vec<Placed> = Vec::new();
+        for (field, value) in writes.into_values() {
             let (covered, kept): (Vec<_>, Vec<_>) =
-                placed.into_iter().partition(|(field, _)| overlap(&field.path, &path));
+                placed.into_iter().partition(|placed| overlap(placed.path(), &field.path));
             placed = kept;
-            for (field, value) in covered {
-                if let Ok(path) = Path::parse(&field.path) {
-                    facts.remove(path.steps());
+            let mut next = Placed { value: value.clone(), writes: vec![(field, value)] };
+            for before in covered {
+                match before.added_to(&next) {
+                    Some(sum) => {
+                        next.value = sum;
+                        next.writes.splice(0..0, before.writes);
+                    }
+                    None => self.note_conflicts(before.writes),
                 }
-                self.conflicts.push(Conflict { field, value: value.to_json() });
             }
-            if facts.set(steps.steps(), value.clone()).is_ok() {
-                placed.push((Field { path, offset, time }, value));
+            placed.push(next);
+        }
+        let mut facts = Value::Object(rest);
+        for Placed { value, mut writes } in placed {
+            let Some((field, _)) = writes.last() else { continue };
+            let Ok(path) = Path::parse(&field.path) else { continue };
+            if facts.set(path.steps(), value).is_err() {
+                continue; // deeper than a record can be, which nothing that was stored is
+            }
+            if writes.len() == 1 {
+                self.fields.extend(writes.pop().map(|(field, _)| field));
+            } else {
+                self.fields.push(Field { added: Some(0.0), ..field.clone() });
+                self.note_conflicts(writes);
             }
         }
-        self.fields = placed.into_iter().map(|(field, _)| field).collect();
-        self.fields.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        self.fields.sort_by(|a, b| a.path.cmp(&b.path));
         self.conflicts.sort_by(|a, b| (&a.field.path, a.field.offset).cmp(&(&b.field.path, b.field.offset)));
         self.facts = sorted(facts).to_json();
+    }
+
+    fn note_conflicts(&mut self, writes: Vec<(Field, Value)>) {
+        self.conflicts.extend(writes.into_iter().map(|(field, value)| Conflict { field, value: value.to_json() }));
+    }
+
+    /// Tells what was added since this profile was `before` from what was added until then, so that a split finds it.
+    pub fn part_counters(&mut self, before: &Self) {
+        for field in &mut self.fields {
+            let until_then = before.fields.iter().find(|known| known.path == field.path && known.offset < field.offset);
+            if let (Some(added), Some(known)) = (&mut field.added, until_then)
+                && let Some(earlier) = known.added.filter(|earlier| *earlier != 0.0)
+            {
+                *added -= earlier;
+                self.conflicts.push(Conflict { field: known.clone(), value: Value::float(earlier).to_json() });
+            }
+        }
+    }
+
+    /// Whether what was written there is part of the number that stands there now: nothing that was set covers it.
+    pub(super) fn is_counted(&self, part: &Field) -> bool {
+        let is_counter = |field: &Field| field.path == part.path && field.added.is_some();
+        let covers = |field: &Field| field.added.is_none() && overlap(&field.path, &part.path);
+        self.fields.iter().any(is_counter)
+            && !self.conflicts.iter().any(|later| later.field.offset > part.offset && covers(&later.field))
+    }
+}
+
+/// What was written, in the order of the log.
+type Writes = BTreeMap<(u64, Box<str>), (Field, Value)>;
+
+/// A value that stands, and the writes that it is made of: one, or several that were added up.
+struct Placed {
+    value: Value,
+    writes: Vec<(Field, Value)>,
+}
+
+impl Placed {
+    fn path(&self) -> &str {
+        self.writes.first().map_or("", |(field, _)| &field.path)
+    }
+
+    /// The sum, if `next` was added to this number.
+    fn added_to(&self, next: &Self) -> Option<Value> {
+        let added = next.writes.last().and_then(|(field, _)| field.added)?;
+        let number = self.value.as_f64().filter(|_| self.path() == next.path())?;
+        Some(Value::float(number + added))
     }
 }
 
@@ -219,9 +279,15 @@ fn sorted(value: Value) -> Value {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::MergeKey, *};
+    use super::{
+        super::{MergeKey, Time},
+        *,
+    };
 
     const PATHS: [&str; 6] = ["traits.a", "traits.a.b", "traits.c", "data.x.y", "data.x", "consents.n"];
+
+    /// Where numbers are added and, now and then, one is set.
+    const COUNTER: usize = PATHS.len();
 
     /// A profile to which `writes` were written: each a path and an offset of its own.
     fn profile(number: u64, writes: &[(usize, u64)]) -> Profile {
@@ -229,10 +295,19 @@ mod tests {
         let mut profile = Profile::new(id, number, Time::from_micros(number.cast_signed()));
         let mut facts = Value::object();
         for (path, offset) in writes {
+            if *path >= COUNTER {
+                let steps = ["traits".into(), "n".into()];
+                let amount = *offset as f64 / 10.0;
+                let added = profile.added_at("traits.n").filter(|_| *path > COUNTER).map(|before| before + amount);
+                let before = facts.get(&steps).and_then(Value::as_f64).filter(|_| *path > COUNTER).unwrap_or(0.0);
+                facts.set(&steps, Value::float(before + amount)).unwrap();
+                profile.note_field("traits.n", *offset, Time::from_micros(offset.cast_signed()), added);
+                continue;
+            }
             let path = PATHS[*path];
             if facts.set(Path::parse(path).unwrap().steps(), Value::number(*offset)).is_ok() {
                 profile.forget_fields(path);
-                profile.note_field(path, *offset, Time::from_micros(offset.cast_signed()));
+                profile.note_field(path, *offset, Time::from_micros(offset.cast_signed()), None);
             }
         }
         facts.set(&["interests".into(), "sports".into()], Value::number(number)).unwrap();
@@ -261,7 +336,7 @@ mod tests {
 
         #[test]
         fn merging_in_any_order_gives_the_same_profile(
-            writes in prop::collection::vec((0_usize..4, 0_usize..PATHS.len()), 0..24),
+            writes in prop::collection::vec((0_usize..4, 0_usize..COUNTER + 4), 0..24),
             order in Just([0, 1, 2, 3]).prop_shuffle(),
             pairwise: bool,
         ) {
@@ -288,8 +363,8 @@ mod tests {
 
         #[test]
         fn what_was_merged_can_be_split(
-            mine in prop::collection::vec(0_usize..PATHS.len(), 0..8),
-            theirs in prop::collection::vec(0_usize..PATHS.len(), 0..8),
+            mine in prop::collection::vec(0_usize..COUNTER + 4, 0..8),
+            theirs in prop::collection::vec(0_usize..COUNTER + 4, 0..8),
         ) {
             let numbered = |paths: &[usize], step: u64| -> Vec<(usize, u64)> {
                 paths.iter().enumerate().map(|(index, path)| (*path, 100 + 2 * index as u64 + step)).collect()
@@ -306,6 +381,18 @@ mod tests {
             }
             prop_assert_eq!(left, before);
         }
+    }
+
+    #[test]
+    fn counters_add_up_and_go_on_counting() {
+        let (set, add) = (COUNTER, COUNTER + 1);
+        let mut both = merged(&profile(1, &[(set, 20), (add, 40)]), &profile(2, &[(add, 30), (add, 50)]));
+        // 2 was set and 4 added to it; what the other one added since then counts too, with the last of it.
+        assert_eq!(shown(&both)["traits"]["n"], 14);
+        assert_eq!(shown(&both)["aux"], serde_json::json!({}));
+        both = merged(&both, &profile(3, &[(set, 70)]));
+        assert_eq!(shown(&both)["traits"]["n"], 7);
+        assert_eq!(shown(&both)["aux"]["conflicts"].as_array().unwrap().len(), 2);
     }
 
     #[test]

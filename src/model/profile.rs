@@ -65,6 +65,8 @@ pub struct Field {
     pub path: Box<str>,
     pub offset: u64,
     pub time: Time,
+    /// What was added there, if it is a number that was only ever added to: a counter.
+    pub added: Option<f64>,
 }
 
 /// An e-mail address, a phone number or another identifier of a person, hashed with this installation's key.
@@ -95,11 +97,21 @@ impl Profile {
         ProfileRef { id: self.id.clone(), since: self.since }
     }
 
-    /// Notes that the leaf at `path` was written in the request at this offset and time.
-    pub fn note_field(&mut self, path: &str, offset: u64, time: Time) {
+    /// Notes that the leaf at `path` was written in the request at this offset and time; of a counter, what was added.
+    pub fn note_field(&mut self, path: &str, offset: u64, time: Time, added: Option<f64>) {
+        let noted = Field { path: path.into(), offset, time, added };
         match self.fields.iter_mut().find(|field| *field.path == *path) {
-            Some(field) => *field = Field { path: path.into(), offset, time },
-            None => self.fields.push(Field { path: path.into(), offset, time }),
+            Some(field) => *field = noted,
+            None => self.fields.push(noted),
+        }
+    }
+
+    /// What was added at `path` so far; `None` if something was set there, or stood there once.
+    pub fn added_at(&self, path: &str) -> Option<f64> {
+        match self.fields.iter().find(|field| *field.path == *path) {
+            Some(field) => field.added,
+            None if self.conflicts.iter().any(|conflict| *conflict.field.path == *path) => None,
+            None => Some(0.0),
         }
     }
 
@@ -122,7 +134,7 @@ impl Profile {
         let conflicts = self.conflicts.iter().filter_map(|Conflict { field, value }| {
             let value = Value::from(value);
             let path = Path::parse(&field.path).ok()?;
-            if facts.get(path.steps()) == Some(&value) {
+            if facts.get(path.steps()) == Some(&value) || self.is_counted(field) {
                 return None;
             }
             let mut conflict = Object::default();

@@ -63,11 +63,16 @@ impl Operation {
             (Self::Merge, Some(_)) => return Err(NotWritten::WrongType(path.clone(), "an object is expected")),
             (Self::SetIfEmpty, value) => value.filter(|_| current().is_none_or(|current| current.is_empty())),
             (Self::Append, Some(value)) => Some(appended(current(), value)),
-            (Self::Increment, value) => Some(sum(path, current(), value.unwrap_or(Value::number(1)), 1.0)?),
-            (Self::Decrement, value) => Some(sum(path, current(), value.unwrap_or(Value::number(1)), -1.0)?),
-            (Self::Add, Some(value)) => Some(sum(path, current(), value, 1.0)?),
-            (Self::Subtract, Some(value)) => Some(sum(path, current(), value, -1.0)?),
-            (Self::Append | Self::Add | Self::Subtract | Self::Merge, None) => None,
+            (Self::Increment | Self::Add | Self::Decrement | Self::Subtract, value) => {
+                let one = (self.works_alone()).then(|| Value::number(1));
+                let Some(value) = value.or(one) else { return Ok(()) };
+                let sign = if matches!(self, Self::Increment | Self::Add) { 1.0 } else { -1.0 };
+                let amount = sign * number(path, &value)?;
+                let before = current().filter(|current| !current.is_empty());
+                let before = before.map_or(Ok(0.0), |before| number(path, &before))?;
+                return records.add(event, path, Value::float(before + amount), amount);
+            }
+            (Self::Append | Self::Merge, None) => None,
         };
         match value {
             Some(value) => records.write(event, path, Some(value)),
@@ -91,8 +96,6 @@ fn appended(current: Option<Value>, value: Value) -> Value {
     Value::List(list)
 }
 
-fn sum(path: &Path, current: Option<Value>, value: Value, sign: f64) -> Result<Value, NotWritten> {
-    let number = |value: &Value| value.as_f64().ok_or(NotWritten::WrongType(path.clone(), "a number is expected"));
-    let current = current.filter(|current| !current.is_empty()).as_ref().map_or(Ok(0.0), number)?;
-    Ok(Value::float(current + sign * number(&value)?))
+fn number(path: &Path, value: &Value) -> Result<f64, NotWritten> {
+    value.as_f64().ok_or(NotWritten::WrongType(path.clone(), "a number is expected"))
 }

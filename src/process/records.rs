@@ -100,4 +100,12 @@ impl Records<'_> {
             }
         }
     }
+
+    /// Writes a number to `path` that is what stood there and `amount`; a profile remembers that it was added.
+    pub fn add(&mut self, event: Option<usize>, path: &Path, sum: Value, amount: f64) -> Result<(), NotWritten> {
+        match (path.split_root(), &mut self.profile) {
+            (("profile", steps), Some(profile)) if Self::is_writable(path) => profile.add(path, steps, sum, amount),
+            _ => self.write(event, path, Some(sum)),
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::{
 use super::error::{At, StoreError};
 
 /// The format of everything in the folder, as ARCHITECTURE.md describes it.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const FORMAT_WORDS: &str = "tracardi store ";
 
 /// When an answer is sent.

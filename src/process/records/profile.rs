@@ -63,7 +63,10 @@ impl ProfileDraft {
         if self.facts_changed {
             self.profile.facts = self.facts().to_json();
         }
-        self.absorbed.extend(self.stored.as_ref().map(|stored| stored.reference()));
+        if let Some(stored) = self.stored.clone() {
+            self.absorbed.push(stored.reference());
+            self.profile.part_counters(&stored);
+        }
         self.absorbed.push(other.reference());
         let mine = self.profile.clone();
         let before = self.stored.as_ref().map(|stored| (**stored).clone());
@@ -127,6 +130,21 @@ impl ProfileDraft {
     }
 
     pub(super) fn write(&mut self, path: &Path, steps: &[Box<str>], value: Option<Value>) -> Result<(), NotWritten> {
+        self.put(path, steps, value, None)
+    }
+
+    /// Writes `sum`, which is what stood there and `amount`.
+    pub(super) fn add(&mut self, path: &Path, steps: &[Box<str>], sum: Value, amount: f64) -> Result<(), NotWritten> {
+        self.put(path, steps, Some(sum), Some(amount))
+    }
+
+    fn put(
+        &mut self,
+        path: &Path,
+        steps: &[Box<str>],
+        value: Option<Value>,
+        amount: Option<f64>,
+    ) -> Result<(), NotWritten> {
         check_profile_part(path, steps, value.as_ref())?;
         self.facts();
         let Some(facts) = self.facts.get_mut() else { return Ok(()) };
@@ -139,9 +157,11 @@ impl ProfileDraft {
             None => _ = facts.remove(steps),
         }
         if NOTED_PARTS.contains(&&*steps[0]) {
-            self.profile.forget_fields(&steps_text(steps));
+            let place = steps_text(steps);
+            let added = amount.and_then(|amount| self.profile.added_at(&place).map(|before| before + amount));
+            self.profile.forget_fields(&place);
             for leaf in leaves.into_iter().flatten() {
-                self.profile.note_field(&leaf, THIS_REQUEST, self.profile.updated);
+                self.profile.note_field(&leaf, THIS_REQUEST, self.profile.updated, added);
             }
         }
         self.facts_changed = true;
