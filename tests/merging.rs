@@ -74,6 +74,8 @@ fn an_email_that_two_profiles_have_makes_them_one() {
 #[test]
 fn counters_of_both_add_up() {
     let (_folder, daemon) = started();
+    let segment = json!({"id": "six", "condition": "count('checkout-completed', '30d') == 6"});
+    assert_eq!(daemon.post_admin("/segment", &segment).status, 200);
     let buy = |session: &str, value: f64| send(&daemon, session, "checkout-completed", &json!({"value": value}));
     buy("phone", 1.5);
     buy("laptop", 2.0);
@@ -89,7 +91,9 @@ fn counters_of_both_add_up() {
     let both = &daemon.tracked(&payload)["profile"];
     assert_eq!(metrics(both), (json!(23.5), json!(5)));
     assert_eq!(both["aux"], json!({}), "what was counted lost against nothing");
-    assert_eq!(metrics(&buy("laptop", 0.5)), (json!(24), json!(6)));
+    assert_eq!(both["segments"], json!([]));
+    let sixth = buy("laptop", 0.5);
+    assert_eq!((metrics(&sixth), &sixth["segments"]), ((json!(24), json!(6)), &json!(["six"])));
     // A third one, then the second one is taken out again with what it had when it came.
     buy("till", 100.0);
     let all = send(&daemon, "till", "sign-in", &json!({"email": {"main": "ada@example.com"}}));

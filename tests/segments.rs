@@ -62,6 +62,45 @@ fn entering_and_leaving_can_be_events_and_start_workflows() {
 }
 
 #[test]
+fn a_condition_can_count_events() {
+    let (_folder, daemon) = started();
+    let segment = |id: &str, condition: &str| {
+        assert_eq!(daemon.post_admin("/segment", &json!({"id": id, "condition": condition})).status, 200);
+    };
+    segment("buyer", "count('purchase-order', '30d') >= 2");
+    segment("regular", "count('session-opened', '7d') > 1");
+    let workflow = json!({"id": "third", "on": ["purchase-order"], "if": "count('purchase-order', '90d') == 3", "step": [
+        {"choose": [{"if": "count('never', '1d') == 0", "step": [{"set": {"profile.traits.third": true}}]}]}
+    ]});
+    assert_eq!(daemon.post_admin("/workflow", &workflow).status, 200);
+    assert_eq!(send(&daemon, "purchase-order", json!({}))["profile"]["segments"], json!([]));
+    let daemon = daemon.restart();
+    assert_eq!(send(&daemon, "purchase-order", json!({}))["profile"]["segments"], json!(["buyer"]));
+    let third = send(&daemon, "purchase-order", json!({}));
+    assert_eq!(third["profile"]["traits"], json!({"third": true}));
+    let again = daemon.tracked(&json!({
+        "source": {"id": "shop"}, "session": {"id": "s2"}, "profile": third["profile"], "options": {"profile": true},
+        "events": [{"type": "page-view"}]
+    }));
+    assert_eq!(again["profile"]["segments"], json!(["buyer", "regular"]));
+    for (kind, condition, says) in [
+        ("/segment", "count('a') > 1", "a type and a time are expected"),
+        ("/segment", "count(profile.traits.a, '3d') > 1", "a type and a time are expected"),
+        ("/segment", "count('a', '3h') > 1", "1d to 366d are expected, not 3h"),
+        ("/segment", "count('a', '367d') > 1", "1d to 366d are expected"),
+        ("/segment", "[1].exists(x, count('A b', '3d') > x)", "the type is a-b"),
+        ("/destination", "count('a', '3d') > 1", "only conditions of segments"),
+    ] {
+        let body = json!({"id": "x", "condition": condition});
+        let body =
+            if kind == "/segment" { body } else { json!({"id": "x", "events": ["*"], "if": condition, "file": "x"}) };
+        let response = daemon.post_admin(kind, &body);
+        assert_eq!(response.status, 422);
+        assert!(response.text().contains(says), "{}", response.text());
+    }
+}
+
+#[test]
 fn a_condition_that_cannot_be_evaluated_is_told_and_changes_nothing() {
     let (_folder, daemon) = started();
     assert_eq!(

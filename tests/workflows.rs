@@ -29,6 +29,33 @@ fn event_of(daemon: &Daemon, answer: &Value) -> Value {
 }
 
 #[test]
+fn a_step_reads_the_previous_session() {
+    let (_folder, daemon) = started();
+    let steps = json!([
+        {"id": "before", "previous_session": true},
+        {"if": "has(steps.before)", "set": {"profile.traits.before": "{{ steps.before.id }} {{ steps.before.context.page }}"}},
+        {"if": "!has(steps.before)", "set": {"profile.traits.before": "none"}},
+    ]);
+    on_a(&daemon, steps);
+    let mut profile = json!({});
+    let mut before = |session: &str| {
+        let answer = daemon.tracked(&json!({
+            "source": {"id": "shop"}, "session": {"id": session}, "profile": profile, "options": {"profile": true},
+            "context": {"page": format!("of {session}")}, "events": [{"type": "a"}]
+        }));
+        profile = json!({"id": answer["profile"]["id"]});
+        answer["profile"]["traits"]["before"].clone()
+    };
+    assert_eq!(before("one"), "none");
+    assert_eq!(before("two"), "one of one");
+    assert_eq!(before("two"), "one of one");
+    assert_eq!(before("one"), "two of two", "whichever is not this one");
+    assert_eq!(before("three"), "two of two");
+    assert_eq!(daemon.admin("DELETE", "/session/two").json(), json!(true));
+    assert_eq!(before("three"), "none");
+}
+
+#[test]
 fn steps_change_profile_session_and_event_in_order() {
     let (_folder, daemon) = started();
     on_a(

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Id, Json, Object, Path, Profile, ProfileRef, Value, profile::Field};
+use super::{
+    Id, Json, Object, Path, Profile, ProfileRef, Value,
+    profile::{Field, Visit},
+};
 
 /// The parts of a profile whose leaves carry the offset of their last write.
 pub const NOTED_PARTS: [&str; 5] = ["traits", "data", "consents", "aux", "primary_id"];
@@ -36,10 +39,13 @@ impl Profile {
         self.merge_facts(&other);
         self.visits = (self.visits + other.visits).saturating_sub(shared_visits);
         self.views += other.views;
+        self.counts.add_all(&other.counts);
         self.updated = self.updated.max(other.updated);
-        let mut visits = [self.visit_current, self.visit_last, other.visit_current, other.visit_last];
-        visits.sort_unstable_by(|a, b| b.cmp(a));
-        [self.visit_current, self.visit_last] = [visits[0], visits[1]];
+        let mut visits: Vec<Visit> = self.latest_visits.iter_mut().filter_map(Option::take).collect();
+        visits.extend(other.latest_visits.into_iter().flatten());
+        visits.sort_unstable();
+        visits.dedup_by(|later, earlier| later.session == earlier.session);
+        self.latest_visits = [visits.pop(), visits.pop()];
         self.keys.extend(other.keys);
         self.keys.sort_unstable();
         self.keys.dedup();
@@ -70,6 +76,7 @@ impl Profile {
         let Absorbed { profile: other, shared_visits } = self.absorbed.remove(place);
         self.visits = (self.visits + shared_visits).saturating_sub(other.visits);
         self.views = self.views.saturating_sub(other.views);
+        self.counts.subtract_all(&other.counts);
         let theirs = |known: &Id| *known == other.id || other.aliases.iter().any(|alias| alias.id == *known);
         self.aliases.retain(|alias| !theirs(&alias.id));
         self.keys.retain(|key| !other.keys.contains(key));
@@ -315,7 +322,9 @@ mod tests {
         profile.facts = facts.to_json();
         profile.visits = number;
         profile.views = 2 * number;
-        profile.visit_current = Some(Time::from_micros(number.cast_signed() * 7 % 5));
+        let begun = Time::from_micros(number.cast_signed() * 7 % 5);
+        profile.latest_visits[0] = Some(Visit { begun, session: Id::required(&format!("s{number}")).unwrap() });
+        profile.counts.add("a", Time::from_micros(number.cast_signed() % 2 * 86_400_000_000), 9);
         profile.keys.push(MergeKey([number as u8; 16]));
         profile
     }
@@ -359,6 +368,8 @@ mod tests {
             };
             prop_assert_eq!(shown(&expected), shown(&other));
             prop_assert_eq!(&expected.keys, &other.keys);
+            prop_assert_eq!(&expected.counts, &other.counts);
+            prop_assert_eq!(&expected.latest_visits, &other.latest_visits);
         }
 
         #[test]

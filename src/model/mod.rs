@@ -5,6 +5,7 @@
 
 mod answer;
 mod boolean;
+mod counts;
 mod debugging;
 mod definition;
 mod derived;
@@ -25,6 +26,7 @@ mod value;
 
 pub use answer::Answer;
 pub use boolean::boolean_word;
+pub use counts::DailyCounts;
 pub use debugging::{Debugging, Execution, Logs, SavedRecords, StepExecution};
 pub use definition::{Definition, DefinitionKind};
 pub use derived::{Derived, landing};

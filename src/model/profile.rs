@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Absorbed, Conflict, Id, Json, Object, Path, Time, Value};
+use super::{Absorbed, Conflict, DailyCounts, Id, Json, Object, Path, Time, Value};
 
 /// Which profile is meant: an id may be used again after a deletion, and then names somebody else.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -35,8 +35,8 @@ pub struct Profile {
     pub visits: u64,
     /// Its `page-view` events.
     pub views: u64,
-    pub visit_current: Option<Time>,
-    pub visit_last: Option<Time>,
+    /// The latest visit, and the one before it.
+    pub latest_visits: [Option<Visit>; 2],
     /// An object with those of the parts `traits`, `data`, `interests`, `consents`, `segments`, `aux` and `primary_id`
     /// that something was written to.
     pub facts: Json,
@@ -48,6 +48,15 @@ pub struct Profile {
     pub conflicts: Vec<Conflict>,
     /// The profiles that it took in.
     pub absorbed: Vec<Absorbed>,
+    /// Its events of the types that somebody counts.
+    pub counts: DailyCounts,
+}
+
+/// A session from when on it had a profile.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Visit {
+    pub begun: Time,
+    pub session: Id,
 }
 
 /// A leaf that a request changed.
@@ -83,13 +92,13 @@ impl Profile {
             updated: now,
             visits: 0,
             views: 0,
-            visit_current: None,
-            visit_last: None,
+            latest_visits: [None, None],
             facts: Json::empty_object(),
             fields: Vec::new(),
             keys: Vec::new(),
             conflicts: Vec::new(),
             absorbed: Vec::new(),
+            counts: DailyCounts::default(),
         }
     }
 
@@ -123,9 +132,10 @@ impl Profile {
     }
 
     /// Counts a session that has this profile for the first time.
-    pub fn begin_visit(&mut self, now: Time) {
+    pub fn begin_visit(&mut self, session: Id, now: Time) {
         self.visits += 1;
-        self.visit_last = self.visit_current.replace(now);
+        let before = self.latest_visits[0].replace(Visit { begun: now, session });
+        self.latest_visits[1] = before;
     }
 
     /// `aux` with the values that lost in a merge, where they are not what stands there anyway.
@@ -153,7 +163,7 @@ impl Profile {
     /// The profile as it is shown.
     pub fn shown(&self) -> impl Serialize + '_ {
         #[derive(Serialize)]
-        struct Visit {
+        struct Visits {
             count: u64,
             current: Option<Time>,
             last: Option<Time>,
@@ -162,7 +172,7 @@ impl Profile {
         struct Times {
             insert: Time,
             update: Time,
-            visit: Visit,
+            visit: Visits,
         }
         #[derive(Serialize)]
         struct Metadata {
@@ -192,6 +202,7 @@ impl Profile {
         }
         let facts = Value::from(&self.facts);
         let part = |name: &str| facts.as_object().and_then(|facts| facts.get(name)).cloned();
+        let begun = |visit: usize| self.latest_visits[visit].as_ref().map(|visit| visit.begun);
         let object = |name: &str| part(name).unwrap_or_else(Value::object);
         Shown {
             id: &self.id,
@@ -201,7 +212,7 @@ impl Profile {
                 time: Times {
                     insert: self.inserted,
                     update: self.updated,
-                    visit: Visit { count: self.visits, current: self.visit_current, last: self.visit_last },
+                    visit: Visits { count: self.visits, current: begun(0), last: begun(1) },
                 },
                 fields: self.fields.iter().map(|field| (field.path.clone(), field.time)).collect(),
             },

@@ -24,6 +24,11 @@ impl Time {
         self.0
     }
 
+    /// The day in UTC, in days since 1970.
+    pub fn day(self) -> i64 {
+        self.0.div_euclid(86_400 * MICROS)
+    }
+
     /// The seconds from `earlier` to this moment; 0 when it is not earlier.
     pub fn seconds_since(self, earlier: Self) -> f64 {
         (self.0 - earlier.0).max(0) as f64 / MICROS as f64

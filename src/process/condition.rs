@@ -3,60 +3,28 @@
 //! The parser's recursion and the interpreter's are bounded by what is let in here: the length of an expression, how deep
 //! it nests, and one level of loops over lists. It is compiled on a thread with a stack of its own size.
 
+mod check;
+
 use std::{
     collections::HashMap,
     sync::{Arc, LazyLock},
 };
 
 use cel::{
-    Context, Env, ExecutionError, Program,
-    common::{
-        ast::{ComprehensionExpr, EntryExpr, Expr},
-        value::{CowVal, Val},
-    },
+    Context, Env, ExecutionError, FunctionContext, Program,
+    common::value::{CowVal, Val},
     context::VariableResolver,
 };
 
 use super::scope::Scope;
 use crate::model::{Fault, Object, Path, Value};
 
-/// The longest expression, in bytes.
-const BYTES_MAX: usize = 1_000;
-/// How deep brackets, conditions and runs of unary operators may nest.
-const NESTING_MAX: usize = 24;
 const STACK_BYTES: usize = 32 * 1024 * 1024;
 /// What an expression may speak of, beside the time.
 const RECORDS: [&str; 6] = ["event", "profile", "session", "source", "steps", "segment"];
 const NOW: &str = "now";
-const FUNCTIONS: &[&str] = &[
-    "size",
-    "contains",
-    "startsWith",
-    "endsWith",
-    "matches",
-    "string",
-    "int",
-    "uint",
-    "double",
-    "bool",
-    "bytes",
-    "type",
-    "dyn",
-    "timestamp",
-    "duration",
-    "getFullYear",
-    "getMonth",
-    "getDayOfYear",
-    "getDayOfMonth",
-    "getDate",
-    "getDayOfWeek",
-    "getHours",
-    "getMinutes",
-    "getSeconds",
-    "getMilliseconds",
-    "min",
-    "max",
-];
+/// `count('purchase-order', '30d')`: how many events of a type the profile had in the last days.
+const COUNT: &str = "count";
 
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
@@ -65,7 +33,18 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()
 pub enum Expression {
     /// A path and nothing else, whose value is found as it stands.
     Path(Path),
-    Program(Program),
+    Program {
+        program: Program,
+        counts: Vec<Count>,
+    },
+}
+
+/// Events that an expression counts: profiles remember them by day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// Their type.
+    pub kind: Arc<str>,
+    pub days: u64,
 }
 
 impl Expression {
@@ -74,7 +53,20 @@ impl Expression {
     /// # Errors
     /// It is too long, nests too deep, is not CEL, or speaks of something that is not there; the message says where.
     pub fn compile(text: &str) -> Result<Self, Fault> {
-        check_size(text)?;
+        let compiled = Self::compile_counting(text)?;
+        if compiled.counts().is_empty() {
+            Ok(compiled)
+        } else {
+            Err(refused("only conditions of segments, workflows and their steps count events"))
+        }
+    }
+
+    /// As [`Expression::compile`], for a place whose counts are known to [`super::Rules`].
+    ///
+    /// # Errors
+    /// As [`Expression::compile`].
+    pub fn compile_counting(text: &str) -> Result<Self, Fault> {
+        check::size(text)?;
         if let Ok(path) = Path::parse(text)
             && RECORDS.contains(&path.split_root().0)
         {
@@ -89,11 +81,18 @@ impl Expression {
             .map_err(|error| error.to_string())
             .and_then(|thread| thread.join().unwrap_or_else(|_| Err("the expression cannot be read".into())));
         let program = compiled.map_err(|error| refused(&error))?;
-        check_references(&program)?;
-        if loops(&program.expression().expr) > 1 {
-            return Err(refused("a loop over a list must not stand in another one"));
+        check::references(&program)?;
+        let mut counts = Vec::new();
+        check::counts(&program.expression().expr, &mut counts)?;
+        Ok(Self::Program { program, counts })
+    }
+
+    /// The events that it counts.
+    pub fn counts(&self) -> &[Count] {
+        match self {
+            Self::Path(_) => &[],
+            Self::Program { counts, .. } => counts,
         }
-        Ok(Self::Program(program))
     }
 
     /// Whether the expression holds. What is missing on the way to a value makes it false.
@@ -111,19 +110,22 @@ impl Expression {
     pub fn value(&self, scope: &Scope<'_>) -> Result<Option<Value>, String> {
         let program = match self {
             Self::Path(path) => return Ok(scope.get(path).map(std::borrow::Cow::into_owned)),
-            Self::Program(program) => program,
+            Self::Program { program, .. } => program,
         };
         let resolver = Resolver(scope);
-        execute(program, &context(&resolver)).map(|value| value.as_ref().map(from_cel))
+        execute(program, &context(&resolver, [self])).map(|value| value.as_ref().map(from_cel))
     }
 
     /// Whether each of the expressions holds, as [`Expression::holds`] says of one.
-    pub fn all_hold<'a>(expressions: impl Iterator<Item = &'a Self>, scope: &Scope<'_>) -> Vec<Result<bool, String>> {
+    pub fn all_hold<'a>(
+        expressions: impl Iterator<Item = &'a Self> + Clone,
+        scope: &Scope<'_>,
+    ) -> Vec<Result<bool, String>> {
         let resolver = Resolver(scope);
-        let context = context(&resolver);
+        let context = context(&resolver, expressions.clone());
         let holds = expressions.map(|expression| match expression {
             Self::Path(_) => expression.holds(scope),
-            Self::Program(program) => Ok(execute(program, &context)? == Some(cel::Value::Bool(true))),
+            Self::Program { program, .. } => Ok(execute(program, &context)? == Some(cel::Value::Bool(true))),
         });
         holds.collect()
     }
@@ -132,15 +134,32 @@ impl Expression {
     pub fn mentions(&self, name: &str) -> bool {
         match self {
             Self::Path(path) => path.split_root().0 == name,
-            Self::Program(program) => program.references().has_variable(name),
+            Self::Program { program, .. } => program.references().has_variable(name),
         }
     }
 }
 
-fn context<'a>(resolver: &'a Resolver<'a>) -> Context<'a, 'a> {
+fn context<'a, 'e>(
+    resolver: &'a Resolver<'a>,
+    expressions: impl IntoIterator<Item = &'e Expression>,
+) -> Context<'a, 'a> {
     let mut context = Context::with_env(ENVIRONMENT.clone());
     context.set_variable_resolver(resolver);
+    if expressions.into_iter().any(|expression| !expression.counts().is_empty()) {
+        // The standard library has no function of this name that it could be in conflict with.
+        _ = context.add_function(COUNT, count);
+    }
     context
+}
+
+/// A function sees no scope, so it asks for the count as for a variable.
+fn count(call: &FunctionContext, kind: Arc<String>, window: Arc<String>) -> Result<i64, ExecutionError> {
+    let found = call.ptx.get_variable(format!("{COUNT} {window} {kind}"));
+    let found = found.and_then(|value| value.as_ref().try_into().ok());
+    match found {
+        Some(cel::Value::Int(count)) => Ok(count),
+        _ => Ok(0),
+    }
 }
 
 /// A program's value; `None` where something is missing on the way to it.
@@ -160,6 +179,9 @@ impl VariableResolver for Resolver<'_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
         let value = if name == NOW {
             cel::Value::Timestamp(self.0.now())
+        } else if let Some(counted) = name.strip_prefix(COUNT).and_then(|name| name.strip_prefix(' ')) {
+            let (window, kind) = counted.split_once("d ")?;
+            cel::Value::Int(self.0.count(kind, window.parse().ok()?).try_into().ok()?)
         } else {
             to_cel(self.0.get(&name.split('.').collect()).as_deref()?)
         };
@@ -171,105 +193,6 @@ impl VariableResolver for Resolver<'_> {
 fn refused(what: &str) -> Fault {
     // The library draws the expression with a mark under the mistake, on further lines.
     Fault::new("value_error", format!("not an expression: {}", what.lines().next().unwrap_or_default()))
-}
-
-fn check_size(text: &str) -> Result<(), Fault> {
-    if text.len() > BYTES_MAX {
-        return Err(refused(&format!("it is longer than {BYTES_MAX} bytes")));
-    }
-    let (mut open, mut deepest, mut unary, mut quote) = (0_usize, 0, 0, None);
-    for character in text.chars() {
-        if let Some(mark) = quote {
-            if character == mark {
-                quote = None;
-            }
-            continue;
-        }
-        match character {
-            '"' | '\'' => quote = Some(character),
-            '(' | '[' | '{' | '?' => open += 1,
-            ')' | ']' | '}' | ':' => open = open.saturating_sub(1),
-            '!' | '-' => unary += 1,
-            _ if character.is_whitespace() => {}
-            _ => unary = 0,
-        }
-        deepest = deepest.max(open + unary);
-    }
-    if deepest > NESTING_MAX {
-        return Err(refused(&format!("it nests deeper than {NESTING_MAX} levels")));
-    }
-    Ok(())
-}
-
-fn check_references(program: &Program) -> Result<(), Fault> {
-    if let Some(unknown) = unknown_name(&program.expression().expr, &mut Vec::new()) {
-        return Err(refused(&format!("unknown name {unknown}: expected one of {}, {NOW}", RECORDS.join(", "))));
-    }
-    let is_operator = |name: &str| name.starts_with(['_', '!', '-', '@']);
-    let references = program.references();
-    match references.functions().into_iter().find(|name| !is_operator(name) && !FUNCTIONS.contains(name)) {
-        Some(unknown) => Err(refused(&format!("unknown function {unknown}"))),
-        None => Ok(()),
-    }
-}
-
-/// The parts of an expression, but for those of a loop.
-fn parts(expression: &Expr) -> Vec<&Expr> {
-    match expression {
-        Expr::Call(call) => call.target.iter().map(|it| &it.expr).chain(call.args.iter().map(|it| &it.expr)).collect(),
-        Expr::List(list) => list.elements.iter().map(|it| &it.expr).collect(),
-        Expr::Map(map) => {
-            let entries = map.entries.iter().flat_map(|entry| match &entry.expr {
-                EntryExpr::MapEntry(entry) => vec![&entry.key.expr, &entry.value.expr],
-                EntryExpr::StructField(field) => vec![&field.value.expr],
-            });
-            entries.collect()
-        }
-        Expr::Struct(it) => {
-            let fields = it.entries.iter().filter_map(|entry| match &entry.expr {
-                EntryExpr::StructField(field) => Some(&field.value.expr),
-                EntryExpr::MapEntry(_) => None,
-            });
-            fields.collect()
-        }
-        Expr::Select(select) => vec![&select.operand.expr],
-        Expr::Comprehension(_) | Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => Vec::new(),
-    }
-}
-
-/// The inner parts of a loop, evaluated for each item.
-fn inner(it: &ComprehensionExpr) -> [&Expr; 4] {
-    [&it.accu_init, &it.loop_cond, &it.loop_step, &it.result].map(|part| &part.expr)
-}
-
-/// How many loops stand one in another.
-fn loops(expression: &Expr) -> usize {
-    match expression {
-        Expr::Comprehension(it) => {
-            let inner = inner(it).into_iter().map(loops).max().unwrap_or(0);
-            loops(&it.iter_range.expr).max(1 + inner)
-        }
-        other => parts(other).into_iter().map(loops).max().unwrap_or(0),
-    }
-}
-
-/// A name that nothing stands for, neither a record nor what a loop names.
-fn unknown_name<'a>(expression: &'a Expr, bound: &mut Vec<&'a str>) -> Option<&'a str> {
-    match expression {
-        Expr::Ident(name) => {
-            Some(name.as_str()).filter(|name| !RECORDS.contains(name) && *name != NOW && !bound.contains(name))
-        }
-        Expr::Comprehension(it) => {
-            let unknown = unknown_name(&it.iter_range.expr, bound);
-            let outer = bound.len();
-            bound.extend([it.iter_var.as_str(), it.accu_var.as_str()]);
-            bound.extend(it.iter_var2.as_deref());
-            let unknown = unknown.or_else(|| inner(it).into_iter().find_map(|part| unknown_name(part, bound)));
-            bound.truncate(outer);
-            unknown
-        }
-        other => parts(other).into_iter().find_map(|part| unknown_name(part, bound)),
-    }
 }
 
 fn to_cel(value: &Value) -> cel::Value {

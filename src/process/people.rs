@@ -8,7 +8,7 @@ use super::{
     scope::Scope,
 };
 use crate::{
-    model::{Id, KnownBy, Logs, MergeKey, Path, Profile, ProfileRef, ProfileTerms, Value},
+    model::{Id, KnownBy, Logs, MergeKey, Path, Profile, ProfileRef, ProfileTerms, Session, Value},
     store::{Held, Key, Refused, Store},
 };
 
@@ -43,9 +43,22 @@ impl People<'_> {
             return Ok(());
         }
         if draft.is_new || !self.has_visited(session, &draft.profile).await? {
-            draft.begin_visit(records.now);
+            draft.begin_visit(session.session.id.clone(), records.now);
         }
         Ok(())
+    }
+
+    /// The session that the profile had before the one that is processed.
+    pub async fn previous_session(&self, records: &Records<'_>) -> Result<Option<Arc<Session>>, Refused> {
+        let Some(draft) = &records.profile else { return Ok(None) };
+        let current = records.session.as_ref().map(|session| &session.session.id);
+        let visits = draft.profile.latest_visits.iter().flatten();
+        let Some(before) = visits.map(|visit| &visit.session).find(|id| Some(*id) != current) else { return Ok(None) };
+        let session = self.store.session(before).await?;
+        // Its id may have been used again by somebody else.
+        let is_theirs =
+            |session: &Arc<Session>| session.profile.as_ref().is_some_and(|it| draft.profile.is_or_absorbed(it));
+        Ok(session.filter(is_theirs))
     }
 
     /// Whether the session ever had the profile, or one that it took in.

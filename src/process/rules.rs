@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::{
     Destination, Ground, Interrupted, Left, Memory, Records,
+    condition::Count,
     consent::{self, CONSENT_UPDATE, Consent},
     event_type::{self, EventType, EventTypes, OnInvalid},
     identity, internal_event, people,
@@ -35,6 +36,8 @@ pub struct Rules {
     consents: Vec<Consent>,
     /// The types that people set up themselves.
     configured: Vec<Arc<str>>,
+    /// The types whose events conditions count, and over how many days at most.
+    counted: HashMap<Arc<str>, u64>,
 }
 
 /// The rules in force: a request goes by what stands here when it begins.
@@ -87,7 +90,9 @@ impl Rules {
                     rules.types.insert(compiled.id.clone(), Arc::new(compiled));
                 }
                 DefinitionKind::Segment => {
-                    rules.segments.push(Segment::compile(definition).map_err(mistake)?);
+                    let segment = Segment::compile(definition).map_err(mistake)?;
+                    rules.count(segment.condition.counts());
+                    rules.segments.push(segment);
                 }
                 DefinitionKind::Consent => {
                     rules.consents.push(Consent::compile(definition).map_err(mistake)?);
@@ -98,6 +103,7 @@ impl Rules {
                 DefinitionKind::Workflow => {
                     let workflow = Workflow::compile(definition).map_err(mistake)?;
                     if workflow.enabled {
+                        rules.count(&workflow.counts());
                         for kind in &workflow.on {
                             rules.by_type.entry(kind.clone()).or_default().push(rules.workflows.len());
                         }
@@ -107,6 +113,13 @@ impl Rules {
             }
         }
         Ok(rules)
+    }
+
+    fn count(&mut self, counts: &[Count]) {
+        for Count { kind, days } in counts {
+            let most = self.counted.entry(kind.clone()).or_default();
+            *most = (*most).max(*days);
+        }
     }
 
     /// Where events and changed profiles are delivered to.
@@ -121,7 +134,9 @@ impl Rules {
 
     /// Whether something happens to events of a type beyond what is ready-made.
     pub fn listens(&self, kind: &str) -> bool {
-        self.by_type.contains_key(kind) || self.configured.iter().any(|known| **known == *kind)
+        self.by_type.contains_key(kind)
+            || self.counted.contains_key(kind)
+            || self.configured.iter().any(|known| **known == *kind)
     }
 
     /// Processes all events of a request, and those that they lead to.
@@ -223,10 +238,13 @@ impl Rules {
         {
             profile.count_view();
         }
-        let Some(kind) = self.types.get(draft.kind()) else { return Ok(()) };
-        if *kind.id != *CONSENT_UPDATE && self.lacks_consent(records) {
+        if draft.kind() != CONSENT_UPDATE && self.lacks_consent(records) {
             return Ok(()); // what it says of somebody is not kept
         }
+        if let (Some(days), Some(profile)) = (self.counted.get(draft.kind()), &mut records.profile) {
+            profile.count_event(draft.kind(), records.now, *days);
+        }
+        let Some(kind) = self.types.get(draft.kind()) else { return Ok(()) };
         kind.apply_to_profile(records, event, logs);
         if kind.identifies {
             people::identify(ground, records, kind.profile_paths()).await?;

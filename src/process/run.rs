@@ -193,6 +193,10 @@ impl<'a, 'r> Run<'a, 'r> {
                 }
                 Some(Value::text(id.as_str()))
             }
+            Action::PreviousSession => {
+                let session = self.ground.people.previous_session(self.records).await;
+                session.map_err(Interrupted::from)?.map(|session| Value::shown(&session.shown()))
+            }
             Action::Lookup(lookup) => {
                 let Some(lookups) = self.ground.lookups else { return Ok(None) };
                 let question = lookups.question(lookup, &self.scope())?;

@@ -57,13 +57,20 @@ impl<'a> Scope<'a> {
             "profile" => records.profile.as_ref()?.get(steps).map(Cow::Borrowed),
             "session" => records.session.as_ref()?.get(steps).map(Cow::Borrowed),
             "source" => records.source().get(steps).map(Cow::Borrowed),
-            "steps" => {
-                let (first, rest) = steps.split_first()?;
-                self.steps?.get(first)?.get(rest).map(Cow::Borrowed)
-            }
+            "steps" => match steps.split_first() {
+                Some((first, rest)) => self.steps?.get(first)?.get(rest).map(Cow::Borrowed),
+                None => self.steps.map(|steps| Cow::Owned(Value::Object(steps.clone()))),
+            },
             "segment" => steps.is_empty().then(|| self.segment.map(Value::text)).flatten().map(Cow::Owned),
             _ => None,
         }
+    }
+
+    /// How many events of a type the profile had in the last `days`.
+    pub fn count(&self, kind: &str, days: u64) -> u64 {
+        let Seen::Records(records) = self.seen else { return 0 };
+        let profile = records.profile.as_ref().map(|draft| &draft.profile);
+        profile.map_or(0, |profile| profile.counts.within(kind, records.now, days))
     }
 
     /// The server's time.

@@ -18,7 +18,7 @@ struct Written {
 #[derive(Debug)]
 pub struct Segment {
     pub id: Id,
-    condition: Expression,
+    pub condition: Expression,
     pub events: bool,
 }
 
@@ -36,7 +36,7 @@ impl Segment {
     /// A field is missing or wrong, or the condition does not compile; the fault names it.
     pub fn compile(definition: &Definition) -> Result<Self, Fault> {
         let written: Written = definition::read(definition)?;
-        let condition = Expression::compile(&written.condition).map_err(|fault| fault.at("condition"))?;
+        let condition = Expression::compile_counting(&written.condition).map_err(|fault| fault.at("condition"))?;
         if let Some(other) =
             ["event", "session", "source", "steps", "segment"].iter().find(|name| condition.mentions(name))
         {

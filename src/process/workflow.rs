@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::{
-    condition::Expression,
+    condition::{Count, Expression},
     definition,
     lookup::Lookup,
     operation::Operation,
@@ -73,6 +73,8 @@ pub enum Action {
     },
     AttachProfile(AttachProfile),
     AttachSession(Template),
+    /// Reads the session that the profile had before.
+    PreviousSession,
     Lookup(Lookup),
     Emit {
         kind: EventType,
@@ -134,8 +136,32 @@ impl Workflow {
         })
     }
 
+    /// The events that its conditions count.
+    pub fn counts(&self) -> Vec<Count> {
+        let mut counts = counts_of(self.condition.as_ref());
+        counts.extend(self.steps.iter().flat_map(Step::counts));
+        counts
+    }
+
     /// Whether it takes events of this source.
     pub fn takes_source(&self, source: &Id) -> bool {
         self.sources.is_empty() || self.sources.iter().any(|known| **known == *source.as_str())
     }
+}
+
+impl Step {
+    fn counts(&self) -> Vec<Count> {
+        let mut counts = counts_of(self.condition.as_ref());
+        if let Action::Choose(branches) = &self.action {
+            for branch in branches {
+                counts.extend(counts_of(branch.condition.as_ref()));
+                counts.extend(branch.steps.iter().flat_map(Self::counts));
+            }
+        }
+        counts
+    }
+}
+
+fn counts_of(condition: Option<&Expression>) -> Vec<Count> {
+    condition.map_or(&[][..], Expression::counts).to_vec()
 }

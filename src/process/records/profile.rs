@@ -92,8 +92,14 @@ impl ProfileDraft {
         self.shown = OnceLock::new();
     }
 
-    pub fn begin_visit(&mut self, now: Time) {
-        self.profile.begin_visit(now);
+    /// Counts an event of a type, to be known for so many days.
+    pub fn count_event(&mut self, kind: &str, now: Time, days: u64) {
+        self.profile.counts.add(kind, now, days);
+        self.changed = true;
+    }
+
+    pub fn begin_visit(&mut self, session: Id, now: Time) {
+        self.profile.begin_visit(session, now);
         self.began_visit = true;
         self.changed = true;
         self.shown = OnceLock::new();
@@ -205,8 +211,8 @@ impl ProfileDraft {
         if let Some(id) = &self.alias {
             profile.aliases.push(Alias { id: id.clone(), since: offset });
         }
-        if self.began_visit {
-            profile.visit_current = Some(now);
+        if let (true, Some(visit)) = (self.began_visit, &mut profile.latest_visits[0]) {
+            visit.begun = now;
         }
         if self.changed {
             profile.updated = now;

@@ -41,6 +41,7 @@ pub(super) struct StepDefinition {
     interest: Option<Json>,
     attach_profile: Option<Json>,
     attach_session: Option<String>,
+    previous_session: Option<bool>,
     lookup: Option<lookup::Definition>,
     emit: Option<EmitDefinition>,
     response: Option<Json>,
@@ -94,7 +95,7 @@ pub(super) fn boxed(texts: Vec<String>) -> Vec<Box<str>> {
 }
 
 pub(super) fn condition(text: Option<&str>) -> Result<Option<Expression>, Fault> {
-    text.map(Expression::compile).transpose().map_err(|fault| fault.at("if"))
+    text.map(Expression::compile_counting).transpose().map_err(|fault| fault.at("if"))
 }
 
 fn steps(definitions: &[StepDefinition], depth: usize, left: &mut usize) -> Result<Vec<Step>, Fault> {
@@ -170,6 +171,9 @@ impl StepDefinition {
         if let Some(session) = &self.attach_session {
             let template = Template::compile(session, false).map_err(|fault| fault.at("attach_session"))?;
             actions.push(Action::AttachSession(template));
+        }
+        if self.previous_session == Some(true) {
+            actions.push(Action::PreviousSession);
         }
         if let Some(lookup) = &self.lookup {
             actions.push(Action::Lookup(lookup.compile().map_err(|fault| fault.at("lookup"))?));

@@ -1,0 +1,180 @@
+//! What is let in of an expression: how long and deep it may be, and what it may speak of.
+
+use cel::{
+    Program,
+    common::ast::{ComprehensionExpr, EntryExpr, Expr, LiteralValue},
+};
+
+use super::{COUNT, Count, NOW, RECORDS, refused};
+use crate::model::{EventType, Fault};
+
+/// The longest expression, in bytes.
+const BYTES_MAX: usize = 1_000;
+/// How deep brackets, conditions and runs of unary operators may nest.
+const NESTING_MAX: usize = 24;
+/// The most days that events are counted for.
+const DAYS_MAX: u64 = 366;
+const FUNCTIONS: &[&str] = &[
+    "size",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "matches",
+    "string",
+    "int",
+    "uint",
+    "double",
+    "bool",
+    "bytes",
+    "type",
+    "dyn",
+    "timestamp",
+    "duration",
+    "getFullYear",
+    "getMonth",
+    "getDayOfYear",
+    "getDayOfMonth",
+    "getDate",
+    "getDayOfWeek",
+    "getHours",
+    "getMinutes",
+    "getSeconds",
+    "getMilliseconds",
+    "min",
+    "max",
+];
+
+/// Bounds what the parser sees.
+pub(super) fn size(text: &str) -> Result<(), Fault> {
+    if text.len() > BYTES_MAX {
+        return Err(refused(&format!("it is longer than {BYTES_MAX} bytes")));
+    }
+    let (mut open, mut deepest, mut unary, mut quote) = (0_usize, 0, 0, None);
+    for character in text.chars() {
+        if let Some(mark) = quote {
+            if character == mark {
+                quote = None;
+            }
+            continue;
+        }
+        match character {
+            '"' | '\'' => quote = Some(character),
+            '(' | '[' | '{' | '?' => open += 1,
+            ')' | ']' | '}' | ':' => open = open.saturating_sub(1),
+            '!' | '-' => unary += 1,
+            _ if character.is_whitespace() => {}
+            _ => unary = 0,
+        }
+        deepest = deepest.max(open + unary);
+    }
+    if deepest > NESTING_MAX {
+        return Err(refused(&format!("it nests deeper than {NESTING_MAX} levels")));
+    }
+    Ok(())
+}
+
+/// Whether everything that it speaks of is there, and its loops do not stand in each other.
+pub(super) fn references(program: &Program) -> Result<(), Fault> {
+    if loops(&program.expression().expr) > 1 {
+        return Err(refused("a loop over a list must not stand in another one"));
+    }
+    if let Some(unknown) = unknown_name(&program.expression().expr, &mut Vec::new()) {
+        return Err(refused(&format!("unknown name {unknown}: expected one of {}, {NOW}", RECORDS.join(", "))));
+    }
+    let is_operator = |name: &str| name.starts_with(['_', '!', '-', '@']);
+    let references = program.references();
+    match references
+        .functions()
+        .into_iter()
+        .find(|name| !is_operator(name) && !FUNCTIONS.contains(name) && *name != COUNT)
+    {
+        Some(unknown) => Err(refused(&format!("unknown function {unknown}"))),
+        None => Ok(()),
+    }
+}
+
+/// The parts of an expression, but for those of a loop.
+fn parts(expression: &Expr) -> Vec<&Expr> {
+    match expression {
+        Expr::Call(call) => call.target.iter().map(|it| &it.expr).chain(call.args.iter().map(|it| &it.expr)).collect(),
+        Expr::List(list) => list.elements.iter().map(|it| &it.expr).collect(),
+        Expr::Map(map) => {
+            let entries = map.entries.iter().flat_map(|entry| match &entry.expr {
+                EntryExpr::MapEntry(entry) => vec![&entry.key.expr, &entry.value.expr],
+                EntryExpr::StructField(field) => vec![&field.value.expr],
+            });
+            entries.collect()
+        }
+        Expr::Struct(it) => {
+            let fields = it.entries.iter().filter_map(|entry| match &entry.expr {
+                EntryExpr::StructField(field) => Some(&field.value.expr),
+                EntryExpr::MapEntry(_) => None,
+            });
+            fields.collect()
+        }
+        Expr::Select(select) => vec![&select.operand.expr],
+        Expr::Comprehension(_) | Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => Vec::new(),
+    }
+}
+
+/// The inner parts of a loop, evaluated for each item.
+fn inner(it: &ComprehensionExpr) -> [&Expr; 4] {
+    [&it.accu_init, &it.loop_cond, &it.loop_step, &it.result].map(|part| &part.expr)
+}
+
+/// How many loops stand one in another.
+fn loops(expression: &Expr) -> usize {
+    match expression {
+        Expr::Comprehension(it) => {
+            let inner = inner(it).into_iter().map(loops).max().unwrap_or(0);
+            loops(&it.iter_range.expr).max(1 + inner)
+        }
+        other => parts(other).into_iter().map(loops).max().unwrap_or(0),
+    }
+}
+
+/// A name that nothing stands for, neither a record nor what a loop names.
+fn unknown_name<'a>(expression: &'a Expr, bound: &mut Vec<&'a str>) -> Option<&'a str> {
+    match expression {
+        Expr::Ident(name) => {
+            Some(name.as_str()).filter(|name| !RECORDS.contains(name) && *name != NOW && !bound.contains(name))
+        }
+        Expr::Comprehension(it) => {
+            let unknown = unknown_name(&it.iter_range.expr, bound);
+            let outer = bound.len();
+            bound.extend([it.iter_var.as_str(), it.accu_var.as_str()]);
+            bound.extend(it.iter_var2.as_deref());
+            let unknown = unknown.or_else(|| inner(it).into_iter().find_map(|part| unknown_name(part, bound)));
+            bound.truncate(outer);
+            unknown
+        }
+        other => parts(other).into_iter().find_map(|part| unknown_name(part, bound)),
+    }
+}
+
+/// The events that it counts.
+pub(super) fn counts(expression: &Expr, found: &mut Vec<Count>) -> Result<(), Fault> {
+    if let Expr::Call(call) = expression
+        && call.func_name == COUNT
+    {
+        let wrong = |what: &str| refused(&format!("{COUNT}: {what}"));
+        let texts = call.args.iter().filter_map(|argument| match &argument.expr {
+            Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
+            _ => None,
+        });
+        let ([kind, window], None) = (&texts.collect::<Vec<_>>()[..], &call.target) else {
+            return Err(wrong("a type and a time are expected, like count('purchase-order', '30d')"));
+        };
+        let parsed = EventType::parse(kind).map_err(|fault| wrong(&fault.to_string()))?;
+        if *parsed.id != **kind {
+            return Err(wrong(&format!("the type is {}", parsed.id)));
+        }
+        let days = window.strip_suffix('d').and_then(|days| days.parse().ok());
+        let days = days.filter(|days| (1..=DAYS_MAX).contains(days));
+        let days = days.ok_or_else(|| wrong(&format!("1d to {DAYS_MAX}d are expected, not {window}")))?;
+        found.push(Count { kind: parsed.id, days });
+    }
+    let inner = if let Expr::Comprehension(it) = expression { inner(it).to_vec() } else { Vec::new() };
+    let range = if let Expr::Comprehension(it) = expression { Some(&it.iter_range.expr) } else { None };
+    parts(expression).into_iter().chain(inner).chain(range).try_for_each(|part| counts(part, found))
+}
