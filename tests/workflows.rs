@@ -29,6 +29,52 @@ fn event_of(daemon: &Daemon, answer: &Value) -> Value {
 }
 
 #[test]
+fn a_profile_is_attached_by_a_field_that_one_of_them_has() {
+    let (_folder, daemon) = started();
+    let remember = json!({"id": "remember", "map": [{"from": "event.properties.card", "to": "profile.traits.card"}]});
+    assert_eq!(daemon.post_admin("/event-type", &remember).status, 200);
+    let attach = |create: bool| {
+        let attach =
+            json!({"attach_profile": {"profile.traits.card": "{{ event.properties.card }}", "create": create}});
+        workflow(&daemon, &json!({"id": "till", "on": ["till"], "step": [attach]}));
+    };
+    let remember = |session: &str, card: Value| {
+        daemon.tracked(&json!({
+            "source": {"id": "shop"}, "session": {"id": session},
+            "events": [{"type": "remember", "properties": {"card": card}}]
+        }))["profile"]["id"]
+            .clone()
+    };
+    let till = |card: &str| {
+        let payload = json!({
+            "source": {"id": "shop"}, "session": {"id": format!("till {card}")}, "options": {"debugger": true},
+            "events": [{"type": "till", "properties": {"card": card}}]
+        });
+        let answer = daemon.post_json("/track?profile_less=true", &payload.to_string()).json();
+        let error = answer["debugging"]["execution"]["till"][0]["steps"][0]["error"].clone();
+        (answer["profile"]["id"].clone(), error)
+    };
+    attach(false);
+    let (one, two) = (remember("one", json!("C \"1\"")), remember("two", json!(17)));
+    assert_eq!(till("C \"1\""), (one, Value::Null));
+    assert_eq!(till("17"), (two, Value::Null), "a number is found by its text");
+    assert_eq!(till("1"), (Value::Null, json!("there is no such profile")));
+    assert_eq!(till("undefined").1, "undefined: this tells nobody");
+    remember("three", json!("17"));
+    assert_eq!(till("17").1, "17: more than one profile has this");
+    // Whoever comes with a card that is new, at once, is one person.
+    attach(true);
+    let ids: Vec<Value> = std::thread::scope(|scope| {
+        let till = &till;
+        let asked: Vec<_> = (0..8).map(|_| scope.spawn(move || till("new").0)).collect();
+        asked.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(ids[0].is_string() && ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    let path = json!({"id": "w", "on": ["a"], "step": [{"attach_profile": {"profile.id": "x"}}]});
+    assert_eq!(daemon.post_admin("/workflow", &path).status, 422);
+}
+
+#[test]
 fn a_step_reads_the_previous_session() {
     let (_folder, daemon) = started();
     let steps = json!([

@@ -74,6 +74,11 @@ impl Identity {
         self.hashed(kind.word(), value)
     }
 
+    /// A name for `value` at `path`, to hold while somebody is looked for who has it there; `None` when it says nothing.
+    pub fn name_of(&self, path: &Path, value: &Value) -> Option<MergeKey> {
+        self.hashed(&path.to_string(), value)
+    }
+
     fn hashed(&self, kind: &str, value: &Value) -> Option<MergeKey> {
         let text = match value {
             Value::Text(text) => text.to_lowercase(),

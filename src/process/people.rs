@@ -1,6 +1,9 @@
 //! Finding profiles while events are processed, under the locks that the request holds.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Ground, Interrupted, Memory, identity,
@@ -11,6 +14,10 @@ use crate::{
     model::{Id, KnownBy, Logs, MergeKey, Path, Profile, ProfileRef, ProfileTerms, Session, Value},
     store::{Held, Key, Refused, Store},
 };
+
+/// How long all profiles are looked through, and how many are read at a time.
+const SEARCH_MAX: Duration = Duration::from_secs(2);
+const SEARCH_STEP: usize = 1_000;
 
 /// The stored profiles, as a request may see them: it works on one only while it holds its name.
 pub struct People<'a> {
@@ -34,6 +41,46 @@ impl People<'_> {
             None => None,
         };
         self.held_too(found)
+    }
+
+    /// The one profile that has `value` at `path`; all of them are looked through, under the value's `name`, so that two
+    /// requests do not make two profiles of it.
+    ///
+    /// # Errors
+    /// The inner error: there are several, or too many profiles to look through.
+    pub async fn by_field(
+        &self,
+        name: MergeKey,
+        path: &Path,
+        value: &Value,
+    ) -> Result<Result<Option<Arc<Profile>>, String>, Interrupted> {
+        self.hold(vec![Key::MergeKey(name)])?;
+        self.store.caught_up().await?;
+        let until = Instant::now() + SEARCH_MAX;
+        let text = value.to_text();
+        // As it stands within a JSON string: most profiles do not have it anywhere.
+        let within = Value::text(&text).to_json();
+        let within = within.as_str().trim_matches('"');
+        let has = |profile: &Profile| {
+            profile.facts.as_str().contains(within)
+                && Value::from(&profile.facts).get(&path.steps()[1..]).is_some_and(|found| found.to_text() == text)
+        };
+        let (mut found, mut after): (Option<Arc<Profile>>, Option<Id>) = (None, None);
+        loop {
+            let some = self.store.profiles(after.as_ref(), SEARCH_STEP).await?;
+            for profile in some.iter().filter(|profile| has(profile)) {
+                if found.replace(profile.clone()).is_some() {
+                    return Ok(Err(format!("{text}: more than one profile has this")));
+                }
+            }
+            match some.last() {
+                Some(last) if some.len() == SEARCH_STEP => after = Some(last.id.clone()),
+                _ => return self.held_too(found).map(Ok),
+            }
+            if Instant::now() > until {
+                return Ok(Err(format!("there are too many profiles to look for {path}; make it a merge key")));
+            }
+        }
     }
 
     /// Counts the session as a visit of the profile, if it is stored and never had this profile before.
@@ -109,7 +156,16 @@ impl People<'_> {
     }
 }
 
-/// Gives events that came without a profile the one that is known by `known`, or a new one.
+/// Who somebody is whose events came without a profile.
+pub enum Sought {
+    /// Somebody new.
+    New,
+    Known(KnownBy, Value),
+    /// The one profile that has this value at this place.
+    Field(Path, Value),
+}
+
+/// Gives events that came without a profile the one that is sought, or a new one.
 ///
 /// # Errors
 /// The inner error says why they have none.
@@ -117,22 +173,35 @@ pub async fn attach(
     ground: &Ground<'_>,
     records: &mut Records<'_>,
     memory: &mut Memory,
-    known: Option<(KnownBy, Value)>,
+    sought: Sought,
     create: bool,
 ) -> Result<Result<(), String>, Interrupted> {
     let nobody = |value: &Value| Ok(Err(format!("{}: this tells nobody", value.to_text())));
-    let (mut key, mut may_be_made) = (None, create);
-    let found = match &known {
-        None => None,
-        Some((KnownBy::Id, value)) => {
-            may_be_made = false; // a forged id must not make a profile
+    let people = ground.people;
+    let mut key = None;
+    // A forged id must not make a profile.
+    let may_be_made = create && !matches!(sought, Sought::Known(KnownBy::Id, _));
+    let found = match &sought {
+        Sought::New => None,
+        Sought::Known(KnownBy::Id, value) => {
             let Ok(Some(id)) = Id::parse(&value.to_text()) else { return nobody(value) };
-            ground.people.by_id(&id).await?
+            people.by_id(&id).await?
         }
-        Some((kind, value)) => {
+        Sought::Known(kind, value) => {
             key = ground.identity.key(*kind, value);
             let Some(key) = key else { return nobody(value) };
-            ground.people.by_key(key).await?
+            people.by_key(key).await?
+        }
+        Sought::Field(path, value) => {
+            key = ground.identity.key_at(path, value);
+            match (key, ground.identity.name_of(path, value)) {
+                (Some(key), _) => people.by_key(key).await?,
+                (None, Some(name)) => match people.by_field(name, path, value).await? {
+                    Ok(found) => found,
+                    Err(why) => return Ok(Err(why)),
+                },
+                (None, None) => return nobody(value),
+            }
         }
     };
     let draft = match found {
@@ -142,15 +211,22 @@ pub async fn attach(
     };
     let is_new = draft.is_new;
     records.profile = Some(draft);
-    ground.people.note_visit(records).await?;
-    if let (true, Some((kind, value))) = (is_new, known) {
-        let written = identity::place_of(kind).map(|place| records.write(None, &place, Some(value)));
-        if let Some(Err(error)) = written {
-            return Ok(Err(error.to_string()));
-        }
-        if let (Some(key), Some(draft)) = (key, &mut records.profile) {
-            draft.add_key(key);
-        }
+    people.note_visit(records).await?;
+    if !is_new {
+        return Ok(Ok(()));
+    }
+    let known = match sought {
+        Sought::New => None,
+        Sought::Known(kind, value) => identity::place_of(kind).map(|place| (place, value)),
+        Sought::Field(path, value) => Some((path, value)),
+    };
+    if let Some((place, value)) = known
+        && let Err(error) = records.write(None, &place, Some(value))
+    {
+        return Ok(Err(error.to_string()));
+    }
+    if let (Some(key), Some(draft)) = (key, &mut records.profile) {
+        draft.add_key(key);
     }
     Ok(Ok(()))
 }
@@ -168,7 +244,7 @@ pub async fn attach_by_source(
         Scope::new(records, Some(event)).get(&path).map(|value| value.into_owned()).filter(|value| !value.is_empty())
     });
     let Some(value) = found else { return Ok(()) };
-    if let Err(why) = attach(ground, records, memory, Some((is, value)), create).await? {
+    if let Err(why) = attach(ground, records, memory, Sought::Known(is, value), create).await? {
         logs.warn(format!("source {}: {why}", records.request.source));
     }
     Ok(())

@@ -8,11 +8,11 @@ use std::{
 use super::{
     Ground, Interrupted, Memory, Rules, digest,
     operation::Operation,
-    people,
+    people::{self, Sought},
     records::{EventDraft, Records},
     scope::Scope,
     segment,
-    template::{Place, ValueTemplate},
+    template::{Place, Template, ValueTemplate},
     workflow::{Action, AttachProfile, By, Step, Workflow},
 };
 use crate::model::{EventPayload, EventStatus, EventType, Execution, Id, Logs, Object, Path, StepExecution, Value};
@@ -277,13 +277,14 @@ impl<'a, 'r> Run<'a, 'r> {
         if self.records.profile.is_some() {
             return Err(Failed::Step("the event has a profile already".into()));
         }
-        let known = match &attach.by {
-            By::New => None,
-            By::Known(known, template) => {
-                Some((*known, Value::text(&template.text(&self.scope(), Place::Text, None)?)))
-            }
+        let filled =
+            |template: &Template| template.text(&self.scope(), Place::Text, None).map(|text| Value::text(&text));
+        let sought = match &attach.by {
+            By::New => Sought::New,
+            By::Known(known, template) => Sought::Known(*known, filled(template)?),
+            By::Field(path, template) => Sought::Field(path.clone(), filled(template)?),
         };
-        people::attach(self.ground, self.records, self.memory, known, attach.create).await??;
+        people::attach(self.ground, self.records, self.memory, sought, attach.create).await??;
         let id = self.records.profile.as_ref().map(|draft| Value::text(draft.profile.id.as_str()));
         let id = id.ok_or("there is no profile".to_owned())?;
         self.rules.catch_up(self.ground, self.records, &mut self.left.logs, self.event).await?;

@@ -106,6 +106,7 @@ pub struct AttachProfile {
 #[derive(Debug)]
 pub enum By {
     Known(KnownBy, Template),
+    Field(Path, Template),
     New,
 }
 

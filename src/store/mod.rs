@@ -204,6 +204,13 @@ impl Store {
         self.shared.queue.settled().await
     }
 
+    /// Waits until the views have everything that can be read now.
+    pub async fn caught_up(&self) -> Result<(), Refused> {
+        self.shared.queue.settled().await?;
+        self.shared.hurry();
+        self.shared.queue.applied().await
+    }
+
     pub async fn session(&self, id: &Id) -> Result<Option<Arc<Session>>, Refused> {
         let state = self.newest(Key::Session(id.clone())).await?;
         Ok(if let Some(State::Session(session)) = state { Some(session) } else { None })
@@ -213,6 +220,13 @@ impl Store {
     pub async fn profile(&self, id: &Id) -> Result<Option<Arc<Profile>>, Refused> {
         let state = self.newest(Key::Profile(id.clone())).await?;
         Ok(if let Some(State::Profile(profile)) = state { Some(profile) } else { None })
+    }
+
+    /// Up to `most` profiles, those that come behind the id `after` in the order of the view, which is the same every time.
+    /// What is on its way to the views is not there yet: see [`Store::caught_up`].
+    pub async fn profiles(&self, after: Option<&Id>, most: usize) -> Result<Vec<Arc<Profile>>, Refused> {
+        let after = after.cloned();
+        self.read(move |engine| engine.views.profiles(after.as_ref(), most)).await
     }
 
     /// The profile that `name` is another name of.
@@ -263,9 +277,7 @@ impl Store {
         if ones.is_empty() || others.is_empty() {
             return Ok(0);
         }
-        self.shared.queue.settled().await?;
-        self.shared.hurry();
-        self.shared.queue.applied().await?;
+        self.caught_up().await?;
         self.read(move |engine| engine.views.shared_sessions(&ones, &others)).await
     }
 
@@ -278,9 +290,7 @@ impl Store {
     pub async fn event(&self, id: &Id, source: Option<&Id>) -> Result<Option<(u64, ShownEvent)>, Refused> {
         // What is on its way to the log is found there once it is applied, so it is waited for.
         let (id, source) = (id.clone(), source.cloned());
-        self.shared.queue.settled().await?;
-        self.shared.hurry();
-        self.shared.queue.applied().await?;
+        self.caught_up().await?;
         self.read(move |engine| {
             let from_source = |wanted: &Id| source.as_ref().is_none_or(|source| source == wanted);
             let places = match &source {

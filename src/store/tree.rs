@@ -3,7 +3,7 @@
 //! sled can panic on a damaged database, so it is opened where a panic is caught; a node above 131,052 bytes becomes a
 //! file that is never synced, so no value is larger than [`PART_BYTES`].
 
-use std::path::Path;
+use std::{ops::Bound, path::Path};
 
 use super::error::{At, StoreError};
 
@@ -11,6 +11,8 @@ use super::error::{At, StoreError};
 pub const PART_BYTES: usize = 7_000;
 /// How many bytes behind the key say which part it is.
 const PART_NUMBER_BYTES: usize = 3;
+/// No value has a part of this number.
+const LAST_PART: usize = 0xff_ffff;
 
 /// Opens the database at `path` with `cache_bytes` of cache, without a flushing thread of its own.
 pub fn open(path: &Path, cache_bytes: u64, advice: &'static str) -> Result<sled::Db, StoreError> {
@@ -75,8 +77,24 @@ pub fn parts_of(tree: &sled::Tree, key: &[u8]) -> Result<Vec<(Vec<u8>, sled::IVe
     Ok(records)
 }
 
+/// The values that [`parts`] cut, of the keys behind `after`, in order.
+pub fn values<'a>(
+    tree: &'a sled::Tree,
+    after: Option<&[u8]>,
+) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), sled::Error>> + 'a {
+    let start = after.map_or(Bound::Unbounded, |key| Bound::Excluded(part_key(key, LAST_PART)));
+    let keys = tree.range((start, Bound::Unbounded)).keys();
+    keys.filter_map(|key| {
+        let found = key.and_then(|key| {
+            let Some(key) = first_part_of(&key) else { return Ok(None) };
+            Ok(get(tree, key)?.map(|value| (key.to_vec(), value)))
+        });
+        found.transpose()
+    })
+}
+
 /// The key whose value's first part stands under `part_key`; `None` for a further part.
-pub fn first_part_of(part_key: &[u8]) -> Option<&[u8]> {
+fn first_part_of(part_key: &[u8]) -> Option<&[u8]> {
     part_key.strip_suffix(&[0; PART_NUMBER_BYTES])
 }
 

@@ -20,7 +20,7 @@ use super::{
     session_codec::SessionCodec,
     tree,
 };
-use crate::model::{Definition, DefinitionKind, Id, ProfileRef, Session, Source, Time};
+use crate::model::{Definition, DefinitionKind, Id, Profile, ProfileRef, Session, Source, Time};
 
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// What to do about views that cannot be read.
@@ -291,6 +291,11 @@ impl Views {
         Ok(shared)
     }
 
+    /// Up to `most` profiles behind the id `after`, in the order of the keys.
+    pub fn profiles(&self, after: Option<&Id>, most: usize) -> Result<Vec<Arc<Profile>>, StoreError> {
+        self.behind(&self.trees.profiles, after.map(Id::key).as_deref(), "profile").take(most).collect()
+    }
+
     pub fn sources(&self) -> Result<Vec<Arc<Source>>, StoreError> {
         self.all_in(&self.trees.sources, "source")
     }
@@ -301,14 +306,20 @@ impl Views {
 
     /// The records of a tree whose records come in parts.
     fn all_in<T: for<'a> Deserialize<'a>>(&self, tree: &sled::Tree, what: &str) -> Result<Vec<T>, StoreError> {
-        let mut records = Vec::new();
-        for key in tree.iter().keys() {
-            let key = key.at(&self.path)?;
-            let Some(id) = tree::first_part_of(&key) else { continue };
-            let bytes = tree::get(tree, id).at(&self.path)?;
-            records.extend(self.decoded(bytes.as_deref(), what, &String::from_utf8_lossy(id))?);
-        }
-        Ok(records)
+        self.behind(tree, None, what).collect()
+    }
+
+    /// The records of a tree whose records come in parts, from behind `after` on.
+    fn behind<'a, T: for<'b> Deserialize<'b>>(
+        &'a self,
+        tree: &'a sled::Tree,
+        after: Option<&[u8]>,
+        what: &'a str,
+    ) -> impl Iterator<Item = Result<T, StoreError>> + 'a {
+        tree::values(tree, after).map(move |found| {
+            let (key, value) = found.at(&self.path)?;
+            entry::decode(&value).ok_or_else(|| self.unreadable(what, &String::from_utf8_lossy(&key)))
+        })
     }
 
     fn write(&self, writes: Vec<Write>) -> Result<(), StoreError> {

@@ -296,8 +296,8 @@ fn compile_branches(branches: &[BranchDefinition], depth: usize, left: &mut usiz
 }
 
 impl AttachProfile {
-    /// `{ id = "..." }`, `{ email = "..." }`, `{ phone = "..." }`, `{ identifier = "..." }`, `{ pk = "..." }` or
-    /// `{ new = true }`, each with `create = false` where no profile is to be made.
+    /// `{ id = "..." }`, `{ email = "..." }`, `{ phone = "..." }`, `{ identifier = "..." }`, `{ pk = "..." }`,
+    /// `{ "profile.traits.card" = "..." }` or `{ new = true }`, each with `create = false` where no profile is to be made.
     fn compile(definition: &Json) -> Result<Self, Fault> {
         let value = Value::from(definition);
         let object = value.as_object().ok_or_else(|| Fault::wrong_type("an object"))?;
@@ -313,13 +313,17 @@ impl AttachProfile {
                     continue;
                 }
                 ("new", Value::Boolean(true)) => By::New,
+                (path, _) if path.starts_with("profile.") => {
+                    By::Field(writable(path).map_err(|fault| fault.at(key))?, template()?)
+                }
                 _ => By::Known(KnownBy::parse(key).map_err(|fault| fault.at(key))?, template()?),
             };
             if by.replace(found).is_some() {
                 return Err(Fault::new("value_error", "a profile is attached by one thing").at(key));
             }
         }
-        let by = by.ok_or_else(|| Fault::new("value_error", "id, email, phone, identifier, pk or new is expected"))?;
+        let by =
+            by.ok_or_else(|| Fault::new("value_error", "id, email, phone, identifier, pk, a path or new is expected"))?;
         Ok(Self { by, create })
     }
 }
