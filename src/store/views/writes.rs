@@ -1,0 +1,173 @@
+//! What brings the views to new states: the records to write and to remove, and their count and sum.
+
+use std::collections::HashMap;
+
+use super::{Progress, Views, definition_key, event_key, visited_key};
+use crate::{
+    model::{Id, Session},
+    store::{
+        entry::{self, Key, State},
+        error::{At, StoreError},
+        tree,
+    },
+};
+
+const SESSION_NUMBERS: usize = 0;
+const SESSIONS: usize = 1;
+const PROFILES: usize = 2;
+const NAMES: usize = 3;
+const EVENT_IDS: usize = 4;
+const VISITED: usize = 5;
+const DELETED_EVENTS: usize = 6;
+const SOURCES: usize = 7;
+const MERGE_KEYS: usize = 8;
+const DEFINITIONS: usize = 9;
+const DELIVERIES: usize = 10;
+/// One record to write or, without a value, to remove.
+pub(super) struct Write {
+    tree: usize,
+    key: Vec<u8>,
+    value: Option<Vec<u8>>,
+    /// What stands there now.
+    old: Option<sled::IVec>,
+}
+
+impl Progress {
+    /// Counts what `writes` add, replace and remove.
+    pub(super) fn count(&mut self, writes: &[Write]) {
+        for write in writes {
+            if let Some(old) = &write.old {
+                self.records -= 1;
+                self.sum = self.sum.wrapping_sub(checksum(write.tree, &write.key, old));
+            }
+            if let Some(new) = &write.value {
+                self.records += 1;
+                self.sum = self.sum.wrapping_add(checksum(write.tree, &write.key, new));
+            }
+        }
+    }
+}
+
+impl Views {
+    pub(super) fn write(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        for Write { tree, key, value, .. } in writes {
+            let tree = self.trees.all()[tree];
+            match value {
+                Some(value) => tree.insert(key, value).at(&self.path)?,
+                None => tree.remove(key).at(&self.path)?,
+            };
+        }
+        Ok(())
+    }
+
+    /// The records that bring the views to `states`.
+    pub(super) fn writes(&self, states: &HashMap<Key, State>) -> Result<Vec<Write>, sled::Error> {
+        let mut writes = Vec::with_capacity(states.len() * 2);
+        for (key, state) in states {
+            match (key, state) {
+                (Key::Session(id), State::Session(session)) => self.put_session(id, session, &mut writes)?,
+                (Key::Session(id), _) => {
+                    if let Some(number) = self.trees.session_numbers.get(id.key())? {
+                        self.remove_session(&number, &mut writes)?;
+                        // Removed last: as long as it leads there, a batch that is written again finds the rest.
+                        self.remove(SESSION_NUMBERS, id.key(), &mut writes)?;
+                    }
+                }
+                (Key::Profile(id), State::Profile(profile)) => {
+                    self.put_parts(PROFILES, &id.key(), &entry::encode(profile), &mut writes)?;
+                }
+                (Key::Profile(id), _) => self.remove_parts(PROFILES, &id.key(), &mut writes)?,
+                (Key::Name(id), State::Name(profile)) => {
+                    self.put(NAMES, id.key(), entry::encode(profile), &mut writes)?;
+                }
+                (Key::Name(id), _) => self.remove(NAMES, id.key(), &mut writes)?,
+                (Key::EventId { id, source }, State::EventId(place)) => {
+                    self.put(EVENT_IDS, event_key(id, Some(source)), entry::encode(place), &mut writes)?;
+                }
+                (Key::EventId { id, source }, _) => self.remove(EVENT_IDS, event_key(id, Some(source)), &mut writes)?,
+                (Key::Visited { session, profile }, _) => {
+                    self.put(VISITED, visited_key(*session, profile), Vec::new(), &mut writes)?;
+                }
+                (Key::DeletedEvent(offset), _) => {
+                    self.put(DELETED_EVENTS, offset.to_be_bytes().to_vec(), Vec::new(), &mut writes)?;
+                }
+                (Key::MergeKey(key), State::Name(profile)) => {
+                    self.put(MERGE_KEYS, key.0.to_vec(), entry::encode(profile), &mut writes)?;
+                }
+                (Key::MergeKey(key), _) => self.remove(MERGE_KEYS, key.0.to_vec(), &mut writes)?,
+                (Key::Definition(kind, id), State::Definition(definition)) => {
+                    let key = definition_key(*kind, id);
+                    self.put_parts(DEFINITIONS, &key, &entry::encode(definition), &mut writes)?;
+                }
+                (Key::Definition(kind, id), _) => {
+                    self.remove_parts(DEFINITIONS, &definition_key(*kind, id), &mut writes)?;
+                }
+                (Key::Delivered(id), State::Offset(offset)) => {
+                    self.put(DELIVERIES, id.key(), entry::encode(offset), &mut writes)?;
+                }
+                (Key::Delivered(id), _) => self.remove(DELIVERIES, id.key(), &mut writes)?,
+                (Key::Source(id), State::Source(source)) => {
+                    self.put_parts(SOURCES, &id.key(), &entry::encode(source), &mut writes)?;
+                }
+                (Key::Source(id), _) => self.remove_parts(SOURCES, &id.key(), &mut writes)?,
+            }
+        }
+        Ok(writes)
+    }
+
+    fn put_session(&self, id: &Id, session: &Session, writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        let number = session.number.to_be_bytes();
+        let old = self.trees.session_numbers.get(id.key())?;
+        if old.as_ref().is_none_or(|old| *old != number) {
+            if let Some(old) = &old {
+                self.remove_session(old, writes)?;
+            }
+            writes.push(Write { tree: SESSION_NUMBERS, key: id.key(), value: Some(number.to_vec()), old });
+        }
+        self.put_parts(SESSIONS, &number, &self.codec.pack(&entry::encode(session)), writes)
+    }
+
+    /// Removes the session of this number, and which profiles it had.
+    fn remove_session(&self, number: &[u8], writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        for record in self.trees.visited.scan_prefix(number) {
+            let (key, old) = record?;
+            writes.push(Write { tree: VISITED, key: key.to_vec(), value: None, old: Some(old) });
+        }
+        self.remove_parts(SESSIONS, number, writes)
+    }
+
+    fn put(&self, tree: usize, key: Vec<u8>, value: Vec<u8>, writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        let old = self.trees.all()[tree].get(&key)?;
+        writes.push(Write { tree, key, value: Some(value), old });
+        Ok(())
+    }
+
+    fn remove(&self, tree: usize, key: Vec<u8>, writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        let old = self.trees.all()[tree].get(&key)?;
+        writes.push(Write { tree, key, value: None, old });
+        Ok(())
+    }
+
+    fn put_parts(&self, tree: usize, key: &[u8], value: &[u8], writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        let mut old = tree::parts_of(self.trees.all()[tree], key)?.into_iter();
+        for (key, value) in tree::parts(key, value) {
+            let old = old.next().map(|(_, old)| old);
+            writes.push(Write { tree, key, value: Some(value), old });
+        }
+        writes.extend(old.map(|(key, old)| Write { tree, key, value: None, old: Some(old) }));
+        Ok(())
+    }
+
+    fn remove_parts(&self, tree: usize, key: &[u8], writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        // The first part says how many there are: removed last, so that a batch that is written again finds the rest.
+        let old = tree::parts_of(self.trees.all()[tree], key)?.into_iter().rev();
+        writes.extend(old.map(|(key, old)| Write { tree, key, value: None, old: Some(old) }));
+        Ok(())
+    }
+}
+
+/// One record's share of the sum over all of them, whatever their order.
+pub(super) fn checksum(tree: usize, key: &[u8], value: &[u8]) -> u64 {
+    let key = crc32c::crc32c_append(crc32c::crc32c(&[tree as u8]), key);
+    u64::from(key) << 32 | u64::from(crc32c::crc32c_append(key, value))
+}
