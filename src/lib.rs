@@ -6,6 +6,7 @@
 //! * [`model`] is what is received, stored and answered, and what makes it valid;
 //! * [`collect`] is a payload's way: admit, identify, process, commit;
 //! * [`process`] is what happens to its events: types, mappings, segments, workflows;
+//! * [`schedule`] is what happens without a request: delayed events, and what is due by itself;
 //! * [`deliver`] hands events and changed profiles on to other systems;
 //! * [`store`] makes it durable and finds it again: journal, log, views;
 //! * [`admin`] is what an administrator reads and changes.
@@ -22,5 +23,6 @@ pub mod deliver;
 pub mod http;
 pub mod model;
 pub mod process;
+pub mod schedule;
 pub mod settings;
 pub mod store;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Collector, admit::Admitted, identify::Identified, process::Processed, repeats::Sifted};
 use crate::{
-    model::{Answer, Debugging, Json, Profile, ProfileRef, Time},
-    process::{EventDraft, FixedProfile, Interrupted, ProfileDraft, SessionDraft, referred_profile},
+    model::{Answer, Debugging, DelayedEvent, Json, Profile, ProfileRef, Time},
+    process::{EventDraft, FixedProfile, Interrupted, ProfileDraft, Records, SessionDraft, referred_profile},
     store::{Entry, Moment},
 };
 
@@ -55,31 +55,10 @@ impl Processed<'_> {
 
     /// Fixes times and offsets: the entries of the log, and the answer that goes out once they are durable.
     pub fn fix(self, admitted: &Admitted, moment: Moment) -> (Vec<Entry>, Vec<u8>) {
-        let Self { records, said, warnings, task, whole_profile, tells_changes } = self;
-        let mut entries = Entries { list: Vec::with_capacity(records.events.len() + 4), moment };
-        let session_id = records.session.as_ref().map(|draft| draft.session.id.clone());
-        let mut debugging = Debugging { session_id, ..Debugging::default() };
-        let profile = records.profile.map(|draft| entries.add_profile(draft, tells_changes, &mut debugging));
-        let reference = profile.as_ref().map(Profile::reference);
-        if let Some(draft) = records.session {
-            entries.add_session(draft, reference.as_ref(), !records.events.is_empty(), &mut debugging);
-        }
-        let mut request = records.request;
-        request.inserted = moment.now;
-        request.profile_less = reference.is_none();
-        request.profile = reference;
-        if records.anonymous {
-            request.profile = None;
-            request.session = None;
-            request.context = Json::empty_object();
-            request.client = Arc::default();
-        }
-        if records.events.iter().any(|event| event.saved) {
-            entries.list.push(Entry::Request(Arc::new(request)));
-        }
-        for event in records.events {
-            entries.add_event(&event, &mut debugging);
-        }
+        let Self { records, mut said, warnings, task, whole_profile, tells_changes } = self;
+        let happens = !records.events.is_empty();
+        let Fixed { entries, profile, mut debugging } =
+            Fixed::new(records, std::mem::take(&mut said.left.delayed), tells_changes, happens, moment);
         if admitted.incoming.trial.is_some() {
             debugging.profile.saved = 0;
         }
@@ -96,7 +75,55 @@ impl Processed<'_> {
             ux: said.left.ux,
             debugging: task.map(|task| (task, debugging)),
         };
-        (entries.list, to_json(&answer))
+        (entries, to_json(&answer))
+    }
+}
+
+/// What records lead to, with times and offsets.
+pub struct Fixed {
+    pub entries: Vec<Entry>,
+    pub profile: Option<Profile>,
+    pub debugging: Debugging,
+}
+
+impl Fixed {
+    /// `happens`: a client sent events, so that something happens in their session now.
+    pub fn new(
+        records: Records<'_>,
+        delayed: Vec<DelayedEvent>,
+        tells_changes: bool,
+        happens: bool,
+        moment: Moment,
+    ) -> Self {
+        let mut entries = Entries { list: Vec::with_capacity(records.events.len() + 4), moment };
+        let session_id = records.session.as_ref().map(|draft| draft.session.id.clone());
+        let mut debugging = Debugging { session_id, ..Debugging::default() };
+        let profile = records.profile.map(|draft| entries.add_profile(draft, tells_changes, &mut debugging));
+        let reference = profile.as_ref().map(Profile::reference);
+        if let Some(draft) = records.session {
+            entries.add_session(draft, reference.as_ref(), happens, &mut debugging);
+        }
+        let mut request = records.request;
+        request.inserted = moment.now;
+        request.profile_less = reference.is_none();
+        request.profile = reference;
+        if records.anonymous {
+            request.profile = None;
+            request.session = None;
+            request.context = Json::empty_object();
+            request.client = Arc::default();
+        }
+        for event in delayed {
+            let (session, profile) = (request.session.clone(), request.profile.clone());
+            entries.list.push(Entry::Delayed(Arc::new(DelayedEvent { session, profile, ..event })));
+        }
+        if records.events.iter().any(|event| event.saved) {
+            entries.list.push(Entry::Request(Arc::new(request)));
+        }
+        for event in records.events {
+            entries.add_event(&event, &mut debugging);
+        }
+        Self { entries: entries.list, profile, debugging }
     }
 }
 
@@ -129,7 +156,7 @@ impl Entries {
         &mut self,
         draft: SessionDraft,
         profile: Option<&ProfileRef>,
-        has_events: bool,
+        happens: bool,
         debugging: &mut Debugging,
     ) {
         debugging.session.ids.push(draft.session.id.clone());
@@ -147,7 +174,7 @@ impl Entries {
             self.list.extend(earlier.map(|profile| Entry::Visited { session: session.number, profile }));
         }
         session.updated = self.moment.now;
-        if has_events {
+        if happens {
             session.touch(self.moment.now);
         }
         debugging.session.saved = 1;

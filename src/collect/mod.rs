@@ -8,15 +8,20 @@
 //! commit     everything is queued as one, durable before the answer goes out
 //! ```
 //!
+//! What is due by itself takes the same way (`due`).
+//!
 //! Knows no HTTP: what it needs of the request's head comes as [`Incoming`], what may go wrong leaves as [`Rejection`].
 
 mod admit;
 mod commit;
+mod due;
 mod identify;
 mod process;
 mod repeats;
 
 use std::sync::Arc;
+
+pub use due::{Due, Performed};
 
 use crate::{
     clock::Clock,
@@ -87,6 +92,48 @@ pub enum Rejection {
     Refused(#[from] Refused),
 }
 
+impl From<Interrupted> for Rejection {
+    fn from(why: Interrupted) -> Self {
+        match why {
+            Interrupted::NotAccepted(why) => Self::NotAccepted(format!("Validation failed with error: {why}")),
+            Interrupted::Invalid(fault) => Self::Invalid(fault),
+            Interrupted::Refused(refused) => Self::Refused(refused),
+            Interrupted::Names(_) | Interrupted::Session(_) => Self::Refused(too_fast()),
+        }
+    }
+}
+
+/// How often a request started again.
+#[derive(Default)]
+struct Tries {
+    stale: usize,
+    more: usize,
+}
+
+impl Tries {
+    /// Whether it is to start again, with what it remembers.
+    ///
+    /// # Errors
+    /// It is not: why.
+    fn again(&mut self, why: Interrupted, memory: &mut Memory) -> Result<(), Interrupted> {
+        match why {
+            Interrupted::Names(names) => memory.names.extend(names),
+            Interrupted::Session(id) => memory.session = Some(id),
+            Interrupted::Refused(Refused::Stale) => {
+                self.stale += 1;
+                return if self.stale < ATTEMPTS_MAX { Ok(()) } else { Err(too_fast().into()) };
+            }
+            refused => return Err(refused),
+        }
+        self.more += 1;
+        if self.more < MORE_NAMES_MAX { Ok(()) } else { Err(too_fast().into()) }
+    }
+}
+
+fn too_fast() -> Refused {
+    Refused::Unavailable("what the request is about changes too fast".into())
+}
+
 /// Takes payloads.
 pub struct Collector {
     store: Arc<Store>,
@@ -114,28 +161,13 @@ impl Collector {
     pub async fn collect(&self, incoming: Incoming) -> Result<Vec<u8>, Rejection> {
         let admitted = self.admit(incoming)?;
         let rules = self.rules.get();
-        let mut memory = Memory::default();
-        let (mut stale, mut more) = (0, 0);
-        while stale < ATTEMPTS_MAX && more < MORE_NAMES_MAX {
+        let (mut memory, mut tries) = (Memory::default(), Tries::default());
+        loop {
             match self.attempt(&admitted, &rules, &mut memory).await {
                 Ok(answer) => return Ok(answer),
-                Err(Interrupted::Names(names)) => {
-                    memory.names.extend(names);
-                    more += 1;
-                }
-                Err(Interrupted::Session(id)) => {
-                    memory.session = Some(id);
-                    more += 1;
-                }
-                Err(Interrupted::Refused(Refused::Stale)) => stale += 1,
-                Err(Interrupted::Refused(refused)) => return Err(refused.into()),
-                Err(Interrupted::Invalid(fault)) => return Err(Rejection::Invalid(fault)),
-                Err(Interrupted::NotAccepted(why)) => {
-                    return Err(Rejection::NotAccepted(format!("Validation failed with error: {why}")));
-                }
+                Err(why) => tries.again(why, &mut memory)?,
             }
         }
-        Err(Refused::Unavailable("what the request is about changes too fast".into()).into())
     }
 
     async fn attempt(
@@ -154,7 +186,7 @@ impl Collector {
             self.store.settled().await?; // it speaks of what is durable only
             return Ok(processed.answer_trial(admitted, self.clock.now()));
         }
-        let room = self.store.room(admitted.incoming.bytes + processed.bytes()).await?;
+        let room = self.store.room(admitted.incoming.bytes + processed.records.bytes()).await?;
         let (answer, pending) =
             self.store.push(identified.generation, room, |moment| processed.fix(admitted, moment))?;
         drop(identified); // the next request of this session sees it already; only the answer waits for the disk

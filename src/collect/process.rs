@@ -28,15 +28,6 @@ pub struct Processed<'a> {
     pub tells_changes: bool,
 }
 
-impl Processed<'_> {
-    /// What the records take in the queue beside the payload: all that a session and a profile gathered is written again.
-    pub fn bytes(&self) -> usize {
-        let session = self.records.session.as_ref().map(|draft| &draft.session);
-        let session = session.map_or(0, |session| session.context.as_str().len() + session.properties.as_str().len());
-        session + self.records.profile.as_ref().map_or(0, |draft| draft.profile.facts.as_str().len())
-    }
-}
-
 impl Collector {
     /// Does everything that may fail or take long before the request's moment.
     pub(super) async fn process<'a>(

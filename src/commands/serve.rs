@@ -20,6 +20,7 @@ use crate::{
     deliver::Deliveries,
     http::{self, App, Rooms},
     process::{Identity, Lookups, Rules, RulesInForce, Secrets},
+    schedule::Scheduler,
     settings::Settings,
     store::{Folder, Store},
 };
@@ -68,13 +69,14 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     let serving = tokio::spawn(http::serve(app, listener, async {
         _ = ended.await;
     }));
-    let (store, deliveries) = tokio::select! {
+    let (store, deliveries, scheduler) = tokio::select! {
         opened = &mut opening => opened.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?,
         // Nothing was taken yet, and recovery can begin anew at any point.
         () = signals.next() => return Ok(()),
     };
     let (stop, stopped) = watch::channel(false);
-    let delivering = tokio::spawn(deliveries.run(stopped));
+    let delivering = tokio::spawn(deliveries.run(stopped.clone()));
+    let scheduling = tokio::spawn(scheduler.run(stopped));
     signals.next().await;
     tracing::info!("ending");
     tokio::spawn(async move {
@@ -85,6 +87,7 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     _ = serving.await;
     _ = stop.send(true);
     _ = delivering.await; // what is under way is delivered again after the next start
+    _ = scheduling.await;
     // The collector's clones of the store end with their requests; closing needs none of them.
     _ = tokio::task::spawn_blocking(move || store.close()).await;
     Ok(())
@@ -98,7 +101,7 @@ async fn open(
     app: Arc<App>,
     identity: Identity,
     lookups: Arc<Lookups>,
-) -> Result<(Arc<Store>, Arc<Deliveries>), CommandError> {
+) -> Result<(Arc<Store>, Arc<Deliveries>, Arc<Scheduler>), CommandError> {
     let clock = Arc::new(Clock::default());
     let opened = tokio::task::spawn_blocking({
         let (clock, storage) = (clock.clone(), settings.storage.clone());
@@ -130,9 +133,10 @@ async fn open(
         lookups.clone(),
     ));
     let folder = settings.storage.path.join(DELIVERIES);
-    let deliveries = Arc::new(Deliveries::new(store.clone(), clock, rules, lookups, folder));
-    app.open(Rooms { collector, admin, deliveries: deliveries.clone() });
-    Ok((store, deliveries))
+    let deliveries = Arc::new(Deliveries::new(store.clone(), clock.clone(), rules.clone(), lookups, folder));
+    let scheduler = Arc::new(Scheduler::new(store.clone(), clock, rules, collector.clone()));
+    app.open(Rooms { collector, admin, deliveries: deliveries.clone(), scheduler: scheduler.clone() });
+    Ok((store, deliveries, scheduler))
 }
 
 /// The address at which the daemon is reached from its own machine.

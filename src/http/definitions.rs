@@ -12,6 +12,7 @@ use crate::{
     admin::{Admin, Difference},
     deliver::Deliveries,
     model::{DefinitionKind, Fault, Json, Reader},
+    schedule::Scheduler,
 };
 
 pub async fn save(admin: &Admin, kind: DefinitionKind, body: &[u8]) -> Result<Reply, Failure> {
@@ -41,6 +42,11 @@ pub fn list(admin: &Admin, kind: DefinitionKind) -> Reply {
 /// How far a destination is, and what keeps it.
 pub fn destination_status(deliveries: &Deliveries, route: &Route) -> Result<Reply, Failure> {
     Ok(reply::record(deliveries.status(&route.record_id()?)))
+}
+
+/// How a segment or a workflow that is due by itself fares.
+pub async fn schedule_status(scheduler: &Scheduler, kind: DefinitionKind, route: &Route) -> Result<Reply, Failure> {
+    Ok(reply::record(scheduler.status(kind, &route.record_id()?).await?))
 }
 
 /// Delivers everything from an offset on again: `{"from": OFFSET}`.

@@ -27,6 +27,7 @@ use crate::{
     admin::Admin,
     collect::Collector,
     deliver::Deliveries,
+    schedule::Scheduler,
     settings::{KeepIp, ServerSettings},
 };
 
@@ -48,6 +49,7 @@ pub struct Rooms {
     pub collector: Arc<Collector>,
     pub admin: Arc<Admin>,
     pub deliveries: Arc<Deliveries>,
+    pub scheduler: Arc<Scheduler>,
 }
 
 impl App {

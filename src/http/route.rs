@@ -33,6 +33,7 @@ pub enum Endpoint {
     Definitions(DefinitionKind),
     Configuration,
     DestinationStatus,
+    ScheduleStatus(DefinitionKind),
     Replay,
     Event,
     Session,
@@ -80,9 +81,11 @@ const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/event-types", Endpoint::Definitions(DefinitionKind::EventType), GET, Audience::Administrator),
     ("/segment", Endpoint::NewDefinition(DefinitionKind::Segment), POST, Audience::Administrator),
     ("/segment/{id}", Endpoint::Definition(DefinitionKind::Segment), GET_DELETE, Audience::Administrator),
+    ("/segment/{id}/status", Endpoint::ScheduleStatus(DefinitionKind::Segment), GET, Audience::Administrator),
     ("/segments", Endpoint::Definitions(DefinitionKind::Segment), GET, Audience::Administrator),
     ("/workflow", Endpoint::NewDefinition(DefinitionKind::Workflow), POST, Audience::Administrator),
     ("/workflow/{id}", Endpoint::Definition(DefinitionKind::Workflow), GET_DELETE, Audience::Administrator),
+    ("/workflow/{id}/status", Endpoint::ScheduleStatus(DefinitionKind::Workflow), GET, Audience::Administrator),
     ("/workflows", Endpoint::Definitions(DefinitionKind::Workflow), GET, Audience::Administrator),
     ("/destination", Endpoint::NewDefinition(DefinitionKind::Destination), POST, Audience::Administrator),
     ("/destination/{id}", Endpoint::Definition(DefinitionKind::Destination), GET_DELETE, Audience::Administrator),
@@ -212,7 +215,7 @@ async fn dispatch(app: &App, request: Request) -> Result<Reply, Failure> {
         Endpoint::Logout => return Ok(reply::json(&true)),
         _ => {}
     }
-    let Rooms { collector, admin, deliveries } = app.rooms()?;
+    let Rooms { collector, admin, deliveries, scheduler } = app.rooms()?;
     match (route.endpoint, &request.method) {
         (Endpoint::Track, _) => track::track(app, &collector, &request).await,
         (Endpoint::Collect, &Method::HEAD) => collect::ring(&collector, route),
@@ -230,6 +233,7 @@ async fn dispatch(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::Definition(kind), _) => definitions::get(&admin, kind, route),
         (Endpoint::Definitions(kind), _) => Ok(definitions::list(&admin, kind)),
         (Endpoint::DestinationStatus, _) => definitions::destination_status(&deliveries, route),
+        (Endpoint::ScheduleStatus(kind), _) => definitions::schedule_status(&scheduler, kind, route).await,
         (Endpoint::Replay, _) => definitions::replay(&admin, &request).await,
         (Endpoint::Configuration, &Method::POST) => definitions::apply(&admin, &request).await,
         (Endpoint::Configuration, _) => Ok(definitions::dump(&admin)),

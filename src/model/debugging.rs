@@ -83,6 +83,10 @@ impl Logs {
         self.push("error", message);
     }
 
+    pub fn errors(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|entry| entry.level == "error").map(|entry| &*entry.message)
+    }
+
     fn push(&mut self, level: &'static str, message: String) {
         if self.0.len() < LOGS_MAX {
             self.0.push(LogEntry { level, message });

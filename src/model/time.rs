@@ -1,5 +1,7 @@
 //! Times as they come in and as they are shown (contract, section 1).
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize, Serializer};
 use time::{Date, Month, OffsetDateTime};
 
@@ -11,7 +13,7 @@ const YEAR_1: i64 = -62_135_596_800;
 const YEAR_10000: i64 = 253_402_300_800;
 
 /// A moment, in microseconds since 1970-01-01T00:00:00Z; years 0001 to 9999.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub struct Time(i64);
 
 impl Time {
@@ -22,6 +24,10 @@ impl Time {
 
     pub fn micros(self) -> i64 {
         self.0
+    }
+
+    pub fn later(self, by: Duration) -> Self {
+        Self::from_micros(self.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 
     /// The day in UTC, in days since 1970.

@@ -137,6 +137,11 @@ impl Expression {
             Self::Program { program, .. } => program.references().has_variable(name),
         }
     }
+
+    /// Whether it may begin or cease to hold although nothing changes.
+    pub fn depends_on_time(&self) -> bool {
+        self.mentions(NOW) || !self.counts().is_empty()
+    }
 }
 
 fn context<'a, 'e>(

@@ -24,6 +24,7 @@ mod people;
 mod records;
 mod rules;
 mod run;
+mod schedule;
 mod schema;
 mod scope;
 mod secrets;
@@ -41,6 +42,7 @@ pub use people::{People, find_profile, referred_profile};
 pub use records::{EventDraft, FixedProfile, ProfileDraft, Records, SessionDraft};
 pub use rules::{Mistake, Processed, Rules, RulesInForce};
 pub use run::Left;
+pub use schedule::Schedule;
 pub use scope::Scope;
 pub use secrets::{Secrets, SecretsError};
 

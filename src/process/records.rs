@@ -9,11 +9,14 @@ mod session;
 
 use std::sync::{Arc, OnceLock};
 
-use crate::model::{EventRequest, Misplaced, Path, RegisteredSource, Time, Value};
+use crate::model::{EventRequest, Id, Json, Misplaced, Path, RegisteredSource, Source, Time, Value};
 
 pub use event::EventDraft;
 pub use profile::{FixedProfile, ProfileDraft};
 pub use session::SessionDraft;
+
+/// The source of what comes from no client; clients' ids do not begin with `@`.
+const INTERNAL: &str = "@internal";
 
 /// Why something is not written to a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,12 +62,40 @@ impl Records<'_> {
         }
     }
 
+    /// Records of no client's request, for what the server does by itself; without a source, they have one that stands
+    /// for the server.
+    pub fn internal(source: Option<Arc<RegisteredSource>>, now: Time, saves_events: bool) -> Self {
+        let source = source.unwrap_or_else(|| {
+            let id = Id::required(INTERNAL).expect("it is an id like any other");
+            Arc::new(RegisteredSource::from(Arc::new(Source::open(id, "What the server does by itself", now))))
+        });
+        let request = EventRequest {
+            inserted: now,
+            source: source.source.id.clone(),
+            session: None,
+            profile: None,
+            profile_less: false,
+            context: Json::empty_object(),
+            client: Arc::default(),
+            bot: false,
+        };
+        let saves_events = saves_events && !source.source.transitional;
+        Self::new(request, source, now, saves_events)
+    }
+
     pub fn registered(&self) -> &Arc<RegisteredSource> {
         &self.registered
     }
 
     pub fn source(&self) -> &Value {
         self.source.get_or_init(|| Value::shown(&*self.registered.source))
+    }
+
+    /// About what they take in the queue beside a payload: all that a session and a profile gathered is written again.
+    pub fn bytes(&self) -> usize {
+        let session = self.session.as_ref().map(|draft| &draft.session);
+        let session = session.map_or(0, |session| session.context.as_str().len() + session.properties.as_str().len());
+        session + self.profile.as_ref().map_or(0, |draft| draft.profile.facts.as_str().len())
     }
 
     /// Whether a configuration may write to `path`.

@@ -11,6 +11,7 @@ use super::{
     event_type::{self, EventType, EventTypes, OnInvalid},
     identity, internal_event, people,
     run::Run,
+    schedule::Schedule,
     scope::Scope,
     segment::{self, Crossing, Segment},
     workflow::Workflow,
@@ -36,6 +37,8 @@ pub struct Rules {
     consents: Vec<Consent>,
     /// The types that people set up themselves.
     configured: Vec<Arc<str>>,
+    /// What is due by itself.
+    schedules: Vec<Schedule>,
     /// The types whose events conditions count, and over how many days at most.
     counted: HashMap<Arc<str>, u64>,
 }
@@ -82,6 +85,7 @@ impl Rules {
         let ready_made = event_type::ready_made();
         let mut rules = Self { types: ready_made.expect("tests compile what is ready-made"), ..Self::default() };
         for definition in definitions {
+            let (kind, id, saved) = (definition.kind, definition.id.clone(), definition.saved);
             let mistake = |fault| Box::new(Mistake { kind: definition.kind, id: definition.id.clone(), fault });
             match definition.kind {
                 DefinitionKind::EventType => {
@@ -90,7 +94,9 @@ impl Rules {
                     rules.types.insert(compiled.id.clone(), Arc::new(compiled));
                 }
                 DefinitionKind::Segment => {
-                    let segment = Segment::compile(definition).map_err(mistake)?;
+                    let mut segment = Segment::compile(definition).map_err(mistake)?;
+                    let when = segment.when.take();
+                    rules.schedules.push(Schedule { kind, id, saved, at_once: true, when, profiles: true });
                     rules.count(segment.condition.counts());
                     rules.segments.push(segment);
                 }
@@ -101,8 +107,12 @@ impl Rules {
                     rules.destinations.push(Arc::new(Destination::compile(definition).map_err(mistake)?));
                 }
                 DefinitionKind::Workflow => {
-                    let workflow = Workflow::compile(definition).map_err(mistake)?;
+                    let mut workflow = Workflow::compile(definition).map_err(mistake)?;
                     if workflow.enabled {
+                        if let Some(when) = workflow.when.take() {
+                            let (when, profiles) = (Some(when), workflow.profiles);
+                            rules.schedules.push(Schedule { kind, id, saved, at_once: false, when, profiles });
+                        }
                         rules.count(&workflow.counts());
                         for kind in &workflow.on {
                             rules.by_type.entry(kind.clone()).or_default().push(rules.workflows.len());
@@ -120,6 +130,23 @@ impl Rules {
             let most = self.counted.entry(kind.clone()).or_default();
             *most = (*most).max(*days);
         }
+    }
+
+    /// What is due by itself.
+    pub fn schedules(&self) -> &[Schedule] {
+        &self.schedules
+    }
+
+    /// Whether something that is scheduled has to do with the profile in the records.
+    pub fn concerns(&self, kind: DefinitionKind, id: &Id, records: &Records<'_>) -> bool {
+        if kind == DefinitionKind::Segment {
+            return self.segments.iter().any(|segment| segment.id == *id && segment.is_crossed(records));
+        }
+        let workflow = self.workflows.iter().find(|workflow| workflow.id == *id);
+        workflow.is_some_and(|workflow| {
+            let condition = workflow.condition.as_ref();
+            condition.is_none_or(|condition| condition.holds(&Scope::new(records, None)) == Ok(true))
+        })
     }
 
     /// Where events and changed profiles are delivered to.
@@ -150,6 +177,37 @@ impl Rules {
         if records.profile.is_none() {
             people::attach_by_source(ground, records, memory, &mut left.logs).await?;
         }
+        self.process_events(ground, records, memory, left).await
+    }
+
+    /// Does what is scheduled, for the profile in the records if there is one, and what it leads to.
+    pub async fn process_scheduled(
+        &self,
+        ground: &Ground<'_>,
+        records: &mut Records<'_>,
+        memory: &mut Memory,
+        (kind, id): (DefinitionKind, &Id),
+    ) -> Result<Processed, Interrupted> {
+        let mut left = Left::default();
+        if self.concerns(kind, id, records) {
+            match (self.workflows.iter().find(|workflow| workflow.id == *id), &mut records.profile) {
+                (Some(workflow), _) if kind == DefinitionKind::Workflow => {
+                    Box::pin(Run::new(self, ground, records, memory, &mut left, None, None).workflow(workflow)).await?;
+                }
+                (_, Some(profile)) => profile.look_at_segments = true,
+                _ => {}
+            }
+        }
+        self.process_events(ground, records, memory, left).await
+    }
+
+    async fn process_events(
+        &self,
+        ground: &Ground<'_>,
+        records: &mut Records<'_>,
+        memory: &mut Memory,
+        mut left: Left,
+    ) -> Result<Processed, Interrupted> {
         let mut errors = Vec::new();
         let mut next = 0;
         for _ in 0..ROUNDS_MAX {
@@ -157,8 +215,8 @@ impl Rules {
                 self.event(ground, records, memory, &mut left, next).await?;
                 next += 1;
             }
-            let changed = records.profile.as_ref().is_some_and(|draft| draft.changed);
-            if self.segments.is_empty() || !changed {
+            let look = records.profile.as_ref().is_some_and(|draft| draft.changed || draft.look_at_segments);
+            if self.segments.is_empty() || !look {
                 break;
             }
             let crossings = segment::update(&self.segments, records, &mut left.logs, &mut errors);

@@ -15,13 +15,15 @@ use super::{
     template::{Place, Template, ValueTemplate},
     workflow::{Action, AttachProfile, By, Step, Workflow},
 };
-use crate::model::{EventPayload, EventStatus, EventType, Execution, Id, Logs, Object, Path, StepExecution, Value};
+use crate::model::{
+    DelayedEvent, EventPayload, EventStatus, EventType, Execution, Id, Logs, Object, Path, StepExecution, Value,
+};
 
 /// The most steps that all workflows of a request take together, and how long they may take.
 const STEPS_MAX: usize = 1_000;
 const TIME_MAX: Duration = Duration::from_secs(20);
 /// How many events may emit each other in a chain, and how many a request may emit.
-const DEPTH_MAX: usize = 3;
+const DEPTH_MAX: u8 = 3;
 const EMITTED_MAX: usize = 50;
 /// How many characters a masked text keeps, at its end.
 const UNMASKED: usize = 4;
@@ -33,6 +35,8 @@ pub struct Left {
     pub logs: Logs,
     pub response: Object,
     pub ux: Vec<Value>,
+    /// Events that are to happen later; whose they are is known when they are stored.
+    pub delayed: Vec<DelayedEvent>,
     steps: usize,
     emitted: usize,
     begun: Option<Instant>,
@@ -202,7 +206,7 @@ impl<'a, 'r> Run<'a, 'r> {
                 let question = lookups.question(lookup, &self.scope())?;
                 Some(self.memory.answer(lookups, &question).await?)
             }
-            Action::Emit { kind, properties } => Some(self.emit(kind, properties)?),
+            Action::Emit { kind, properties, delay } => Some(self.emit(kind, properties, *delay)?),
             Action::Response(template) => {
                 let filled = template.fill(&self.scope())?;
                 let entries = filled.as_object().into_iter().flat_map(Object::iter);
@@ -291,16 +295,31 @@ impl<'a, 'r> Run<'a, 'r> {
         Ok(id)
     }
 
-    /// Another event of the same request; the result is its id.
-    fn emit(&mut self, kind: &EventType, properties: &ValueTemplate) -> Result<Value, Failed> {
+    /// Another event of the same request, whose id is the result, or one that happens later, whose time is the result.
+    fn emit(&mut self, kind: &EventType, properties: &ValueTemplate, delay: Option<Duration>) -> Result<Value, Failed> {
         let depth = self.event.map_or(0, |event| self.records.events[event].depth) + 1;
         if depth > DEPTH_MAX || self.left.emitted >= EMITTED_MAX {
             return Err(Failed::Step("too many events emit each other".into()));
         }
         let properties = properties.fill(&self.scope())?.to_json();
         self.left.emitted += 1;
-        let id = self.memory.new_event(self.ground, self.left.emitted);
         let saved = self.event.map_or(self.records.saves_events, |event| self.records.events[event].saved);
+        if let Some(delay) = delay {
+            let due = self.records.now.later(delay);
+            self.left.delayed.push(DelayedEvent {
+                due,
+                source: self.records.request.source.clone(),
+                session: None,
+                profile: None,
+                kind: kind.id.clone(),
+                name: kind.name.clone(),
+                properties,
+                depth,
+                saved,
+            });
+            return Ok(Value::text(&due.to_string()));
+        }
+        let id = self.memory.new_event(self.ground, self.left.emitted);
         let mut event = EventDraft::new(
             std::borrow::Cow::Owned(EventPayload::internal(kind.clone(), properties)),
             id.clone(),

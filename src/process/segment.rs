@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{condition::Expression, definition, records::Records, scope::Scope};
+use super::{condition::Expression, definition, records::Records, schedule::When, scope::Scope};
 use crate::model::{Definition, Fault, Id, Logs, Path, Value};
 
 #[derive(Debug, Deserialize)]
@@ -12,7 +12,12 @@ struct Written {
     /// Whether entering and leaving are events.
     #[serde(default)]
     events: bool,
+    /// How often all profiles are looked at, if the condition depends on the time.
+    every: Option<String>,
 }
+
+/// How often all profiles are looked at unless it is said.
+const EVERY: &str = "1h";
 
 /// A segment that was compiled.
 #[derive(Debug)]
@@ -20,6 +25,8 @@ pub struct Segment {
     pub id: Id,
     pub condition: Expression,
     pub events: bool,
+    /// When all profiles are looked at again, if the condition depends on the time.
+    pub when: Option<When>,
 }
 
 /// A profile entered or left a segment.
@@ -44,8 +51,16 @@ impl Segment {
                 Fault::new("value_error", format!("a segment speaks of the profile, not of {other}")).at("condition")
             );
         }
+        let when = match (condition.depends_on_time(), written.every.as_deref()) {
+            (true, every) => Some(When::every(every.unwrap_or(EVERY)).map_err(|fault| fault.at("every"))?),
+            (false, None) => None,
+            (false, Some(_)) => {
+                let what = "the condition does not depend on the time: it is looked at with each change";
+                return Err(Fault::new("value_error", what).at("every"));
+            }
+        };
         let id = definition.id.clone();
-        Ok(Self { id, condition, events: written.events })
+        Ok(Self { id, condition, events: written.events, when })
     }
 }
 
@@ -86,6 +101,14 @@ pub fn update(
         set_members(records, members, logs);
     }
     crossings
+}
+
+impl Segment {
+    /// Whether the profile should enter or leave it.
+    pub fn is_crossed(&self, records: &Records<'_>) -> bool {
+        let is_member = members(records).iter().any(|id| **id == *self.id.as_str());
+        self.condition.holds(&Scope::new(records, None)).is_ok_and(|holds| holds != is_member)
+    }
 }
 
 /// The ids of the segments that the profile is in.

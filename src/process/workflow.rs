@@ -2,7 +2,7 @@
 
 mod step;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
 
@@ -11,6 +11,7 @@ use super::{
     definition,
     lookup::Lookup,
     operation::Operation,
+    schedule::When,
     template::{Template, ValueTemplate},
 };
 use crate::model::{Definition, EventType, Fault, Id, KnownBy, Path};
@@ -32,6 +33,12 @@ struct Written {
     /// The sources whose events start it; any if none is named.
     #[serde(default)]
     sources: Vec<String>,
+    /// When it starts by itself: a cron pattern, or how often.
+    schedule: Option<String>,
+    every: Option<String>,
+    /// By itself, it starts for each profile for which its condition holds.
+    #[serde(default)]
+    profiles: bool,
     r#if: Option<String>,
     #[serde(default)]
     step: Vec<StepDefinition>,
@@ -49,6 +56,10 @@ pub struct Workflow {
     pub condition: Option<Expression>,
     pub steps: Vec<Step>,
     pub enabled: bool,
+    /// When it starts by itself.
+    pub when: Option<When>,
+    /// By itself, it starts for each profile for which its condition holds.
+    pub profiles: bool,
 }
 
 #[derive(Debug)]
@@ -79,6 +90,8 @@ pub enum Action {
     Emit {
         kind: EventType,
         properties: ValueTemplate,
+        /// It happens later.
+        delay: Option<Duration>,
     },
     Response(ValueTemplate),
     Ux(ValueTemplate),
@@ -125,7 +138,18 @@ impl Workflow {
         let types = types.map(|(index, kind)| {
             EventType::parse(kind).map(|kind| kind.id).map_err(|fault| fault.at_index(index).at("on"))
         });
+        let when = match (written.schedule.as_deref(), written.every.as_deref()) {
+            (Some(pattern), None) => Some(When::cron(pattern).map_err(|fault| fault.at("schedule"))?),
+            (None, Some(every)) => Some(When::every(every).map_err(|fault| fault.at("every"))?),
+            (None, None) if written.profiles => {
+                return Err(Fault::new("value_error", "profiles = true needs a schedule").at("profiles"));
+            }
+            (None, None) => None,
+            (Some(_), Some(_)) => return Err(Fault::new("value_error", "one of schedule and every is expected")),
+        };
         Ok(Self {
+            when,
+            profiles: written.profiles,
             id: definition.id.clone(),
             on: types.collect::<Result<_, _>>()?,
             on_entering: step::boxed(written.on_entering),

@@ -6,8 +6,8 @@ use bincode::Options;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Definition, DefinitionKind, Event, EventRequest, FieldChange, Id, MergeKey, Profile, ProfileRef, Session, Source,
-    Time,
+    Definition, DefinitionKind, DelayedEvent, Event, EventRequest, FieldChange, Id, MergeKey, Pass, Profile,
+    ProfileRef, Session, Source, Time,
 };
 
 /// One entry of the log. Its offset is its place: the first of a block's offsets plus its place in the block.
@@ -59,6 +59,19 @@ pub enum Entry {
         absorbed: ProfileRef,
         by: ProfileRef,
     },
+    /// An event that is to happen later; its offset is its number.
+    Delayed(Arc<DelayedEvent>),
+    /// It happened, or cannot happen any more.
+    DelayedDone {
+        due: Time,
+        number: u64,
+    },
+    /// How far something that is scheduled is.
+    Passed {
+        kind: DefinitionKind,
+        id: Id,
+        pass: Pass,
+    },
 }
 
 /// What a state is found by, in the overlay, in the views and among the locks.
@@ -85,6 +98,13 @@ pub enum Key {
     Definition(DefinitionKind, Id),
     /// How far a destination is.
     Delivered(Id),
+    /// In the order in which they are due.
+    Delayed {
+        due: Time,
+        number: u64,
+    },
+    /// How far something that is scheduled is.
+    Pass(DefinitionKind, Id),
 }
 
 /// The newest state under a [`Key`].
@@ -98,6 +118,8 @@ pub enum State {
     Source(Arc<Source>),
     Definition(Arc<Definition>),
     Offset(u64),
+    Delayed(Arc<DelayedEvent>),
+    Pass(Pass),
     /// The key itself is all there is to know.
     There,
     Gone,
@@ -113,6 +135,7 @@ impl State {
             Self::Profile(profile) => RECORD + profile.facts.as_str().len() + profile.fields.len() * FIELD,
             Self::Definition(definition) => RECORD + definition.body.as_str().len(),
             Self::Source(source) => RECORD + source.config.as_str().len(),
+            Self::Delayed(event) => RECORD + event.properties.as_str().len(),
             _ => RECORD,
         }
     }
@@ -215,6 +238,17 @@ impl Fold {
             }
             Entry::DefinitionDeleted { kind, id } => {
                 self.states.insert(Key::Definition(*kind, id.clone()), State::Gone);
+                self.states.insert(Key::Pass(*kind, id.clone()), State::Gone);
+            }
+            Entry::Delayed(event) => {
+                self.states.insert(Key::Delayed { due: event.due, number: offset }, State::Delayed(event.clone()));
+            }
+            Entry::DelayedDone { due, number } => {
+                self.states.insert(Key::Delayed { due: *due, number: *number }, State::Gone);
+            }
+            Entry::Passed { kind, id, pass } => {
+                self.latest = self.latest.max(pass.begun);
+                self.states.insert(Key::Pass(*kind, id.clone()), State::Pass(pass.clone()));
             }
         }
     }

@@ -37,7 +37,10 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::{
     clock::Clock,
-    model::{Definition, DefinitionKind, Id, MergeKey, Profile, ProfileRef, RegisteredSource, Session, ShownEvent},
+    model::{
+        Definition, DefinitionKind, DelayedEvent, Id, MergeKey, Pass, Profile, ProfileRef, RegisteredSource, Session,
+        ShownEvent, Time,
+    },
 };
 
 use engine::{Engine, Opening, ViewsTrust};
@@ -245,6 +248,24 @@ impl Store {
     pub async fn delivered(&self, destination: &Id) -> Result<Option<u64>, Refused> {
         let state = self.newest(Key::Delivered(destination.clone())).await?;
         Ok(if let Some(State::Offset(offset)) = state { Some(offset) } else { None })
+    }
+
+    /// How far something that is scheduled is; `None` before it ever began.
+    pub async fn pass(&self, kind: DefinitionKind, id: &Id) -> Result<Option<Pass>, Refused> {
+        let state = self.newest(Key::Pass(kind, id.clone())).await?;
+        Ok(if let Some(State::Pass(pass)) = state { Some(pass) } else { None })
+    }
+
+    /// The delayed event of this time and number, unless it happened.
+    pub async fn delayed(&self, due: Time, number: u64) -> Result<Option<Arc<DelayedEvent>>, Refused> {
+        let state = self.newest(Key::Delayed { due, number }).await?;
+        Ok(if let Some(State::Delayed(event)) = state { Some(event) } else { None })
+    }
+
+    /// Times and numbers of up to `most` delayed events that are due at `now`, as the views have them: those that just
+    /// happened may be among them.
+    pub async fn due(&self, now: Time, most: usize) -> Result<Vec<(Time, u64)>, Refused> {
+        self.read(move |engine| engine.views.due(now, most)).await
     }
 
     /// A stretch of the log that holds `offset`: its entries and the offset of the first. Waits until it is there; only what

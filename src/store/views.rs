@@ -69,10 +69,14 @@ struct Trees {
     definitions: sled::Tree,
     /// Destination to offset.
     deliveries: sled::Tree,
+    /// When it is due and its number, to event, in parts.
+    delayed: sled::Tree,
+    /// Kind and id of what is scheduled, to how far it is.
+    passes: sled::Tree,
 }
 
 impl Trees {
-    fn all(&self) -> [&sled::Tree; 11] {
+    fn all(&self) -> [&sled::Tree; 13] {
         [
             &self.session_numbers,
             &self.sessions,
@@ -85,6 +89,8 @@ impl Trees {
             &self.merge_keys,
             &self.definitions,
             &self.deliveries,
+            &self.delayed,
+            &self.passes,
         ]
     }
 }
@@ -108,6 +114,8 @@ impl Views {
             merge_keys: open("merge_keys")?,
             definitions: open("definitions")?,
             deliveries: open("deliveries")?,
+            delayed: open("delayed")?,
+            passes: open("passes")?,
         };
         let progress = match db.get(PROGRESS_KEY).at(path)? {
             Some(bytes) => entry::decode(&bytes)
@@ -203,6 +211,14 @@ impl Views {
                 let bytes = trees.deliveries.get(id.key()).at(&self.path)?;
                 self.decoded(bytes.as_deref(), "delivery", id.as_str())?.map(State::Offset)
             }
+            Key::Delayed { due, number } => {
+                let bytes = tree::get(&trees.delayed, &delayed_key(*due, *number)).at(&self.path)?;
+                self.decoded(bytes.as_deref(), "delayed event", &number.to_string())?.map(State::Delayed)
+            }
+            Key::Pass(kind, id) => {
+                let bytes = trees.passes.get(definition_key(*kind, id)).at(&self.path)?;
+                self.decoded(bytes.as_deref(), "pass", id.as_str())?.map(State::Pass)
+            }
             Key::Source(id) => {
                 let bytes = tree::get(&trees.sources, &id.key()).at(&self.path)?;
                 self.decoded(bytes.as_deref(), "source", id.as_str())?.map(State::Source)
@@ -257,6 +273,15 @@ impl Views {
         Ok(shared)
     }
 
+    /// The numbers of up to `most` events that are due at `now`, those first that are due longest, each with its time.
+    pub fn due(&self, now: Time, most: usize) -> Result<Vec<(Time, u64)>, StoreError> {
+        let keys = self.trees.delayed.range(..delayed_key(now, u64::MAX)).keys();
+        let due = keys.map(|key| Ok(parse_delayed_key(&key.at(&self.path)?)));
+        let mut due = due.take(most).collect::<Result<Vec<_>, StoreError>>()?;
+        due.dedup(); // one may have several parts
+        Ok(due)
+    }
+
     /// Up to `most` profiles behind the id `after`, in the order of the keys.
     pub fn profiles(&self, after: Option<&Id>, most: usize) -> Result<Vec<Arc<Profile>>, StoreError> {
         self.behind(&self.trees.profiles, after.map(Id::key).as_deref(), "profile").take(most).collect()
@@ -309,6 +334,16 @@ fn event_key(id: &Id, source: Option<&Id>) -> Vec<u8> {
 
 fn definition_key(kind: DefinitionKind, id: &Id) -> Vec<u8> {
     [&[kind as u8][..], &id.key()].concat()
+}
+
+/// Ordered by time; nothing is due before 1970.
+fn delayed_key(due: Time, number: u64) -> Vec<u8> {
+    [due.micros().max(0).to_be_bytes(), number.to_be_bytes()].concat()
+}
+
+fn parse_delayed_key(key: &[u8]) -> (Time, u64) {
+    let part = |from: usize| key.get(from..from + 8).and_then(|bytes| bytes.try_into().ok()).unwrap_or_default();
+    (Time::from_micros(i64::from_be_bytes(part(0))), u64::from_be_bytes(part(8)))
 }
 
 fn visited_key(session: u64, profile: &ProfileRef) -> Vec<u8> {

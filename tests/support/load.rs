@@ -33,7 +33,12 @@ pub fn configure(daemon: &Daemon) {
     let configuration = json!({
         "event_type": [{"id": "purchase-order", "map": [{"from": "event.properties.number", "to": "profile.traits.last"}]}],
         "segment": [{"id": "regular", "condition": "profile.stats.views > 10", "events": true}],
-        "workflow": [{"id": "count", "on": ["purchase-order"], "step": [{"interest": {"orders": 1}}]}],
+        "workflow": [
+            {"id": "count", "on": ["purchase-order"], "step": [
+                {"interest": {"orders": 1}}, {"emit": {"type": "reminder", "delay": "200ms"}},
+            ]},
+            {"id": "remind", "on": ["reminder"], "step": [{"interest": {"reminders": 1}}]},
+        ],
         "destination": [{"id": "all", "events": ["*"], "profiles": true, "file": "all.ndjson"}],
     });
     let response = daemon.post_admin("/configuration", &configuration);
@@ -131,9 +136,14 @@ impl Sent {
             *person = (person.0 + 1, person.1 + sent);
         }
         for (profile, (visits, views)) in people {
-            let profile = daemon.record(&format!("/profile/{profile}"));
+            let read = || daemon.record(&format!("/profile/{profile}"));
+            let reminders = |profile: &serde_json::Value| profile["interests"]["reminders"].as_u64();
+            let profile = super::daemon::wait_for("the delayed events", || {
+                Some(read()).filter(|profile| reminders(profile) >= Some(views))
+            });
             assert_eq!(profile["stats"], json!({"visits": visits, "views": views}), "{profile}");
-            assert_eq!(profile["interests"], json!({"orders": views}), "the workflow counted each order once");
+            let counted = json!({"orders": views, "reminders": views});
+            assert_eq!(profile["interests"], counted, "each order, and the delayed event of each, was counted once");
         }
     }
 

@@ -18,7 +18,7 @@ pub struct EventDraft<'a> {
     /// It is stored.
     pub saved: bool,
     /// How many events emitted each other before it.
-    pub depth: usize,
+    pub depth: u8,
     pub journey: Option<Arc<str>>,
     /// What stands in place of the tags that were sent.
     pub tags: Option<Arc<[Box<str>]>>,

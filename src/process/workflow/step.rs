@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::{
     super::{
         condition::Expression,
-        lookup,
+        definition, lookup,
         operation::Operation,
         records::Records,
         template::{Template, ValueTemplate},
@@ -71,6 +71,7 @@ struct ConsentDefinition {
 struct EmitDefinition {
     r#type: String,
     properties: Option<Json>,
+    delay: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -183,7 +184,9 @@ impl StepDefinition {
             let kind = EventType::parse(&emit.r#type).map_err(|fault| at(fault, "type"))?;
             let properties = emit.properties.as_ref().map_or(Value::object(), Value::from);
             let properties = ValueTemplate::compile(&properties).map_err(|fault| at(fault, "properties"))?;
-            actions.push(Action::Emit { kind, properties });
+            let delay = emit.delay.as_deref().map(definition::duration).transpose();
+            let delay = delay.map_err(|fault| at(fault, "delay"))?;
+            actions.push(Action::Emit { kind, properties, delay });
         }
         if let Some(response) = &self.response {
             let value = Value::from(response);

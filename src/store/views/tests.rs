@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    model::{Event, EventRequest, Json, MergeKey, Outcome, Profile, Reader, Source},
+    model::{DelayedEvent, Event, EventRequest, Json, MergeKey, Outcome, Pass, Profile, Reader, Source},
     store::entry::Entry,
 };
 
@@ -61,6 +61,22 @@ fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4])
             let body =
                 Reader::new(format!(r#"{{"id":"d{name}","n":{offset}}}"#).as_bytes(), 0).unwrap().value().unwrap();
             Entry::Definition(Arc::new(Definition::new(DefinitionKind::Segment, body, now).unwrap()))
+        }
+        15 => {
+            let due = Time::from_micros(i64::from(other));
+            let (source, kind): (Id, Arc<str>) = (id("source", name), "reminder".into());
+            let properties = Json::empty_object();
+            let (session, profile, saved, name) = (None, None, true, kind.clone());
+            let event = DelayedEvent { due, source, session, profile, kind, name, properties, depth: 1, saved };
+            return vec![
+                Entry::Delayed(Arc::new(event)),
+                Entry::DelayedDone { due, number: offset.saturating_sub(u64::from(other)) },
+            ];
+        }
+        16 => {
+            let pass = Pass { begun: now, under_way: (other > 1).then(|| id("profile", other)) };
+            let id = Id::required(&format!("d{name}")).unwrap();
+            Entry::Passed { kind: DefinitionKind::Segment, id, pass }
         }
         14 => Entry::Delivered { destination: id("destination", name), offset },
         13 => Entry::Absorbed { absorbed: profile(name), by: profile(other) },
@@ -128,7 +144,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
     fn views_made_anew_from_the_log_equal_views_kept_along_the_way(
-        made in prop::collection::vec((0_u8..18, 0_u8..4, 0_u8..4), 1..60),
+        made in prop::collection::vec((0_u8..20, 0_u8..4, 0_u8..4), 1..60),
         batches in prop::collection::vec(1_usize..8, 0..30),
     ) {
         let requests = requests(&made);
@@ -145,7 +161,7 @@ proptest! {
 
     #[test]
     fn a_batch_that_was_under_way_can_be_written_again(
-        made in prop::collection::vec((0_u8..18, 0_u8..4, 0_u8..4), 1..40),
+        made in prop::collection::vec((0_u8..20, 0_u8..4, 0_u8..4), 1..40),
         cut in any::<prop::sample::Index>(),
         written in any::<prop::sample::Index>(),
     ) {

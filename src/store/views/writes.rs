@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Progress, Views, definition_key, event_key, visited_key};
+use super::{Progress, Views, definition_key, delayed_key, event_key, visited_key};
 use crate::{
     model::{Id, Session},
     store::{
@@ -23,6 +23,8 @@ const SOURCES: usize = 7;
 const MERGE_KEYS: usize = 8;
 const DEFINITIONS: usize = 9;
 const DELIVERIES: usize = 10;
+const DELAYED: usize = 11;
+const PASSES: usize = 12;
 /// One record to write or, without a value, to remove.
 pub(super) struct Write {
     tree: usize,
@@ -106,6 +108,16 @@ impl Views {
                     self.put(DELIVERIES, id.key(), entry::encode(offset), &mut writes)?;
                 }
                 (Key::Delivered(id), _) => self.remove(DELIVERIES, id.key(), &mut writes)?,
+                (Key::Delayed { due, number }, State::Delayed(event)) => {
+                    self.put_parts(DELAYED, &delayed_key(*due, *number), &entry::encode(event), &mut writes)?;
+                }
+                (Key::Delayed { due, number }, _) => {
+                    self.remove_parts(DELAYED, &delayed_key(*due, *number), &mut writes)?;
+                }
+                (Key::Pass(kind, id), State::Pass(pass)) => {
+                    self.put(PASSES, definition_key(*kind, id), entry::encode(pass), &mut writes)?;
+                }
+                (Key::Pass(kind, id), _) => self.remove(PASSES, definition_key(*kind, id), &mut writes)?,
                 (Key::Source(id), State::Source(source)) => {
                     self.put_parts(SOURCES, &id.key(), &entry::encode(source), &mut writes)?;
                 }

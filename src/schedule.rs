@@ -1,0 +1,287 @@
+//! What happens without a request: delayed events, and what is set up and due by itself.
+//!
+//! Delayed events are entries of the log until they happened. How far a schedule is, is an entry too: after a restart it
+//! goes on where it was, and what came due meanwhile is done once. A pass over all profiles first looks at each as it is
+//! stored, without locks; those that it concerns take the way of a request, where it is looked at again.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::{sync::watch, task::JoinSet};
+
+use crate::{
+    clock::Clock,
+    collect::{Collector, Due, Performed},
+    model::{DefinitionKind, Id, Pass, Profile, Time},
+    process::{ProfileDraft, Records, Rules, RulesInForce, Schedule},
+    store::{Entry, Refused, Store},
+};
+
+/// How often it is looked whether something is due.
+const TICK: Duration = Duration::from_secs(1);
+/// How many delayed events are done at a time.
+const EVENTS_MAX: usize = 100;
+/// How many profiles of a pass are read at a time.
+const PROFILES_MAX: usize = 200;
+
+type Name = (DefinitionKind, Id);
+
+pub struct Scheduler {
+    store: Arc<Store>,
+    clock: Arc<Clock>,
+    rules: Arc<RulesInForce>,
+    collector: Arc<Collector>,
+    status: Mutex<HashMap<Name, Counted>>,
+}
+
+/// What happened since the start.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Counted {
+    /// How often something was done: once for each profile that it concerned.
+    performed: u64,
+    /// How often something went wrong, and what did last.
+    failures: u64,
+    error: Option<String>,
+}
+
+/// How something that is scheduled fares.
+#[derive(Debug, Serialize)]
+pub struct ScheduleStatus {
+    /// When it began last.
+    begun: Option<Time>,
+    /// It has not come to its end yet.
+    under_way: bool,
+    next: Option<Time>,
+    #[serde(flatten)]
+    counted: Counted,
+}
+
+impl Scheduler {
+    pub fn new(store: Arc<Store>, clock: Arc<Clock>, rules: Arc<RulesInForce>, collector: Arc<Collector>) -> Self {
+        Self { store, clock, rules, collector, status: Mutex::default() }
+    }
+
+    /// Does what is due until `ended` says so. What is under way then is done after the next start.
+    pub async fn run(self: Arc<Self>, mut ended: watch::Receiver<bool>) {
+        tokio::select! {
+            () = self.clone().follow_events() => {}
+            () = self.follow_schedules() => {}
+            _ = ended.wait_for(|ended| *ended) => {}
+        }
+    }
+
+    /// How something that is scheduled fares; `None` if it is not.
+    pub async fn status(&self, kind: DefinitionKind, id: &Id) -> Result<Option<ScheduleStatus>, Refused> {
+        let rules = self.rules.get();
+        let Some(schedule) = find(&rules, kind, id) else { return Ok(None) };
+        let pass = self.pass(schedule).await?;
+        let counted = self.status.lock().get(&(kind, id.clone())).cloned().unwrap_or_default();
+        Ok(Some(ScheduleStatus {
+            begun: pass.as_ref().map(|pass| pass.begun),
+            under_way: pass.as_ref().is_some_and(|pass| pass.under_way.is_some()),
+            next: next(schedule, pass.as_ref()),
+            counted,
+        }))
+    }
+
+    /// Lets delayed events happen.
+    async fn follow_events(self: Arc<Self>) {
+        loop {
+            match self.perform_events().await {
+                Ok(count) if count == EVENTS_MAX => continue,
+                Ok(_) => {}
+                Err(refused) => tracing::warn!(%refused, "delayed events wait"),
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    /// Lets some of the events happen that are due; how many there were.
+    async fn perform_events(self: &Arc<Self>) -> Result<usize, Refused> {
+        let due = self.store.due(self.clock.now(), EVENTS_MAX).await?;
+        let count = due.len();
+        let mut tasks = JoinSet::new();
+        for (due, number) in due {
+            let scheduler = self.clone();
+            tasks.spawn(async move { scheduler.collector.perform(&Due::Event { due, number }).await });
+        }
+        let mut done = Ok(count);
+        while let Some(performed) = tasks.join_next().await {
+            match performed {
+                Ok(Ok(Some(Performed { pending, error }))) => {
+                    if error.is_some() {
+                        tracing::warn!("a workflow failed on a delayed event, which says so in its status");
+                    }
+                    done = pending.durable().await.and(done);
+                }
+                Ok(Ok(None)) => {}
+                Ok(Err(refused)) => done = Err(refused),
+                Err(panicked) => tracing::error!(%panicked, "a delayed event failed"),
+            }
+        }
+        if count > 0 {
+            self.store.caught_up().await?; // so that the next look does not see them again
+        }
+        done
+    }
+
+    /// Starts what is scheduled when it is due; each goes its own way.
+    async fn follow_schedules(self: Arc<Self>) {
+        let (mut tasks, mut running) = (JoinSet::new(), HashSet::new());
+        loop {
+            while let Some(ended) = tasks.try_join_next() {
+                let name: Name = match ended {
+                    Ok(name) => name,
+                    Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+                };
+                running.remove(&name);
+            }
+            let rules = self.rules.get();
+            self.status.lock().retain(|(kind, id), _| find(&rules, *kind, id).is_some());
+            for schedule in rules.schedules() {
+                let name = (schedule.kind, schedule.id.clone());
+                if running.contains(&name) {
+                    continue;
+                }
+                match self.due_pass(schedule).await {
+                    Ok(Some(pass)) => {
+                        running.insert(name.clone());
+                        let (scheduler, rules) = (self.clone(), rules.clone());
+                        tasks.spawn(async move {
+                            scheduler.run_pass(&rules, &name, pass).await;
+                            name
+                        });
+                    }
+                    Ok(None) => {}
+                    Err(refused) => tracing::warn!(%refused, "what is scheduled waits"),
+                }
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    /// How far the schedule is, as it is set up now.
+    async fn pass(&self, schedule: &Schedule) -> Result<Option<Pass>, Refused> {
+        let pass = self.store.pass(schedule.kind, &schedule.id).await?;
+        Ok(pass.filter(|pass| pass.begun >= schedule.saved))
+    }
+
+    /// The pass that is to begin now, or to go on.
+    async fn due_pass(&self, schedule: &Schedule) -> Result<Option<Pass>, Refused> {
+        let (now, pass) = (self.clock.now(), self.pass(schedule).await?);
+        let is_due = next(schedule, pass.as_ref()).is_some_and(|next| next <= now);
+        Ok(match pass {
+            Some(pass) if pass.under_way.is_some() => Some(pass),
+            _ => is_due.then_some(Pass { begun: now, under_way: None }),
+        })
+    }
+
+    async fn run_pass(&self, rules: &Rules, name: &Name, pass: Pass) {
+        let Some(schedule) = find(rules, name.0, &name.1) else { return };
+        let passed = if schedule.profiles {
+            self.pass_profiles(rules, schedule, pass).await
+        } else {
+            self.once(schedule, pass).await
+        };
+        if let Err(refused) = passed {
+            // It goes on from where it is durable.
+            tracing::warn!(id = %schedule.id, %refused, "what is scheduled was interrupted");
+        }
+    }
+
+    /// Does what is scheduled for nobody in particular.
+    async fn once(&self, schedule: &Schedule, pass: Pass) -> Result<(), Refused> {
+        match self.perform(schedule, None, pass).await? {
+            Some(performed) => performed.pending.durable().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Goes on with a pass over all profiles that there were when it began.
+    async fn pass_profiles(&self, rules: &Rules, schedule: &Schedule, pass: Pass) -> Result<(), Refused> {
+        self.store.caught_up().await?;
+        let Pass { begun, under_way: mut after } = pass;
+        loop {
+            let profiles = self.store.profiles(after.as_ref(), PROFILES_MAX).await?;
+            let mut last = None;
+            for profile in self.concerned(rules, schedule, begun, &profiles) {
+                let pass = Pass { begun, under_way: Some(profile.id.clone()) };
+                let performed = self.perform(schedule, Some(profile), pass).await?;
+                last = performed.map(|performed| performed.pending);
+            }
+            if let Some(pending) = last {
+                pending.durable().await?; // and with it all before it
+            }
+            match profiles.last() {
+                Some(profile) if profiles.len() == PROFILES_MAX => after = Some(profile.id.clone()),
+                _ => return self.end_pass(schedule, begun).await,
+            }
+            if find(&self.rules.get(), schedule.kind, &schedule.id).is_none_or(|now| now.saved != schedule.saved) {
+                return Ok(()); // it is set up differently, or no more
+            }
+        }
+    }
+
+    async fn perform(
+        &self,
+        schedule: &Schedule,
+        profile: Option<&Profile>,
+        pass: Pass,
+    ) -> Result<Option<Performed>, Refused> {
+        let (kind, id) = (schedule.kind, schedule.id.clone());
+        let due = Due::Scheduled { kind, id: id.clone(), profile: profile.map(Profile::reference), pass };
+        let performed = self.collector.perform(&due).await?;
+        let mut status = self.status.lock();
+        let counted = status.entry((kind, id)).or_default();
+        counted.performed += 1;
+        if let Some(error) = performed.as_ref().and_then(|performed| performed.error.clone()) {
+            counted.failures += 1;
+            counted.error = Some(error);
+        }
+        drop(status);
+        Ok(performed)
+    }
+
+    /// Those that it concerns, as they are stored.
+    fn concerned<'a>(
+        &self,
+        rules: &Rules,
+        schedule: &Schedule,
+        begun: Time,
+        profiles: &'a [Arc<Profile>],
+    ) -> Vec<&'a Profile> {
+        let mut records = Records::internal(None, self.clock.now(), false);
+        let mut concerns = |profile: &Arc<Profile>| {
+            records.profile = Some(ProfileDraft::known(profile.clone()));
+            rules.concerns(schedule.kind, &schedule.id, &records)
+        };
+        let concerned = profiles.iter().filter(|profile| profile.inserted <= begun && concerns(profile));
+        concerned.map(|profile| &**profile).collect()
+    }
+
+    async fn end_pass(&self, schedule: &Schedule, begun: Time) -> Result<(), Refused> {
+        let (kind, id, pass) = (schedule.kind, schedule.id.clone(), Pass { begun, under_way: None });
+        let room = self.store.room(0).await?;
+        let entry = Entry::Passed { kind, id, pass };
+        let ((), pending) = self.store.push(self.store.generation(), room, |_| (vec![entry], ()))?;
+        pending.durable().await
+    }
+}
+
+fn find<'a>(rules: &'a Rules, kind: DefinitionKind, id: &Id) -> Option<&'a Schedule> {
+    rules.schedules().iter().find(|schedule| schedule.kind == kind && schedule.id == *id)
+}
+
+/// When the schedule is due again, if it began last as `pass` says.
+fn next(schedule: &Schedule, pass: Option<&Pass>) -> Option<Time> {
+    match pass {
+        None if schedule.at_once => Some(schedule.saved),
+        None => schedule.when.as_ref()?.next(schedule.saved),
+        Some(pass) => schedule.when.as_ref()?.next(pass.begun),
+    }
+}

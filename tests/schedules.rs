@@ -1,0 +1,209 @@
+//! What happens without a request: delayed events, segments that depend on the time, workflows by schedule.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{
+    Daemon,
+    daemon::{started, wait_for},
+};
+
+fn set_up(daemon: &Daemon, configuration: Value) {
+    let response = daemon.post_admin("/configuration", &configuration);
+    assert_eq!(response.status, 200, "{}", response.text());
+}
+
+/// Sends an event in a session; the profile's id.
+fn send(daemon: &Daemon, session: &str, kind: &str, properties: Value) -> String {
+    let answer = daemon.tracked(&json!({
+        "source": {"id": "shop"}, "session": {"id": session}, "events": [{"type": kind, "properties": properties}]
+    }));
+    answer["profile"]["id"].as_str().unwrap().to_owned()
+}
+
+fn traits(daemon: &Daemon, profile: &str) -> Value {
+    daemon.record(&format!("/profile/{profile}"))["traits"].clone()
+}
+
+/// A cart makes a reminder, which notes what it met.
+fn reminders(delay: &str) -> Value {
+    json!({"workflow": [
+        {"id": "plan", "on": ["cart"], "step": [
+            {"id": "later", "emit": {"type": "Cart Reminder", "properties": {"cart": "{{ event.properties.cart }}"}, "delay": delay}}
+        ]},
+        {"id": "remind", "on": ["cart-reminder"], "step": [
+            {"append": {"profile.traits.reminded": "{{ event.properties.cart }} in {{ session.id }} from {{ source.id }}"}}
+        ]},
+    ]})
+}
+
+#[test]
+fn a_delayed_event_happens_once_also_after_a_crash() {
+    let (folder, daemon) = started();
+    set_up(&daemon, reminders("1500ms"));
+    set_up(&daemon, json!({"destination": [{"id": "all", "events": ["cart-reminder"], "file": "reminders.ndjson"}]}));
+    let answer = daemon.tracked(&json!({
+        "source": {"id": "shop"}, "session": {"id": "visit"}, "options": {"debugger": true},
+        "events": [{"type": "cart", "properties": {"cart": "C-1"}}]
+    }));
+    let profile = answer["profile"]["id"].as_str().unwrap().to_owned();
+    let due = &answer["debugging"]["execution"]["plan"][0]["steps"][0]["result"];
+    assert!(due.as_str().unwrap().starts_with("20"), "when it happens: {answer}");
+    let duration = || daemon.record("/session/visit")["metadata"]["time"]["duration"].clone();
+    let before = duration();
+    let mut daemon = daemon;
+    assert_eq!(traits(&daemon, &profile), json!({}));
+    daemon.kill();
+    let daemon = support::Setup::new(folder.path()).start();
+    let reminded = json!({"reminded": ["C-1 in visit from shop"]});
+    wait_for("the reminder", || (traits(&daemon, &profile) == reminded).then_some(()));
+    // It waits for the views to be made anew from the log, too.
+    let setup = daemon.stop();
+    assert!(setup.command(&["rebuild"]).status().unwrap().success());
+    let daemon = setup.start();
+    send(&daemon, "other", "page-view", json!({}));
+    wait_for("the delivery", || (daemon.record("/destination/all/status")["lag"] == 0).then_some(()));
+    assert_eq!(traits(&daemon, &profile), reminded);
+    let delivered = std::fs::read_to_string(folder.path().join("deliveries/reminders.ndjson")).unwrap();
+    let events: Vec<Value> = delivered.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events.len(), 1, "{delivered}");
+    let event = &events[0]["event"];
+    assert_eq!((&event["type"], &event["name"]), (&json!("cart-reminder"), &json!("Cart Reminder")));
+    assert_eq!((&event["session"]["id"], &event["profile"]["id"]), (&json!("visit"), &json!(profile)));
+    assert_eq!(event["metadata"]["status"], "processed");
+    let after = daemon.record("/session/visit")["metadata"]["time"]["duration"].clone();
+    assert_eq!(after, before, "nobody came back to the session");
+}
+
+#[test]
+fn a_delayed_event_finds_whom_it_is_about() {
+    let (_folder, daemon) = started();
+    set_up(&daemon, reminders("1s"));
+    let merged = send(&daemon, "old", "page-view", json!({}));
+    send(&daemon, "old", "sign-in", json!({"email": {"main": "ada@example.com"}}));
+    let deleted = send(&daemon, "gone", "cart", json!({"cart": "C-2"}));
+    let ada = send(&daemon, "new", "cart", json!({"cart": "C-3"}));
+    send(&daemon, "ended", "cart", json!({"cart": "C-4"}));
+    let ended = send(&daemon, "ended", "page-view", json!({}));
+    assert_eq!(daemon.admin("DELETE", &format!("/profile/{deleted}")).status, 200);
+    assert_eq!(daemon.admin("DELETE", "/session/ended").status, 200);
+    assert_eq!(send(&daemon, "new", "sign-in", json!({"email": {"main": "ada@example.com"}})), merged);
+    let reminded = json!({"reminded": ["C-3 in new from shop"]});
+    wait_for("the reminder", || (traits(&daemon, &ada) == reminded).then_some(()));
+    // Its session is gone: what the step speaks of is missing, which the event's status tells.
+    assert_eq!(traits(&daemon, &ended), json!({}));
+    assert_eq!(daemon.admin("GET", &format!("/profile/{deleted}")).status, 404);
+    assert_eq!(daemon.admin("GET", "/session/ended").status, 404, "nothing comes back");
+}
+
+#[test]
+fn a_segment_is_left_when_its_time_is_over() {
+    let (_folder, daemon) = started();
+    set_up(
+        &daemon,
+        json!({
+            "segment": [{"id": "here", "every": "1s", "events": true,
+                "condition": "now - timestamp(profile.metadata.time.visit.current) < duration('2s')"}],
+            "workflow": [
+                {"id": "bye", "on_leaving": ["here"], "step": [{"set": {"profile.traits.left": true}}]},
+                {"id": "noted", "on": ["segment-left"], "step": [{"set": {"profile.traits.noted": "{{ source.id }}"}}]},
+            ],
+        }),
+    );
+    let profile = send(&daemon, "visit", "page-view", json!({}));
+    let segments = |daemon: &Daemon| daemon.record(&format!("/profile/{profile}"))["segments"].clone();
+    assert_eq!(segments(&daemon), json!(["here"]));
+    wait_for("the end of the visit", || (segments(&daemon) == json!([])).then_some(()));
+    assert_eq!(traits(&daemon, &profile), json!({"left": true, "noted": "@internal"}));
+    let status = wait_for("the pass", || {
+        let status = daemon.record("/segment/here/status");
+        (status["under_way"] == false).then_some(status)
+    });
+    assert_eq!((&status["performed"], &status["failures"], &status["error"]), (&json!(1), &json!(0), &Value::Null));
+    assert!(status["begun"].as_str() < status["next"].as_str(), "{status}");
+    assert_eq!(daemon.admin("GET", "/segment/nobody/status").status, 404);
+}
+
+#[test]
+fn a_new_segment_takes_in_who_is_there() {
+    let (_folder, daemon) = started();
+    let profiles: Vec<String> =
+        (0..450).map(|number| send(&daemon, &format!("s{number}"), "page-view", json!({}))).collect();
+    set_up(&daemon, json!({"segment": [{"id": "viewer", "condition": "profile.stats.views > 0"}]}));
+    let is_in = |id: &String| daemon.record(&format!("/profile/{id}"))["segments"] == json!(["viewer"]);
+    wait_for("all of them", || profiles.iter().all(is_in).then_some(()));
+    let performed = |daemon: &Daemon| daemon.record("/segment/viewer/status")["performed"].clone();
+    assert_eq!(performed(&daemon), 450);
+    // Once: it has no schedule, and a restart is no reason.
+    let daemon = daemon.restart();
+    let status = daemon.record("/segment/viewer/status");
+    assert_eq!((&status["next"], &status["performed"]), (&Value::Null, &json!(0)));
+}
+
+#[test]
+fn a_workflow_starts_by_schedule() {
+    let (_folder, daemon) = started();
+    let fans: Vec<String> = (0..3)
+        .map(|number| {
+            let session = format!("s{number}");
+            send(&daemon, &session, "increase-interest", json!({"interest": "sports", "value": number}))
+        })
+        .collect();
+    set_up(
+        &daemon,
+        json!({"workflow": [
+            {"id": "fans", "every": "1s", "profiles": true, "if": "profile.interests.sports >= 1",
+                "step": [{"increment": {"profile.traits.runs": 1}}, {"emit": {"type": "greeted"}}]},
+            {"id": "greet", "on": ["greeted"], "step": [{"increment": {"profile.traits.greeted": 1}}]},
+            {"id": "clock", "every": "1s", "step": [
+                {"attach_profile": {"identifier": "the-clock"}}, {"increment": {"profile.traits.ticks": 1}}, {"if": "profile.traits.ticks > 1", "attach_session": "clock"}
+            ]},
+            {"id": "nightly", "schedule": "30 3 * * *", "step": [{"log": "night"}]},
+            {"id": "broken", "every": "1s", "profiles": true, "step": [{"increment": {"profile.interests": 1}}]},
+        ]}),
+    );
+    wait_for("some runs", || (traits(&daemon, &fans[2])["runs"].as_u64() > Some(1)).then_some(()));
+    for fan in &fans[1..] {
+        let traits = traits(&daemon, fan);
+        assert_eq!(traits["runs"], traits["greeted"], "each time it emits an event");
+    }
+    assert_eq!(traits(&daemon, &fans[0]), json!({}), "its condition does not hold");
+    let clock = wait_for("a session for the clock", || {
+        let session = daemon.admin("GET", "/session/clock").json();
+        session["profile"]["id"].as_str().map(str::to_owned)
+    });
+    assert!(traits(&daemon, &clock)["ticks"].as_u64() > Some(1));
+    let status = wait_for("a failure", || {
+        let status = daemon.record("/workflow/broken/status");
+        (status["failures"].as_u64() > Some(0)).then_some(status)
+    });
+    assert!(status["error"].as_str().unwrap().contains("profile.interests"), "{status}");
+    let nightly = daemon.record("/workflow/nightly/status");
+    assert!(nightly["next"].as_str().unwrap().ends_with("T03:30:00.000000Z"), "{nightly}");
+    assert_eq!(daemon.admin("GET", "/workflow/greet/status").status, 404, "it waits for events");
+    // Taken away, it runs no more.
+    assert_eq!(daemon.admin("DELETE", "/workflow/fans").status, 200);
+    let ticks = traits(&daemon, &clock)["ticks"].as_u64();
+    let runs = traits(&daemon, &fans[2])["runs"].clone();
+    wait_for("two ticks", || (traits(&daemon, &clock)["ticks"].as_u64() > ticks.map(|ticks| ticks + 2)).then_some(()));
+    let later = traits(&daemon, &fans[2])["runs"].clone();
+    assert!(later.as_u64() <= runs.as_u64().map(|runs| runs + 1), "one may have been under way: {runs}, {later}");
+}
+
+#[test]
+fn a_schedule_that_is_none_is_refused() {
+    let (_folder, daemon) = started();
+    for (kind, body, place) in [
+        ("segment", json!({"id": "s", "condition": "profile.stats.views > 1", "every": "1h"}), "every"),
+        ("segment", json!({"id": "s", "condition": "now > timestamp('2027-01-01T00:00:00Z')", "every": "0s"}), "every"),
+        ("workflow", json!({"id": "w", "schedule": "often"}), "schedule"),
+        ("workflow", json!({"id": "w", "every": "1x"}), "every"),
+        ("workflow", json!({"id": "w", "profiles": true}), "profiles"),
+    ] {
+        let response = daemon.post_admin(&format!("/{kind}"), &body);
+        assert_eq!((response.status, response.loc()), (422, json!(["body", place])), "{}", response.text());
+    }
+    let delay = json!({"id": "w", "on": ["a"], "step": [{"emit": {"type": "b", "delay": "soon"}}]});
+    let response = daemon.post_admin("/workflow", &delay);
+    assert_eq!(response.loc(), json!(["body", "step", 0, "emit", "delay"]), "{}", response.text());
+}
