@@ -1,6 +1,9 @@
 //! Free-form JSON, kept as text.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    collections::HashSet,
+    sync::{Arc, LazyLock},
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 use serde_json::value::RawValue;
@@ -41,10 +44,62 @@ impl Json {
         if self.is_empty_object() {
             return newer.clone();
         }
-        // The normal form keeps the last of a repeated key: the two objects one behind the other are the update.
-        let both = format!("{},{}", &self.0[..self.0.len() - 1], &newer.0[1..]);
-        Reader::new(both.as_bytes(), 0).and_then(|mut reader| reader.value()).unwrap_or_else(|_| newer.clone())
+        let keys: HashSet<&str> = entries(&newer.0).map(|(key, _)| key).collect();
+        let mut text = String::with_capacity(self.0.len() + newer.0.len());
+        text.push('{');
+        for (_, entry) in entries(&self.0).filter(|(key, _)| !keys.contains(key)) {
+            text.push_str(entry);
+            text.push(',');
+        }
+        text.push_str(&newer.0[1..]);
+        Self(text.into())
     }
+}
+
+/// The entries of an object in its normal form, each with its key; both as they are written.
+fn entries(object: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = object.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or_default();
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let key = &rest[..string_end(rest.as_bytes(), 0)];
+        let entry = &rest[..entry_end(rest.as_bytes())];
+        rest = rest.get(entry.len() + 1..).unwrap_or_default();
+        Some((key, entry))
+    })
+}
+
+/// Where the entry ends that `text` begins with: at a comma, or with the text.
+fn entry_end(text: &[u8]) -> usize {
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'"' => {
+                at = string_end(text, at);
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b',' if depth == 0 => return at,
+            _ => {}
+        }
+        at += 1;
+    }
+    text.len()
+}
+
+/// Where the string ends that begins at `start`, with its quotes.
+fn string_end(text: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    text.len()
 }
 
 impl Serialize for Json {
@@ -102,6 +157,8 @@ mod tests {
     fn an_update_replaces_top_level_keys_only() {
         let updated = json(r#"{"a":{"x":1},"b":2}"#).updated(&json(r#"{"a":{"y":1},"c":3}"#));
         assert_eq!(updated.as_str(), r#"{"b":2,"a":{"y":1},"c":3}"#);
+        let odd = json(r#"{"":[{"a":1},"]"],"a\\":"\"},","b":"}{","c":1E5}"#);
+        assert_eq!(odd.updated(&json(r#"{"b":"é,"}"#)).as_str(), r#"{"":[{"a":1},"]"],"a\\":"\"},","c":1E5,"b":"é,"}"#);
         assert_eq!(json("{}").updated(&json(r#"{"a":1}"#)).as_str(), r#"{"a":1}"#);
         assert_eq!(json(r#"{"a":1}"#).updated(&json("{}")).as_str(), r#"{"a":1}"#);
     }
