@@ -147,3 +147,16 @@ fn what_processing_makes_is_stored_only_where_events_are() {
     assert_eq!(events["types"], json!(["page-view", "segment-entered", "welcome"]));
     assert_eq!((&events["saved"], &answer["events"]), (&json!(0), &json!([])));
 }
+
+#[test]
+fn segments_that_change_each_other_come_to_an_end() {
+    let (_folder, daemon) = started();
+    let odd = json!({"id": "odd", "condition": "profile.traits.n % 2 == 1", "events": true});
+    assert_eq!(daemon.post_admin("/segment", &odd).status, 200);
+    let next = json!({"id": "next", "on": ["segment-entered", "segment-left", "begin"], "step": [{"increment": {"profile.traits.n": 1}}]});
+    assert_eq!(daemon.post_admin("/workflow", &next).status, 200);
+    let answer = send(&daemon, "begin", json!({}));
+    let debugging = &answer["debugging"];
+    assert_eq!(answer["profile"]["traits"]["n"], debugging["execution"]["next"].as_array().unwrap().len());
+    assert!(debugging["logs"].to_string().contains("without end"), "{debugging}");
+}

@@ -227,6 +227,11 @@ impl Rules {
                 self.crossing(ground, records, memory, &mut left, crossing).await?;
             }
         }
+        if next < records.events.len() {
+            left.logs.error(
+                "segments and workflows change each other without end: the last events are stored as they are".into(),
+            );
+        }
         consent::treat_fields(&self.consents, records, &mut left.logs);
         if self.lacks_consent(records) {
             self.anonymise(records);

@@ -28,6 +28,7 @@ pub struct ProfileDraft {
     began_visit: bool,
     facts: OnceLock<Value>,
     facts_changed: bool,
+    stats: OnceLock<Value>,
     shown: OnceLock<Value>,
     /// As it was stored, if it was.
     stored: Option<Arc<Profile>>,
@@ -55,6 +56,7 @@ impl ProfileDraft {
             began_visit: false,
             facts: OnceLock::new(),
             facts_changed: false,
+            stats: OnceLock::new(),
             shown: OnceLock::new(),
             stored: None,
             absorbed: Vec::new(),
@@ -85,14 +87,19 @@ impl ProfileDraft {
         self.absorbed.retain(|absorbed| *absorbed != survivor);
         self.facts = OnceLock::new();
         self.facts_changed = false;
-        self.shown = OnceLock::new();
+        self.look_anew();
+    }
+
+    /// What was counted or merged is looked at anew.
+    fn look_anew(&mut self) {
         self.changed = true;
+        self.stats = OnceLock::new();
+        self.shown = OnceLock::new();
     }
 
     pub fn count_view(&mut self) {
         self.profile.views += 1;
-        self.changed = true;
-        self.shown = OnceLock::new();
+        self.look_anew();
     }
 
     /// Counts an event of a type, to be known for so many days.
@@ -104,8 +111,7 @@ impl ProfileDraft {
     pub fn begin_visit(&mut self, session: Id, now: Time) {
         self.profile.begin_visit(session, now);
         self.began_visit = true;
-        self.changed = true;
-        self.shown = OnceLock::new();
+        self.look_anew();
     }
 
     pub fn add_key(&mut self, key: MergeKey) {
@@ -121,8 +127,19 @@ impl ProfileDraft {
                 let empty = || rest.is_empty().then(|| empty_part(part)).flatten();
                 self.facts().get(steps).or_else(empty)
             }
+            [part, rest @ ..] if **part == *"stats" => self.stats().get(rest),
             _ => self.shown().get(steps),
         }
+    }
+
+    /// What conditions look at most; a tree of its own is made in a moment.
+    fn stats(&self) -> &Value {
+        self.stats.get_or_init(|| {
+            let mut stats = Object::default();
+            stats.insert("visits", Value::number(self.profile.visits));
+            stats.insert("views", Value::number(self.profile.views));
+            Value::Object(stats)
+        })
     }
 
     fn facts(&self) -> &Value {
