@@ -50,7 +50,9 @@ fn entering_and_leaving_can_be_events_and_start_workflows() {
     let counted = json!({"id": "counted", "on": ["segment-entered", "segment-left"], "step": [
         {"append": {"profile.traits.crossed": "{{ event.type }} {{ event.properties.segment }}"}}
     ]});
-    for workflow in [enter, leave, counted] {
+    let never = json!({"id": "never", "on_entering": ["fan"], "on_leaving": ["fan"], "if": "segment != 'fan'", "step": [{"set": {"profile.traits.never": 1}}]});
+    let foreign = json!({"id": "foreign", "on_entering": ["fan"], "sources": ["till"], "step": [{"set": {"profile.traits.never": 2}}]});
+    for workflow in [enter, leave, counted, never, foreign] {
         assert_eq!(daemon.post_admin("/workflow", &workflow).status, 200);
     }
     let entered = send(&daemon, "increase-interest", json!({"interest": "sports", "value": 2}));

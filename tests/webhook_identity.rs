@@ -34,6 +34,12 @@ fn an_email_in_the_properties_finds_or_makes_the_profile() {
     let profile = daemon.record(&format!("/profile/{}", id.as_str().unwrap()));
     assert_eq!(profile["data"]["contact"]["email"], json!({"main": "ada@example.com"}));
     assert_eq!(profile["stats"], json!({"visits": 0, "views": 0}), "a webhook without a session is no visit");
+    // A list of several people's events is nobody's; of one person, in any writing, it is theirs.
+    let list = |other: &str| format!(r#"[{ada},{{"customer":{{"email":"{other}"}}}},{{"note":"x"}}]"#);
+    let refused = daemon.post_json("/collect/crm-note/crm", &list("eve@example.com"));
+    assert_eq!(refused.status, 422);
+    assert!(refused.text().contains("several"), "{}", refused.text());
+    assert_eq!(call(&daemon, &list(" ADA@example.com")), id);
     // Whoever signs in with it is the same person.
     let signed_in = json!({
         "source": {"id": "shop"}, "session": {"id": "s"},

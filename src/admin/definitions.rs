@@ -80,6 +80,8 @@ impl Admin {
     /// Sends a destination to `offset`: everything from there on is delivered again. `false` if there is none.
     pub async fn replay(&self, destination: &Id, offset: u64) -> Result<bool, Refused> {
         let _one = self.configuring.lock().await;
+        // Nothing is passed over: behind the end there is only what is still to come.
+        let offset = offset.min(self.store.log_end());
         let replayed = retry(|| async {
             let decided = self.decide(vec![Key::Delivered(destination.clone())]).await?;
             if self.store.definition(DefinitionKind::Destination, destination).is_none() {

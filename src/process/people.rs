@@ -11,7 +11,7 @@ use super::{
     scope::Scope,
 };
 use crate::{
-    model::{Id, KnownBy, Logs, MergeKey, Path, Profile, ProfileRef, ProfileTerms, Session, Value},
+    model::{Fault, Id, KnownBy, Logs, MergeKey, Path, Profile, ProfileRef, ProfileTerms, Session, Value},
     store::{Held, Key, Refused, Store},
 };
 
@@ -240,10 +240,17 @@ pub async fn attach_by_source(
 ) -> Result<(), Interrupted> {
     let Some(ProfileTerms { path, is, create }) = &records.registered().terms.profile else { return Ok(()) };
     let (path, is, create) = (path.clone(), *is, *create);
-    let found = (0..records.events.len()).find_map(|event| {
+    let named = (0..records.events.len()).filter_map(|event| {
         Scope::new(records, Some(event)).get(&path).map(|value| value.into_owned()).filter(|value| !value.is_empty())
     });
-    let Some(value) = found else { return Ok(()) };
+    let named: Vec<Value> = named.collect();
+    let Some(value) = named.first().cloned() else { return Ok(()) };
+    let key = ground.identity.key(is, &value);
+    if named.iter().any(|other| ground.identity.key(is, other) != key) {
+        // One person's events must not become another one's.
+        let msg = format!("{path}: the events of one request are about one person, and these are about several");
+        return Err(Interrupted::Invalid(Fault::new("value_error", msg)));
+    }
     if let Err(why) = attach(ground, records, memory, Sought::Known(is, value), create).await? {
         logs.warn(format!("source {}: {why}", records.request.source));
     }

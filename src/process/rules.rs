@@ -267,21 +267,9 @@ impl Rules {
         }
         let Some(started) = self.by_type.get(records.events[event].kind()) else { return Ok(()) };
         for workflow in started.iter().map(|place| &self.workflows[*place]) {
-            if !workflow.takes_source(&records.request.source) {
-                continue;
-            }
-            let starts = match &workflow.condition {
-                Some(condition) => condition.holds(&Scope::new(records, Some(event))),
-                None => Ok(true),
-            };
-            match starts {
+            if starts(workflow, Scope::new(records, Some(event)), &records.request.source, &mut left.logs) {
                 // On the heap, so that requests that start no workflow do not carry its room with them.
-                Ok(true) => {
-                    Box::pin(Run::new(self, ground, records, memory, left, Some(event), None).workflow(workflow))
-                        .await?
-                }
-                Ok(false) => {}
-                Err(error) => left.logs.error(format!("workflow {}: if: {error}", workflow.id)),
+                Box::pin(Run::new(self, ground, records, memory, left, Some(event), None).workflow(workflow)).await?;
             }
         }
         Ok(())
@@ -369,13 +357,25 @@ impl Rules {
         }
         for workflow in &self.workflows {
             let segments = if crossing.entered { &workflow.on_entering } else { &workflow.on_leaving };
-            if segments.iter().any(|id| **id == *crossing.segment.as_str()) {
-                let segment = Some(crossing.segment.as_str());
+            let segment = Some(crossing.segment.as_str());
+            if segments.iter().any(|id| **id == *crossing.segment.as_str())
+                && starts(workflow, Scope::of_crossing(records, segment), &records.request.source, &mut left.logs)
+            {
                 Box::pin(Run::new(self, ground, records, memory, left, None, segment).workflow(workflow)).await?;
             }
         }
         Ok(())
     }
+}
+
+/// Whether the workflow takes what comes from this source, and its condition holds.
+fn starts(workflow: &Workflow, scope: Scope<'_>, source: &Id, logs: &mut Logs) -> bool {
+    let holds = workflow.condition.as_ref().map_or(Ok(true), |condition| condition.holds(&scope));
+    let holds = holds.unwrap_or_else(|error| {
+        logs.error(format!("workflow {}: if: {error}", workflow.id));
+        false
+    });
+    holds && workflow.takes_source(source)
 }
 
 /// What processing says beside what it wrote to the records.

@@ -30,6 +30,11 @@ impl<'a> Scope<'a> {
         Self { seen: Seen::Records(records), event, steps: None, segment: None }
     }
 
+    /// What the condition of a workflow sees that entering or leaving `segment` starts.
+    pub fn of_crossing(records: &'a Records<'a>, segment: Option<&'a str>) -> Self {
+        Self { segment, ..Self::new(records, None) }
+    }
+
     /// What a step of a workflow sees.
     pub fn of_step(
         records: &'a Records<'a>,
