@@ -16,6 +16,8 @@ use crate::model::{EventType, Fault, Json, KnownBy, Path, Value};
 
 /// The most steps of a workflow, with those of its branches.
 const STEPS_MAX: usize = 100;
+/// What a profile may be attached by, for people.
+const ATTACH_BY: &str = "id, email, phone, identifier, pk, profile.PATH or new is expected";
 /// How deep branches may stand in each other.
 const BRANCHES_MAX: usize = 8;
 
@@ -319,14 +321,16 @@ impl AttachProfile {
                 (path, _) if path.starts_with("profile.") => {
                     By::Field(writable(path).map_err(|fault| fault.at(key))?, template()?)
                 }
-                _ => By::Known(KnownBy::parse(key).map_err(|fault| fault.at(key))?, template()?),
+                _ => {
+                    let known = KnownBy::parse(key).map_err(|_| Fault::new("value_error", ATTACH_BY).at(key))?;
+                    By::Known(known, template()?)
+                }
             };
             if by.replace(found).is_some() {
                 return Err(Fault::new("value_error", "a profile is attached by one thing").at(key));
             }
         }
-        let by =
-            by.ok_or_else(|| Fault::new("value_error", "id, email, phone, identifier, pk, a path or new is expected"))?;
+        let by = by.ok_or_else(|| Fault::new("value_error", ATTACH_BY))?;
         Ok(Self { by, create })
     }
 }
