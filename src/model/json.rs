@@ -44,62 +44,20 @@ impl Json {
         if self.is_empty_object() {
             return newer.clone();
         }
-        let keys: HashSet<&str> = entries(&newer.0).map(|(key, _)| key).collect();
+        let entries = |json| Reader::new(json, 0).and_then(|mut reader| reader.entries());
+        let (Ok(mine), Ok(newers)) = (entries(self.0.as_bytes()), entries(newer.0.as_bytes())) else {
+            return newer.clone(); // only a damaged store holds something else than the normal form of an object
+        };
+        let keys: HashSet<&str> = newers.iter().map(|(key, _)| *key).collect();
         let mut text = String::with_capacity(self.0.len() + newer.0.len());
         text.push('{');
-        for (_, entry) in entries(&self.0).filter(|(key, _)| !keys.contains(key)) {
+        for (_, entry) in mine.iter().filter(|(key, _)| !keys.contains(key)) {
             text.push_str(entry);
             text.push(',');
         }
         text.push_str(&newer.0[1..]);
         Self(text.into())
     }
-}
-
-/// The entries of an object in its normal form, each with its key; both as they are written.
-fn entries(object: &str) -> impl Iterator<Item = (&str, &str)> {
-    let mut rest = object.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or_default();
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let key = &rest[..string_end(rest.as_bytes(), 0)];
-        let entry = &rest[..entry_end(rest.as_bytes())];
-        rest = rest.get(entry.len() + 1..).unwrap_or_default();
-        Some((key, entry))
-    })
-}
-
-/// Where the entry ends that `text` begins with: at a comma, or with the text.
-fn entry_end(text: &[u8]) -> usize {
-    let (mut at, mut depth) = (0, 0_usize);
-    while let Some(byte) = text.get(at) {
-        match byte {
-            b'"' => {
-                at = string_end(text, at);
-                continue;
-            }
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b',' if depth == 0 => return at,
-            _ => {}
-        }
-        at += 1;
-    }
-    text.len()
-}
-
-/// Where the string ends that begins at `start`, with its quotes.
-fn string_end(text: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while let Some(byte) = text.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-    text.len()
 }
 
 impl Serialize for Json {

@@ -11,7 +11,7 @@ pub(super) struct Entry {
     end: usize,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// Reads a value of any type into its normal form.
     pub fn value(&mut self) -> Result<Json, Fault> {
         let mut output = std::mem::take(&mut self.output);
@@ -83,6 +83,25 @@ impl Reader<'_> {
             b'n' => self.null().map(|()| Value::Null)?,
             _ => Value::Number(self.number()?.into()),
         })
+    }
+
+    /// The entries of an object in its normal form, each with its key; both as they are written.
+    pub(in crate::model) fn entries(&mut self) -> Result<Vec<(&'a str, &'a str)>, Fault> {
+        if self.peek()? != b'{' {
+            return Err(Fault::wrong_type("an object"));
+        }
+        let text = self.text;
+        let mut entries = Vec::new();
+        self.members(|reader| {
+            let start = reader.at;
+            reader.string()?;
+            let key = &text[start..reader.at];
+            reader.colon()?;
+            reader.skip()?;
+            entries.push((key, &text[start..reader.at]));
+            Ok(())
+        })?;
+        Ok(entries)
     }
 
     fn normalise(&mut self, out: &mut String) -> Result<(), Fault> {
