@@ -85,7 +85,6 @@ impl Rules {
         let ready_made = event_type::ready_made();
         let mut rules = Self { types: ready_made.expect("tests compile what is ready-made"), ..Self::default() };
         for definition in definitions {
-            let (kind, id, saved) = (definition.kind, definition.id.clone(), definition.saved);
             let mistake = |fault| Box::new(Mistake { kind: definition.kind, id: definition.id.clone(), fault });
             match definition.kind {
                 DefinitionKind::EventType => {
@@ -94,9 +93,8 @@ impl Rules {
                     rules.types.insert(compiled.id.clone(), Arc::new(compiled));
                 }
                 DefinitionKind::Segment => {
-                    let mut segment = Segment::compile(definition).map_err(mistake)?;
-                    let when = segment.when.take();
-                    rules.schedules.push(Schedule { kind, id, saved, at_once: true, when, profiles: true });
+                    let (segment, schedule) = Segment::compile(definition).map_err(mistake)?;
+                    rules.schedules.push(schedule);
                     rules.count(segment.condition.counts());
                     rules.segments.push(segment);
                 }
@@ -107,12 +105,9 @@ impl Rules {
                     rules.destinations.push(Arc::new(Destination::compile(definition).map_err(mistake)?));
                 }
                 DefinitionKind::Workflow => {
-                    let mut workflow = Workflow::compile(definition).map_err(mistake)?;
+                    let (workflow, schedule) = Workflow::compile(definition).map_err(mistake)?;
                     if workflow.enabled {
-                        if let Some(when) = workflow.when.take() {
-                            let (when, profiles) = (Some(when), workflow.profiles);
-                            rules.schedules.push(Schedule { kind, id, saved, at_once: false, when, profiles });
-                        }
+                        rules.schedules.extend(schedule);
                         rules.count(&workflow.counts());
                         for kind in &workflow.on {
                             rules.by_type.entry(kind.clone()).or_default().push(rules.workflows.len());

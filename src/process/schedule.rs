@@ -9,7 +9,7 @@ use croner::{
 };
 
 use super::definition;
-use crate::model::{DefinitionKind, Fault, Id, Time};
+use crate::model::{Definition, DefinitionKind, Fault, Id, Time};
 
 const EVERY_MIN: Duration = Duration::from_secs(1);
 const EVERY_MAX: Duration = Duration::from_secs(366 * 86_400);
@@ -34,6 +34,13 @@ pub struct Schedule {
     pub when: Option<When>,
     /// It is about each profile that it wants, not about nobody in particular.
     pub profiles: bool,
+}
+
+impl Schedule {
+    pub fn new(definition: &Definition, when: Option<When>, at_once: bool, profiles: bool) -> Self {
+        let Definition { kind, id, saved, .. } = definition;
+        Self { kind: *kind, id: id.clone(), saved: *saved, at_once, when, profiles }
+    }
 }
 
 impl When {

@@ -2,7 +2,13 @@
 
 use serde::Deserialize;
 
-use super::{condition::Expression, definition, records::Records, schedule::When, scope::Scope};
+use super::{
+    condition::Expression,
+    definition,
+    records::Records,
+    schedule::{Schedule, When},
+    scope::Scope,
+};
 use crate::model::{Definition, Fault, Id, Logs, Path, Value};
 
 #[derive(Debug, Deserialize)]
@@ -25,8 +31,6 @@ pub struct Segment {
     pub id: Id,
     pub condition: Expression,
     pub events: bool,
-    /// When all profiles are looked at again, if the condition depends on the time.
-    pub when: Option<When>,
 }
 
 /// A profile entered or left a segment.
@@ -39,9 +43,11 @@ pub struct Crossing {
 }
 
 impl Segment {
+    /// The segment, and when all profiles are looked at.
+    ///
     /// # Errors
     /// A field is missing or wrong, or the condition does not compile; the fault names it.
-    pub fn compile(definition: &Definition) -> Result<Self, Fault> {
+    pub fn compile(definition: &Definition) -> Result<(Self, Schedule), Fault> {
         let written: Written = definition::read(definition)?;
         let condition = Expression::compile_counting(&written.condition).map_err(|fault| fault.at("condition"))?;
         if let Some(other) =
@@ -60,7 +66,8 @@ impl Segment {
             }
         };
         let id = definition.id.clone();
-        Ok(Self { id, condition, events: written.events, when })
+        let schedule = Schedule::new(definition, when, true, true);
+        Ok((Self { id, condition, events: written.events }, schedule))
     }
 }
 

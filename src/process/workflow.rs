@@ -11,7 +11,7 @@ use super::{
     definition,
     lookup::Lookup,
     operation::Operation,
-    schedule::When,
+    schedule::{Schedule, When},
     template::{Template, ValueTemplate},
 };
 use crate::model::{Definition, EventType, Fault, Id, KnownBy, Path};
@@ -56,10 +56,6 @@ pub struct Workflow {
     pub condition: Option<Expression>,
     pub steps: Vec<Step>,
     pub enabled: bool,
-    /// When it starts by itself.
-    pub when: Option<When>,
-    /// By itself, it starts for each profile for which its condition holds.
-    pub profiles: bool,
 }
 
 #[derive(Debug)]
@@ -130,9 +126,11 @@ pub struct Branch {
 }
 
 impl Workflow {
+    /// The workflow, and when it starts by itself, if it does.
+    ///
     /// # Errors
     /// A field is missing or wrong, or something in it does not compile; the fault names the place.
-    pub fn compile(definition: &Definition) -> Result<Self, Fault> {
+    pub fn compile(definition: &Definition) -> Result<(Self, Option<Schedule>), Fault> {
         let written: Written = definition::read(definition)?;
         let types = written.on.iter().enumerate();
         let types = types.map(|(index, kind)| {
@@ -147,9 +145,8 @@ impl Workflow {
             (None, None) => None,
             (Some(_), Some(_)) => return Err(Fault::new("value_error", "one of schedule and every is expected")),
         };
-        Ok(Self {
-            when,
-            profiles: written.profiles,
+        let schedule = when.map(|when| Schedule::new(definition, Some(when), false, written.profiles));
+        let workflow = Self {
             id: definition.id.clone(),
             on: types.collect::<Result<_, _>>()?,
             on_entering: step::boxed(written.on_entering),
@@ -158,7 +155,8 @@ impl Workflow {
             condition: step::condition(written.r#if.as_deref())?,
             steps: step::compile(&written.step)?,
             enabled: written.enabled,
-        })
+        };
+        Ok((workflow, schedule))
     }
 
     /// The events that its conditions count.
