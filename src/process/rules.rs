@@ -172,7 +172,7 @@ impl Rules {
         if records.profile.is_none() {
             people::attach_by_source(ground, records, memory, &mut left.logs).await?;
         }
-        self.process_events(ground, records, memory, left).await
+        self.process_events(ground, records, memory, left, false).await
     }
 
     /// Does what is scheduled, for the profile in the records if there is one, and what it leads to.
@@ -184,24 +184,24 @@ impl Rules {
         (kind, id): (DefinitionKind, &Id),
     ) -> Result<Processed, Interrupted> {
         let mut left = Left::default();
-        if self.concerns(kind, id, records) {
-            match (self.workflows.iter().find(|workflow| workflow.id == *id), &mut records.profile) {
-                (Some(workflow), _) if kind == DefinitionKind::Workflow => {
-                    Box::pin(Run::new(self, ground, records, memory, &mut left, None, None).workflow(workflow)).await?;
-                }
-                (_, Some(profile)) => profile.look_at_segments = true,
-                _ => {}
-            }
+        let is_due = self.concerns(kind, id, records);
+        if let Some(workflow) = self.workflows.iter().find(|workflow| workflow.id == *id)
+            && is_due
+            && kind == DefinitionKind::Workflow
+        {
+            Box::pin(Run::new(self, ground, records, memory, &mut left, None, None).workflow(workflow)).await?;
         }
-        self.process_events(ground, records, memory, left).await
+        self.process_events(ground, records, memory, left, is_due && kind == DefinitionKind::Segment).await
     }
 
+    /// `look`: the segments are looked at although nothing changed.
     async fn process_events(
         &self,
         ground: &Ground<'_>,
         records: &mut Records<'_>,
         memory: &mut Memory,
         mut left: Left,
+        look: bool,
     ) -> Result<Processed, Interrupted> {
         let mut errors = Vec::new();
         let mut next = 0;
@@ -210,8 +210,8 @@ impl Rules {
                 self.event(ground, records, memory, &mut left, next).await?;
                 next += 1;
             }
-            let look = records.profile.as_ref().is_some_and(|draft| draft.changed || draft.look_at_segments);
-            if self.segments.is_empty() || !look {
+            let changed = records.profile.as_ref().is_some_and(|draft| draft.changed);
+            if self.segments.is_empty() || !(changed || look) {
                 break;
             }
             let crossings = segment::update(&self.segments, records, &mut left.logs, &mut errors);
@@ -365,12 +365,14 @@ impl Rules {
 
 /// Whether the workflow takes what comes from this source, and its condition holds.
 fn starts(workflow: &Workflow, scope: Scope<'_>, source: &Id, logs: &mut Logs) -> bool {
-    let holds = workflow.condition.as_ref().map_or(Ok(true), |condition| condition.holds(&scope));
-    let holds = holds.unwrap_or_else(|error| {
+    if !workflow.takes_source(source) {
+        return false;
+    }
+    let Some(condition) = &workflow.condition else { return true };
+    condition.holds(&scope).unwrap_or_else(|error| {
         logs.error(format!("workflow {}: if: {error}", workflow.id));
         false
-    });
-    holds && workflow.takes_source(source)
+    })
 }
 
 /// What processing says beside what it wrote to the records.

@@ -23,8 +23,6 @@ pub struct ProfileDraft {
     pub alias: Option<Id>,
     /// Something about it is to be stored.
     pub changed: bool,
-    /// Its segments are to be looked at although nothing changed.
-    pub look_at_segments: bool,
     began_visit: bool,
     facts: OnceLock<Value>,
     facts_changed: bool,
@@ -52,7 +50,6 @@ impl ProfileDraft {
             is_new,
             alias: None,
             changed: is_new,
-            look_at_segments: false,
             began_visit: false,
             facts: OnceLock::new(),
             facts_changed: false,
