@@ -174,7 +174,9 @@ pub(super) fn counts(expression: &Expr, found: &mut Vec<Count>) -> Result<(), Fa
         let days = days.ok_or_else(|| wrong(&format!("1d to {DAYS_MAX}d are expected, not {window}")))?;
         found.push(Count { kind: parsed.id, days });
     }
-    let inner = if let Expr::Comprehension(it) = expression { inner(it).to_vec() } else { Vec::new() };
-    let range = if let Expr::Comprehension(it) = expression { Some(&it.iter_range.expr) } else { None };
-    parts(expression).into_iter().chain(inner).chain(range).try_for_each(|part| counts(part, found))
+    let parts = match expression {
+        Expr::Comprehension(it) => inner(it).into_iter().chain([&it.iter_range.expr]).collect(),
+        other => parts(other),
+    };
+    parts.into_iter().try_for_each(|part| counts(part, found))
 }
