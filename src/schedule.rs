@@ -19,7 +19,7 @@ use crate::{
     collect::{Collector, Due, Performed},
     model::{DefinitionKind, Id, Pass, Profile, Time},
     process::{ProfileDraft, Records, Rules, RulesInForce, Schedule},
-    store::{Entry, Refused, Store},
+    store::{Refused, Store},
 };
 
 /// How often it is looked whether something is due.
@@ -219,7 +219,11 @@ impl Scheduler {
             }
             match profiles.last() {
                 Some(profile) if profiles.len() == PROFILES_MAX => after = Some(profile.id.clone()),
-                _ => return self.end_pass(schedule, begun).await,
+                _ => {
+                    let (kind, id, pass) = (schedule.kind, schedule.id.clone(), Pass { begun, under_way: None });
+                    let ended = Due::Scheduled { kind, id, profile: None, pass };
+                    return self.collector.note(&ended).await?.durable().await;
+                }
             }
             if find(&self.rules.get(), schedule.kind, &schedule.id).is_none_or(|now| now.saved != schedule.saved) {
                 return Ok(()); // it is set up differently, or no more
@@ -262,14 +266,6 @@ impl Scheduler {
         };
         let concerned = profiles.iter().filter(|profile| profile.inserted <= begun && concerns(profile));
         concerned.map(|profile| &**profile).collect()
-    }
-
-    async fn end_pass(&self, schedule: &Schedule, begun: Time) -> Result<(), Refused> {
-        let (kind, id, pass) = (schedule.kind, schedule.id.clone(), Pass { begun, under_way: None });
-        let room = self.store.room(0).await?;
-        let entry = Entry::Passed { kind, id, pass };
-        let ((), pending) = self.store.push(self.store.generation(), room, |_| (vec![entry], ()))?;
-        pending.durable().await
     }
 }
 

@@ -2,19 +2,16 @@
 //!
 //! What notes that it is done is queued together with what it leads to: it is done once, also across a crash.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use super::{Collector, Rejection, Tries, commit::Fixed};
 use crate::{
-    model::{DefinitionKind, DelayedEvent, EventPayload, EventType, Id, Pass, Profile, ProfileRef, Session, Time},
+    model::{DefinitionKind, DelayedEvent, EventType, Id, Pass, Profile, ProfileRef, Session, Time},
     process::{
         EventDraft, Ground, Interrupted, Memory, People, ProfileDraft, Records, Rules, SessionDraft, referred_profile,
     },
     store::{Entry, Generation, Held, Key, Pending, Refused},
 };
-
-/// How many more names may turn up on the way to a profile.
-const NAMES_MAX: usize = 8;
 
 /// Something that is due.
 #[derive(Clone, Debug)]
@@ -58,7 +55,10 @@ impl Collector {
                     Ok(()) => {}
                     Err(Interrupted::Refused(refused)) => return Err(refused),
                     // What cannot be kept now cannot be kept later: it is done with.
-                    Err(why) => return self.note(due, Some(Rejection::from(why).to_string())).await.map(Some),
+                    Err(why) => {
+                        let error = Some(Rejection::from(why).to_string());
+                        return Ok(Some(Performed { pending: self.note(due).await?, error }));
+                    }
                 },
             }
         }
@@ -72,8 +72,9 @@ impl Collector {
     ) -> Result<Option<Performed>, Interrupted> {
         let Some(opened) = self.open_due(due, memory).await? else { return Ok(None) };
         let Opened { generation, held, event, session, profile } = opened;
-        if profile.is_none() && due.is_about_somebody(event.as_deref()) {
-            return Ok(Some(self.note(due, None).await?)); // who was deleted meanwhile
+        if profile.is_none() && due.profile(event.as_deref()).is_some() {
+            let pending = self.note(due).await?; // who was deleted meanwhile
+            return Ok(Some(Performed { pending, error: None }));
         }
         let people = People { store: &self.store, held: &held };
         let ground =
@@ -98,50 +99,46 @@ impl Collector {
     }
 
     /// Holds the names of what it is about; `None` if it was done before.
-    async fn open_due(&self, due: &Due, memory: &Memory) -> Result<Option<Opened>, Refused> {
-        let event = match due {
-            Due::Event { due, number } => match self.store.delayed(*due, *number).await? {
-                Some(event) => Some(event),
-                None => return Ok(None),
-            },
-            Due::Scheduled { .. } => None,
-        };
-        let profile = match due {
-            Due::Event { .. } => event.as_ref().and_then(|event| event.profile.as_ref()),
-            Due::Scheduled { profile, .. } => profile.as_ref(),
-        };
+    async fn open_due(&self, due: &Due, memory: &Memory) -> Result<Option<Opened>, Interrupted> {
+        let event = self.delayed_event(due).await?;
+        if event.is_none() && matches!(due, Due::Event { .. }) {
+            return Ok(None);
+        }
+        let reference = due.profile(event.as_deref());
         let attached = memory.session.as_ref();
         let session_id = attached.or(event.as_ref().and_then(|event| event.session.as_ref()));
         let mut names = memory.names.clone();
         names.push(due.key());
         names.extend(session_id.cloned().map(Key::Session));
-        names.extend(profile.map(|profile| Key::Profile(profile.id.clone())));
-        for _ in 0..NAMES_MAX {
-            let held = self.store.lock(names.clone()).await?;
-            let generation = self.store.generation();
-            if let Due::Event { due, number } = due
-                && self.store.delayed(*due, *number).await?.is_none()
-            {
-                return Ok(None);
-            }
-            let profile = match profile {
-                Some(reference) => referred_profile(&self.store, reference).await?,
-                None => None,
-            };
-            if let Some(name) = profile.as_ref().map(|profile| Key::Profile(profile.id.clone()))
-                && !held.holds(&name)
-            {
-                names.push(name);
-                continue;
-            }
-            let stored = match session_id {
-                Some(id) => self.store.session(id).await?,
-                None => None,
-            };
-            let session = self.due_session(attached, stored, profile.as_deref());
-            return Ok(Some(Opened { generation, held, event, session, profile }));
+        names.extend(reference.map(|profile| Key::Profile(profile.id.clone())));
+        let held = self.store.lock(names).await?;
+        let generation = self.store.generation();
+        if event.is_some() && self.delayed_event(due).await?.is_none() {
+            return Ok(None);
         }
-        Err(Refused::Unavailable("the profile's names change too fast".into()))
+        let profile = match reference {
+            Some(reference) => referred_profile(&self.store, reference).await?,
+            None => None,
+        };
+        if let Some(name) = profile.as_ref().map(|profile| Key::Profile(profile.id.clone()))
+            && !held.holds(&name)
+        {
+            return Err(Interrupted::Names(vec![name]));
+        }
+        let stored = match session_id {
+            Some(id) => self.store.session(id).await?,
+            None => None,
+        };
+        let session = self.due_session(attached, stored, profile.as_deref());
+        Ok(Some(Opened { generation, held, event, session, profile }))
+    }
+
+    /// The delayed event that is due, if it is one and did not happen yet.
+    async fn delayed_event(&self, due: &Due) -> Result<Option<Arc<DelayedEvent>>, Refused> {
+        match due {
+            Due::Event { due, number } => self.store.delayed(*due, *number).await,
+            Due::Scheduled { .. } => Ok(None),
+        }
     }
 
     /// The session that it happens in: one that a workflow attached, or the stored one, if it is still this profile's.
@@ -180,8 +177,8 @@ impl Collector {
         records.session = session;
         if let Some(event) = event {
             let kind = EventType { id: event.kind.clone(), name: event.name.clone() };
-            let payload = EventPayload::internal(kind, event.properties.clone());
-            let mut draft = EventDraft::new(Cow::Owned(payload), self.clock.make_id(), records.saves_events);
+            let (id, properties) = (self.clock.make_id(), event.properties.clone());
+            let mut draft = EventDraft::internal(kind, properties, id, records.saves_events);
             draft.depth = event.depth;
             records.events.push(draft);
         }
@@ -189,10 +186,10 @@ impl Collector {
     }
 
     /// Notes that it is done, and nothing else.
-    async fn note(&self, due: &Due, error: Option<String>) -> Result<Performed, Refused> {
+    pub async fn note(&self, due: &Due) -> Result<Pending, Refused> {
         let room = self.store.room(0).await?;
         let ((), pending) = self.store.push(self.store.generation(), room, |_| (vec![due.done()], ()))?;
-        Ok(Performed { pending, error })
+        Ok(pending)
     }
 }
 
@@ -212,10 +209,11 @@ impl Due {
         }
     }
 
-    fn is_about_somebody(&self, event: Option<&DelayedEvent>) -> bool {
+    /// The profile that it is about; `event` is the one that is due.
+    fn profile<'a>(&'a self, event: Option<&'a DelayedEvent>) -> Option<&'a ProfileRef> {
         match self {
-            Self::Event { .. } => event.is_some_and(|event| event.profile.is_some()),
-            Self::Scheduled { profile, .. } => profile.is_some(),
+            Self::Event { .. } => event?.profile.as_ref(),
+            Self::Scheduled { profile, .. } => profile.as_ref(),
         }
     }
 }

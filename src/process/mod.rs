@@ -32,7 +32,7 @@ mod segment;
 mod template;
 mod workflow;
 
-use std::{borrow::Cow, collections::HashMap};
+use std::collections::HashMap;
 
 pub use definition::read_toml;
 pub use destination::{Destination, Target};
@@ -48,7 +48,7 @@ pub use secrets::{Secrets, SecretsError};
 
 use crate::{
     clock::Clock,
-    model::{EventPayload, EventType as TypeName, Fault, Id, Json, Value},
+    model::{EventType as TypeName, Fault, Id, Json, Value},
     store::{Key, Refused},
 };
 use lookup::Question;
@@ -124,10 +124,10 @@ impl Memory {
     }
 }
 
-/// An event that the server itself makes.
+/// An event that the server itself makes, with a new id.
 pub fn internal_event<'a>(ground: &Ground<'_>, kind: &str, properties: Json, saved: bool) -> EventDraft<'a> {
     let kind = TypeName { id: kind.into(), name: kind.into() };
-    EventDraft::new(Cow::Owned(EventPayload::internal(kind, properties)), ground.clock.make_id(), saved)
+    EventDraft::internal(kind, properties, ground.clock.make_id(), saved)
 }
 
 #[cfg(test)]

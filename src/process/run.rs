@@ -15,9 +15,7 @@ use super::{
     template::{Place, Template, ValueTemplate},
     workflow::{Action, AttachProfile, By, Step, Workflow},
 };
-use crate::model::{
-    DelayedEvent, EventPayload, EventStatus, EventType, Execution, Id, Logs, Object, Path, StepExecution, Value,
-};
+use crate::model::{DelayedEvent, EventStatus, EventType, Execution, Id, Logs, Object, Path, StepExecution, Value};
 
 /// The most steps that all workflows of a request take together, and how long they may take.
 const STEPS_MAX: usize = 1_000;
@@ -320,11 +318,7 @@ impl<'a, 'r> Run<'a, 'r> {
             return Ok(Value::text(&due.to_string()));
         }
         let id = self.memory.new_event(self.ground, self.left.emitted);
-        let mut event = EventDraft::new(
-            std::borrow::Cow::Owned(EventPayload::internal(kind.clone(), properties)),
-            id.clone(),
-            saved,
-        );
+        let mut event = EventDraft::internal(kind.clone(), properties, id.clone(), saved);
         event.depth = depth;
         self.records.events.push(event);
         Ok(Value::text(id.as_str()))

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{NotWritten, Records};
-use crate::model::{Event, EventPayload, EventStatus, Id, Json, Object, Outcome, Path, ShownEvent, Value};
+use crate::model::{Event, EventPayload, EventStatus, EventType, Id, Json, Object, Outcome, Path, ShownEvent, Value};
 
 /// The parts that can be written beside journey and tags.
 pub(super) const PARTS: [&str; 7] = ["data", "traits", "hit", "utm", "device", "os", "app"];
@@ -46,6 +46,11 @@ impl<'a> EventDraft<'a> {
             properties: OnceLock::new(),
             shown: OnceLock::new(),
         }
+    }
+
+    /// An event that the server itself makes.
+    pub fn internal(kind: EventType, properties: Json, id: Id, saved: bool) -> Self {
+        Self::new(Cow::Owned(EventPayload::internal(kind, properties)), id, saved)
     }
 
     /// Whether `path`, whose first step names the event, leads into what was sent.
