@@ -26,6 +26,7 @@ impl Time {
         self.0
     }
 
+    /// The moment that is `by` later.
     pub fn later(self, by: Duration) -> Self {
         Self::from_micros(self.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }

@@ -27,10 +27,11 @@ use crate::model::{Definition, DefinitionKind, Id, Profile, ProfileRef, Session,
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// What to do about views that cannot be read.
 pub(super) const REBUILD: &str = "make them again with `tracardi rebuild`";
+
 pub struct Views {
     path: PathBuf,
     db: sled::Db,
-    trees: Trees,
+    trees: Vec<sled::Tree>,
     progress: Mutex<Progress>,
     codec: SessionCodec,
 }
@@ -50,50 +51,48 @@ pub struct Progress {
 }
 
 /// The trees, in the order in which they enter the checksum.
-struct Trees {
+#[derive(Clone, Copy)]
+enum Tree {
     /// Session id to number.
-    session_numbers: sled::Tree,
+    SessionNumbers,
     /// Number to session, in parts.
-    sessions: sled::Tree,
+    Sessions,
     /// Id to profile, in parts.
-    profiles: sled::Tree,
-    names: sled::Tree,
-    event_ids: sled::Tree,
-    visited: sled::Tree,
-    deleted_events: sled::Tree,
+    Profiles,
+    Names,
+    EventIds,
+    Visited,
+    DeletedEvents,
     /// Id to source, in parts.
-    sources: sled::Tree,
+    Sources,
     /// Merge key to profile.
-    merge_keys: sled::Tree,
+    MergeKeys,
     /// Kind and id to definition, in parts.
-    definitions: sled::Tree,
+    Definitions,
     /// Destination to offset.
-    deliveries: sled::Tree,
+    Deliveries,
     /// When it is due and its number, to event, in parts.
-    delayed: sled::Tree,
+    Delayed,
     /// Kind and id of what is scheduled, to how far it is.
-    passes: sled::Tree,
+    Passes,
 }
 
-impl Trees {
-    fn all(&self) -> [&sled::Tree; 13] {
-        [
-            &self.session_numbers,
-            &self.sessions,
-            &self.profiles,
-            &self.names,
-            &self.event_ids,
-            &self.visited,
-            &self.deleted_events,
-            &self.sources,
-            &self.merge_keys,
-            &self.definitions,
-            &self.deliveries,
-            &self.delayed,
-            &self.passes,
-        ]
-    }
-}
+/// Each with its name, in the order of their places.
+const TREES: [(Tree, &str); 13] = [
+    (Tree::SessionNumbers, "session_numbers"),
+    (Tree::Sessions, "sessions"),
+    (Tree::Profiles, "profiles"),
+    (Tree::Names, "names"),
+    (Tree::EventIds, "event_ids"),
+    (Tree::Visited, "visited"),
+    (Tree::DeletedEvents, "deleted_events"),
+    (Tree::Sources, "sources"),
+    (Tree::MergeKeys, "merge_keys"),
+    (Tree::Definitions, "definitions"),
+    (Tree::Deliveries, "deliveries"),
+    (Tree::Delayed, "delayed"),
+    (Tree::Passes, "passes"),
+];
 
 const PROGRESS_KEY: &[u8] = b"progress";
 
@@ -101,28 +100,17 @@ impl Views {
     /// Opens the views in the folder `path`, making empty ones if there are none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let db = tree::open(path, CACHE_BYTES, REBUILD)?;
-        let open = |name: &str| db.open_tree(name).at(path);
-        let trees = Trees {
-            session_numbers: open("session_numbers")?,
-            sessions: open("sessions")?,
-            profiles: open("profiles")?,
-            names: open("names")?,
-            event_ids: open("event_ids")?,
-            visited: open("visited")?,
-            deleted_events: open("deleted_events")?,
-            sources: open("sources")?,
-            merge_keys: open("merge_keys")?,
-            definitions: open("definitions")?,
-            deliveries: open("deliveries")?,
-            delayed: open("delayed")?,
-            passes: open("passes")?,
-        };
+        let trees = TREES.iter().map(|(_, name)| db.open_tree(name).at(path)).collect::<Result<Vec<_>, _>>()?;
         let progress = match db.get(PROGRESS_KEY).at(path)? {
             Some(bytes) => entry::decode(&bytes)
                 .ok_or_else(|| StoreError::damaged(path, "how far the views are cannot be read", REBUILD))?,
             None => Progress::default(),
         };
         Ok(Self { path: path.to_owned(), db, trees, progress: Mutex::new(progress), codec: SessionCodec::new() })
+    }
+
+    fn tree(&self, tree: Tree) -> &sled::Tree {
+        &self.trees[tree as usize]
     }
 
     pub fn progress(&self) -> Progress {
@@ -151,11 +139,11 @@ impl Views {
     /// Whether the records are those that the progress speaks of; reads all of them. `each` hears of every record.
     pub fn verify(&self, mut each: impl FnMut()) -> Result<bool, StoreError> {
         let (mut records, mut sum) = (0_u64, 0_u64);
-        for (index, tree) in self.trees.all().into_iter().enumerate() {
-            for record in tree.iter() {
+        for (tree, _) in TREES {
+            for record in self.tree(tree).iter() {
                 let (key, value) = record.at(&self.path)?;
                 records += 1;
-                sum = sum.wrapping_add(writes::checksum(index, &key, &value));
+                sum = sum.wrapping_add(writes::checksum(tree, &key, &value));
                 each();
             }
         }
@@ -176,59 +164,58 @@ impl Views {
 
     /// The newest state under `key` that the views have.
     pub fn state(&self, key: &Key) -> Result<Option<State>, StoreError> {
-        let trees = &self.trees;
         Ok(match key {
             Key::Session(id) => self.session(id)?.map(State::Session),
             Key::Profile(id) => {
-                let bytes = tree::get(&trees.profiles, &id.key()).at(&self.path)?;
+                let bytes = tree::get(self.tree(Tree::Profiles), &id.key()).at(&self.path)?;
                 self.decoded(bytes.as_deref(), "profile", id.as_str())?.map(State::Profile)
             }
             Key::Name(id) => {
-                let bytes = trees.names.get(id.key()).at(&self.path)?;
+                let bytes = self.tree(Tree::Names).get(id.key()).at(&self.path)?;
                 self.decoded(bytes.as_deref(), "name", id.as_str())?.map(State::Name)
             }
             Key::EventId { id, source } => {
-                let bytes = trees.event_ids.get(event_key(id, Some(source))).at(&self.path)?;
+                let bytes = self.tree(Tree::EventIds).get(event_key(id, Some(source))).at(&self.path)?;
                 self.decoded(bytes.as_deref(), "event id", id.as_str())?.map(State::EventId)
             }
             Key::Visited { session, profile } => {
-                let there = trees.visited.contains_key(visited_key(*session, profile)).at(&self.path)?;
+                let there = self.tree(Tree::Visited).contains_key(visited_key(*session, profile)).at(&self.path)?;
                 there.then_some(State::There)
             }
             Key::DeletedEvent(offset) => {
-                let there = trees.deleted_events.contains_key(offset.to_be_bytes()).at(&self.path)?;
+                let there = self.tree(Tree::DeletedEvents).contains_key(offset.to_be_bytes()).at(&self.path)?;
                 there.then_some(State::There)
             }
             Key::MergeKey(key) => {
-                let bytes = trees.merge_keys.get(key.0).at(&self.path)?;
+                let bytes = self.tree(Tree::MergeKeys).get(key.0).at(&self.path)?;
                 self.decoded(bytes.as_deref(), "merge key", "")?.map(State::Name)
             }
             Key::Definition(kind, id) => {
-                let bytes = tree::get(&trees.definitions, &definition_key(*kind, id)).at(&self.path)?;
+                let bytes = tree::get(self.tree(Tree::Definitions), &definition_key(*kind, id)).at(&self.path)?;
                 self.decoded(bytes.as_deref(), "definition", id.as_str())?.map(State::Definition)
             }
             Key::Delivered(id) => {
-                let bytes = trees.deliveries.get(id.key()).at(&self.path)?;
+                let bytes = self.tree(Tree::Deliveries).get(id.key()).at(&self.path)?;
                 self.decoded(bytes.as_deref(), "delivery", id.as_str())?.map(State::Offset)
             }
             Key::Delayed { due, number } => {
-                let bytes = tree::get(&trees.delayed, &delayed_key(*due, *number)).at(&self.path)?;
+                let bytes = tree::get(self.tree(Tree::Delayed), &delayed_key(*due, *number)).at(&self.path)?;
                 self.decoded(bytes.as_deref(), "delayed event", &number.to_string())?.map(State::Delayed)
             }
             Key::Pass(kind, id) => {
-                let bytes = trees.passes.get(definition_key(*kind, id)).at(&self.path)?;
+                let bytes = self.tree(Tree::Passes).get(definition_key(*kind, id)).at(&self.path)?;
                 self.decoded(bytes.as_deref(), "pass", id.as_str())?.map(State::Pass)
             }
             Key::Source(id) => {
-                let bytes = tree::get(&trees.sources, &id.key()).at(&self.path)?;
+                let bytes = tree::get(self.tree(Tree::Sources), &id.key()).at(&self.path)?;
                 self.decoded(bytes.as_deref(), "source", id.as_str())?.map(State::Source)
             }
         })
     }
 
     fn session(&self, id: &Id) -> Result<Option<Arc<Session>>, StoreError> {
-        let Some(number) = self.trees.session_numbers.get(id.key()).at(&self.path)? else { return Ok(None) };
-        let Some(packed) = tree::get(&self.trees.sessions, &number).at(&self.path)? else { return Ok(None) };
+        let Some(number) = self.tree(Tree::SessionNumbers).get(id.key()).at(&self.path)? else { return Ok(None) };
+        let Some(packed) = tree::get(self.tree(Tree::Sessions), &number).at(&self.path)? else { return Ok(None) };
         let session = self.codec.unpack(&packed).and_then(|bytes| entry::decode(&bytes));
         session.map(Some).ok_or_else(|| self.unreadable("session", id.as_str()))
     }
@@ -236,7 +223,7 @@ impl Views {
     /// Where each source's event with the client's id `id` stands.
     pub fn event_ids(&self, id: &Id) -> Result<Vec<EventPlace>, StoreError> {
         let mut places = Vec::new();
-        for record in self.trees.event_ids.scan_prefix(event_key(id, None)) {
+        for record in self.tree(Tree::EventIds).scan_prefix(event_key(id, None)) {
             let (_, value) = record.at(&self.path)?;
             places.extend(self.decoded::<EventPlace>(Some(&value), "event id", id.as_str())?);
         }
@@ -248,7 +235,7 @@ impl Views {
         let suffixes = |list: &[ProfileRef]| list.iter().map(|it| visited_key(0, it)[8..].to_vec()).collect::<Vec<_>>();
         let (ones_keys, others_keys) = (suffixes(ones), suffixes(others));
         let mut had: HashMap<sled::IVec, (bool, bool)> = HashMap::new();
-        for key in self.trees.visited.iter().keys() {
+        for key in self.tree(Tree::Visited).iter().keys() {
             let key = key.at(&self.path)?;
             let profile = &key[8..];
             let had_one = ones_keys.iter().any(|one| one == profile);
@@ -261,7 +248,7 @@ impl Views {
         }
         let mut shared = 0;
         for (number, (mut one, mut other)) in had {
-            if let Some(packed) = tree::get(&self.trees.sessions, &number).at(&self.path)?
+            if let Some(packed) = tree::get(self.tree(Tree::Sessions), &number).at(&self.path)?
                 && let Some(session) = self.codec.unpack(&packed).and_then(|bytes| entry::decode::<Session>(&bytes))
                 && let Some(profile) = &session.profile
             {
@@ -275,7 +262,7 @@ impl Views {
 
     /// The numbers of up to `most` events that are due at `now`, those first that are due longest, each with its time.
     pub fn due(&self, now: Time, most: usize) -> Result<Vec<(Time, u64)>, StoreError> {
-        let keys = self.trees.delayed.range(..delayed_key(now, u64::MAX)).keys();
+        let keys = self.tree(Tree::Delayed).range(..delayed_key(now, u64::MAX)).keys();
         let due = keys.map(|key| Ok(parse_delayed_key(&key.at(&self.path)?)));
         let mut due = due.take(most).collect::<Result<Vec<_>, StoreError>>()?;
         due.dedup(); // one may have several parts
@@ -284,15 +271,15 @@ impl Views {
 
     /// Up to `most` profiles behind the id `after`, in the order of the keys.
     pub fn profiles(&self, after: Option<&Id>, most: usize) -> Result<Vec<Arc<Profile>>, StoreError> {
-        self.behind(&self.trees.profiles, after.map(Id::key).as_deref(), "profile").take(most).collect()
+        self.behind(self.tree(Tree::Profiles), after.map(Id::key).as_deref(), "profile").take(most).collect()
     }
 
     pub fn sources(&self) -> Result<Vec<Arc<Source>>, StoreError> {
-        self.all_in(&self.trees.sources, "source")
+        self.all_in(self.tree(Tree::Sources), "source")
     }
 
     pub fn definitions(&self) -> Result<Vec<Arc<Definition>>, StoreError> {
-        self.all_in(&self.trees.definitions, "definition")
+        self.all_in(self.tree(Tree::Definitions), "definition")
     }
 
     /// The records of a tree whose records come in parts.
