@@ -147,6 +147,23 @@ fn a_session_that_both_had_counts_once() {
 }
 
 #[test]
+fn a_permanent_id_that_identifies_at_once_leads_to_who_it_is() {
+    let (_folder, daemon) = started();
+    daemon.source(&json!({"id": "till", "name": "Till", "type": ["rest"], "permanent_profile_id": true}));
+    let ada = send(&daemon, "s1", "sign-in", &json!({"email": {"main": "ada@example.com"}}));
+    let at_the_till = |session: &str, kind: &str, properties: Value| {
+        daemon.tracked(&json!({
+            "source": {"id": "till"}, "session": {"id": session}, "profile": {"id": "customer-1"},
+            "events": [{"type": kind, "properties": properties}]
+        }))["profile"]
+            .clone()
+    };
+    assert_eq!(at_the_till("s2", "sign-in", json!({"email": {"main": "ada@example.com"}}))["id"], ada["id"]);
+    assert_eq!(at_the_till("s3", "page-view", json!({}))["id"], ada["id"]);
+    assert_eq!(profile(&daemon, "customer-1")["ids"], json!([ada["id"], "customer-1"]));
+}
+
+#[test]
 fn many_who_are_one_become_one_however_they_come() {
     let (_folder, daemon) = started();
     // Ten profiles in a chain: each knows the e-mail of the next one; all identify at once.

@@ -89,7 +89,8 @@ impl Collector {
         if let (true, Some(id)) = (admitted.source.keeps_profile_ids(), sent) {
             return Ok(match find_profile(&self.store, id).await? {
                 Some(profile) => Person::Known(profile),
-                None => Person::New { id: Some(id.clone()), alias: None },
+                // Should it turn out to be somebody known, the id leads to them.
+                None => Person::New { id: Some(id.clone()), alias: Some(id.clone()) },
             });
         }
         if let Some(reference) = session.and_then(|session| session.profile.as_ref())

@@ -19,7 +19,7 @@ pub struct ProfileDraft {
     /// As it was, with its visits and views counted; a new one does not know yet where it stands in the log.
     pub profile: Profile,
     pub is_new: bool,
-    /// Another id that leads to it from here on.
+    /// An id that leads to it from here on; its own, unless it becomes part of another one.
     pub alias: Option<Id>,
     /// Something about it is to be stored.
     pub changed: bool,
@@ -39,7 +39,7 @@ impl ProfileDraft {
         Self { stored: Some(stored.clone()), ..Self::with((*stored).clone(), false) }
     }
 
-    /// A profile that is made, with another id that leads to it from here on.
+    /// A profile that is made, with an id that is to lead to it from here on.
     pub fn made(id: Id, alias: Option<Id>, now: Time) -> Self {
         Self { alias, ..Self::with(Profile::new(id, THIS_REQUEST, now), true) }
     }
@@ -225,7 +225,8 @@ impl ProfileDraft {
             profile.since = offset;
             profile.inserted = now;
         }
-        if let Some(id) = &self.alias {
+        let alias = self.alias.filter(|id| *id != profile.id);
+        if let Some(id) = &alias {
             profile.aliases.push(Alias { id: id.clone(), since: offset });
         }
         if let (true, Some(visit)) = (self.began_visit, &mut profile.latest_visits[0]) {
@@ -234,7 +235,7 @@ impl ProfileDraft {
         if self.changed {
             profile.updated = now;
         }
-        FixedProfile { profile, alias: self.alias, absorbed: self.absorbed, changed: self.changed }
+        FixedProfile { profile, alias, absorbed: self.absorbed, changed: self.changed }
     }
 
     /// The leaves that are others than they were stored.
