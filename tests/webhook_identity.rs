@@ -3,7 +3,10 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Daemon, daemon::started};
+use support::{
+    Daemon,
+    daemon::{started, wait_for},
+};
 
 fn source(daemon: &Daemon, profile: &Value) -> support::daemon::Response {
     let body = json!({"id": "crm", "name": "CRM", "type": ["webhook"], "config": {"profile": profile}});
@@ -34,18 +37,107 @@ fn an_email_in_the_properties_finds_or_makes_the_profile() {
     let profile = daemon.record(&format!("/profile/{}", id.as_str().unwrap()));
     assert_eq!(profile["data"]["contact"]["email"], json!({"main": "ada@example.com"}));
     assert_eq!(profile["stats"], json!({"visits": 0, "views": 0}), "a webhook without a session is no visit");
-    // A list of several people's events is nobody's; of one person, in any writing, it is theirs.
-    let list = |other: &str| format!(r#"[{ada},{{"customer":{{"email":"{other}"}}}},{{"note":"x"}}]"#);
-    let refused = daemon.post_json("/collect/crm-note/crm", &list("eve@example.com"));
-    assert_eq!(refused.status, 422);
-    assert!(refused.text().contains("several"), "{}", refused.text());
-    assert_eq!(call(&daemon, &list(" ADA@example.com")), id);
     // Whoever signs in with it is the same person.
     let signed_in = json!({
         "source": {"id": "shop"}, "session": {"id": "s"},
         "events": [{"type": "sign-in", "properties": {"email": {"main": "Ada@example.com"}}}]
     });
     assert_eq!(daemon.tracked(&signed_in)["profile"]["id"], id);
+}
+
+#[test]
+fn each_event_of_a_list_has_its_own_profile() {
+    let (folder, daemon) = started();
+    assert_eq!(source(&daemon, &json!({"path": "properties.email", "is": "email", "create": true})).status, 200);
+    let all = json!({"id": "all", "events": ["crm-note"], "file": "all.ndjson"});
+    assert_eq!(daemon.post_admin("/destination", &all).status, 200);
+    let id = call(&daemon, r#"{"email":"ada@example.com"}"#);
+    // As mail services send them: what happened to whom, many at a time.
+    let mails = ["ada@example.com", "eve@example.com", " ADA@example.com", "", "eve@example.com", "bob@example.com"];
+    let list: Vec<Value> = mails.iter().map(|mail| json!({"email": mail})).collect();
+    assert_eq!(call(&daemon, &json!(list).to_string()), Value::Null, "it is about several people");
+    assert_eq!(call(&daemon, r#"[{"email":"ADA@example.com"},{"email":"ada@example.com"}]"#), id);
+    let events: Vec<Value> = wait_for("the events", || {
+        let text = std::fs::read_to_string(folder.path().join("deliveries/all.ndjson")).unwrap_or_default();
+        let items = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].take());
+        Some(items.collect()).filter(|events: &Vec<Value>| events.len() == 9)
+    });
+    let mut owners = std::collections::HashMap::new();
+    for event in &events {
+        let mail = event["properties"]["email"].as_str().unwrap().trim().to_lowercase();
+        let owner = owners.entry(mail.clone()).or_insert(&event["profile"]);
+        assert_eq!(*owner, &event["profile"], "{mail}");
+        assert_eq!(event["metadata"]["profile_less"], json!(mail.is_empty()));
+    }
+    let people: std::collections::HashSet<String> = owners.values().map(|owner| owner.to_string()).collect();
+    assert_eq!((people.len(), owners[""]), (4, &Value::Null));
+    assert_eq!(owners["ada@example.com"]["id"], id);
+    // A list in a session is one person's.
+    let list = json!(list[..2]).to_string();
+    let refused = daemon.post_json("/collect/crm-note/crm/call-1", &list);
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert!(refused.text().contains("several"), "{}", refused.text());
+    assert_eq!(daemon.admin("GET", "/session/call-1").status, 404);
+}
+
+#[test]
+fn workflows_give_each_event_of_a_list_its_own_profile_and_session() {
+    let (_folder, daemon) = started();
+    let workflow = json!({"id": "who", "on": ["mail"], "step": [
+        {"attach_session": "mail-{{ event.properties.mail }}", "if": "has(event.properties.mail)"},
+        {"attach_profile": {"email": "{{ event.properties.to }}"}},
+        {"append": {"profile.traits.mails": "{{ event.properties.mail }}"}, "if": "has(event.properties.mail)"},
+        {"increment": {"profile.traits.count": 1}}
+    ]});
+    assert_eq!(daemon.post_admin("/workflow", &workflow).status, 200);
+    let created =
+        json!({"id": "created", "on": ["profile-created"], "step": [{"set": {"profile.traits.created": true}}]});
+    assert_eq!(daemon.post_admin("/workflow", &created).status, 200);
+    // Three hundred people; everybody's mail is sent, and some are opened.
+    let mail = |number: usize| json!({"to": format!("p{number}@example.com"), "mail": format!("m{number}")});
+    let mut list: Vec<Value> = (0..300).map(mail).collect();
+    list.extend((0..300).step_by(3).map(mail));
+    list.push(json!({"to": "P1@example.com"}));
+    let answer = daemon.post_json("/collect/mail/shop", &json!(list).to_string());
+    assert_eq!((answer.status, &answer.json()["profile"]), (200, &json!({})), "{}", answer.text());
+    for (number, count) in [(0, 2), (1, 2), (2, 1), (299, 1)] {
+        let id = daemon.record(&format!("/session/mail-m{number}"))["profile"]["id"].clone();
+        let profile = daemon.record(&format!("/profile/{}", id.as_str().unwrap()));
+        assert_eq!(
+            profile["traits"],
+            json!({"mails": [format!("m{number}")], "count": count, "created": true}),
+            "{number}"
+        );
+        assert_eq!(profile["data"]["contact"]["email"]["main"], format!("p{number}@example.com"));
+        assert_eq!(profile["stats"]["visits"], 1);
+    }
+    // And again, by a service that was not sure: the profiles are known now.
+    assert_eq!(daemon.post_json("/collect/mail/shop", &json!(list).to_string()).status, 200);
+    let id = daemon.record("/session/mail-m0")["profile"]["id"].clone();
+    assert_eq!(daemon.record(&format!("/profile/{}", id.as_str().unwrap()))["traits"]["count"], 4);
+}
+
+#[test]
+fn the_profile_of_a_session_becomes_one_with_who_is_named() {
+    let (_folder, daemon) = started();
+    assert_eq!(source(&daemon, &json!({"path": "properties.email", "is": "email"})).status, 200);
+    let in_session = |session: &str, mail: &str| {
+        let answer = daemon.post_json(&format!("/collect/crm-note/crm/{session}"), &json!({"email": mail}).to_string());
+        answer.json()["profile"]["id"].clone()
+    };
+    // Nobody has the address yet: it is what the session's new profile is known by.
+    let ada = in_session("call-1", "ada@example.com");
+    assert!(ada.is_string());
+    assert_eq!(in_session("call-2", "ADA@example.com"), ada);
+    assert_eq!(call(&daemon, r#"{"email":"ada@example.com"}"#), ada);
+    let shown = daemon.record(&format!("/profile/{}", ada.as_str().unwrap()));
+    assert_eq!((&shown["stats"]["visits"], &shown["ids"]), (&json!(2), &json!([ada])));
+    // Somebody who was there before, unknown, calls.
+    let visitor = json!({"source": {"id": "shop"}, "session": {"id": "web"}, "events": [{"type": "page-view"}]});
+    let before = daemon.tracked(&visitor)["profile"]["id"].clone();
+    assert_ne!(before, ada);
+    assert_eq!(in_session("web", "ada@example.com"), ada);
+    assert_eq!(daemon.tracked(&visitor)["profile"]["id"], ada);
 }
 
 #[test]

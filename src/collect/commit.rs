@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Collector, admit::Admitted, identify::Identified, process::Processed, repeats::Sifted};
 use crate::{
-    model::{Answer, Debugging, DelayedEvent, Json, Profile, ProfileRef, Time},
+    model::{Answer, Debugging, DelayedEvent, EventRequest, Json, Profile, ProfileRef, Time},
     process::{EventDraft, FixedProfile, Interrupted, ProfileDraft, Records, SessionDraft, referred_profile},
     store::{Entry, Moment},
 };
@@ -24,10 +24,10 @@ impl Collector {
             None => None,
         };
         self.store.settled().await?;
-        let mut debugging = Debugging { session_id: identified.session_id.clone(), ..Debugging::default() };
-        if let Some(session) = &identified.session {
-            debugging.session.ids.push(session.id.clone());
-        }
+        let session_id = admitted.incoming.payload.session.clone();
+        let mut debugging = Debugging { session_id, ..Debugging::default() };
+        let session = debugging.session_id.as_ref().and_then(|id| identified.session(id));
+        debugging.session.ids.extend(session.map(|session| session.id.clone()));
         if let Some(profile) = &profile {
             debugging.profile.ids.push(profile.id.clone());
         }
@@ -45,66 +45,81 @@ impl Collector {
 impl Processed<'_> {
     /// The answer to a payload that is tried out: what would happen, and that nothing was stored.
     pub fn answer_trial(mut self, admitted: &Admitted, now: Time) -> Vec<u8> {
-        if let Some(draft) = &mut self.records.session {
-            draft.saved = false;
+        for records in &mut self.parts {
+            records.session.iter_mut().for_each(|session| session.saved = false);
+            records.events.iter_mut().for_each(|event| event.saved = false);
         }
-        self.records.events.iter_mut().for_each(|event| event.saved = false);
         let (_, answer) = self.fix(admitted, Moment { now, offset: 0 });
         answer
     }
 
     /// Fixes times and offsets: the entries of the log, and the answer that goes out once they are durable.
     pub fn fix(self, admitted: &Admitted, moment: Moment) -> (Vec<Entry>, Vec<u8>) {
-        let Self { records, mut said, warnings, task, whole_profile, tells_changes } = self;
-        let happens = !records.events.is_empty();
-        let Fixed { entries, profile, mut debugging } =
-            Fixed::new(records, std::mem::take(&mut said.left.delayed), tells_changes, happens, moment);
+        let Self { parts, left, warnings, task, whole_profile, tells_changes } = self;
+        let happens = parts.iter().any(|records| !records.events.is_empty());
+        let Fixed { entries, profile, mut debugging } = Fixed::new(parts, tells_changes, happens, moment);
         if admitted.incoming.trial.is_some() {
             debugging.profile.saved = 0;
         }
-        debugging.execution = said.left.executions;
-        debugging.logs = said.left.logs;
-        debugging.segments = said.segments;
-        debugging.segment_errors = said.segment_errors;
+        debugging.execution = left.executions;
+        debugging.logs = left.logs;
+        debugging.segments = left.segments;
+        debugging.segment_errors = left.segment_errors;
         let answer = Answer {
             profile,
             whole_profile,
             consent: admitted.source.source.requires_consent,
             warnings,
-            response: said.left.response,
-            ux: said.left.ux,
+            response: left.response,
+            ux: left.ux,
             debugging: task.map(|task| (task, debugging)),
         };
         (entries, to_json(&answer))
     }
 }
 
-/// What records lead to, with times and offsets.
+/// What the parts of a request lead to, with times and offsets.
 pub struct Fixed {
     pub entries: Vec<Entry>,
+    /// The profile that it is about, if it is about one.
     pub profile: Option<Profile>,
     pub debugging: Debugging,
 }
 
 impl Fixed {
     /// `happens`: a client sent events, so that something happens in their session now.
-    pub fn new(
-        records: Records<'_>,
-        delayed: Vec<DelayedEvent>,
-        tells_changes: bool,
-        happens: bool,
-        moment: Moment,
-    ) -> Self {
-        let mut entries = Entries { list: Vec::with_capacity(records.events.len() + 4), moment };
-        let session_id = records.session.as_ref().map(|draft| draft.session.id.clone());
-        let mut debugging = Debugging { session_id, ..Debugging::default() };
-        let profile = records.profile.map(|draft| entries.add_profile(draft, tells_changes, &mut debugging));
+    pub fn new(parts: Vec<Records<'_>>, tells_changes: bool, happens: bool, moment: Moment) -> Self {
+        let events: usize = parts.iter().map(|records| records.events.len()).sum();
+        let list = Vec::with_capacity(events + 4);
+        let mut entries =
+            Entries { list, moment, tells_changes, happens, request: None, debugging: Debugging::default() };
+        let mut profiles: Vec<Profile> = parts.into_iter().filter_map(|records| entries.add(records)).collect();
+        let profile = if profiles.len() == 1 { profiles.pop() } else { None };
+        Self { entries: entries.list, profile, debugging: entries.debugging }
+    }
+}
+
+/// The entries of a request in the making.
+struct Entries {
+    list: Vec<Entry>,
+    moment: Moment,
+    tells_changes: bool,
+    happens: bool,
+    /// What the latest events have in common.
+    request: Option<Arc<EventRequest>>,
+    debugging: Debugging,
+}
+
+impl Entries {
+    /// Adds a part; returns its profile.
+    fn add(&mut self, records: Records<'_>) -> Option<Profile> {
+        let profile = records.profile.map(|draft| self.add_profile(draft));
         let reference = profile.as_ref().map(Profile::reference);
         if let Some(draft) = records.session {
-            entries.add_session(draft, reference.as_ref(), happens, &mut debugging);
+            self.add_session(draft, reference.as_ref());
         }
         let mut request = records.request;
-        request.inserted = moment.now;
+        request.inserted = self.moment.now;
         request.profile_less = reference.is_none();
         request.profile = reference;
         if records.anonymous {
@@ -113,33 +128,28 @@ impl Fixed {
             request.context = Json::empty_object();
             request.client = Arc::default();
         }
-        for event in delayed {
+        for event in records.delayed {
             let (session, profile) = (request.session.clone(), request.profile.clone());
-            entries.list.push(Entry::Delayed(Arc::new(DelayedEvent { session, profile, ..event })));
+            self.list.push(Entry::Delayed(Arc::new(DelayedEvent { session, profile, ..event })));
         }
-        if records.events.iter().any(|event| event.saved) {
-            entries.list.push(Entry::Request(Arc::new(request)));
+        if records.events.iter().any(|event| event.saved) && self.request.as_deref() != Some(&request) {
+            let request = self.request.insert(Arc::new(request));
+            self.list.push(Entry::Request(request.clone()));
         }
         for event in records.events {
-            entries.add_event(&event, &mut debugging);
+            self.add_event(&event);
         }
-        Self { entries: entries.list, profile, debugging }
+        profile
     }
-}
 
-/// The entries of a request in the making.
-struct Entries {
-    list: Vec<Entry>,
-    moment: Moment,
-}
-
-impl Entries {
-    fn add_profile(&mut self, draft: ProfileDraft, tells_changes: bool, debugging: &mut Debugging) -> Profile {
-        let changes = if tells_changes && draft.changed { draft.changes() } else { Vec::new() };
-        let FixedProfile { profile, alias, absorbed, changed } = draft.fix(self.moment.offset, self.moment.now);
-        debugging.profile.ids.push(profile.id.clone());
+    fn add_profile(&mut self, draft: ProfileDraft) -> Profile {
+        let changes = if self.tells_changes && draft.changed { draft.changes() } else { Vec::new() };
+        // A place of its own in the log, should the request make several.
+        let offset = self.moment.offset + self.list.len() as u64;
+        let FixedProfile { profile, alias, absorbed, changed } = draft.fix(offset, self.moment.now);
+        self.debugging.profile.ids.push(profile.id.clone());
         if changed {
-            debugging.profile.saved = 1;
+            self.debugging.profile.saved += 1;
             let reference = profile.reference();
             let absorbed = absorbed.into_iter().map(|absorbed| Entry::Absorbed { absorbed, by: reference.clone() });
             self.list.extend(absorbed);
@@ -152,14 +162,10 @@ impl Entries {
         profile
     }
 
-    fn add_session(
-        &mut self,
-        draft: SessionDraft,
-        profile: Option<&ProfileRef>,
-        happens: bool,
-        debugging: &mut Debugging,
-    ) {
-        debugging.session.ids.push(draft.session.id.clone());
+    fn add_session(&mut self, draft: SessionDraft, profile: Option<&ProfileRef>) {
+        let id = draft.session.id.clone();
+        self.debugging.session_id.get_or_insert_with(|| id.clone());
+        self.debugging.session.ids.push(id);
         if !draft.saved {
             return;
         }
@@ -174,19 +180,20 @@ impl Entries {
             self.list.extend(earlier.map(|profile| Entry::Visited { session: session.number, profile }));
         }
         session.updated = self.moment.now;
-        if happens {
+        if self.happens {
             session.touch(self.moment.now);
         }
-        debugging.session.saved = 1;
+        self.debugging.session.saved += 1;
         self.list.push(Entry::Session(Arc::new(session)));
     }
 
-    fn add_event(&mut self, event: &EventDraft<'_>, debugging: &mut Debugging) {
-        debugging.events.ids.push(event.id.clone());
-        debugging.events.types.push(event.payload.kind.id.clone());
+    fn add_event(&mut self, event: &EventDraft<'_>) {
+        let events = &mut self.debugging.events;
+        events.ids.push(event.id.clone());
+        events.types.push(event.payload.kind.id.clone());
         if event.saved {
-            debugging.events.saved += 1;
-            debugging.stored.push(event.id.clone());
+            events.saved += 1;
+            self.debugging.stored.push(event.id.clone());
             self.list.push(Entry::Event(Arc::new(event.fixed())));
         }
     }

@@ -8,7 +8,7 @@ use super::{Collector, Rejection, Tries, commit::Fixed};
 use crate::{
     model::{DefinitionKind, DelayedEvent, EventType, Id, Pass, Profile, ProfileRef, Session, Time},
     process::{
-        EventDraft, Ground, Interrupted, Memory, People, ProfileDraft, Records, Rules, SessionDraft, referred_profile,
+        EventDraft, Interrupted, Left, Memory, People, ProfileDraft, Records, Rules, SessionDraft, referred_profile,
     },
     store::{Entry, Generation, Held, Key, Pending, Refused},
 };
@@ -70,27 +70,27 @@ impl Collector {
         rules: &Rules,
         memory: &mut Memory,
     ) -> Result<Option<Performed>, Interrupted> {
+        memory.begin();
         let Some(opened) = self.open_due(due, memory).await? else { return Ok(None) };
         let Opened { generation, held, event, session, profile } = opened;
         if profile.is_none() && due.profile(event.as_deref()).is_some() {
             let pending = self.note(due).await?; // who was deleted meanwhile
             return Ok(Some(Performed { pending, error: None }));
         }
-        let people = People { store: &self.store, held: &held };
-        let ground =
-            Ground { lookups: Some(&*self.lookups), identity: &self.identity, clock: &self.clock, people: &people };
+        let people = People { store: &self.store, held: &held, earlier: &[] };
+        let ground = self.ground(&people, true);
         let mut records = self.due_records(event.as_deref(), session, profile);
-        let mut said = match due {
-            Due::Event { .. } => rules.process(&ground, &mut records, memory).await?,
+        let mut left = Left::default();
+        match due {
+            Due::Event { .. } => rules.process(&ground, &mut records, memory, &mut left).await?,
             Due::Scheduled { kind, id, .. } => {
-                rules.process_scheduled(&ground, &mut records, memory, (*kind, id)).await?
+                rules.process_scheduled(&ground, &mut records, memory, &mut left, (*kind, id)).await?;
             }
-        };
-        let error = said.left.logs.errors().next().map(str::to_owned);
-        let delayed = std::mem::take(&mut said.left.delayed);
+        }
+        let error = left.logs.errors().next().map(str::to_owned);
         let room = self.store.room(records.bytes()).await?;
         let ((), pending) = self.store.push(generation, room, |moment| {
-            let mut entries = Fixed::new(records, delayed, rules.tells_changes(), false, moment).entries;
+            let mut entries = Fixed::new(vec![records], rules.tells_changes(), false, moment).entries;
             entries.push(due.done());
             (entries, ())
         })?;
@@ -105,7 +105,7 @@ impl Collector {
             return Ok(None);
         }
         let reference = due.profile(event.as_deref());
-        let attached = memory.session.as_ref();
+        let attached = memory.session(0);
         let session_id = attached.or(event.as_ref().and_then(|event| event.session.as_ref()));
         let mut names = memory.names.clone();
         names.push(due.key());

@@ -15,10 +15,8 @@ const NAMES_MAX: usize = 8;
 /// The session and the profile of a request, as they are while it holds their names.
 pub struct Identified {
     pub generation: Generation,
-    /// The session that was named, or that a workflow attached.
-    pub session_id: Option<Id>,
-    /// The stored session, if there is one.
-    pub session: Option<Arc<Session>>,
+    /// The stored ones of the session that was named, and of those that workflows attached.
+    sessions: Vec<Arc<Session>>,
     pub person: Person,
     /// For each event of the payload: where the event stands that its source gave the same id before.
     pub repeats: Vec<Option<EventPlace>>,
@@ -38,25 +36,32 @@ pub enum Person {
     },
 }
 
+impl Identified {
+    /// The stored session of this id, if there is one.
+    pub fn session(&self, id: &Id) -> Option<&Arc<Session>> {
+        self.sessions.iter().find(|session| session.id == *id)
+    }
+}
+
 impl Collector {
     /// Holds the names that the payload names, and those that turned up when the request was processed before.
     pub(super) async fn identify(&self, admitted: &Admitted, memory: &Memory) -> Result<Identified, Refused> {
         let payload = &admitted.incoming.payload;
         let source = &admitted.source.source.id;
-        let session_id = payload.session.as_ref().or(memory.session.as_ref());
+        let session_ids: Vec<&Id> = payload.session.iter().chain(memory.sessions()).collect();
         let mut names = memory.names.clone();
-        names.extend(session_id.cloned().map(Key::Session));
+        names.extend(session_ids.iter().map(|id| Key::Session((*id).clone())));
         names.extend(payload.profile.iter().cloned().map(Key::Profile));
         let event_ids = payload.events.iter().filter_map(|event| event.id.clone());
         names.extend(event_ids.map(|id| Key::EventId { id, source: source.clone() }));
         for _ in 0..NAMES_MAX {
             let held = self.store.lock(names.clone()).await?;
             let generation = self.store.generation();
-            let session = match session_id {
-                Some(id) => self.store.session(id).await?,
-                None => None,
-            };
-            let person = self.person(admitted, session.as_deref()).await?;
+            let mut sessions = Vec::with_capacity(session_ids.len());
+            for id in &session_ids {
+                sessions.extend(self.store.session(id).await?);
+            }
+            let person = self.person(admitted, sessions.first().map(|session| &**session)).await?;
             if let Person::Known(profile) = &person {
                 let name = Key::Profile(profile.id.clone());
                 if !held.holds(&name) {
@@ -72,8 +77,7 @@ impl Collector {
                     None => None,
                 });
             }
-            let session_id = session_id.cloned();
-            return Ok(Identified { generation, session_id, session, person, repeats, held });
+            return Ok(Identified { generation, sessions, person, repeats, held });
         }
         Err(Refused::Unavailable("the profile's names change too fast".into()))
     }

@@ -26,7 +26,7 @@ pub use due::{Due, Performed};
 use crate::{
     clock::Clock,
     model::{ClientFacts, Fault, Origin, Payload, SourceType},
-    process::{Identity, Interrupted, Lookups, Memory, Rules, RulesInForce},
+    process::{Identity, Interrupted, Lookups, Memory, Records, Rules, RulesInForce},
     store::{Refused, Store},
 };
 
@@ -98,7 +98,9 @@ impl From<Interrupted> for Rejection {
             Interrupted::NotAccepted(why) => Self::NotAccepted(format!("Validation failed with error: {why}")),
             Interrupted::Invalid(fault) => Self::Invalid(fault),
             Interrupted::Refused(refused) => Self::Refused(refused),
-            Interrupted::Names(_) | Interrupted::Session(_) => Self::Refused(too_fast()),
+            Interrupted::Names(_) | Interrupted::Session(_) | Interrupted::Joins(_) | Interrupted::Again => {
+                Self::Refused(too_fast())
+            }
         }
     }
 }
@@ -116,15 +118,11 @@ impl Tries {
     /// # Errors
     /// It is not: why.
     fn again(&mut self, why: Interrupted, memory: &mut Memory) -> Result<(), Interrupted> {
-        match why {
-            Interrupted::Names(names) => memory.names.extend(names),
-            Interrupted::Session(id) => memory.session = Some(id),
-            Interrupted::Refused(Refused::Stale) => {
-                self.stale += 1;
-                return if self.stale < ATTEMPTS_MAX { Ok(()) } else { Err(too_fast().into()) };
-            }
-            refused => return Err(refused),
+        if let Interrupted::Refused(Refused::Stale) = why {
+            self.stale += 1;
+            return if self.stale < ATTEMPTS_MAX { Ok(()) } else { Err(too_fast().into()) };
         }
+        memory.note(why, 0)?;
         self.more += 1;
         if self.more < MORE_NAMES_MAX { Ok(()) } else { Err(too_fast().into()) }
     }
@@ -176,6 +174,7 @@ impl Collector {
         rules: &Rules,
         memory: &mut Memory,
     ) -> Result<Vec<u8>, Interrupted> {
+        memory.begin();
         let identified = self.identify(admitted, memory).await?;
         let sifted = repeats::sift(admitted, &identified);
         if sifted.only_repeats {
@@ -186,7 +185,8 @@ impl Collector {
             self.store.settled().await?; // it speaks of what is durable only
             return Ok(processed.answer_trial(admitted, self.clock.now()));
         }
-        let room = self.store.room(admitted.incoming.bytes + processed.records.bytes()).await?;
+        let gathered: usize = processed.parts.iter().map(Records::bytes).sum();
+        let room = self.store.room(admitted.incoming.bytes + gathered).await?;
         let (answer, pending) =
             self.store.push(identified.generation, room, |moment| processed.fix(admitted, moment))?;
         drop(identified); // the next request of this session sees it already; only the answer waits for the disk

@@ -1,25 +1,23 @@
 //! What happens to the events: builds the records that the request is about, and has them processed.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
     Collector,
     admit::Admitted,
     identify::{Identified, Person},
-    repeats::Sifted,
+    repeats::{Sifted, SiftedEvent},
 };
 use crate::{
-    model::{EventRequest, Fault, Id, Json, Session, landing},
-    process::{
-        self, EventDraft, Ground, Interrupted, Memory, PROFILE_CREATED, People, ProfileDraft, Records, Rules,
-        SESSION_OPENED, SessionDraft, VISIT_STARTED, internal_event,
-    },
+    model::{EventRequest, Fault, Id, Json, Session, Time, landing},
+    process::{EventDraft, Ground, Interrupted, Left, Memory, People, ProfileDraft, Records, Rules, SessionDraft},
 };
 
 /// A request that is ready but for its time and its place in the log.
 pub struct Processed<'a> {
-    pub records: Records<'a>,
-    pub said: process::Processed,
+    /// The events of each part with their session and profile.
+    pub parts: Vec<Records<'a>>,
+    pub left: Left,
     pub warnings: Vec<String>,
     /// This request's id, if the answer is to tell.
     pub task: Option<Id>,
@@ -39,45 +37,29 @@ impl Collector {
         memory: &mut Memory,
     ) -> Result<Processed<'a>, Interrupted> {
         let incoming = &admitted.incoming;
-        let now = self.clock.now();
-        let request = EventRequest {
-            inserted: now,
-            source: admitted.source.source.id.clone(),
-            session: identified.session_id.clone(),
-            profile: None,
-            profile_less: matches!(identified.person, Person::ProfileLess),
-            context: incoming.payload.context.clone(),
-            client: incoming.client.clone(),
-            bot: admitted.bot,
-        };
-        let people = People { store: &self.store, held: &identified.held };
         let asks = incoming.trial.is_none_or(|trial| trial.lookups);
-        let ground = Ground {
-            lookups: asks.then_some(&*self.lookups),
-            identity: &self.identity,
-            clock: &self.clock,
-            people: &people,
-        };
-        let mut records = Records::new(request, admitted.source.clone(), now, admitted.save_events);
-        records.profile = match &identified.person {
-            Person::ProfileLess => None,
-            Person::Known(profile) => Some(ProfileDraft::known(profile.clone())),
-            Person::New { id, alias } => {
-                let id = id.clone().unwrap_or_else(|| memory.new_profile(&ground));
-                Some(ProfileDraft::made(id, alias.clone(), now))
+        let (mut parts, mut left, mut again) = (Vec::new(), Left::default(), false);
+        for (part, events) in in_parts(admitted, sifted.events, memory) {
+            let mut records = self.records(admitted, identified, part, rules, memory)?;
+            records.events.extend(events.into_iter().map(|SiftedEvent { event, save, .. }| {
+                let id = event.id.clone().unwrap_or_else(|| self.clock.make_id());
+                EventDraft::new(Cow::Borrowed(event), id, save)
+            }));
+            let people = People { store: &self.store, held: &identified.held, earlier: &parts };
+            let ground = self.ground(&people, asks);
+            if let Err(why) = rules.process(&ground, &mut records, memory, &mut left).await {
+                // The others are gone through too, so that it starts again with all names at once.
+                memory.note(why, part)?;
+                again = true;
             }
-        };
-        records.session = self.session(admitted, identified, &records, !rules.lacks_consent(&records))?;
-        people.note_visit(&mut records).await?;
-        self.note_beginnings(&ground, rules, &mut records);
-        records.events.extend(sifted.events.into_iter().map(|(event, save)| {
-            let id = event.id.clone().unwrap_or_else(|| self.clock.make_id());
-            EventDraft::new(Cow::Borrowed(event), id, save)
-        }));
-        let said = rules.process(&ground, &mut records, memory).await?;
+            parts.push((part, records));
+        }
+        if again {
+            return Err(Interrupted::Again);
+        }
         Ok(Processed {
-            records,
-            said,
+            parts: parts.into_iter().map(|(_, records)| records).collect(),
+            left,
             warnings: sifted.warnings,
             task: admitted.debugger.then(|| self.clock.make_id()),
             tells_changes: rules.tells_changes(),
@@ -85,28 +67,72 @@ impl Collector {
         })
     }
 
+    /// What processing stands on.
+    pub(super) fn ground<'a>(&'a self, people: &'a People<'a>, asks: bool) -> Ground<'a> {
+        Ground {
+            lookups: asks.then_some(&*self.lookups),
+            identity: &self.identity,
+            clock: &self.clock,
+            people,
+            saves_internal: self.settings.internal_events,
+        }
+    }
+
+    /// The records of a part before anything happens, without its events.
+    fn records<'a>(
+        &self,
+        admitted: &'a Admitted,
+        identified: &Identified,
+        part: usize,
+        rules: &Rules,
+        memory: &mut Memory,
+    ) -> Result<Records<'a>, Interrupted> {
+        let payload = &admitted.incoming.payload;
+        let now = self.clock.now();
+        let session = payload.session.as_ref().or(memory.session(part)).cloned();
+        let request = EventRequest {
+            inserted: now,
+            source: admitted.source.source.id.clone(),
+            session: session.clone(),
+            profile: None,
+            profile_less: matches!(identified.person, Person::ProfileLess),
+            context: payload.context.clone(),
+            client: admitted.incoming.client.clone(),
+            bot: admitted.bot,
+        };
+        let mut records = Records::new(request, admitted.source.clone(), now, admitted.save_events);
+        records.profile = match &identified.person {
+            Person::ProfileLess => None,
+            Person::Known(profile) => Some(ProfileDraft::known(profile.clone())),
+            Person::New { id, alias } => {
+                let id = id.clone().unwrap_or_else(|| memory.new_id(&self.clock));
+                Some(ProfileDraft::made(id, alias.clone(), now))
+            }
+        };
+        if let Some(id) = session {
+            let stored = identified.session(&id).map(|session| &**session);
+            records.session = Some(self.session(admitted, id, stored, now, !rules.lacks_consent(&records))?);
+        }
+        Ok(records)
+    }
+
     /// The session as it goes on with this payload.
     fn session(
         &self,
         admitted: &Admitted,
-        identified: &Identified,
-        records: &Records<'_>,
+        id: Id,
+        stored: Option<&Session>,
+        now: Time,
         consented: bool,
-    ) -> Result<Option<SessionDraft>, Interrupted> {
-        let Some(id) = &identified.session_id else { return Ok(None) };
+    ) -> Result<SessionDraft, Interrupted> {
         let payload = &admitted.incoming.payload;
-        let mut session = match &identified.session {
-            Some(session) => (**session).clone(),
-            None => {
-                let channel = admitted.source.source.channel.clone();
-                // Where it stands in the log is not known yet.
-                Session::new(id.clone(), 0, channel, records.now)
-            }
-        };
-        let is_new = identified.session.is_none();
+        // Where a new one stands in the log is not known yet.
+        let made = || Session::new(id, 0, admitted.source.source.channel.clone(), now);
+        let mut session = stored.cloned().unwrap_or_else(made);
+        let is_new = stored.is_none();
         if !consented {
             // What the payload says of the client is not kept.
-            return Ok(Some(SessionDraft::new(session, admitted.save_session, is_new)));
+            return Ok(SessionDraft::new(session, admitted.save_session, is_new));
         }
         session.context = self.gathered(&session.context, &payload.context, "context")?;
         session.properties = self.gathered(&session.properties, &payload.properties, "properties")?;
@@ -118,7 +144,7 @@ impl Collector {
             session.user_agent = admitted.incoming.client.user_agent.clone().filter(|_| !told);
             session.landing = payload.events.iter().find_map(|event| landing(&session.context, &event.context));
         }
-        Ok(Some(SessionDraft::new(session, admitted.save_session, is_new)))
+        Ok(SessionDraft::new(session, admitted.save_session, is_new))
     }
 
     /// What a session has of its payloads' `what`, once `more` is written over it.
@@ -131,19 +157,21 @@ impl Collector {
         }
         Ok(gathered)
     }
+}
 
-    /// What the server itself notes: events like any other, for those who set something up for them.
-    fn note_beginnings(&self, ground: &Ground<'_>, rules: &Rules, records: &mut Records<'_>) {
-        let profile = records.profile.as_ref();
-        let beginnings = [
-            (PROFILE_CREATED, profile.is_some_and(|draft| draft.is_new)),
-            (SESSION_OPENED, records.session.as_ref().is_some_and(|draft| draft.is_new && draft.saved)),
-            (VISIT_STARTED, profile.is_some_and(ProfileDraft::began_visit)),
-        ];
-        let saved = self.settings.internal_events;
-        for (kind, _) in beginnings.into_iter().filter(|(kind, began)| *began && (saved || rules.listens(kind))) {
-            let saved = saved && records.saves_events;
-            records.events.push(internal_event(ground, kind, Json::empty_object(), saved));
-        }
+/// The events in the parts that they are processed in: all of a session as one, else each event by itself but with those
+/// that turned out to be about the same.
+fn in_parts<'a>(
+    admitted: &Admitted,
+    events: Vec<SiftedEvent<'a>>,
+    memory: &Memory,
+) -> BTreeMap<usize, Vec<SiftedEvent<'a>>> {
+    if admitted.incoming.payload.session.is_some() {
+        return BTreeMap::from([(0, events)]);
     }
+    let mut parts = BTreeMap::<usize, Vec<_>>::new();
+    for event in events {
+        parts.entry(memory.part_of(event.place)).or_default().push(event);
+    }
+    parts
 }

@@ -7,13 +7,21 @@ use crate::{model::EventPayload, store::EventPlace};
 
 /// The events of a payload without the repeats.
 pub struct Sifted<'a> {
-    /// In order; `true`: to be stored.
-    pub events: Vec<(&'a EventPayload, bool)>,
+    pub events: Vec<SiftedEvent<'a>>,
     pub warnings: Vec<String>,
     /// There were events, and the source had given the ids of all of them before.
     pub only_repeats: bool,
     /// Where the first repeated event stands.
     pub first_repeat: Option<EventPlace>,
+}
+
+/// An event that its source did not send before.
+pub struct SiftedEvent<'a> {
+    /// Its place in the payload.
+    pub place: usize,
+    pub event: &'a EventPayload,
+    /// It is to be stored.
+    pub save: bool,
 }
 
 pub fn sift<'a>(admitted: &'a Admitted, identified: &Identified) -> Sifted<'a> {
@@ -25,7 +33,7 @@ pub fn sift<'a>(admitted: &'a Admitted, identified: &Identified) -> Sifted<'a> {
         first_repeat: None,
     };
     let mut stored_here = HashSet::new();
-    for (event, repeat) in sent.iter().zip(&identified.repeats) {
+    for (place, (event, repeat)) in sent.iter().zip(&identified.repeats).enumerate() {
         let save = event.save && admitted.save_events;
         if let Some(id) = &event.id {
             // An unsaved event leaves its id free, also for the next one in the same payload.
@@ -38,7 +46,7 @@ pub fn sift<'a>(admitted: &'a Admitted, identified: &Identified) -> Sifted<'a> {
                 stored_here.insert(id);
             }
         }
-        sifted.events.push((event, save));
+        sifted.events.push(SiftedEvent { place, event, save });
     }
     sifted.only_repeats = sifted.events.is_empty() && !sent.is_empty();
     sifted

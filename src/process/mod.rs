@@ -19,6 +19,7 @@ mod event_type;
 mod identity;
 mod lookup;
 mod mapping;
+mod memory;
 mod operation;
 mod people;
 mod records;
@@ -32,15 +33,14 @@ mod segment;
 mod template;
 mod workflow;
 
-use std::collections::HashMap;
-
 pub use definition::read_toml;
 pub use destination::{Destination, Target};
 pub use identity::Identity;
 pub use lookup::{AllowedHosts, Lookups, plain_client};
+pub use memory::Memory;
 pub use people::{People, find_profile, referred_profile};
 pub use records::{EventDraft, FixedProfile, ProfileDraft, Records, SessionDraft};
-pub use rules::{Mistake, Processed, Rules, RulesInForce};
+pub use rules::{Mistake, Rules, RulesInForce};
 pub use run::Left;
 pub use schedule::Schedule;
 pub use scope::Scope;
@@ -48,15 +48,9 @@ pub use secrets::{Secrets, SecretsError};
 
 use crate::{
     clock::Clock,
-    model::{EventType as TypeName, Fault, Id, Json, Value},
+    model::{EventType as TypeName, Fault, Id, Json},
     store::{Key, Refused},
 };
-use lookup::Question;
-
-/// What the server itself notes.
-pub const PROFILE_CREATED: &str = "profile-created";
-pub const SESSION_OPENED: &str = "session-opened";
-pub const VISIT_STARTED: &str = "visit-started";
 
 /// What processing stands on.
 pub struct Ground<'a> {
@@ -65,6 +59,8 @@ pub struct Ground<'a> {
     pub identity: &'a Identity,
     pub clock: &'a Clock,
     pub people: &'a People<'a>,
+    /// Whether what the server itself notes is stored as events.
+    pub saves_internal: bool,
 }
 
 /// Why a request is not processed to its end.
@@ -74,6 +70,10 @@ pub enum Interrupted {
     Names(Vec<Key>),
     /// It goes on in this session: it starts again with it.
     Session(Id),
+    /// It is about the profile of this earlier part of the request: it starts again with both as one.
+    Joins(usize),
+    /// It starts again with what it remembers.
+    Again,
     /// An event does not keep to its schema.
     NotAccepted(String),
     /// What the client sent cannot be kept.
@@ -87,45 +87,8 @@ impl From<Refused> for Interrupted {
     }
 }
 
-/// What a request keeps when it starts again.
-#[derive(Default)]
-pub struct Memory {
-    /// Names that turned up on the way.
-    pub names: Vec<Key>,
-    /// The session that a workflow attached.
-    pub session: Option<Id>,
-    answers: HashMap<[u8; 32], Result<Value, String>>,
-    profile: Option<Id>,
-    events: Vec<Id>,
-}
-
-impl Memory {
-    /// What an external system says; it is asked once.
-    async fn answer(&mut self, lookups: &Lookups, question: &Question) -> Result<Value, String> {
-        if let Some(answer) = self.answers.get(&question.hash) {
-            return answer.clone();
-        }
-        let answer = lookups.ask(question).await;
-        self.answers.insert(question.hash, answer.clone());
-        answer
-    }
-
-    /// The id of a profile that the request makes.
-    pub fn new_profile(&mut self, ground: &Ground<'_>) -> Id {
-        self.profile.get_or_insert_with(|| ground.clock.make_id()).clone()
-    }
-
-    /// The id of the event that the request emits as its `number`-th.
-    fn new_event(&mut self, ground: &Ground<'_>, number: usize) -> Id {
-        while self.events.len() < number {
-            self.events.push(ground.clock.make_id());
-        }
-        self.events[number - 1].clone()
-    }
-}
-
 /// An event that the server itself makes, with a new id.
-pub fn internal_event<'a>(ground: &Ground<'_>, kind: &str, properties: Json, saved: bool) -> EventDraft<'a> {
+fn internal_event<'a>(ground: &Ground<'_>, kind: &str, properties: Json, saved: bool) -> EventDraft<'a> {
     let kind = TypeName { id: kind.into(), name: kind.into() };
     EventDraft::internal(kind, properties, ground.clock.make_id(), saved)
 }

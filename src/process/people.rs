@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     Ground, Interrupted, Memory, identity,
+    operation::Operation,
     records::{ProfileDraft, Records, SessionDraft},
     scope::Scope,
 };
@@ -23,6 +24,8 @@ const SEARCH_STEP: usize = 1_000;
 pub struct People<'a> {
     pub store: &'a Store,
     pub held: &'a Held,
+    /// The earlier parts of the request, each with the number that it goes by.
+    pub earlier: &'a [(usize, Records<'a>)],
 }
 
 impl People<'_> {
@@ -40,6 +43,7 @@ impl People<'_> {
             Some(reference) => referred_profile(self.store, &reference).await?,
             None => None,
         };
+        self.join(|draft| draft.profile.keys.contains(&key))?;
         self.held_too(found)
     }
 
@@ -65,6 +69,7 @@ impl People<'_> {
             profile.facts.as_str().contains(within)
                 && Value::from(&profile.facts).get(&path.steps()[1..]).is_some_and(|found| found.to_text() == text)
         };
+        self.join(|draft| draft.get(&path.steps()[1..]).is_some_and(|found| found.to_text() == text))?;
         let (mut found, mut after): (Option<Arc<Profile>>, Option<Id>) = (None, None);
         loop {
             let some = self.store.profiles(after.as_ref(), SEARCH_STEP).await?;
@@ -86,7 +91,7 @@ impl People<'_> {
     /// Counts the session as a visit of the profile, if it is stored and never had this profile before.
     pub async fn note_visit(&self, records: &mut Records<'_>) -> Result<(), Refused> {
         let (Some(draft), Some(session)) = (&mut records.profile, &records.session) else { return Ok(()) };
-        if !session.saved {
+        if !session.saved || draft.began_visit() {
             return Ok(());
         }
         if draft.is_new || !self.has_visited(session, &draft.profile).await? {
@@ -145,8 +150,16 @@ impl People<'_> {
     fn held_too(&self, found: Option<Arc<Profile>>) -> Result<Option<Arc<Profile>>, Interrupted> {
         if let Some(profile) = &found {
             self.hold(vec![Key::Profile(profile.id.clone())])?;
+            let reference = profile.reference();
+            self.join(|draft| draft.profile.is_or_absorbed(&reference))?;
         }
         Ok(found)
+    }
+
+    /// Makes sure that no earlier part of the request works on the profile that is meant.
+    fn join(&self, is_meant: impl Fn(&ProfileDraft) -> bool) -> Result<(), Interrupted> {
+        let same = self.earlier.iter().find(|(_, records)| records.profile.as_ref().is_some_and(&is_meant));
+        same.map_or(Ok(()), |(part, _)| Err(Interrupted::Joins(*part)))
     }
 
     /// Makes sure that the request holds `names`.
@@ -165,10 +178,12 @@ pub enum Sought {
     Field(Path, Value),
 }
 
-/// Gives events that came without a profile the one that is sought, or a new one.
+/// Gives events the profile that is sought, or a new one.
+///
+/// Events that have a profile keep it: one that was made for them becomes part of the one that is sought.
 ///
 /// # Errors
-/// The inner error says why they have none.
+/// The inner error says why they do not have it.
 pub async fn attach(
     ground: &Ground<'_>,
     records: &mut Records<'_>,
@@ -176,62 +191,93 @@ pub async fn attach(
     sought: Sought,
     create: bool,
 ) -> Result<Result<(), String>, Interrupted> {
-    let nobody = |value: &Value| Ok(Err(format!("{}: this tells nobody", value.to_text())));
-    let people = ground.people;
-    let mut key = None;
+    let (found, key) = match find(ground, &sought).await? {
+        Ok(found) => found,
+        Err(why) => return Ok(Err(why)),
+    };
     // A forged id must not make a profile.
     let may_be_made = create && !matches!(sought, Sought::Known(KnownBy::Id, _));
-    let found = match &sought {
-        Sought::New => None,
+    match (&records.profile, found) {
+        (None, Some(profile)) => {
+            records.profile = Some(ProfileDraft::known(profile));
+            Ok(Ok(()))
+        }
+        (None, None) if may_be_made => {
+            records.profile = Some(ProfileDraft::made(memory.new_id(ground.clock), None, records.now));
+            Ok(name(records, sought, key))
+        }
+        (Some(draft), Some(profile)) if draft.profile.is_or_absorbed(&profile.reference()) => Ok(Ok(())),
+        (Some(draft), Some(profile)) if draft.is_new => {
+            become_one(ground, records, profile).await?;
+            Ok(Ok(()))
+        }
+        (Some(draft), None) if may_be_made && draft.is_new => Ok(name(records, sought, key)),
+        (Some(_), _) => Ok(Err("the event has another profile already".into())),
+        (None, None) => Ok(Err("there is no such profile".into())),
+    }
+}
+
+/// The stored profile that is sought, and the key that leads to it.
+///
+/// # Errors
+/// The inner error says why nobody can be found by this.
+async fn find(
+    ground: &Ground<'_>,
+    sought: &Sought,
+) -> Result<Result<(Option<Arc<Profile>>, Option<MergeKey>), String>, Interrupted> {
+    let nobody = |value: &Value| Ok(Err(format!("{}: this tells nobody", value.to_text())));
+    let people = ground.people;
+    let key = match sought {
+        Sought::New => return Ok(Ok((None, None))),
         Sought::Known(KnownBy::Id, value) => {
             let Ok(Some(id)) = Id::parse(&value.to_text()) else { return nobody(value) };
-            people.by_id(&id).await?
+            return Ok(Ok((people.by_id(&id).await?, None)));
         }
-        Sought::Known(kind, value) => {
-            key = ground.identity.key(*kind, value);
-            let Some(key) = key else { return nobody(value) };
-            people.by_key(key).await?
-        }
-        Sought::Field(path, value) => {
-            key = ground.identity.key_at(path, value);
-            match (key, ground.identity.name_of(path, value)) {
-                (Some(key), _) => people.by_key(key).await?,
-                (None, Some(name)) => match people.by_field(name, path, value).await? {
-                    Ok(found) => found,
-                    Err(why) => return Ok(Err(why)),
-                },
-                (None, None) => return nobody(value),
+        Sought::Known(kind, value) => match ground.identity.key(*kind, value) {
+            Some(key) => key,
+            None => return nobody(value),
+        },
+        Sought::Field(path, value) => match (ground.identity.key_at(path, value), ground.identity.name_of(path, value))
+        {
+            (Some(key), _) => key,
+            (None, Some(name)) => {
+                let found = people.by_field(name, path, value).await?;
+                return Ok(found.map(|profile| (profile, None)));
             }
-        }
+            (None, None) => return nobody(value),
+        },
     };
-    let draft = match found {
-        Some(profile) => ProfileDraft::known(profile),
-        None if may_be_made => ProfileDraft::made(memory.new_profile(ground), None, records.now),
-        None => return Ok(Err("there is no such profile".into())),
-    };
-    let is_new = draft.is_new;
-    records.profile = Some(draft);
-    people.note_visit(records).await?;
-    if !is_new {
-        return Ok(Ok(()));
-    }
+    Ok(Ok((people.by_key(key).await?, Some(key))))
+}
+
+/// Writes what the profile was sought by to where it belongs, so that it is found by it from here on.
+fn name(records: &mut Records<'_>, sought: Sought, key: Option<MergeKey>) -> Result<(), String> {
     let known = match sought {
         Sought::New => None,
         Sought::Known(kind, value) => identity::place_of(kind).map(|place| (place, value)),
         Sought::Field(path, value) => Some((path, value)),
     };
-    if let Some((place, value)) = known
-        && let Err(error) = records.write(None, &place, Some(value))
-    {
-        return Ok(Err(error.to_string()));
+    if let Some((place, value)) = known {
+        Operation::SetIfEmpty.apply(records, None, &place, Some(value)).map_err(|error| error.to_string())?;
     }
     if let (Some(key), Some(draft)) = (key, &mut records.profile) {
         draft.add_key(key);
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
-/// Gives events that came without a profile the one that their source's configuration finds in them.
+/// The profile in the records and `other` are one from here on.
+async fn become_one(ground: &Ground<'_>, records: &mut Records<'_>, other: Arc<Profile>) -> Result<(), Interrupted> {
+    let Some(draft) = &records.profile else { return Ok(()) };
+    let shared = ground.people.shared_visits(records, draft, &other).await?;
+    if let Some(draft) = &mut records.profile {
+        draft.absorb(other, shared);
+    }
+    Ok(())
+}
+
+/// Gives events the profile that their source's configuration finds in them; a session's profile becomes one with it, as
+/// if its owner signed in.
 pub async fn attach_by_source(
     ground: &Ground<'_>,
     records: &mut Records<'_>,
@@ -247,11 +293,18 @@ pub async fn attach_by_source(
     let Some(value) = named.first().cloned() else { return Ok(()) };
     let key = ground.identity.key(is, &value);
     if named.iter().any(|other| ground.identity.key(is, other) != key) {
-        // One person's events must not become another one's.
-        let msg = format!("{path}: the events of one request are about one person, and these are about several");
+        // One session has one profile: what another person did must not become this one's.
+        let msg = format!("{path}: the events of one session are about one person, and these are about several");
         return Err(Interrupted::Invalid(Fault::new("value_error", msg)));
     }
-    if let Err(why) = attach(ground, records, memory, Sought::Known(is, value), create).await? {
+    let attached = match (&records.profile, key) {
+        (Some(_), Some(key)) if is != KnownBy::Id => {
+            identify_by(ground, records, key).await?;
+            name(records, Sought::Known(is, value), Some(key))
+        }
+        _ => attach(ground, records, memory, Sought::Known(is, value), create).await?,
+    };
+    if let Err(why) = attached {
         logs.warn(format!("source {}: {why}", records.request.source));
     }
     Ok(())
@@ -266,18 +319,25 @@ pub async fn identify(
     for path in paths {
         let Some(draft) = &records.profile else { return Ok(()) };
         let key = draft.get(&path.steps()[1..]).and_then(|value| ground.identity.key_at(path, value));
-        let Some(key) = key.filter(|key| !draft.profile.keys.contains(key)) else { continue };
-        let other = ground.people.by_key(key).await?;
-        let other = other.filter(|other| other.reference() != draft.profile.reference());
-        if let Some(other) = other {
-            let shared = ground.people.shared_visits(records, draft, &other).await?;
-            if let Some(draft) = &mut records.profile {
-                draft.absorb(other, shared);
-            }
+        if let Some(key) = key {
+            identify_by(ground, records, key).await?;
         }
-        if let Some(draft) = &mut records.profile {
-            draft.add_key(key);
-        }
+    }
+    Ok(())
+}
+
+/// The profile in the records is found by `key` from here on; one that was found by it before is the same person.
+async fn identify_by(ground: &Ground<'_>, records: &mut Records<'_>, key: MergeKey) -> Result<(), Interrupted> {
+    let Some(draft) = &records.profile else { return Ok(()) };
+    if draft.profile.keys.contains(&key) {
+        return Ok(());
+    }
+    let other = ground.people.by_key(key).await?;
+    if let Some(other) = other.filter(|other| other.reference() != draft.profile.reference()) {
+        become_one(ground, records, other).await?;
+    }
+    if let Some(draft) = &mut records.profile {
+        draft.add_key(key);
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ mod session;
 
 use std::sync::{Arc, OnceLock};
 
-use crate::model::{EventRequest, Id, Json, Misplaced, Path, RegisteredSource, Source, Time, Value};
+use crate::model::{DelayedEvent, EventRequest, Id, Json, Misplaced, Path, RegisteredSource, Source, Time, Value};
 
 pub use event::EventDraft;
 pub use profile::{FixedProfile, ProfileDraft};
@@ -36,6 +36,8 @@ pub struct Records<'a> {
     pub profile: Option<ProfileDraft>,
     pub session: Option<SessionDraft>,
     pub events: Vec<EventDraft<'a>>,
+    /// Events that are to happen later; whose they are is known when they are stored.
+    pub delayed: Vec<DelayedEvent>,
     /// What the events have in common; its time and profile are fixed when it is stored.
     pub request: EventRequest,
     registered: Arc<RegisteredSource>,
@@ -53,6 +55,7 @@ impl Records<'_> {
             profile: None,
             session: None,
             events: Vec::new(),
+            delayed: Vec::new(),
             request,
             registered,
             source: OnceLock::new(),

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use tokio::sync::watch;
 
 use super::{
-    Destination, Ground, Interrupted, Left, Memory, Records,
+    Destination, EventDraft, Ground, Interrupted, Left, Memory, ProfileDraft, Records,
     condition::Count,
     consent::{self, CONSENT_UPDATE, Consent},
     event_type::{self, EventType, EventTypes, OnInvalid},
@@ -16,10 +16,14 @@ use super::{
     segment::{self, Crossing, Segment},
     workflow::Workflow,
 };
-use crate::model::{Definition, DefinitionKind, Fault, Id, Logs, Object, Path, Value};
+use crate::model::{Definition, DefinitionKind, Fault, Id, Json, Logs, Object, Path, Value};
 
 /// The type whose events count as a profile's views.
 const PAGE_VIEW: &str = "page-view";
+/// What the server itself notes.
+const PROFILE_CREATED: &str = "profile-created";
+const SESSION_OPENED: &str = "session-opened";
+const VISIT_STARTED: &str = "visit-started";
 const SEGMENT_ENTERED: &str = "segment-entered";
 const SEGMENT_LEFT: &str = "segment-left";
 /// How often segments may change and start workflows that change them again.
@@ -155,23 +159,24 @@ impl Rules {
     }
 
     /// Whether something happens to events of a type beyond what is ready-made.
-    pub fn listens(&self, kind: &str) -> bool {
+    fn listens(&self, kind: &str) -> bool {
         self.by_type.contains_key(kind)
             || self.counted.contains_key(kind)
             || self.configured.iter().any(|known| **known == *kind)
     }
 
-    /// Processes all events of a request, and those that they lead to.
+    /// Processes all events in the records, and those that they lead to.
     pub async fn process(
         &self,
         ground: &Ground<'_>,
         records: &mut Records<'_>,
         memory: &mut Memory,
-    ) -> Result<Processed, Interrupted> {
-        let mut left = Left::default();
-        if records.profile.is_none() {
-            people::attach_by_source(ground, records, memory, &mut left.logs).await?;
-        }
+        left: &mut Left,
+    ) -> Result<(), Interrupted> {
+        people::attach_by_source(ground, records, memory, &mut left.logs).await?;
+        let opened = records.session.as_ref().is_some_and(|draft| draft.is_new && draft.saved);
+        let beginnings = self.beginnings(ground, records, opened).await?;
+        records.events.splice(0..0, beginnings);
         self.process_events(ground, records, memory, left, false).await
     }
 
@@ -181,17 +186,38 @@ impl Rules {
         ground: &Ground<'_>,
         records: &mut Records<'_>,
         memory: &mut Memory,
+        left: &mut Left,
         (kind, id): (DefinitionKind, &Id),
-    ) -> Result<Processed, Interrupted> {
-        let mut left = Left::default();
+    ) -> Result<(), Interrupted> {
         let is_due = self.concerns(kind, id, records);
         if let Some(workflow) = self.workflows.iter().find(|workflow| workflow.id == *id)
             && is_due
             && kind == DefinitionKind::Workflow
         {
-            Box::pin(Run::new(self, ground, records, memory, &mut left, None, None).workflow(workflow)).await?;
+            Box::pin(Run::new(self, ground, records, memory, left, None, None).workflow(workflow)).await?;
         }
         self.process_events(ground, records, memory, left, is_due && kind == DefinitionKind::Segment).await
+    }
+
+    /// What begins with the profile in the records, and with the session if it was `opened`: events like any other, for
+    /// those who set something up for them.
+    async fn beginnings<'r>(
+        &self,
+        ground: &Ground<'_>,
+        records: &mut Records<'r>,
+        opened: bool,
+    ) -> Result<Vec<EventDraft<'r>>, Interrupted> {
+        ground.people.note_visit(records).await?;
+        let profile = records.profile.as_ref();
+        let beginnings = [
+            (PROFILE_CREATED, profile.is_some_and(|draft| draft.is_new)),
+            (SESSION_OPENED, opened),
+            (VISIT_STARTED, profile.is_some_and(ProfileDraft::began_visit)),
+        ];
+        let noted =
+            beginnings.into_iter().filter(|(kind, begun)| *begun && (ground.saves_internal || self.listens(kind)));
+        let saved = ground.saves_internal && records.saves_events;
+        Ok(noted.map(|(kind, _)| internal_event(ground, kind, Json::empty_object(), saved)).collect())
     }
 
     /// `look`: the segments are looked at although nothing changed.
@@ -200,26 +226,25 @@ impl Rules {
         ground: &Ground<'_>,
         records: &mut Records<'_>,
         memory: &mut Memory,
-        mut left: Left,
+        left: &mut Left,
         look: bool,
-    ) -> Result<Processed, Interrupted> {
-        let mut errors = Vec::new();
+    ) -> Result<(), Interrupted> {
         let mut next = 0;
         for _ in 0..ROUNDS_MAX {
             while next < records.events.len() {
-                self.event(ground, records, memory, &mut left, next).await?;
+                self.event(ground, records, memory, left, next).await?;
                 next += 1;
             }
             let changed = records.profile.as_ref().is_some_and(|draft| draft.changed);
             if self.segments.is_empty() || !(changed || look) {
                 break;
             }
-            let crossings = segment::update(&self.segments, records, &mut left.logs, &mut errors);
+            let crossings = segment::update(&self.segments, records, left);
             if crossings.is_empty() {
                 break;
             }
             for crossing in &crossings {
-                self.crossing(ground, records, memory, &mut left, crossing).await?;
+                self.crossing(ground, records, memory, left, crossing).await?;
             }
         }
         if next < records.events.len() {
@@ -231,8 +256,10 @@ impl Rules {
         if self.lacks_consent(records) {
             self.anonymise(records);
         }
-        let segments = if self.segments.is_empty() { Vec::new() } else { segment::members(records) };
-        Ok(Processed { left, segments, segment_errors: errors })
+        if !self.segments.is_empty() {
+            left.segments.extend(segment::members(records));
+        }
+        Ok(())
     }
 
     async fn event(
@@ -243,6 +270,7 @@ impl Rules {
         left: &mut Left,
         event: usize,
     ) -> Result<(), Interrupted> {
+        left.begin();
         let kind = self.types.get(records.events[event].kind());
         if let Some(kind) = kind
             && let Err(wrong) = kind.check(records, event)
@@ -318,7 +346,8 @@ impl Rules {
         }
     }
 
-    /// Events that came without a profile have one from here on: what they mean for it is caught up with.
+    /// Events that came without a profile have one from here on: what begins with it, and what they mean for it, is caught
+    /// up with.
     pub(super) async fn catch_up(
         &self,
         ground: &Ground<'_>,
@@ -326,6 +355,8 @@ impl Rules {
         logs: &mut Logs,
         event: Option<usize>,
     ) -> Result<(), Interrupted> {
+        let beginnings = self.beginnings(ground, records, false).await?;
+        records.events.extend(beginnings);
         for event in 0..event.map_or(0, |event| event + 1) {
             if records.events[event].valid {
                 self.tell_profile(ground, records, logs, event).await?;
@@ -343,6 +374,7 @@ impl Rules {
         left: &mut Left,
         crossing: &Crossing,
     ) -> Result<(), Interrupted> {
+        left.begin();
         if crossing.event {
             let name = if crossing.entered { SEGMENT_ENTERED } else { SEGMENT_LEFT };
             let mut properties = Object::default();
@@ -373,12 +405,4 @@ fn starts(workflow: &Workflow, scope: Scope<'_>, source: &Id, logs: &mut Logs) -
         logs.error(format!("workflow {}: if: {error}", workflow.id));
         false
     })
-}
-
-/// What processing says beside what it wrote to the records.
-pub struct Processed {
-    pub left: Left,
-    /// The segments that the profile is in.
-    pub segments: Vec<Box<str>>,
-    pub segment_errors: Vec<String>,
 }

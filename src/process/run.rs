@@ -17,27 +17,35 @@ use super::{
 };
 use crate::model::{DelayedEvent, EventStatus, EventType, Execution, Id, Logs, Object, Path, StepExecution, Value};
 
-/// The most steps that all workflows of a request take together, and how long they may take.
+/// The most steps that the workflows of an event take together, and how long those of a request may take.
 const STEPS_MAX: usize = 1_000;
 const TIME_MAX: Duration = Duration::from_secs(20);
-/// How many events may emit each other in a chain, and how many a request may emit.
+/// How many events may emit each other in a chain, and how many a request may emit: as many as it may bring.
 const DEPTH_MAX: u8 = 3;
-const EMITTED_MAX: usize = 50;
+const EMITTED_MAX: usize = 1_000;
 /// How many characters a masked text keeps, at its end.
 const UNMASKED: usize = 4;
 
-/// What workflows leave beside the records.
+/// What processing leaves beside the records.
 #[derive(Default)]
 pub struct Left {
     pub executions: BTreeMap<Id, Vec<Execution>>,
     pub logs: Logs,
     pub response: Object,
     pub ux: Vec<Value>,
-    /// Events that are to happen later; whose they are is known when they are stored.
-    pub delayed: Vec<DelayedEvent>,
+    /// The segments that the profiles are in.
+    pub segments: Vec<Box<str>>,
+    pub segment_errors: Vec<String>,
     steps: usize,
     emitted: usize,
     begun: Option<Instant>,
+}
+
+impl Left {
+    /// Steps are counted anew: for another event, or a segment that was entered or left.
+    pub(super) fn begin(&mut self) {
+        self.steps = 0;
+    }
 }
 
 /// What a workflow runs on.
@@ -124,7 +132,7 @@ impl<'a, 'r> Run<'a, 'r> {
         for step in steps {
             self.left.steps += 1;
             if self.left.steps > STEPS_MAX || self.left.begun.is_some_and(|begun| begun.elapsed() > TIME_MAX) {
-                return Err(Failed::Step("the request's workflows take too many steps, or too long".into()));
+                return Err(Failed::Step("the workflows take too many steps, or too long".into()));
             }
             let begun = Instant::now();
             let done = self.step(step).await;
@@ -274,11 +282,9 @@ impl<'a, 'r> Run<'a, 'r> {
         Ok(None)
     }
 
-    /// Finds or makes the profile of an event that came without one; the result is its id.
+    /// Finds or makes the profile of an event; the result is its id.
     async fn attach_profile(&mut self, attach: &AttachProfile) -> Result<Value, Failed> {
-        if self.records.profile.is_some() {
-            return Err(Failed::Step("the event has a profile already".into()));
-        }
+        let had_one = self.records.profile.is_some();
         let filled =
             |template: &Template| template.text(&self.scope(), Place::Text, None).map(|text| Value::text(&text));
         let sought = match &attach.by {
@@ -287,10 +293,11 @@ impl<'a, 'r> Run<'a, 'r> {
             By::Field(path, template) => Sought::Field(path.clone(), filled(template)?),
         };
         people::attach(self.ground, self.records, self.memory, sought, attach.create).await??;
+        if !had_one {
+            self.rules.catch_up(self.ground, self.records, &mut self.left.logs, self.event).await?;
+        }
         let id = self.records.profile.as_ref().map(|draft| Value::text(draft.profile.id.as_str()));
-        let id = id.ok_or("there is no profile".to_owned())?;
-        self.rules.catch_up(self.ground, self.records, &mut self.left.logs, self.event).await?;
-        Ok(id)
+        Ok(id.ok_or("there is no profile".to_owned())?)
     }
 
     /// Another event of the same request, whose id is the result, or one that happens later, whose time is the result.
@@ -304,7 +311,7 @@ impl<'a, 'r> Run<'a, 'r> {
         let saved = self.event.map_or(self.records.saves_events, |event| self.records.events[event].saved);
         if let Some(delay) = delay {
             let due = self.records.now.later(delay);
-            self.left.delayed.push(DelayedEvent {
+            self.records.delayed.push(DelayedEvent {
                 due,
                 source: self.records.request.source.clone(),
                 session: None,
@@ -317,7 +324,7 @@ impl<'a, 'r> Run<'a, 'r> {
             });
             return Ok(Value::text(&due.to_string()));
         }
-        let id = self.memory.new_event(self.ground, self.left.emitted);
+        let id = self.memory.new_id(self.ground.clock);
         let mut event = EventDraft::internal(kind.clone(), properties, id.clone(), saved);
         event.depth = depth;
         self.records.events.push(event);

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::{
+    Left,
     condition::Expression,
     definition,
     records::Records,
@@ -73,12 +74,7 @@ impl Segment {
 
 /// Brings the profile's segments up to date; returns those that it entered or left. A segment that a workflow added and
 /// nobody defined stays.
-pub fn update(
-    segments: &[Segment],
-    records: &mut Records<'_>,
-    logs: &mut Logs,
-    errors: &mut Vec<String>,
-) -> Vec<Crossing> {
+pub fn update(segments: &[Segment], records: &mut Records<'_>, left: &mut Left) -> Vec<Crossing> {
     if segments.is_empty() || records.profile.is_none() {
         return Vec::new();
     }
@@ -91,7 +87,7 @@ pub fn update(
         let is = match holds {
             Ok(holds) => holds,
             Err(error) => {
-                errors.push(format!("{}: {error}", segment.id));
+                left.segment_errors.push(format!("{}: {error}", segment.id));
                 continue;
             }
         };
@@ -105,7 +101,7 @@ pub fn update(
         }
     }
     if !crossings.is_empty() {
-        set_members(records, members, logs);
+        set_members(records, members, &mut left.logs);
     }
     crossings
 }
