@@ -165,3 +165,16 @@ fn a_deleted_session_is_gone_and_its_events_stay() {
     let daemon = daemon.restart();
     assert_eq!(daemon.admin("GET", "/session/s1").status, 404);
 }
+
+#[test]
+fn tags_and_groups_of_a_source_are_bounded() {
+    let (_folder, daemon) = support::daemon::started();
+    for (field, value, loc) in [
+        ("tags", json!(vec!["t"; 101]), json!(["body", "tags", 100])),
+        ("groups", json!(["g".repeat(129)]), json!(["body", "groups", 0])),
+    ] {
+        let body = json!({"id": "s", "name": "S", "type": "rest", field: value});
+        let response = daemon.post_admin("/event-source", &body);
+        assert_eq!((response.status, response.loc()), (422, loc), "{}", response.text());
+    }
+}

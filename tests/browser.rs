@@ -68,6 +68,7 @@ fn a_source_s_origins_are_compared_exactly() {
         ["https://evil.example", "http://shop.example", "https://shop.example:8443", "https://shop.example.evil"]
     {
         assert_eq!(send(origin), 401, "{origin}");
+        assert_eq!(daemon.request("HEAD", "/collect/a/shop", &[("Origin", origin)], b"").status, 401, "{origin}");
     }
     assert_eq!(daemon.admin("GET", "/session/s1").status, 404);
     for origin in origins {

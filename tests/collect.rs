@@ -84,8 +84,10 @@ fn other_bodies_are_refused_whole() {
         assert_eq!(response.status, status, "{media} {body}: {}", response.text());
     }
     assert_eq!(daemon.admin("GET", "/session/s1").status, 404);
-    let many = format!("[{}]", vec!["{}"; 1_001].join(","));
-    assert_eq!(post(&daemon, "/collect/a/shop", "application/json", &many).status, 413);
+    for event in ["{}", "1"] {
+        let many = format!("[{}]", vec![event; 1_001].join(","));
+        assert_eq!(post(&daemon, "/collect/a/shop", "application/json", &many).status, 413);
+    }
 }
 
 #[test]
@@ -113,6 +115,9 @@ fn head_rings_the_bell_and_stores_nothing() {
     let response = daemon.request("HEAD", "/collect/page-view/shop/s1", &[], b"");
     assert_eq!((response.status, response.body.len()), (200, 0));
     assert_eq!(daemon.admin("GET", "/session/s1").status, 404);
+    for path in ["/collect/%20/shop", "/collect/a/shop/%00"] {
+        assert_eq!(daemon.request("HEAD", path, &[], b"").status, 422, "{path}");
+    }
 }
 
 #[test]

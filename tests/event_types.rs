@@ -173,6 +173,10 @@ fn an_event_that_breaks_its_schema_is_refused_or_marked() {
     assert_eq!(refused.status, 406);
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.starts_with("Validation failed with error: ") && detail.contains("voucher"), "{detail}");
+    let mut long = payload.clone();
+    long["events"][1]["properties"] = json!({"voucher": {"n": vec![0; 100_000]}});
+    let told = daemon.track(&long);
+    assert!(told.status == 406 && told.text().contains("string") && told.body.len() < 1_000, "{}", told.body.len());
     assert_eq!(daemon.admin("GET", "/session/s").status, 404, "nothing of it is stored");
     assert_eq!(daemon.admin("GET", "/event/fine").status, 404);
     kind["on_invalid"] = json!("mark");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Bots, Collector, Incoming, Rejection};
-use crate::model::{Id, RegisteredSource, SourceType};
+use crate::model::{Id, Origin, RegisteredSource, SourceType};
 
 /// A payload that its source admits.
 pub struct Admitted {
@@ -20,7 +20,7 @@ pub struct Admitted {
 
 impl Collector {
     pub(super) fn admit(&self, incoming: Incoming) -> Result<Admitted, Rejection> {
-        let source = self.admitting_source(incoming.endpoint, &incoming.payload.source, &incoming)?;
+        let source = self.check_source(incoming.endpoint, &incoming.payload.source, incoming.origin.as_ref())?;
         let payload = &incoming.payload;
         let sent_ids = payload.session.iter().chain(&payload.profile).chain(&payload.device);
         let event_ids = payload.events.iter().filter_map(|event| event.id.as_ref());
@@ -41,20 +41,19 @@ impl Collector {
         })
     }
 
-    /// Whether a source of this id would admit a webhook: what a service asks before it sends.
-    pub fn has_webhook(&self, source: &Id) -> bool {
-        self.store.source(source).is_some_and(|found| usable(&found, SourceType::Webhook).is_ok())
-    }
-
-    fn admitting_source(
+    /// The source, if it takes what comes to this endpoint from this origin.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn check_source(
         &self,
         endpoint: SourceType,
         id: &Id,
-        incoming: &Incoming,
+        origin: Option<&Option<Origin>>,
     ) -> Result<Arc<RegisteredSource>, Rejection> {
         let source = self.store.source(id).ok_or(Rejection::Denied("Invalid source."))?;
         usable(&source, endpoint)?;
-        if let (Some(allowed), Some(origin)) = (&source.terms.origins, &incoming.origin)
+        if let (Some(allowed), Some(origin)) = (&source.terms.origins, origin)
             && !origin.as_ref().is_some_and(|origin| allowed.contains(origin))
         {
             return Err(Rejection::Denied("The source does not take events from this origin."));

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http_body_util::{BodyDataStream, Full};
 use hyper::{
     Method, StatusCode,
-    header::{CONTENT_TYPE, HeaderMap},
+    header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 
 use super::{
@@ -15,23 +15,37 @@ use super::{
     track,
 };
 use crate::{
-    collect::{Collector, Rejection},
+    collect::Collector,
     model::{EventType, Fault, Form, Id, Payload, SourceType},
 };
 
 /// The most parts of a multipart body.
 const PARTS_MAX: usize = 1_000;
 
+/// What the path says.
+struct Address {
+    kind: EventType,
+    source: Id,
+    session: Option<Id>,
+}
+
+impl Address {
+    fn read(route: &Route) -> Result<Self, Failure> {
+        let kind = route.part("event_type")?.unwrap_or_default();
+        let kind = EventType::parse(&kind).map_err(|fault| in_path("event_type", fault))?;
+        let source = route.id("source_id")?;
+        let session = match route.part("session_id")? {
+            Some(part) => Id::parse(&part).map_err(|fault| in_path("session_id", fault))?,
+            None => None,
+        };
+        Ok(Self { kind, source, session })
+    }
+}
+
 /// Takes what a webhook sends.
 pub async fn collect(collector: &Collector, request: &Request) -> Result<Reply, Failure> {
     let route = &request.route;
-    let event_type = route.part("event_type")?.unwrap_or_default();
-    let kind = EventType::parse(&event_type).map_err(|fault| in_path("event_type", fault))?;
-    let source = route.id("source_id")?;
-    let session = match route.part("session_id")? {
-        Some(part) => Id::parse(&part).map_err(|fault| in_path("session_id", fault))?,
-        None => None,
-    };
+    let Address { kind, source, session } = Address::read(route)?;
     let query = route.query();
     let events = if request.method == Method::GET || request.body.bytes.is_empty() {
         vec![query.to_json()]
@@ -50,26 +64,29 @@ pub async fn collect(collector: &Collector, request: &Request) -> Result<Reply, 
     track::take(collector, request, SourceType::Webhook, payload, profile_less, None).await
 }
 
-/// HEAD: would this source take a webhook? Services ring before they send.
-pub fn ring(collector: &Collector, route: &Route) -> Result<Reply, Failure> {
-    if collector.has_webhook(&route.id("source_id")?) {
-        Ok(reply::empty(StatusCode::OK))
-    } else {
-        Err(Rejection::Denied("Invalid source.").into())
-    }
+/// HEAD: would this source take such a webhook? Services ring before they send.
+pub fn ring(collector: &Collector, request: &Request) -> Result<Reply, Failure> {
+    let Address { source, .. } = Address::read(&request.route)?;
+    let origin = track::origin(&request.client);
+    collector.check_source(SourceType::Webhook, &source, origin.as_ref())?;
+    Ok(reply::empty(StatusCode::OK))
 }
 
 async fn read_multipart(headers: &HeaderMap, body: Bytes) -> Result<Form, Failure> {
     let invalid = |msg: &str| Failure::Invalid("body", Fault::new("value_error", msg));
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let boundary = multer::parse_boundary(content_type).map_err(|_| invalid("the multipart boundary is missing"))?;
+    let boundary = multer::parse_boundary(content_type).ok().filter(|boundary| !boundary.is_empty());
+    let boundary = boundary.ok_or_else(|| invalid("the multipart boundary is missing"))?;
     let mut multipart = multer::Multipart::new(BodyDataStream::new(Full::new(body)), boundary);
     let mut form = Form::default();
     for _ in 0..PARTS_MAX {
         let part =
             multipart.next_field().await.map_err(|error| invalid(&format!("not multipart/form-data: {error}")))?;
         let Some(part) = part else { return Ok(form) };
-        if part.file_name().is_some() {
+        let disposition = part.headers().get(CONTENT_DISPOSITION).map_or(&b""[..], HeaderValue::as_bytes);
+        let mut parameters = disposition.split(|byte| *byte == b';').map(<[u8]>::trim_ascii_start);
+        // `filename` or, in an extended notation, `filename*` (RFC 6266, section 4.1).
+        if parameters.any(|it| it.get(..8).is_some_and(|name| name.eq_ignore_ascii_case(b"filename"))) {
             return Err(invalid("file parts are not taken"));
         }
         let name = part.name().map(str::to_owned).ok_or_else(|| invalid("a part has no name"))?;
@@ -83,10 +100,10 @@ async fn read_multipart(headers: &HeaderMap, body: Bytes) -> Result<Form, Failur
 mod tests {
     use super::*;
 
-    async fn read(content_type: &'static str, body: &'static str) -> Option<String> {
+    async fn read(content_type: &'static str, body: &str) -> Option<String> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, content_type.parse().unwrap());
-        let form = read_multipart(&headers, Bytes::from_static(body.as_bytes())).await;
+        let form = read_multipart(&headers, Bytes::copy_from_slice(body.as_bytes())).await;
         form.ok().map(|form| form.to_json().as_str().to_owned())
     }
 
@@ -98,5 +115,10 @@ mod tests {
         let read_back = read("multipart/form-data; boundary=X", body).await;
         assert_eq!(read_back.as_deref(), Some(r#"{"data[email]":"a@b","n":["1",""]}"#));
         assert_eq!(read("multipart/form-data; boundary=Y", body).await, None);
+        assert_eq!(read("multipart/form-data; boundary=", body).await, None);
+        for file in ["filename=a.txt", "filename*=UTF-8''a.txt", "FileName=\"\""] {
+            let body = format!("--X\r\nContent-Disposition: form-data; name=\"f\"; {file}\r\n\r\nx\r\n--X--\r\n");
+            assert_eq!(read("multipart/form-data; boundary=X", &body).await, None, "{file}");
+        }
     }
 }

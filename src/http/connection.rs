@@ -136,6 +136,8 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // An answer ends here: hyper may not look for the next request before it is woken.
+        _ = self.is_too_slow(context);
         Pin::new(&mut self.socket).poll_flush(context)
     }
 

@@ -218,7 +218,7 @@ async fn dispatch(app: &App, request: Request) -> Result<Reply, Failure> {
     let Rooms { collector, admin, deliveries, scheduler } = app.rooms()?;
     match (route.endpoint, &request.method) {
         (Endpoint::Track, _) => track::track(app, &collector, &request).await,
-        (Endpoint::Collect, &Method::HEAD) => collect::ring(&collector, route),
+        (Endpoint::Collect, &Method::HEAD) => collect::ring(&collector, &request),
         (Endpoint::Collect, _) => collect::collect(&collector, &request).await,
         (Endpoint::NewSource, _) => sources::save(&admin, &request.body.bytes).await,
         (Endpoint::Source, &Method::DELETE) => sources::delete(&admin, route).await,

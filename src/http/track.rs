@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     collect::{Collector, Incoming, Trial},
-    model::{Origin, Payload, SourceType},
+    model::{ClientFacts, Origin, Payload, SourceType},
 };
 
 pub async fn track(app: &App, collector: &Collector, request: &Request) -> Result<Reply, Failure> {
@@ -38,8 +38,13 @@ pub async fn take(
     trial: Option<Trial>,
 ) -> Result<Reply, Failure> {
     let client = Arc::new(request.client.clone());
-    let origin = client.origin.as_ref().map(|origin| Origin::parse(origin).ok());
+    let origin = origin(&client);
     let bytes = request.body.bytes.len();
     let incoming = Incoming { endpoint, payload, profile_less, client, origin, bytes, trial };
     Ok(reply::json_bytes(StatusCode::OK, collector.collect(incoming).await?))
+}
+
+/// The web origin that the browser named; `Some(None)` when it cannot be read.
+pub fn origin(client: &ClientFacts) -> Option<Option<Origin>> {
+    client.origin.as_ref().map(|origin| Origin::parse(origin).ok())
 }

@@ -74,9 +74,14 @@ impl std::fmt::Display for Fault {
 }
 
 /// What a client sent, cut to what an error may echo.
-pub(super) fn short(text: &str) -> String {
+pub fn short(text: &str) -> String {
     const ECHO_CHARS_MAX: usize = 60;
-    let mut cut: String = text.chars().take(ECHO_CHARS_MAX).collect();
+    cut(text, ECHO_CHARS_MAX)
+}
+
+/// At most `most` characters of a text.
+pub fn cut(text: &str, most: usize) -> String {
+    let mut cut: String = text.chars().take(most).collect();
     if cut.len() < text.len() {
         cut.push('…');
     }

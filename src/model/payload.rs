@@ -91,7 +91,7 @@ impl Payload {
         let (mut events, mut options, mut created) = (None, Options::default(), None);
         let mut too_many = false;
         let mut reader = Reader::new(body, 0)?;
-        reader.object(FIELDS, |reader, field| {
+        let read = reader.object(FIELDS, |reader, field| {
             match field {
                 "source" => source = read_entity(reader)?,
                 "session" => session = read_entity(reader)?,
@@ -109,23 +109,20 @@ impl Payload {
                 "options" => options = Options::read(reader)?,
                 _ => {
                     let mut list = Vec::new();
-                    reader.array(|reader, index| {
-                        too_many |= index >= EVENTS_MAX;
-                        let event = EventPayload::read(reader)?;
-                        if !too_many {
-                            list.push(event);
-                        }
+                    too_many = !reader.array_up_to(EVENTS_MAX, |reader| {
+                        list.push(EventPayload::read(reader)?);
                         Ok(())
                     })?;
                     events = Some(list);
                 }
             }
             Ok(())
-        })?;
-        reader.end()?;
+        });
         if too_many {
             return Err(PayloadError::TooManyEvents);
         }
+        read?;
+        reader.end()?;
         let mut events = events.ok_or_else(|| Fault::missing().at("events"))?;
         for event in &mut events {
             event.created = event.created.or(created);
@@ -177,21 +174,19 @@ impl Payload {
         }
         let mut reader = Reader::new(body, PROPERTIES_LEVEL - 1)?;
         let mut events = Vec::new();
-        let mut count = 0;
         if reader.peek()? == b'[' {
-            reader.array(|reader, _| {
-                let properties = read_object(reader)?;
-                count += 1;
-                if count <= EVENTS_MAX {
-                    events.push(query.updated(&properties));
-                }
+            let fits = reader.array_up_to(EVENTS_MAX, |reader| {
+                events.push(query.updated(&read_object(reader)?));
                 Ok(())
             })?;
+            if !fits {
+                return Err(PayloadError::TooManyEvents);
+            }
         } else {
             events.push(query.updated(&read_object(&mut reader)?));
         }
         reader.end()?;
-        if count > EVENTS_MAX { Err(PayloadError::TooManyEvents) } else { Ok(events) }
+        Ok(events)
     }
 }
 
@@ -291,17 +286,26 @@ fn read_tags(reader: &mut Reader<'_>) -> Result<Arc<[Box<str>]>, Fault> {
     }
     reader.array(|reader, index| {
         let tag = reader.string()?.text;
-        if index >= TAGS_MAX {
-            return Err(Fault::new("value_error.list.max_items", format!("an event has at most {TAGS_MAX} tags")));
-        }
-        if tag.len() > NAME_BYTES_MAX {
-            let msg = format!("a tag has at most {NAME_BYTES_MAX} bytes, this one has {}", tag.len());
-            return Err(Fault::new("value_error.any_str.max_length", msg));
-        }
+        check_tag(index, &tag)?;
         tags.push(tag.into());
         Ok(())
     })?;
     Ok(tags.into())
+}
+
+/// Checks the tag that stands at `index` among the tags or groups of a record (contract, section 1).
+///
+/// # Errors
+/// It is too long, or one too many.
+pub fn check_tag(index: usize, tag: &str) -> Result<(), Fault> {
+    if index >= TAGS_MAX {
+        return Err(Fault::new("value_error.list.max_items", format!("at most {TAGS_MAX} are taken")));
+    }
+    if tag.len() > NAME_BYTES_MAX {
+        let msg = format!("at most {NAME_BYTES_MAX} bytes are taken, this one has {}", tag.len());
+        return Err(Fault::new("value_error.any_str.max_length", msg));
+    }
+    Ok(())
 }
 
 fn read_object(reader: &mut Reader<'_>) -> Result<Json, Fault> {

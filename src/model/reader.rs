@@ -116,6 +116,30 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Reads a list of at most `most` values; `false`: there are more, whatever is wrong with one of them, and nothing
+    /// behind them can be read.
+    pub fn array_up_to(
+        &mut self,
+        most: usize,
+        mut read: impl FnMut(&mut Self) -> Result<(), Fault>,
+    ) -> Result<bool, Fault> {
+        let mut before =
+            Self { text: self.text, at: self.at, level: self.level, keys: Vec::new(), output: String::new() };
+        let mut fits = true;
+        let done = self.array(|reader, index| {
+            fits &= index < most;
+            if fits { read(reader) } else { reader.skip() }
+        });
+        if done.is_err() && fits {
+            // How many they are comes before what is wrong with one.
+            _ = before.array(|reader, index| {
+                fits &= index < most;
+                reader.skip()
+            });
+        }
+        if fits { done.map(|()| true) } else { Ok(false) }
+    }
+
     pub fn string(&mut self) -> Result<Text<'a>, Fault> {
         if self.peek()? != b'"' {
             return Err(Fault::wrong_type("a string"));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, Id, Json, Path, Reader, Time};
+use super::{Fault, Id, Json, Path, Reader, Time, check_tag};
 
 /// By which endpoint a source may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ impl SourceType {
 
     fn parse(word: &str) -> Result<Self, Fault> {
         Self::ALL.into_iter().find(|kind| kind.word() == word).ok_or_else(|| {
-            let msg = format!("unknown type {}: expected rest or webhook", super::fault::short(word));
+            let msg = format!("unknown type {}: expected rest or webhook", super::short(word));
             Fault::new("value_error", msg)
         })
     }
@@ -113,8 +113,8 @@ impl Source {
                 "channel" => channel = read_text(reader)?,
                 "enabled" => enabled = reader.lenient_boolean()?.unwrap_or(enabled),
                 "transitional" => transitional = reader.lenient_boolean()?.unwrap_or(transitional),
-                "tags" => tags = read_texts(reader)?,
-                "groups" => groups = read_texts(reader)?,
+                "tags" => tags = read_tags(reader)?,
+                "groups" => groups = read_tags(reader)?,
                 "permanent_profile_id" => permanent = reader.lenient_boolean()?.unwrap_or(permanent),
                 "requires_consent" => consent = reader.lenient_boolean()?.unwrap_or(consent),
                 "locked" => locked = reader.lenient_boolean()?.unwrap_or(locked),
@@ -221,10 +221,7 @@ impl KnownBy {
 
     pub fn parse(word: &str) -> Result<Self, Fault> {
         Self::ALL.into_iter().find(|known| known.word() == word).ok_or_else(|| {
-            Fault::new(
-                "value_error",
-                format!("{}: id, email, phone, identifier or pk is expected", super::fault::short(word)),
-            )
+            Fault::new("value_error", format!("{}: id, email, phone, identifier or pk is expected", super::short(word)))
         })
     }
 }
@@ -313,7 +310,7 @@ impl Origin {
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let canonical = if text == "null" { Some(text.to_owned()) } else { canonical_origin(text) };
         let canonical = canonical.ok_or_else(|| {
-            let msg = format!("not an origin (scheme://host or scheme://host:port): {}", super::fault::short(text));
+            let msg = format!("not an origin (scheme://host or scheme://host:port): {}", super::short(text));
             Fault::new("value_error", msg)
         })?;
         Ok(Self { canonical: canonical.into() })
@@ -368,6 +365,14 @@ fn read_texts(reader: &mut Reader<'_>) -> Result<Vec<Box<str>>, Fault> {
         })?,
     }
     Ok(texts)
+}
+
+fn read_tags(reader: &mut Reader<'_>) -> Result<Vec<Box<str>>, Fault> {
+    let tags = read_texts(reader)?;
+    for (index, tag) in tags.iter().enumerate() {
+        check_tag(index, tag).map_err(|fault| fault.at_index(index))?;
+    }
+    Ok(tags)
 }
 
 fn read_types(reader: &mut Reader<'_>) -> Result<Vec<SourceType>, Fault> {

@@ -66,8 +66,7 @@ impl Time {
 }
 
 fn unreadable(text: &str) -> Fault {
-    let msg =
-        format!("not a time of the years 0001 to 9999 in RFC 3339 or epoch seconds: {}", super::fault::short(text));
+    let msg = format!("not a time of the years 0001 to 9999 in RFC 3339 or epoch seconds: {}", super::short(text));
     Fault::new("value_error.datetime", msg)
 }
 

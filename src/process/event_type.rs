@@ -10,7 +10,9 @@ use super::{
     records::Records,
     schema::Schema,
 };
-use crate::model::{Definition, DefinitionKind, EventType as TypeName, Fault, Json, Logs, Path, Time, Value};
+use crate::model::{
+    Definition, DefinitionKind, EventType as TypeName, Fault, Json, Logs, Path, Time, Value, check_tag,
+};
 
 /// The types that people already send, in the same form as everybody's configuration.
 const READY_MADE: &str = include_str!("event_types.toml");
@@ -93,6 +95,9 @@ impl EventType {
             let compiled = schema.as_ref().map(|schema| Schema::compile(&Value::from(schema))).transpose();
             compiled.map_err(|fault| fault.at(name).at("schema"))
         };
+        for (index, tag) in written.tags.iter().flatten().enumerate() {
+            check_tag(index, tag).map_err(|fault| fault.at_index(index).at("tags"))?;
+        }
         let mapping = Mapping::compile(&written.map).map_err(|fault| fault.at("map"))?;
         let writes_keys = || mapping.profile_paths().any(identity::is_key_path);
         let id = TypeName::parse(definition.id.as_str()).map_err(|fault| fault.at("id"))?.id;

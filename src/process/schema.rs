@@ -1,9 +1,10 @@
 //! JSON Schemas that events keep to (https://json-schema.org). A reference to another document is never fetched.
 
-use crate::model::{Fault, Value};
+use crate::model::{Fault, Value, cut, short};
 
-/// The most mistakes that are told of one value.
+/// The most mistakes that are told of one value, and the most characters of each.
 const TOLD_MAX: usize = 5;
+const TOLD_CHARS_MAX: usize = 300;
 
 #[derive(Debug)]
 pub struct Schema(jsonschema::Validator);
@@ -26,9 +27,14 @@ impl Schema {
         if self.0.is_valid(&value) {
             return Ok(());
         }
-        let told = self.0.iter_errors(&value).take(TOLD_MAX).map(|error| match error.instance_path().as_str() {
-            "" => error.to_string(),
-            path => format!("{path}: {error}"),
+        let told = self.0.iter_errors(&value).take(TOLD_MAX).map(|error| {
+            let wrong = short(&error.instance().to_string());
+            let told = error.masked_with(wrong);
+            let told = match error.instance_path().as_str() {
+                "" => told.to_string(),
+                path => format!("{}: {told}", short(path)),
+            };
+            cut(&told, TOLD_CHARS_MAX)
         });
         Err(told.collect::<Vec<_>>().join("; "))
     }

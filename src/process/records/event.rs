@@ -6,7 +6,9 @@ use std::{
 };
 
 use super::{NotWritten, Records};
-use crate::model::{Event, EventPayload, EventStatus, EventType, Id, Json, Object, Outcome, Path, ShownEvent, Value};
+use crate::model::{
+    Event, EventPayload, EventStatus, EventType, Id, Json, Object, Outcome, Path, ShownEvent, Value, check_tag,
+};
 
 /// The parts that can be written beside journey and tags.
 pub(super) const PARTS: [&str; 7] = ["data", "traits", "hit", "utm", "device", "os", "app"];
@@ -127,7 +129,7 @@ impl<'a> EventDraft<'a> {
     pub(super) fn write(&mut self, path: &Path, steps: &[Box<str>], value: Option<Value>) -> Result<(), NotWritten> {
         self.shown = OnceLock::new();
         match (&*steps[0], value) {
-            ("tags", value) => self.tags = Some(texts(path, value.unwrap_or(Value::Null))?),
+            ("tags", value) => self.tags = Some(tags(path, value.unwrap_or(Value::Null))?),
             ("journey", Some(Value::Text(state))) => self.journey = Some(state.into()),
             ("journey", None | Some(Value::Null)) => self.journey = None,
             ("journey", Some(_)) => return Err(NotWritten::WrongType(path.clone(), "it is a text")),
@@ -173,15 +175,18 @@ impl<'a> EventDraft<'a> {
     }
 }
 
-/// A list of texts; a text alone is a list of one.
-fn texts(path: &Path, value: Value) -> Result<Arc<[Box<str>]>, NotWritten> {
-    match value {
-        Value::Null => Ok(Arc::default()),
-        Value::Text(text) => Ok([text].into()),
+/// A list of tags; a text alone is a list of one.
+fn tags(path: &Path, value: Value) -> Result<Arc<[Box<str>]>, NotWritten> {
+    let wrong = |what| NotWritten::WrongType(path.clone(), what);
+    let tags = match value {
+        Value::Null => Vec::new(),
+        Value::Text(text) => vec![text],
         Value::List(list) => {
             let texts = list.into_iter().map(|item| if let Value::Text(text) = item { Some(text) } else { None });
-            texts.collect::<Option<_>>().ok_or(NotWritten::WrongType(path.clone(), "it is a list of texts"))
+            texts.collect::<Option<_>>().ok_or(wrong("it is a list of texts"))?
         }
-        _ => Err(NotWritten::WrongType(path.clone(), "it is a list of texts")),
-    }
+        _ => return Err(wrong("it is a list of texts")),
+    };
+    let fits = tags.iter().enumerate().all(|(index, tag)| check_tag(index, tag).is_ok());
+    if fits { Ok(tags.into()) } else { Err(wrong("there are too many tags, or one is too long")) }
 }
