@@ -84,11 +84,16 @@ fn fields_are_removed_hashed_or_kept_by_type() {
         {"path": "event.properties.mail", "do": "hash"},
         {"path": "profile.traits.city", "do": "remove"},
         {"path": "event.properties.plan", "do": "keep"},
+        {"path": "event.properties.nickname", "do": "hash"},
     ]});
     assert_eq!(daemon.post_admin("/consent", &consent).status, 200);
-    let map = json!({"id": "a", "map": [{"from": "event.properties.city", "to": "profile.traits.city"}]});
+    let map = json!({"id": "a", "map": [
+        {"from": "event.properties.city", "to": "profile.traits.city"},
+        {"from": "event.properties.phone", "to": ["event.data.phone", "profile.traits.phone"]},
+        {"from": "event.properties.nickname", "to": "profile.traits.nickname"}
+    ]});
     assert_eq!(daemon.post_admin("/event-type", &map).status, 200);
-    let sent = json!({"phone": "1", "mail": "abc", "plan": "free", "city": "Bern"});
+    let sent = json!({"phone": "1", "mail": "abc", "plan": "free", "city": "Bern", "nickname": "abc"});
     let send = |id: &str, kind: &str, properties: &Value| {
         daemon.tracked(&json!({
             "source": {"id": "shop"}, "session": {"id": "s"}, "options": {"profile": true},
@@ -96,14 +101,19 @@ fn fields_are_removed_hashed_or_kept_by_type() {
         }))["profile"]["traits"]
             .clone()
     };
-    assert_eq!(send("e1", "a", &sent), json!({}));
     let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-    assert_eq!(
-        daemon.record("/event/e1")["event"]["properties"],
-        json!({"mail": hash, "plan": "free", "city": "Bern"})
-    );
+    assert_eq!(send("e1", "a", &sent), json!({"nickname": hash}), "what is made of a field is covered");
+    let event = daemon.record("/event/e1")["event"].clone();
+    let kept = json!({"mail": hash, "plan": "free", "city": "Bern", "nickname": hash});
+    assert_eq!((&event["properties"], &event["data"]), (&kept, &json!({})));
+    // Of nobody known, what is granted by default counts.
+    let webhook = json!({
+        "source": {"id": "shop"}, "session": {"id": "w"}, "events": [{"id": "w1", "type": "b", "properties": sent}]
+    });
+    assert_eq!(daemon.post_json("/track?profile_less=true", &webhook.to_string()).status, 200);
+    assert_eq!(daemon.record("/event/w1")["event"]["properties"], kept);
     send("c", "consent-update", &json!({"consents": {"marketing": true}}));
-    assert_eq!(send("e2", "a", &sent), json!({"city": "Bern"}));
+    assert_eq!(send("e2", "a", &sent), json!({"city": "Bern", "phone": "1", "nickname": "abc"}));
     assert_eq!(daemon.record("/event/e2")["event"]["properties"], sent);
 }
 

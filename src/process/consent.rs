@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{
     definition::{self, duration},
     digest,
-    records::{ProfileDraft, Records},
+    records::{EventDraft, ProfileDraft, Records},
     scope::Scope,
 };
 use crate::model::{Definition, Fault, Id, Logs, Path, Time, Value};
@@ -73,10 +73,7 @@ impl Consent {
         let expires_after = written.expires_after.as_deref().map(duration).transpose();
         let fields = written.fields.iter().enumerate().map(|(index, field)| {
             let path = Path::parse(&field.path).and_then(|path| {
-                let root = path.split_root().0;
-                let is_sent =
-                    root == "event" && matches!(path.steps().get(1).map(|it| &**it), Some("properties" | "context"));
-                if is_sent || Records::is_writable(&path) {
+                if EventDraft::is_sent(&path) || Records::is_writable(&path) {
                     Ok(path)
                 } else {
                     Err(Fault::new("value_error", format!("{path} cannot be removed")))
@@ -131,40 +128,69 @@ pub fn is_given(consents: &[Consent], profile: &ProfileDraft, now: Time) -> bool
     any_said || consents.iter().any(|consent| consent.is_granted(profile, now))
 }
 
-/// Treats the fields of each type that is not granted as it says.
+/// The types with fields that are not granted; while nobody is known, what is granted by default counts.
+fn lacking<'a>(consents: &'a [Consent], records: &Records<'_>) -> Vec<&'a Consent> {
+    let is_granted = |consent: &Consent| {
+        let by_default = consent.default == Answer::Granted;
+        records.profile.as_ref().map_or(by_default, |profile| consent.is_granted(profile, records.now))
+    };
+    consents.iter().filter(|consent| !consent.fields.is_empty() && !is_granted(consent)).collect()
+}
+
+/// Treats what was sent in an event, before anything is made of it.
+pub fn treat_sent(consents: &[Consent], records: &mut Records<'_>, event: usize, logs: &mut Logs) {
+    if std::mem::replace(&mut records.events[event].treated, true) {
+        return;
+    }
+    for consent in lacking(consents, records) {
+        let sent = consent.fields.iter().filter(|(path, _)| EventDraft::is_sent(path));
+        sent.for_each(|(path, treatment)| consent.treat(records, Some(event), path, *treatment, logs));
+    }
+}
+
+/// Treats the fields of each type that is not granted as it says, but for what was treated before.
 pub fn treat_fields(consents: &[Consent], records: &mut Records<'_>, logs: &mut Logs) {
-    let now = records.now;
-    for consent in consents.iter().filter(|consent| !consent.fields.is_empty()) {
-        let Some(profile) = &records.profile else { return };
-        if consent.is_granted(profile, now) {
-            continue;
-        }
-        for (path, treatment) in &consent.fields {
-            let events = if path.split_root().0 == "event" { 0..records.events.len() } else { 0..1 };
-            for event in events {
-                if let Err(error) = treat(records, event, path, *treatment) {
-                    logs.warn(format!("consent {}: {error}", consent.id));
-                }
+    for event in 0..records.events.len() {
+        treat_sent(consents, records, event, logs);
+    }
+    for consent in lacking(consents, records) {
+        for (path, treatment) in consent.fields.iter().filter(|(path, _)| !EventDraft::is_sent(path)) {
+            if path.split_root().0 != "event" {
+                consent.treat(records, None, path, *treatment, logs);
+                continue;
+            }
+            for event in 0..records.events.len() {
+                consent.treat(records, Some(event), path, *treatment, logs);
             }
         }
     }
 }
 
-fn treat(records: &mut Records<'_>, event: usize, path: &Path, treatment: Treatment) -> Result<(), String> {
-    let at = (event < records.events.len()).then_some(event);
-    let found = Scope::new(records, at).get(path).map(|value| value.into_owned()).filter(|value| !value.is_empty());
-    let Some(found) = found else { return Ok(()) };
-    let new = match treatment {
-        Treatment::Keep => return Ok(()),
-        Treatment::Remove => None,
-        Treatment::Hash => Some(Value::text(&digest::sha256(&found.to_text()))),
-    };
-    let done = match records.events.get_mut(event) {
-        Some(draft) if path.split_root().0 == "event" && draft.is_sent(path) => {
-            draft.redact(path, new);
-            Ok(())
+impl Consent {
+    fn treat(
+        &self,
+        records: &mut Records<'_>,
+        event: Option<usize>,
+        path: &Path,
+        treatment: Treatment,
+        logs: &mut Logs,
+    ) {
+        let found = Scope::new(records, event).get(path).map(|value| value.into_owned());
+        let Some(found) = found.filter(|value| !value.is_empty()) else { return };
+        let new = match treatment {
+            Treatment::Keep => return,
+            Treatment::Remove => None,
+            Treatment::Hash => Some(Value::text(&digest::sha256(&found.to_text()))),
+        };
+        let done = match event.map(|event| &mut records.events[event]) {
+            Some(draft) if EventDraft::is_sent(path) => {
+                draft.redact(path, new);
+                Ok(())
+            }
+            _ => records.write(event, path, new),
+        };
+        if let Err(error) = done {
+            logs.warn(format!("consent {}: {error}", self.id));
         }
-        _ => records.write(at, path, new),
-    };
-    done.map_err(|error| error.to_string())
+    }
 }

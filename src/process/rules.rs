@@ -282,6 +282,10 @@ impl Rules {
             left.logs.warn(wrong);
             return Ok(());
         }
+        // What is granted right here counts at once.
+        if records.profile.is_some() && records.events[event].kind() != CONSENT_UPDATE {
+            consent::treat_sent(&self.consents, records, event, &mut left.logs);
+        }
         if let Some(kind) = kind {
             kind.apply_to_event(records, event, &mut left.logs);
         }
@@ -338,7 +342,7 @@ impl Rules {
         records.anonymous = true;
         for event in &mut records.events {
             let places = self.types.get(event.kind()).into_iter().flat_map(|kind| kind.identifying());
-            let places: Vec<Path> = places.filter(|path| event.is_sent(path)).cloned().collect();
+            let places: Vec<Path> = places.filter(|path| EventDraft::is_sent(path)).cloned().collect();
             places.iter().for_each(|path| event.redact(path, None));
             for part in identity::IDENTIFYING {
                 event.forget_written(&part.map(Into::into));
@@ -359,6 +363,7 @@ impl Rules {
         records.events.extend(beginnings);
         for event in 0..event.map_or(0, |event| event + 1) {
             if records.events[event].valid {
+                consent::treat_sent(&self.consents, records, event, logs);
                 self.tell_profile(ground, records, logs, event).await?;
             }
         }

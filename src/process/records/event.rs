@@ -26,6 +26,8 @@ pub struct EventDraft<'a> {
     pub tags: Option<Arc<[Box<str>]>>,
     pub valid: bool,
     pub status: EventStatus,
+    /// What was sent is as the profile's consents let it be.
+    pub treated: bool,
     written: Object,
     head: OnceLock<Value>,
     properties: OnceLock<Value>,
@@ -43,6 +45,7 @@ impl<'a> EventDraft<'a> {
             tags: None,
             valid: true,
             status: EventStatus::Collected,
+            treated: false,
             written: Object::default(),
             head: OnceLock::new(),
             properties: OnceLock::new(),
@@ -55,9 +58,10 @@ impl<'a> EventDraft<'a> {
         Self::new(Cow::Owned(EventPayload::internal(kind, properties)), id, saved)
     }
 
-    /// Whether `path`, whose first step names the event, leads into what was sent.
-    pub fn is_sent(&self, path: &Path) -> bool {
-        matches!(path.steps().get(1).map(|part| &**part), Some("properties" | "context"))
+    /// Whether `path` leads into what was sent in an event.
+    pub fn is_sent(path: &Path) -> bool {
+        let (root, steps) = path.split_root();
+        root == "event" && matches!(steps.first().map(|part| &**part), Some("properties" | "context"))
     }
 
     /// Puts `value` in the place of something that was sent, or nothing.
