@@ -5,7 +5,7 @@ mod support;
 use serde_json::{Value, json};
 use support::{
     Daemon,
-    daemon::{TOKEN, started},
+    daemon::{TOKEN, started, wait_for},
 };
 
 fn send(daemon: &Daemon, session: &str, kind: &str, properties: &Value) -> Value {
@@ -191,11 +191,14 @@ fn many_who_are_one_become_one_however_they_come() {
 #[test]
 fn a_merge_can_be_taken_back() {
     let (_folder, daemon) = started();
+    let segment = json!({"id": "regular", "condition": "profile.stats.visits >= 2"});
+    assert_eq!(daemon.post_admin("/segment", &segment).status, 200);
     let one = send(&daemon, "one", "sign-up", &json!({"email": {"main": "ada@example.com"}, "firstname": "Ada"}));
     let two = send(&daemon, "two", "page-view", &json!({}));
     send(&daemon, "two", "sign-up", &json!({"firstname": "Eve", "lastname": "E"}));
     let before = (profile(&daemon, id(&one)), profile(&daemon, id(&two)));
-    assert_eq!(send(&daemon, "two", "sign-in", &json!({"email": {"main": "ada@example.com"}}))["id"], one["id"]);
+    let merged = send(&daemon, "two", "sign-in", &json!({"email": {"main": "ada@example.com"}}));
+    assert_eq!((&merged["id"], &merged["segments"]), (&one["id"], &json!(["regular"])));
     let split = |name: &str, body: &str| {
         let headers = [("Authorization", &*format!("Bearer {TOKEN}"))];
         daemon.request("POST", &format!("/profile/{name}/split"), &headers, body.as_bytes())
@@ -203,7 +206,9 @@ fn a_merge_can_be_taken_back() {
     assert_eq!(split("nobody", "").status, 404);
     assert_eq!(split(id(&one), r#"{"id":"nobody"}"#).status, 404);
     assert_eq!(split(id(&two), "").json(), json!({"profile": {"id": one["id"]}, "split": {"id": two["id"]}}));
+    assert_eq!(daemon.record("/session/two")["profile"]["id"], two["id"], "it is hers again");
     let daemon = daemon.restart();
+    wait_for("the segments", || (profile(&daemon, id(&one))["segments"] == json!([])).then_some(()));
     let after = (profile(&daemon, id(&one)), profile(&daemon, id(&two)));
     let told = |profile: &Value| (profile["ids"].clone(), profile["data"]["pii"].clone(), profile["stats"].clone());
     assert_eq!((told(&after.0), told(&after.1)), (told(&before.0), told(&before.1)));

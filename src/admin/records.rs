@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Admin, retry};
 use crate::{
-    model::{Id, Profile, Session, ShownEvent},
-    process::{find_profile, referred_profile},
+    model::{DelayedEvent, Id, Profile, ProfileRef, Session, ShownEvent},
+    process::{PROFILE_SPLIT, Records, find_profile, referred_profile},
     store::{Entry, Key, Refused},
 };
 
@@ -66,9 +66,13 @@ impl Admin {
     async fn try_split_profile(&self, id: &Id, merged: Option<&Id>) -> Result<Option<(Id, Id)>, Refused> {
         let settled = || async { self.store.settled().await.map(|()| None) };
         let Some(seen) = find_profile(&self.store, id).await? else { return settled().await };
-        let decided = self.decide_on(names(id, &seen), seen.facts.as_str().len()).await?;
+        let mut held_names = names(id, &seen);
+        // The sessions that the profiles came with may be pointed back.
+        let visits = seen.absorbed.iter().flat_map(|absorbed| absorbed.profile.latest_visits.iter().flatten());
+        held_names.extend(visits.map(|visit| Key::Session(visit.session.clone())));
+        let decided = self.decide_on(held_names, seen.facts.as_str().len()).await?;
         let Some(profile) = find_profile(&self.store, id).await? else { return settled().await };
-        if !names(id, &profile).iter().all(|name| decided.held.holds(name)) {
+        if *profile != *seen {
             return Err(Refused::Stale);
         }
         let named = profile.absorbed.iter().find(|absorbed| absorbed.profile.id == *merged.unwrap_or(id));
@@ -79,12 +83,29 @@ impl Admin {
         let now = self.clock.now();
         (left.updated, split.updated) = (now, now);
         let ids = (left.id.clone(), split.id.clone());
-        let reference = split.reference();
+        let (survivor, reference) = (left.reference(), split.reference());
         let own_names = std::iter::once(&split.id).chain(split.aliases.iter().map(|alias| &alias.id)).cloned();
         let own_names = own_names.map(|name| Entry::Name { name, profile: reference.clone() }).collect::<Vec<_>>();
+        let sessions = self.pointed_back(&survivor, &split).await?;
         let mut entries = vec![Entry::Profile(Arc::new(left)), Entry::Profile(Arc::new(split))];
         entries.extend(own_names);
+        entries.extend(sessions.into_iter().map(|session| Entry::Session(Arc::new(session))));
+        // The segments of both are looked at again.
+        let split_event = |profile| DelayedEvent::internal(Records::internal_source(), profile, PROFILE_SPLIT, now);
+        entries.extend([survivor, reference].map(|profile| Entry::Delayed(Arc::new(split_event(profile)))));
         self.write(decided, entries).await.map(|_| Some(ids))
+    }
+
+    /// The sessions that a profile came with, as they are when they are its own again and not the survivor's.
+    async fn pointed_back(&self, survivor: &ProfileRef, split: &Profile) -> Result<Vec<Session>, Refused> {
+        let mut sessions = Vec::new();
+        for visit in split.latest_visits.iter().flatten() {
+            let session = self.store.session(&visit.session).await?;
+            let session = session.filter(|session| session.profile.as_ref() == Some(survivor));
+            let profile = Some(split.reference());
+            sessions.extend(session.map(|session| Session { profile, ..(*session).clone() }));
+        }
+        Ok(sessions)
     }
 
     async fn read_session(&self, id: &Id) -> Result<Option<Session>, Refused> {

@@ -82,7 +82,8 @@ impl Collector {
         let mut records = self.due_records(event.as_deref(), session, profile);
         let mut left = Left::default();
         match due {
-            Due::Event { .. } => rules.process(&ground, &mut records, memory, &mut left).await?,
+            // Time went by: what a segment's condition holds for may be another.
+            Due::Event { .. } => rules.process(&ground, &mut records, memory, &mut left, true).await?,
             Due::Scheduled { kind, id, .. } => {
                 rules.process_scheduled(&ground, &mut records, memory, &mut left, (*kind, id)).await?;
             }

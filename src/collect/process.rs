@@ -47,7 +47,7 @@ impl Collector {
             }));
             let people = People { store: &self.store, held: &identified.held, earlier: &parts };
             let ground = self.ground(&people, asks);
-            if let Err(why) = rules.process(&ground, &mut records, memory, &mut left).await {
+            if let Err(why) = rules.process(&ground, &mut records, memory, &mut left, false).await {
                 // The others are gone through too, so that it starts again with all names at once.
                 memory.note(why, part)?;
                 again = true;

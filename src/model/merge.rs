@@ -77,6 +77,10 @@ impl Profile {
         self.visits = (self.visits + shared_visits).saturating_sub(other.visits);
         self.views = self.views.saturating_sub(other.views);
         self.counts.subtract_all(&other.counts);
+        let mine = |visit: &Visit| !other.latest_visits.iter().flatten().any(|known| known.session == visit.session);
+        let mut visits = self.latest_visits.iter_mut().filter_map(Option::take).filter(mine);
+        let visits = [visits.next(), visits.next()];
+        self.latest_visits = visits;
         let theirs = |known: &Id| *known == other.id || other.aliases.iter().any(|alias| alias.id == *known);
         self.aliases.retain(|alias| !theirs(&alias.id));
         self.keys.retain(|key| !other.keys.contains(key));
@@ -123,7 +127,7 @@ impl Profile {
         if !interests.is_empty() {
             rest.insert("interests", Value::Object(interests));
         }
-        // A segment with a condition is looked at again with the next change.
+        // Those with a condition are looked at again.
         let segments: Vec<Value> = segments(&mine).collect();
         if !segments.is_empty() {
             rest.insert("segments", Value::List(segments));

@@ -23,6 +23,23 @@ pub struct DelayedEvent {
     pub saved: bool,
 }
 
+impl DelayedEvent {
+    /// What the server itself notes of a profile, to be processed as soon as may be.
+    pub fn internal(source: Id, profile: ProfileRef, kind: &str, now: Time) -> Self {
+        Self {
+            due: now,
+            source,
+            session: None,
+            profile: Some(profile),
+            kind: kind.into(),
+            name: kind.into(),
+            properties: Json::empty_object(),
+            depth: 0,
+            saved: false,
+        }
+    }
+}
+
 /// How far something that is scheduled is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pass {

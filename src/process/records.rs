@@ -69,7 +69,7 @@ impl Records<'_> {
     /// for the server.
     pub fn internal(source: Option<Arc<RegisteredSource>>, now: Time, saves_events: bool) -> Self {
         let source = source.unwrap_or_else(|| {
-            let id = Id::required(INTERNAL).expect("it is an id like any other");
+            let id = Self::internal_source();
             Arc::new(RegisteredSource::from(Arc::new(Source::open(id, "What the server does by itself", now))))
         });
         let request = EventRequest {
@@ -84,6 +84,11 @@ impl Records<'_> {
         };
         let saves_events = saves_events && !source.source.transitional;
         Self::new(request, source, now, saves_events)
+    }
+
+    /// The id of the source that stands for the server.
+    pub fn internal_source() -> Id {
+        Id::required(INTERNAL).expect("it is an id like any other")
     }
 
     pub fn registered(&self) -> &Arc<RegisteredSource> {

@@ -21,6 +21,7 @@ use crate::model::{Definition, DefinitionKind, Fault, Id, Json, Logs, Object, Pa
 /// The type whose events count as a profile's views.
 const PAGE_VIEW: &str = "page-view";
 /// What the server itself notes.
+pub const PROFILE_SPLIT: &str = "profile-split";
 const PROFILE_CREATED: &str = "profile-created";
 const SESSION_OPENED: &str = "session-opened";
 const VISIT_STARTED: &str = "visit-started";
@@ -165,19 +166,21 @@ impl Rules {
             || self.configured.iter().any(|known| **known == *kind)
     }
 
-    /// Processes all events in the records, and those that they lead to.
+    /// Processes all events in the records, and those that they lead to. `look`: the segments are looked at although
+    /// nothing changed.
     pub async fn process(
         &self,
         ground: &Ground<'_>,
         records: &mut Records<'_>,
         memory: &mut Memory,
         left: &mut Left,
+        look: bool,
     ) -> Result<(), Interrupted> {
         people::attach_by_source(ground, records, memory, &mut left.logs).await?;
         let opened = records.session.as_ref().is_some_and(|draft| draft.is_new && draft.saved);
         let beginnings = self.beginnings(ground, records, opened).await?;
         records.events.splice(0..0, beginnings);
-        self.process_events(ground, records, memory, left, false).await
+        self.process_events(ground, records, memory, left, look).await
     }
 
     /// Does what is scheduled, for the profile in the records if there is one, and what it leads to.
@@ -220,7 +223,6 @@ impl Rules {
         Ok(noted.map(|(kind, _)| internal_event(ground, kind, Json::empty_object(), saved)).collect())
     }
 
-    /// `look`: the segments are looked at although nothing changed.
     async fn process_events(
         &self,
         ground: &Ground<'_>,
