@@ -4,13 +4,8 @@
 //! goes on where it was, and what came due meanwhile is done once. A pass over all profiles first looks at each as it is
 //! stored, without locks; those that it concerns take the way of a request, where it is looked at again.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::{sync::watch, task::JoinSet};
 
@@ -18,7 +13,7 @@ use crate::{
     clock::Clock,
     collect::{Collector, Due, Performed},
     model::{DefinitionKind, Id, Pass, Profile, Time},
-    process::{ProfileDraft, Records, Rules, RulesInForce, Schedule},
+    process::{ProfileDraft, Records, Rules, RulesInForce, Schedule, Tally},
     store::{Refused, Store},
 };
 
@@ -36,34 +31,23 @@ pub struct Scheduler {
     clock: Arc<Clock>,
     rules: Arc<RulesInForce>,
     collector: Arc<Collector>,
-    status: Mutex<HashMap<Name, Counted>>,
 }
 
-/// What happened since the start.
-#[derive(Clone, Debug, Default, Serialize)]
-struct Counted {
-    /// How often something was done: once for each profile that it concerned.
-    performed: u64,
-    /// How often something went wrong, and what did last.
-    failures: u64,
-    error: Option<String>,
-}
-
-/// How something that is scheduled fares.
+/// How a workflow or a segment fares.
 #[derive(Debug, Serialize)]
-pub struct ScheduleStatus {
-    /// When it began last.
+pub struct Status {
+    /// When its schedule began last.
     begun: Option<Time>,
     /// It has not come to its end yet.
     under_way: bool,
     next: Option<Time>,
     #[serde(flatten)]
-    counted: Counted,
+    tally: Tally,
 }
 
 impl Scheduler {
     pub fn new(store: Arc<Store>, clock: Arc<Clock>, rules: Arc<RulesInForce>, collector: Arc<Collector>) -> Self {
-        Self { store, clock, rules, collector, status: Mutex::default() }
+        Self { store, clock, rules, collector }
     }
 
     /// Does what is due until `ended` says so. What is under way then is done after the next start.
@@ -75,17 +59,22 @@ impl Scheduler {
         }
     }
 
-    /// How something that is scheduled fares; `None` if it is not.
-    pub async fn status(&self, kind: DefinitionKind, id: &Id) -> Result<Option<ScheduleStatus>, Refused> {
+    /// How a workflow or a segment fares; `None` if there is none that is enabled.
+    pub async fn status(&self, kind: DefinitionKind, id: &Id) -> Result<Option<Status>, Refused> {
         let rules = self.rules.get();
-        let Some(schedule) = find(&rules, kind, id) else { return Ok(None) };
-        let pass = self.pass(schedule).await?;
-        let counted = self.status.lock().get(&(kind, id.clone())).cloned().unwrap_or_default();
-        Ok(Some(ScheduleStatus {
+        let schedule = find(&rules, kind, id);
+        if schedule.is_none() && !(kind == DefinitionKind::Workflow && rules.has_workflow(id)) {
+            return Ok(None);
+        }
+        let pass = match schedule {
+            Some(schedule) => self.pass(schedule).await?,
+            None => None,
+        };
+        Ok(Some(Status {
             begun: pass.as_ref().map(|pass| pass.begun),
             under_way: pass.as_ref().is_some_and(|pass| pass.under_way.is_some()),
-            next: next(schedule, pass.as_ref()),
-            counted,
+            next: schedule.and_then(|schedule| next(schedule, pass.as_ref())),
+            tally: self.rules.tallies.get(kind, id),
         }))
     }
 
@@ -142,7 +131,6 @@ impl Scheduler {
                 running.remove(&name);
             }
             let rules = self.rules.get();
-            self.status.lock().retain(|(kind, id), _| find(&rules, *kind, id).is_some());
             for schedule in rules.schedules() {
                 let name = (schedule.kind, schedule.id.clone());
                 if running.contains(&name) {
@@ -240,14 +228,10 @@ impl Scheduler {
         let (kind, id) = (schedule.kind, schedule.id.clone());
         let due = Due::Scheduled { kind, id: id.clone(), profile: profile.map(Profile::reference), pass };
         let performed = self.collector.perform(&due).await?;
-        let mut status = self.status.lock();
-        let counted = status.entry((kind, id)).or_default();
-        counted.performed += 1;
-        if let Some(error) = performed.as_ref().and_then(|performed| performed.error.clone()) {
-            counted.failures += 1;
-            counted.error = Some(error);
+        if kind == DefinitionKind::Segment {
+            let error = performed.as_ref().and_then(|performed| performed.error.clone());
+            self.rules.tallies.note(kind, &id, error, self.clock.now());
         }
-        drop(status);
         Ok(performed)
     }
 

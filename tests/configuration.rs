@@ -80,6 +80,10 @@ fn a_configuration_is_saved_whole_or_not_at_all() {
         (json!({"segment": [good, good]}), json!(["body", "segment", 1, "id"])),
         (json!({"source": [{"name": "x", "type": "rest"}]}), json!(["body", "source", 0, "id"])),
         (json!({"source": [{"id": "x", "name": "x", "type": "mail"}]}), json!(["body", "source", 0, "type"])),
+        (
+            json!({"source": [{"id": "x", "name": "x", "type": "rest", "consent": true}]}),
+            json!(["body", "source", 0, "consent"]),
+        ),
     ] {
         let response = daemon.post_admin("/configuration", &body);
         assert_eq!((response.status, response.loc()), (422, loc), "{}", response.text());

@@ -158,6 +158,7 @@ fn terms_that_cannot_be_are_refused() {
         (json!({"path": "properties.x"}), "is"),
         (json!({"path": "properties..x", "is": "email"}), "path"),
         (json!({"path": "properties.x", "is": "shoe-size"}), "is"),
+        (json!({"path": "properties.x", "is": "email", "created": true}), "created"),
     ] {
         let response = source(&daemon, &profile);
         assert_eq!((response.status, response.loc()), (422, json!(["body", "config", "profile", field])), "{profile}");

@@ -404,6 +404,8 @@ fn a_workflow_that_does_not_compile_is_refused_with_its_place() {
     let (_folder, daemon) = started();
     let step = |step: Value| json!({"id": "w", "on": ["a"], "step": [step]});
     for (body, loc) in [
+        (json!({"id": "w", "step": [{"stop": true}]}), json!(["body"])),
+        (json!({"id": "w", "on": ["a"]}), json!(["body", "step"])),
         (step(json!({})), json!(["body", "step", 0])),
         (step(json!({"stop": true, "discard": true})), json!(["body", "step", 0])),
         (step(json!({"sett": {}})), json!(["body", "step", 0, "sett"])),
@@ -444,8 +446,14 @@ fn a_workflow_that_does_not_compile_is_refused_with_its_place() {
         "[1].map(a, [1].map(b, [1].map(c, a)))".into(),
         "1+".repeat(600) + "1",
     ] {
-        let response = daemon.post_admin("/workflow", &json!({"id": "w", "on": ["a"], "if": expression}));
-        assert_eq!(response.status, 422, "{expression}: {}", response.text());
+        let response = daemon
+            .post_admin("/workflow", &json!({"id": "w", "on": ["a"], "if": expression, "step": [{"stop": true}]}));
+        assert_eq!(
+            (response.status, response.loc()),
+            (422, json!(["body", "if"])),
+            "{expression}: {}",
+            response.text()
+        );
     }
     let long = format!("{}1 == 1", "1 == 1 && ".repeat(90));
     on_a(&daemon, json!([{"if": long, "set": {"profile.traits.long": true}}]));

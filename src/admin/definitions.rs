@@ -124,9 +124,14 @@ impl Admin {
                     }
                     None => {
                         let source = self.read_source(item.to_json().as_str().as_bytes()).map_err(at)?;
-                        if item.as_object().and_then(|source| source.get("id")).is_none() {
+                        let fields = || item.as_object().into_iter().flat_map(Object::iter).map(|(name, _)| name);
+                        if !fields().any(|name| name == "id") {
                             // Without an id, each time that it is applied would make another source.
                             return Err(at(Fault::missing().at("id")));
+                        }
+                        // Clients send more than is known; whoever writes a file made a mistake.
+                        if let Some(unknown) = fields().find(|name| !Source::FIELDS.contains(name)) {
+                            return Err(at(Fault::new("value_error", "a source has no such field").at(unknown)));
                         }
                         configuration.sources.push(source);
                     }

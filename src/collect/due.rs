@@ -89,6 +89,7 @@ impl Collector {
             }
         }
         let error = left.logs.errors().next().map(str::to_owned);
+        let outcomes = left.outcomes();
         let room = self.store.room(records.bytes()).await?;
         let ((), pending) = self.store.push(generation, room, |moment| {
             let mut entries = Fixed::new(vec![records], rules.tells_changes(), false, moment).entries;
@@ -96,6 +97,7 @@ impl Collector {
             (entries, ())
         })?;
         drop(held);
+        self.rules.tallies.note_all(outcomes, self.clock.now());
         Ok(Some(Performed { pending, error }))
     }
 

@@ -185,11 +185,13 @@ impl Collector {
             self.store.settled().await?; // it speaks of what is durable only
             return Ok(processed.answer_trial(admitted, self.clock.now()));
         }
+        let outcomes = processed.left.outcomes();
         let gathered: usize = processed.parts.iter().map(Records::bytes).sum();
         let room = self.store.room(admitted.incoming.bytes + gathered).await?;
         let (answer, pending) =
             self.store.push(identified.generation, room, |moment| processed.fix(admitted, moment))?;
         drop(identified); // the next request of this session sees it already; only the answer waits for the disk
+        self.rules.tallies.note_all(outcomes, self.clock.now());
         pending.durable().await?;
         Ok(answer)
     }

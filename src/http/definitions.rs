@@ -44,8 +44,8 @@ pub fn destination_status(deliveries: &Deliveries, route: &Route) -> Result<Repl
     Ok(reply::record(deliveries.status(&route.record_id()?)))
 }
 
-/// How a segment or a workflow that is due by itself fares.
-pub async fn schedule_status(scheduler: &Scheduler, kind: DefinitionKind, route: &Route) -> Result<Reply, Failure> {
+/// How a segment or a workflow fares.
+pub async fn status(scheduler: &Scheduler, kind: DefinitionKind, route: &Route) -> Result<Reply, Failure> {
     Ok(reply::record(scheduler.status(kind, &route.record_id()?).await?))
 }
 

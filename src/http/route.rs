@@ -233,7 +233,7 @@ async fn dispatch(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::Definition(kind), _) => definitions::get(&admin, kind, route),
         (Endpoint::Definitions(kind), _) => Ok(definitions::list(&admin, kind)),
         (Endpoint::DestinationStatus, _) => definitions::destination_status(&deliveries, route),
-        (Endpoint::ScheduleStatus(kind), _) => definitions::schedule_status(&scheduler, kind, route).await,
+        (Endpoint::ScheduleStatus(kind), _) => definitions::status(&scheduler, kind, route).await,
         (Endpoint::Replay, _) => definitions::replay(&admin, &request).await,
         (Endpoint::Configuration, &Method::POST) => definitions::apply(&admin, &request).await,
         (Endpoint::Configuration, _) => Ok(definitions::dump(&admin)),

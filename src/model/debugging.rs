@@ -45,6 +45,9 @@ pub struct Execution {
     pub event: Option<Id>,
     pub status: &'static str,
     pub steps: Vec<StepExecution>,
+    /// What ended it early.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// How a step went.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, Id, Json, Path, Reader, Time, check_tag};
+use super::{Fault, Id, Json, Object, Path, Reader, Time, Value, check_tag};
 
 /// By which endpoint a source may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -75,35 +75,37 @@ pub struct Source {
 }
 
 impl Source {
+    /// What a source is written with.
+    pub const FIELDS: &[&str] = &[
+        "id",
+        "name",
+        "type",
+        "bridge",
+        "description",
+        "channel",
+        "enabled",
+        "transitional",
+        "tags",
+        "groups",
+        "permanent_profile_id",
+        "requires_consent",
+        "locked",
+        "config",
+        "timestamp",
+    ];
+
     /// Reads the body that creates or replaces a source; `make_id` names one that comes without an id.
     ///
     /// # Errors
     /// It is not JSON, or a field is missing or wrong; the fault names it.
     pub fn parse(body: &[u8], now: Time, make_id: impl FnOnce() -> Id) -> Result<Self, Fault> {
-        const FIELDS: &[&str] = &[
-            "id",
-            "name",
-            "type",
-            "bridge",
-            "description",
-            "channel",
-            "enabled",
-            "transitional",
-            "tags",
-            "groups",
-            "permanent_profile_id",
-            "requires_consent",
-            "locked",
-            "config",
-            "timestamp",
-        ];
         let (mut id, mut name, mut types) = (None, None, Vec::new());
         let (mut bridge, mut description, mut channel) = (None, None, None);
         let (mut tags, mut groups, mut config) = (Vec::new(), Vec::new(), Json::empty_object());
         let (mut enabled, mut transitional, mut permanent, mut consent, mut locked) =
             (true, false, false, false, false);
         let mut reader = Reader::new(body, 0)?;
-        reader.object(FIELDS, |reader, field| {
+        reader.object(Self::FIELDS, |reader, field| {
             match field {
                 "id" => id = read_text(reader)?.map(|text| Id::parse(&text)).transpose()?.flatten(),
                 "name" => name = read_text(reader)?,
@@ -227,9 +229,18 @@ impl KnownBy {
 }
 
 impl ProfileTerms {
+    const FIELDS: &[&str] = &["path", "is", "create"];
+
     fn read(reader: &mut Reader<'_>) -> Result<Option<Self>, Fault> {
+        let written = reader.value()?;
+        let tree = Value::from(&written);
+        let mut fields = tree.as_object().into_iter().flat_map(Object::iter).map(|(name, _)| name);
+        if let Some(unknown) = fields.find(|name| !Self::FIELDS.contains(name)) {
+            return Err(Fault::new("value_error", "path, is and create are known").at(unknown));
+        }
         let (mut path, mut is, mut create) = (None, None, false);
-        let there = reader.optional_object(&["path", "is", "create"], |reader, field| {
+        let mut reader = Reader::new(written.as_str().as_bytes(), 0)?;
+        let there = reader.optional_object(Self::FIELDS, |reader, field| {
             match field {
                 "path" => path = Some(Path::parse(&format!("event.{}", reader.string()?.text))?),
                 "is" => is = Some(KnownBy::parse(&reader.string()?.text)?),

@@ -73,14 +73,12 @@ impl Consent {
         let expires_after = written.expires_after.as_deref().map(duration).transpose();
         let fields = written.fields.iter().enumerate().map(|(index, field)| {
             let path = Path::parse(&field.path).and_then(|path| {
-                if EventDraft::is_sent(&path) || Records::is_writable(&path) {
-                    Ok(path)
-                } else {
-                    Err(Fault::new("value_error", format!("{path} cannot be removed")))
+                if !EventDraft::is_sent(&path) {
+                    Records::check_writable(&path)?;
                 }
+                Ok((path, field.r#do))
             });
-            let path = path.map_err(|fault| fault.at("path").at_index(index).at("fields"))?;
-            Ok((path, field.r#do))
+            path.map_err(|fault| fault.at("path").at_index(index).at("fields"))
         });
         Ok(Self {
             id: definition.id.clone(),

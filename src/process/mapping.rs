@@ -182,11 +182,8 @@ impl Target {
         };
         let path = Path::parse(path)?;
         let probe = if last.is_some() { path.below("x") } else { path.clone() };
-        if Records::is_writable(&probe) {
-            Ok(Self { path, last })
-        } else {
-            Err(Fault::new("value_error", format!("{probe} cannot be written")))
-        }
+        Records::check_writable(&probe)?;
+        Ok(Self { path, last })
     }
 
     fn path(&self, scope: &Scope<'_>) -> Result<Option<Path>, String> {

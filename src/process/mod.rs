@@ -30,6 +30,7 @@ mod schema;
 mod scope;
 mod secrets;
 mod segment;
+mod tally;
 mod template;
 mod workflow;
 
@@ -45,6 +46,7 @@ pub use run::Left;
 pub use schedule::Schedule;
 pub use scope::Scope;
 pub use secrets::{Secrets, SecretsError};
+pub use tally::{Tallies, Tally};
 
 use crate::{
     clock::Clock,

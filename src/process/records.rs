@@ -9,7 +9,9 @@ mod session;
 
 use std::sync::{Arc, OnceLock};
 
-use crate::model::{DelayedEvent, EventRequest, Id, Json, Misplaced, Path, RegisteredSource, Source, Time, Value};
+use crate::model::{
+    DelayedEvent, EventRequest, Fault, Id, Json, Misplaced, Path, RegisteredSource, Source, Time, Value,
+};
 
 pub use event::EventDraft;
 pub use profile::{FixedProfile, ProfileDraft};
@@ -23,12 +25,21 @@ const INTERNAL: &str = "@internal";
 pub enum NotWritten {
     #[error("{0}: there is no {1}")]
     NoRecord(Path, &'static str),
-    #[error("{0}: this cannot be written")]
+    #[error(
+        "{0}: this cannot be written: event.data, .traits, .tags, .journey.state, .hit, .utm, .device, .os and .app can, \
+         profile.traits, .data, .interests, .consents, .segments, .aux and .primary_id, and session.traits"
+    )]
     ReadOnly(Path),
     #[error("{0}: {1}")]
     Misplaced(Path, Misplaced),
     #[error("{0}: {1}")]
     WrongType(Path, &'static str),
+}
+
+impl From<NotWritten> for Fault {
+    fn from(why: NotWritten) -> Self {
+        Self::new("value_error", why.to_string())
+    }
 }
 
 /// Everything that a request is about.
@@ -106,24 +117,26 @@ impl Records<'_> {
         session + self.profile.as_ref().map_or(0, |draft| draft.profile.facts.as_str().len())
     }
 
-    /// Whether a configuration may write to `path`.
-    pub fn is_writable(path: &Path) -> bool {
+    /// Checks that a configuration may write to `path`.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn check_writable(path: &Path) -> Result<(), NotWritten> {
         let (root, steps) = path.split_root();
         let part = steps.first().map_or("", |part| part);
-        match root {
+        let is_writable = match root {
             "event" => event::PARTS.contains(&part) || part == "tags" || (part == "journey" && steps.len() == 2),
             "profile" => profile::PARTS.contains(&part),
             "session" => part == "traits",
             _ => false,
-        }
+        };
+        if is_writable { Ok(()) } else { Err(NotWritten::ReadOnly(path.clone())) }
     }
 
     /// Writes `value` to `path`; `None` removes what stands there.
     pub fn write(&mut self, event: Option<usize>, path: &Path, value: Option<Value>) -> Result<(), NotWritten> {
         let (root, steps) = path.split_root();
-        if !Self::is_writable(path) {
-            return Err(NotWritten::ReadOnly(path.clone()));
-        }
+        Self::check_writable(path)?;
         match root {
             "event" => {
                 let event = event.and_then(|event| self.events.get_mut(event));
@@ -143,7 +156,10 @@ impl Records<'_> {
     /// Writes a number to `path` that is what stood there and `amount`; a profile remembers that it was added.
     pub fn add(&mut self, event: Option<usize>, path: &Path, sum: Value, amount: f64) -> Result<(), NotWritten> {
         match (path.split_root(), &mut self.profile) {
-            (("profile", steps), Some(profile)) if Self::is_writable(path) => profile.add(path, steps, sum, amount),
+            (("profile", steps), Some(profile)) => {
+                Self::check_writable(path)?;
+                profile.add(path, steps, sum, amount)
+            }
             _ => self.write(event, path, Some(sum)),
         }
     }

@@ -14,6 +14,7 @@ use super::{
     schedule::Schedule,
     scope::Scope,
     segment::{self, Crossing, Segment},
+    tally::Tallies,
     workflow::Workflow,
 };
 use crate::model::{Definition, DefinitionKind, Fault, Id, Json, Logs, Object, Path, Value};
@@ -38,6 +39,8 @@ pub struct Rules {
     workflows: Vec<Workflow>,
     /// The workflows that a type starts, by their places.
     by_type: HashMap<Arc<str>, Vec<usize>>,
+    /// The workflows that every type starts.
+    by_any_type: Vec<usize>,
     destinations: Vec<Arc<Destination>>,
     consents: Vec<Consent>,
     /// The types that people set up themselves.
@@ -50,25 +53,33 @@ pub struct Rules {
 
 /// The rules in force: a request goes by what stands here when it begins.
 #[derive(Default)]
-pub struct RulesInForce(watch::Sender<Arc<Rules>>);
+pub struct RulesInForce {
+    rules: watch::Sender<Arc<Rules>>,
+    /// How they fared.
+    pub tallies: Tallies,
+}
 
 impl RulesInForce {
     pub fn new(rules: Rules) -> Self {
-        Self(watch::Sender::new(Arc::new(rules)))
+        Self { rules: watch::Sender::new(Arc::new(rules)), tallies: Tallies::default() }
     }
 
     pub fn get(&self) -> Arc<Rules> {
-        self.0.borrow().clone()
+        self.rules.borrow().clone()
     }
 
     /// From the next request on, everything goes by these.
     pub fn set(&self, rules: Rules) {
-        self.0.send_replace(Arc::new(rules));
+        self.tallies.retain(|kind, id| match kind {
+            DefinitionKind::Workflow => rules.has_workflow(id),
+            _ => rules.segments.iter().any(|segment| segment.id == *id),
+        });
+        self.rules.send_replace(Arc::new(rules));
     }
 
     /// Tells when they change.
     pub fn changes(&self) -> watch::Receiver<Arc<Rules>> {
-        self.0.subscribe()
+        self.rules.subscribe()
     }
 }
 
@@ -114,8 +125,12 @@ impl Rules {
                     if workflow.enabled {
                         rules.schedules.extend(schedule);
                         rules.count(&workflow.counts());
-                        for kind in &workflow.on {
-                            rules.by_type.entry(kind.clone()).or_default().push(rules.workflows.len());
+                        let place = rules.workflows.len();
+                        if workflow.on_any {
+                            rules.by_any_type.push(place);
+                        }
+                        for kind in workflow.on.iter().filter(|_| !workflow.on_any) {
+                            rules.by_type.entry(kind.clone()).or_default().push(place);
                         }
                         rules.workflows.push(workflow);
                     }
@@ -130,6 +145,11 @@ impl Rules {
             let most = self.counted.entry(kind.clone()).or_default();
             *most = (*most).max(*days);
         }
+    }
+
+    /// Whether there is such a workflow, and it is enabled.
+    pub fn has_workflow(&self, id: &Id) -> bool {
+        self.workflows.iter().any(|workflow| workflow.id == *id)
     }
 
     /// What is due by itself.
@@ -161,7 +181,8 @@ impl Rules {
 
     /// Whether something happens to events of a type beyond what is ready-made.
     fn listens(&self, kind: &str) -> bool {
-        self.by_type.contains_key(kind)
+        !self.by_any_type.is_empty()
+            || self.by_type.contains_key(kind)
             || self.counted.contains_key(kind)
             || self.configured.iter().any(|known| **known == *kind)
     }
@@ -294,14 +315,22 @@ impl Rules {
         if records.profile.is_some() {
             self.tell_profile(ground, records, &mut left.logs, event).await?;
         }
-        let Some(started) = self.by_type.get(records.events[event].kind()) else { return Ok(()) };
-        for workflow in started.iter().map(|place| &self.workflows[*place]) {
+        for place in self.started_by(records.events[event].kind()) {
+            let workflow = &self.workflows[place];
             if starts(workflow, Scope::new(records, Some(event)), &records.request.source, &mut left.logs) {
                 // On the heap, so that requests that start no workflow do not carry its room with them.
                 Box::pin(Run::new(self, ground, records, memory, left, Some(event), None).workflow(workflow)).await?;
             }
         }
         Ok(())
+    }
+
+    /// The places of the workflows that a type starts, in order.
+    fn started_by(&self, kind: &str) -> Vec<usize> {
+        let mut started = self.by_any_type.clone();
+        started.extend(self.by_type.get(kind).into_iter().flatten());
+        started.sort_unstable();
+        started
     }
 
     /// What an event means for the profile.

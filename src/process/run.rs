@@ -41,7 +41,23 @@ pub struct Left {
     begun: Option<Instant>,
 }
 
+/// How a workflow went.
+pub struct Outcome {
+    pub workflow: Id,
+    pub error: Option<String>,
+}
+
 impl Left {
+    /// How the workflows went: what ended each early, if something did.
+    pub fn outcomes(&self) -> Vec<Outcome> {
+        let executions = self.executions.iter().flat_map(|(id, executions)| executions.iter().map(move |it| (id, it)));
+        let told = |execution: &Execution| match (&execution.event, &execution.error) {
+            (Some(event), Some(error)) => Some(format!("event {event}: {error}")),
+            (_, error) => error.clone(),
+        };
+        executions.map(|(workflow, execution)| Outcome { workflow: workflow.clone(), error: told(execution) }).collect()
+    }
+
     /// Steps are counted anew: for another event, or a segment that was entered or left.
     pub(super) fn begin(&mut self) {
         self.steps = 0;
@@ -105,25 +121,25 @@ impl<'a, 'r> Run<'a, 'r> {
     pub async fn workflow(mut self, workflow: &Workflow) -> Result<(), Interrupted> {
         self.left.begun.get_or_insert_with(Instant::now);
         let ended = self.steps(&workflow.steps).await;
-        let failed = match ended {
-            Ok(_) => false,
+        let error = match ended {
+            Ok(_) => None,
             Err(Failed::Step(error)) => {
                 self.left.logs.error(format!("workflow {}: {error}", workflow.id));
-                true
+                Some(error)
             }
             Err(Failed::Request(why)) => return Err(why),
         };
         let event = self.event.map(|event| &mut self.records.events[event]);
         let event = event.map(|event| {
-            event.status = match (failed, event.status) {
-                (false, EventStatus::Collected) => EventStatus::Processed,
-                (false, status) => status,
-                (true, _) => EventStatus::Error,
+            event.status = match (&error, event.status) {
+                (None, EventStatus::Collected) => EventStatus::Processed,
+                (None, status) => status,
+                (Some(_), _) => EventStatus::Error,
             };
             event.id.clone()
         });
-        let status = if failed { "error" } else { "done" };
-        let execution = Execution { event, status, steps: self.taken };
+        let status = if error.is_some() { "error" } else { "done" };
+        let execution = Execution { event, status, steps: self.taken, error };
         self.left.executions.entry(workflow.id.clone()).or_default().push(execution);
         Ok(())
     }

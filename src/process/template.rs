@@ -15,7 +15,7 @@ pub struct Template(Vec<Piece>);
 #[derive(Debug)]
 enum Piece {
     Text(Box<str>),
-    Expression(Expression),
+    Expression { expression: Expression, written: Box<str> },
     Secret(Box<str>),
 }
 
@@ -44,7 +44,9 @@ impl Template {
             pieces.push(match inside.trim().strip_prefix(SECRET) {
                 Some(name) if secrets => Piece::Secret(name.trim().into()),
                 Some(_) => return Err(Fault::new("value_error", "a secret may stand in a header only")),
-                None => Piece::Expression(Expression::compile(inside.trim())?),
+                None => {
+                    Piece::Expression { expression: Expression::compile(inside.trim())?, written: inside.trim().into() }
+                }
             });
             rest = after;
         }
@@ -57,7 +59,7 @@ impl Template {
     /// The template's value: of any type if it is one expression, a text otherwise. `None`: what it speaks of is missing.
     pub fn value(&self, scope: &Scope<'_>) -> Result<Option<Value>, String> {
         match &self.0[..] {
-            [Piece::Expression(expression)] => expression.value(scope),
+            [Piece::Expression { expression, .. }] => expression.value(scope),
             _ => self.text(scope, Place::Text, None).map(|text| Some(Value::Text(text.into()))),
         }
     }
@@ -75,9 +77,9 @@ impl Template {
                     let secret = secrets.and_then(|secrets| secrets.get(name));
                     text.push_str(&secret.ok_or_else(|| format!("there is no secret {name}"))?);
                 }
-                Piece::Expression(expression) => {
+                Piece::Expression { expression, written } => {
                     let value = expression.value(scope)?.filter(|value| !value.is_empty());
-                    let value = value.ok_or("a value that it is made of is missing")?.to_text();
+                    let value = value.ok_or_else(|| format!("{written} is missing or empty"))?.to_text();
                     match place {
                         Place::Text => text.push_str(&value),
                         Place::Url => {

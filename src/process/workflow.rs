@@ -17,12 +17,14 @@ use super::{
 use crate::model::{Definition, EventType, Fault, Id, KnownBy, Path};
 use step::StepDefinition;
 
+const ANY: &str = "*";
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
     #[serde(default = "definition::enabled")]
     enabled: bool,
-    /// The event types that start it.
+    /// The event types that start it; `*` is every type.
     #[serde(default)]
     on: Vec<String>,
     /// The segments whose entering or leaving starts it.
@@ -50,6 +52,8 @@ pub struct Workflow {
     pub id: Id,
     /// The event types that start it.
     pub on: Vec<Arc<str>>,
+    /// Events of every type start it.
+    pub on_any: bool,
     pub on_entering: Vec<Box<str>>,
     pub on_leaving: Vec<Box<str>>,
     pub sources: Vec<Box<str>>,
@@ -132,7 +136,8 @@ impl Workflow {
     /// A field is missing or wrong, or something in it does not compile; the fault names the place.
     pub fn compile(definition: &Definition) -> Result<(Self, Option<Schedule>), Fault> {
         let written: Written = definition::read(definition)?;
-        let types = written.on.iter().enumerate();
+        let on_any = written.on.iter().any(|kind| kind == ANY);
+        let types = written.on.iter().enumerate().filter(|(_, kind)| *kind != ANY);
         let types = types.map(|(index, kind)| {
             EventType::parse(kind).map(|kind| kind.id).map_err(|fault| fault.at_index(index).at("on"))
         });
@@ -145,10 +150,19 @@ impl Workflow {
             (None, None) => None,
             (Some(_), Some(_)) => return Err(Fault::new("value_error", "one of schedule and every is expected")),
         };
+        let starts = [&written.on, &written.on_entering, &written.on_leaving];
+        if when.is_none() && starts.iter().all(|list| list.is_empty()) {
+            let what = "nothing starts it: on, on_entering, on_leaving, schedule or every is expected";
+            return Err(Fault::new("value_error.missing", what));
+        }
+        if written.step.is_empty() {
+            return Err(Fault::missing().at("step"));
+        }
         let schedule = when.map(|when| Schedule::new(definition, Some(when), false, written.profiles));
         let workflow = Self {
             id: definition.id.clone(),
             on: types.collect::<Result<_, _>>()?,
+            on_any,
             on_entering: step::boxed(written.on_entering),
             on_leaving: step::boxed(written.on_leaving),
             sources: step::boxed(written.sources),

@@ -218,11 +218,8 @@ impl StepDefinition {
 
 fn writable(path: &str) -> Result<Path, Fault> {
     let path = Path::parse(path)?;
-    if Records::is_writable(&path) {
-        Ok(path)
-    } else {
-        Err(Fault::new("value_error", format!("{path} cannot be written")))
-    }
+    Records::check_writable(&path)?;
+    Ok(path)
 }
 
 fn writable_paths(paths: &[String]) -> Result<Vec<Path>, Fault> {
