@@ -400,6 +400,25 @@ fn lookups_go_where_they_may_and_fail_in_time() {
 }
 
 #[test]
+fn what_an_expression_looks_at_is_bounded() {
+    let (_folder, daemon) = started();
+    let conditions = [
+        "event.properties.l.exists(x, -x in event.properties.l)",
+        "event.properties.l.exists(x, size(event.properties.l) == 1)",
+        "event.properties.l.map(x, event.properties.l) == []",
+        "event.properties.l.filter(x, x > 10).exists(x, x == 19999)",
+    ];
+    let steps = conditions.map(|condition| json!({"if": condition, "log": "held", "continue_on_error": true}));
+    on_a(&daemon, json!(steps));
+    let numbers: Vec<u32> = (1..20_000).collect();
+    let execution = send_a(&daemon, json!({"l": numbers}))["debugging"]["execution"]["w"][0].clone();
+    for (step, condition) in execution["steps"].as_array().unwrap()[..3].iter().zip(conditions) {
+        assert!(step["error"].as_str().is_some_and(|error| error.contains("bytes")), "{condition}: {step}");
+    }
+    assert_eq!(execution["steps"][3]["status"], "done", "one look at each is fine");
+}
+
+#[test]
 fn a_workflow_that_does_not_compile_is_refused_with_its_place() {
     let (_folder, daemon) = started();
     let step = |step: Value| json!({"id": "w", "on": ["a"], "step": [step]});
@@ -445,6 +464,8 @@ fn a_workflow_that_does_not_compile_is_refused_with_its_place() {
         "a?".repeat(400),
         "[1].map(a, [1].map(b, [1].map(c, a)))".into(),
         "1+".repeat(600) + "1",
+        format!("[profile.traits.a]{} == []", ".map(x, x + x)".repeat(20)),
+        format!("profile.traits.l.exists(x, {}x == 'a')", "x + ".repeat(20)),
     ] {
         let response = daemon
             .post_admin("/workflow", &json!({"id": "w", "on": ["a"], "if": expression, "step": [{"stop": true}]}));

@@ -1,13 +1,17 @@
 //! Conditions and computed values: CEL expressions over the records being processed (https://cel.dev).
 //!
 //! The parser's recursion and the interpreter's are bounded by what is let in here: the length of an expression, how deep
-//! it nests, and one level of loops over lists. It is compiled on a thread with a stack of its own size.
+//! it nests, and its loops over lists. It is compiled on a thread with a stack of its own size. What an evaluation may look
+//! at and lead to is bounded in bytes.
 
 mod check;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, LazyLock},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use cel::{
@@ -23,6 +27,10 @@ const STACK_BYTES: usize = 32 * 1024 * 1024;
 /// What an expression may speak of, beside the time.
 const RECORDS: [&str; 6] = ["event", "profile", "session", "source", "steps", "segment"];
 const NOW: &str = "now";
+/// How much an evaluation may turn into the interpreter's form and back, in bytes: a number counts as [`ITEM_BYTES`]. Each
+/// time that a loop speaks of a record's list, all of it is turned.
+const LOOKED_AT_MAX: usize = 4 * 1024 * 1024;
+const ITEM_BYTES: usize = 8;
 /// `count('purchase-order', '30d')`: how many events of a type the profile had in the last days.
 const COUNT: &str = "count";
 
@@ -112,8 +120,9 @@ impl Expression {
             Self::Path(path) => return Ok(scope.get(path).map(std::borrow::Cow::into_owned)),
             Self::Program { program, .. } => program,
         };
-        let resolver = Resolver(scope);
-        execute(program, &context(&resolver, [self])).map(|value| value.as_ref().map(from_cel))
+        let resolver = Resolver::new(scope);
+        let value = resolver.execute(program, &context(&resolver, [self]))?;
+        value.map(|value| from_cel(&value, &resolver.budget).ok_or_else(too_much)).transpose()
     }
 
     /// Whether each of the expressions holds, as [`Expression::holds`] says of one.
@@ -121,11 +130,11 @@ impl Expression {
         expressions: impl Iterator<Item = &'a Self> + Clone,
         scope: &Scope<'_>,
     ) -> Vec<Result<bool, String>> {
-        let resolver = Resolver(scope);
+        let resolver = Resolver::new(scope);
         let context = context(&resolver, expressions.clone());
         let holds = expressions.map(|expression| match expression {
             Self::Path(_) => expression.holds(scope),
-            Self::Program { program, .. } => Ok(execute(program, &context)? == Some(cel::Value::Bool(true))),
+            Self::Program { program, .. } => Ok(resolver.execute(program, &context)? == Some(cel::Value::Bool(true))),
         });
         holds.collect()
     }
@@ -167,32 +176,70 @@ fn count(call: &FunctionContext, kind: Arc<String>, window: Arc<String>) -> Resu
     }
 }
 
-/// A program's value; `None` where something is missing on the way to it.
-fn execute(program: &Program, context: &Context<'_, '_>) -> Result<Option<cel::Value>, String> {
-    match program.execute(context) {
-        Ok(value) => Ok(Some(value)),
-        Err(ExecutionError::NoSuchKey(_) | ExecutionError::UndeclaredReference(_)) => Ok(None),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 /// Finds what an expression speaks of; a dotted name is asked for as a whole first, so that only what is spoken of is
 /// turned into the interpreter's form.
-struct Resolver<'a>(&'a Scope<'a>);
+struct Resolver<'a> {
+    scope: &'a Scope<'a>,
+    budget: Budget,
+}
+
+impl<'a> Resolver<'a> {
+    fn new(scope: &'a Scope<'a>) -> Self {
+        Self { scope, budget: Budget::default() }
+    }
+
+    /// A program's value; `None` where something is missing on the way to it.
+    fn execute(&self, program: &Program, context: &Context<'_, '_>) -> Result<Option<cel::Value>, String> {
+        self.budget.begin();
+        let value = program.execute(context);
+        if self.budget.is_exceeded() {
+            return Err(too_much());
+        }
+        match value {
+            Ok(value) => Ok(Some(value)),
+            Err(ExecutionError::NoSuchKey(_) | ExecutionError::UndeclaredReference(_)) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
 
 impl VariableResolver for Resolver<'_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
         let value = if name == NOW {
-            cel::Value::Timestamp(self.0.now())
+            cel::Value::Timestamp(self.scope.now())
         } else if let Some(counted) = name.strip_prefix(COUNT).and_then(|name| name.strip_prefix(' ')) {
             let (window, kind) = counted.split_once("d ")?;
-            cel::Value::Int(self.0.count(kind, window.parse().ok()?).try_into().ok()?)
+            cel::Value::Int(self.scope.count(kind, window.parse().ok()?).try_into().ok()?)
         } else {
-            to_cel(self.0.get(&name.split('.').collect()).as_deref()?)
+            to_cel(self.scope.get(&name.split('.').collect()).as_deref()?, &self.budget)?
         };
         let boxed: Box<dyn Val> = value.try_into().ok()?;
         Some(CowVal::Owned(boxed))
     }
+}
+
+/// What an evaluation may still turn from one form into the other.
+#[derive(Default)]
+struct Budget(AtomicUsize);
+
+impl Budget {
+    fn begin(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// Takes the room of a value beside what is in it; `None`: there is none left.
+    fn take(&self, text: &str) -> Option<()> {
+        self.0.fetch_add(ITEM_BYTES + text.len(), Ordering::Relaxed);
+        (!self.is_exceeded()).then_some(())
+    }
+
+    fn is_exceeded(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > LOOKED_AT_MAX
+    }
+}
+
+fn too_much() -> String {
+    format!("the expression looks at more than {LOOKED_AT_MAX} bytes, or leads to more")
 }
 
 fn refused(what: &str) -> Fault {
@@ -200,8 +247,9 @@ fn refused(what: &str) -> Fault {
     Fault::new("value_error", format!("not an expression: {}", what.lines().next().unwrap_or_default()))
 }
 
-fn to_cel(value: &Value) -> cel::Value {
-    match value {
+fn to_cel(value: &Value, budget: &Budget) -> Option<cel::Value> {
+    budget.take(value.as_str().unwrap_or_default())?;
+    Some(match value {
         Value::Null => cel::Value::Null,
         Value::Boolean(boolean) => cel::Value::Bool(*boolean),
         Value::Number(number) => match number.parse() {
@@ -209,32 +257,45 @@ fn to_cel(value: &Value) -> cel::Value {
             Err(_) => cel::Value::Float(number.parse().unwrap_or(f64::INFINITY)),
         },
         Value::Text(text) => cel::Value::String(Arc::new(text.to_string())),
-        Value::List(list) => cel::Value::List(Arc::new(list.iter().map(to_cel).collect())),
-        Value::Object(object) => {
-            let entries = object.iter().map(|(key, value)| (key.to_owned().into(), to_cel(value)));
-            cel::Value::Map(cel::objects::Map { map: Arc::new(entries.collect::<HashMap<_, _>>()) })
+        Value::List(list) => {
+            let list = list.iter().map(|item| to_cel(item, budget));
+            cel::Value::List(Arc::new(list.collect::<Option<_>>()?))
         }
-    }
+        Value::Object(object) => {
+            let entries = object.iter().map(|(key, value)| {
+                budget.take(key)?;
+                Some((key.to_owned().into(), to_cel(value, budget)?))
+            });
+            cel::Value::Map(cel::objects::Map { map: Arc::new(entries.collect::<Option<HashMap<_, _>>>()?) })
+        }
+    })
 }
 
-fn from_cel(value: &cel::Value) -> Value {
-    match value {
+fn from_cel(value: &cel::Value, budget: &Budget) -> Option<Value> {
+    budget.take("")?;
+    Some(match value {
         cel::Value::Bool(boolean) => Value::Boolean(*boolean),
         cel::Value::Int(number) => Value::number(number),
         cel::Value::UInt(number) => Value::number(number),
         cel::Value::Float(number) => Value::float(*number),
-        cel::Value::String(text) => Value::text(text),
-        cel::Value::List(list) => Value::List(list.iter().map(from_cel).collect()),
+        cel::Value::String(text) => {
+            budget.take(text)?;
+            Value::text(text)
+        }
+        cel::Value::List(list) => Value::List(list.iter().map(|item| from_cel(item, budget)).collect::<Option<_>>()?),
         cel::Value::Map(map) => {
             let mut entries: Vec<(String, &cel::Value)> =
                 map.map.iter().map(|(key, value)| (key.to_string(), value)).collect();
             entries.sort_by(|a, b| a.0.cmp(&b.0));
             let mut object = Object::default();
-            entries.into_iter().for_each(|(key, value)| object.insert(&key, from_cel(value)));
+            for (key, value) in entries {
+                budget.take(&key)?;
+                object.insert(&key, from_cel(value, budget)?);
+            }
             Value::Object(object)
         }
         cel::Value::Timestamp(time) => Value::text(&time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)),
         cel::Value::Duration(duration) => Value::text(&format!("{}s", duration.as_seconds_f64())),
         _ => Value::Null,
-    }
+    })
 }

@@ -12,6 +12,9 @@ use crate::model::{EventType, Fault};
 const BYTES_MAX: usize = 1_000;
 /// How deep brackets, conditions and runs of unary operators may nest.
 const NESTING_MAX: usize = 24;
+/// The most loops, each over what the one before led to, and the most sums in loops: each may double what it works on.
+const LOOPS_MAX: usize = 2;
+const SUMS_MAX: usize = 8;
 /// The most days that events are counted for.
 const DAYS_MAX: u64 = 366;
 const FUNCTIONS: &[&str] = &[
@@ -78,6 +81,12 @@ pub(super) fn references(program: &Program) -> Result<(), Fault> {
     if loops(&program.expression().expr) > 1 {
         return Err(refused("a loop over a list must not stand in another one"));
     }
+    if chained(&program.expression().expr) > LOOPS_MAX {
+        return Err(refused(&format!("more than {LOOPS_MAX} loops, each over what the one before leads to")));
+    }
+    if sums(&program.expression().expr, false) > SUMS_MAX {
+        return Err(refused(&format!("more than {SUMS_MAX} sums in loops")));
+    }
     if let Some(unknown) = unknown_name(&program.expression().expr, &mut Vec::new()) {
         return Err(refused(&format!("unknown name {unknown}: expected one of {}, {NOW}", RECORDS.join(", "))));
     }
@@ -130,6 +139,28 @@ fn loops(expression: &Expr) -> usize {
             loops(&it.iter_range.expr).max(1 + inner)
         }
         other => parts(other).into_iter().map(loops).max().unwrap_or(0),
+    }
+}
+
+/// How many loops stand one behind another, each over what the one before leads to.
+fn chained(expression: &Expr) -> usize {
+    match expression {
+        Expr::Comprehension(it) => 1 + chained(&it.iter_range.expr),
+        other => parts(other).into_iter().map(chained).max().unwrap_or(0),
+    }
+}
+
+/// How many sums stand in loops; one of each `map` is its own.
+fn sums(expression: &Expr, in_loop: bool) -> usize {
+    match expression {
+        Expr::Comprehension(it) => {
+            let inner: usize = inner(it).into_iter().map(|part| sums(part, true)).sum();
+            inner + sums(&it.iter_range.expr, in_loop)
+        }
+        other => {
+            let is_sum = matches!(other, Expr::Call(call) if call.func_name == "_+_");
+            usize::from(in_loop && is_sum) + parts(other).into_iter().map(|part| sums(part, in_loop)).sum::<usize>()
+        }
     }
 }
 
