@@ -119,6 +119,22 @@ fn a_delivery_that_fails_is_tried_again_and_seen_to_fail() {
 }
 
 #[test]
+fn a_redirect_is_no_delivery() {
+    let external = External::start(|_| (302, "/login".into()));
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).set("lookup.allowed_hosts", "127.0.0.1").start();
+    daemon.shop();
+    let destination = json!({"id": "d", "events": ["*"], "webhook": {"url": format!("http://{}/", external.address)}});
+    assert_eq!(daemon.post_admin("/destination", &destination).status, 200);
+    send(&daemon, "e", "a", json!({}));
+    let status = wait_for("a failure", || {
+        Some(daemon.record("/destination/d/status")).filter(|status| status["failures"].as_u64() >= Some(1))
+    });
+    assert_eq!((&status["error"], &status["delivered"]), (&json!("it answered 302"), &json!(0)));
+    assert!(external.asked().iter().all(|asked| asked.line.starts_with("POST / ")), "{:?}", external.asked());
+}
+
+#[test]
 fn changed_profiles_are_delivered_with_what_changed_to_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Setup::new(folder.path()).start();

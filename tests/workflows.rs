@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Daemon, Setup, daemon::started, external::External};
+use support::{Daemon, Setup, daemon::started};
 
 fn workflow(daemon: &Daemon, body: &Value) {
     let response = daemon.post_admin("/workflow", body);
@@ -342,61 +342,6 @@ fn fifty_webhooks_of_one_new_person_make_one_profile() {
     });
     assert!(ids.iter().all(|id| *id == ids[0] && id.is_string()), "{ids:?}");
     assert_eq!(daemon.record(&format!("/profile/{}", ids[0].as_str().unwrap()))["traits"]["calls"], 50);
-}
-
-#[test]
-fn lookups_go_where_they_may_and_fail_in_time() {
-    let hidden = External::start(|_| (200, r#"{"secret":true}"#.into()));
-    let target = format!("http://{}/", hidden.address);
-    let open = External::start(move |asked| match asked.line.split(' ').nth(1) {
-        Some("/redirect") => (302, target.clone()),
-        Some("/slow") => {
-            std::thread::sleep(std::time::Duration::from_millis(2_000));
-            (200, "{}".into())
-        }
-        Some("/text") => (200, "not JSON".into()),
-        _ => (200, json!({"asked": asked.line, "body": asked.body}).to_string()),
-    });
-    let folder = tempfile::tempdir().unwrap();
-    let daemon = Setup::new(folder.path()).start(); // only public addresses
-    daemon.shop();
-    let lookup = |url: &str| {
-        let timeout = if url.ends_with("/slow") { 300 } else { 10_000 };
-        json!([{"id": "it", "lookup": {"url": url, "timeout_ms": timeout}}])
-    };
-    let ask = |daemon: &Daemon, path: &str| {
-        on_a(daemon, lookup(path));
-        send_a(daemon, json!({}))["debugging"]["execution"]["w"][0]["steps"][0].clone()
-    };
-    let port = open.address.rsplit(':').next().unwrap();
-    for url in [
-        format!("http://{}/", open.address),
-        format!("http://localhost:{port}/"),
-        format!("http://[::ffff:127.0.0.1]:{port}/"),
-    ] {
-        let step = ask(&daemon, &url);
-        assert!(step["error"].as_str().is_some_and(|error| error.contains("may not go to")), "{url}: {step}");
-    }
-    assert!(open.asked().is_empty());
-    let daemon = {
-        let setup = daemon.stop().set("lookup.allowed_hosts", "localhost");
-        setup.start()
-    };
-    assert_eq!(ask(&daemon, &format!("http://localhost:{port}/x"))["status"], "done");
-    let redirected = ask(&daemon, &format!("http://localhost:{port}/redirect"));
-    assert!(redirected["error"].as_str().is_some_and(|error| error.contains("may not go to")), "{redirected}");
-    assert!(hidden.asked().is_empty(), "a redirect leads nowhere else");
-    let slow = ask(&daemon, &format!("http://localhost:{port}/slow"));
-    assert_eq!(slow["error"], "no answer in 300 ms");
-    assert!(ask(&daemon, &format!("http://localhost:{port}/text"))["error"].as_str().unwrap().contains("no JSON"));
-    // A body is JSON whatever its values are.
-    on_a(
-        &daemon,
-        json!([{"id": "it", "lookup": {"method": "POST", "url": format!("http://localhost:{port}/y"), "body": {"name": "{{ event.properties.name }}"}}}]),
-    );
-    let answer = send_a(&daemon, json!({"name": "\"}, \"admin\": {\""}));
-    let result = &answer["debugging"]["execution"]["w"][0]["steps"][0]["result"];
-    assert_eq!(result["body"], json!({"name": "\"}, \"admin\": {\""}).to_string());
 }
 
 #[test]

@@ -1,23 +1,19 @@
 //! Asking external systems over HTTP while an event is processed, so that a voucher's id becomes a customer.
-//!
-//! A lookup goes to public addresses, or to hosts that the settings name: a private address is refused wherever it comes
-//! from, an address in the URL, a name's entry in the DNS or a redirect.
 
 use std::{
-    net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use hmac::{Hmac, KeyInit, Mac};
-use ipnet::IpNet;
 use lru::LruCache;
 use parking_lot::Mutex;
 use reqwest::{
-    Client, Method, Url,
-    dns::{Addrs, Name, Resolve, Resolving},
-    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+    Client, Method, Response, Url,
+    header::{
+        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, TRANSFER_ENCODING,
+    },
     redirect::Policy,
 };
 use serde::Deserialize;
@@ -26,6 +22,7 @@ use sha2::{Digest, Sha256};
 use super::{
     definition::duration,
     digest,
+    hosts::{AllowedHosts, CheckedResolver},
     scope::Scope,
     secrets::Secrets,
     template::{Place, Template, ValueTemplate},
@@ -90,7 +87,10 @@ impl Definition {
         for (name, value) in values.as_object().ok_or_else(|| Fault::wrong_type("an object").at("headers"))?.iter() {
             let at = |fault: Fault| fault.at(name).at("headers");
             let value = value.as_str().ok_or_else(|| at(Fault::wrong_type("a text")))?;
-            let header = name.parse().map_err(|_| at(Fault::new("value_error", "not a header's name")))?;
+            let header: HeaderName = name.parse().map_err(|_| at(Fault::new("value_error", "not a header's name")))?;
+            if [CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING].contains(&header) {
+                return Err(at(Fault::new("value_error", "this header is not yours to set")));
+            }
             headers.push((header, Template::compile(value, true).map_err(at)?));
         }
         Ok(Lookup {
@@ -105,56 +105,6 @@ impl Definition {
                 .map_err(|fault| fault.at("body"))?,
             timeout: Duration::from_millis(timeout),
             cache: self.cache.as_deref().map(duration).transpose().map_err(|fault| fault.at("cache"))?,
-        })
-    }
-}
-
-/// Where lookups may go.
-#[derive(Clone, Debug, Default)]
-pub struct AllowedHosts {
-    /// Any public address, beside what is named.
-    pub public: bool,
-    pub names: Vec<String>,
-    pub networks: Vec<IpNet>,
-}
-
-impl AllowedHosts {
-    fn allows_name(&self, name: &str) -> bool {
-        self.names.iter().any(|known| known.eq_ignore_ascii_case(name))
-    }
-
-    fn allows_address(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.networks.iter().any(|network| network.contains(&address)) || (self.public && is_public(address))
-    }
-
-    /// Whether the host of `url` may be asked; what its name leads to is looked at when it is resolved.
-    fn check(&self, url: &Url) -> Result<(), String> {
-        let allowed = match url.host() {
-            Some(url::Host::Ipv4(address)) => self.allows_address(address.into()),
-            Some(url::Host::Ipv6(address)) => self.allows_address(address.into()),
-            Some(url::Host::Domain(_)) => true,
-            None => false,
-        };
-        if allowed { Ok(()) } else { Err(format!("lookups may not go to {}", url.host_str().unwrap_or_default())) }
-    }
-}
-
-/// Resolves names to those of their addresses that may be asked.
-struct CheckedResolver(AllowedHosts);
-
-impl Resolve for CheckedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let allowed = self.0.clone();
-        Box::pin(async move {
-            let name = name.as_str().to_owned();
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let named = allowed.allows_name(&name);
-            let open: Vec<SocketAddr> = found.filter(|found| named || allowed.allows_address(found.ip())).collect();
-            if open.is_empty() {
-                return Err(format!("lookups may not go to {name}").into());
-            }
-            Ok(Box::new(open.into_iter()) as Addrs)
         })
     }
 }
@@ -191,6 +141,9 @@ impl Lookups {
     /// A value is missing or cannot stand where it should, or the host may not be asked.
     pub fn question(&self, lookup: &Lookup, scope: &Scope<'_>) -> Result<Question, String> {
         let text = lookup.url.text(scope, Place::Url, None)?;
+        if climbs(&text) {
+            return Err("an address must not have . or .. on its way".into());
+        }
         let url = Url::parse(&text).map_err(|error| format!("not an address: {error}"))?;
         self.allowed.check(&url)?;
         let mut headers = HeaderMap::new();
@@ -227,7 +180,7 @@ impl Lookups {
             return Ok(answer.clone());
         }
         let client = self.client()?;
-        let answer = tokio::time::timeout(question.timeout, send(client, question)).await;
+        let answer = tokio::time::timeout(question.timeout, self.send(client, question)).await;
         let (answer, bytes) = answer.map_err(|_| format!("no answer in {} ms", question.timeout.as_millis()))??;
         if let Some(time) = question.cache
             && bytes <= CACHED_BYTES_MAX
@@ -255,34 +208,54 @@ impl Lookups {
         if response.status().is_success() { Ok(()) } else { Err(format!("it answered {}", response.status().as_u16())) }
     }
 
+    /// Sends a question; the answer, and how many bytes it had.
+    async fn send(&self, client: &Client, question: &Question) -> Result<(Value, usize), String> {
+        let mut response = self.follow(client, question).await?;
+        if !response.status().is_success() {
+            return Err(format!("it answered {}", response.status().as_u16()));
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| reason(&error))? {
+            if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(format!("the answer is longer than {ANSWER_BYTES_MAX} bytes"));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        let json = Reader::new(&bytes, 0).and_then(|mut reader| {
+            let value = reader.value()?;
+            reader.end().map(|()| value)
+        });
+        let json = json.map_err(|fault| format!("the answer is no JSON: {fault}"))?;
+        Ok((Value::from(&json), bytes.len()))
+    }
+
+    /// Sends a question to where it is answered. Only GET is sent on by a redirect, and to another server without its
+    /// headers, which may hold secrets.
+    async fn follow(&self, client: &Client, question: &Question) -> Result<Response, String> {
+        let mut url = question.url.clone();
+        for _ in 0..=REDIRECTS_MAX {
+            let mut request = client.request(question.method.clone(), url.clone());
+            if url.origin() == question.url.origin() {
+                request = request.headers(question.headers.clone());
+            }
+            if let Some(body) = &question.body {
+                request = request.body(body.as_str().to_owned());
+            }
+            let response = request.send().await.map_err(|error| reason(&error))?;
+            let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+            let Some(location) = location.filter(|_| response.status().is_redirection()) else { return Ok(response) };
+            if question.method != Method::GET || question.body.is_some() {
+                return Ok(response);
+            }
+            url = url.join(location).map_err(|error| format!("a redirect to no address: {error}"))?;
+            self.allowed.check(&url)?;
+        }
+        Err("too many redirects".into())
+    }
+
     fn client(&self) -> Result<&Client, String> {
         self.client.get_or_init(|| client(&self.allowed)).as_ref().map_err(Clone::clone)
     }
-}
-
-/// Sends a question; the answer, and how many bytes it had.
-async fn send(client: &Client, question: &Question) -> Result<(Value, usize), String> {
-    let mut request = client.request(question.method.clone(), question.url.clone()).headers(question.headers.clone());
-    if let Some(body) = &question.body {
-        request = request.body(body.as_str().to_owned());
-    }
-    let mut response = request.send().await.map_err(|error| reason(&error))?;
-    if !response.status().is_success() {
-        return Err(format!("it answered {}", response.status().as_u16()));
-    }
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| reason(&error))? {
-        if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(format!("the answer is longer than {ANSWER_BYTES_MAX} bytes"));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    let json = Reader::new(&bytes, 0).and_then(|mut reader| {
-        let value = reader.value()?;
-        reader.end().map(|()| value)
-    });
-    let json = json.map_err(|fault| format!("the answer is no JSON: {fault}"))?;
-    Ok((Value::from(&json), bytes.len()))
 }
 
 /// A client that goes wherever it is told to.
@@ -291,6 +264,12 @@ async fn send(client: &Client, question: &Question) -> Result<(Value, usize), St
 /// The system's certificates cannot be read.
 pub fn plain_client() -> Result<Client, String> {
     builder().build().map_err(|error| reason(&error))
+}
+
+/// Whether an address has a step on its way that leads elsewhere: who sends a value must not choose what is asked.
+fn climbs(address: &str) -> bool {
+    let way = address.split(['?', '#']).next().unwrap_or_default();
+    way.split('/').any(|step| [".", ".."].contains(&step.to_ascii_lowercase().replace("%2e", ".").as_str()))
 }
 
 /// `t=SECONDS,v1=HEX`: the HMAC-SHA256, with the secret, of the seconds since 1970, a dot and the body.
@@ -307,19 +286,9 @@ fn builder() -> reqwest::ClientBuilder {
 }
 
 fn client(allowed: &AllowedHosts) -> Result<Client, String> {
-    let checked = allowed.clone();
-    let redirects = Policy::custom(move |attempt| {
-        if attempt.previous().len() > REDIRECTS_MAX {
-            return attempt.error("too many redirects");
-        }
-        match checked.check(attempt.url()) {
-            Ok(()) => attempt.follow(),
-            Err(error) => attempt.error(error),
-        }
-    });
     builder()
         .dns_resolver(Arc::new(CheckedResolver(allowed.clone())))
-        .redirect(redirects)
+        .redirect(Policy::none()) // each is looked at
         .build()
         .map_err(|error| reason(&error))
 }
@@ -331,70 +300,4 @@ fn reason(error: &reqwest::Error) -> String {
         innermost = inner;
     }
     innermost.to_string()
-}
-
-/// Whether an address is of the public Internet: not one of the ranges that IANA keeps for special use.
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            !(v4.is_loopback()
-                || v4.is_private()
-                || v4.is_link_local()
-                || v4.is_multicast()
-                || v4.is_broadcast()
-                || v4.is_documentation()
-                || a == 0
-                || a >= 240
-                || (a == 100 && (64..128).contains(&b))
-                || (a == 198 && (18..20).contains(&b))
-                || (a == 192 && b == 0 && c == 0))
-        }
-        IpAddr::V6(v6) => {
-            let first = v6.segments()[0];
-            // What is given out to the public lies in 2000::/3; 6to4, Teredo and documentation lead elsewhere.
-            (0x2000..0x4000).contains(&first)
-                && first != 0x2002
-                && !(first == 0x2001 && (v6.segments()[1] == 0 || v6.segments()[1] == 0x0db8))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn private_addresses_are_not_public_in_any_spelling() {
-        let hosts = AllowedHosts { public: true, ..AllowedHosts::default() };
-        for url in [
-            "http://127.0.0.1/",
-            "http://2130706433/",
-            "http://0x7f.1/",
-            "http://10.1.2.3/",
-            "http://192.168.0.1/",
-            "http://172.16.0.1/",
-            "http://169.254.169.254/latest",
-            "http://100.64.0.1/",
-            "http://0.0.0.0/",
-            "http://[::1]/",
-            "http://[::ffff:127.0.0.1]/",
-            "http://[fd00::1]/",
-            "http://[fe80::1]/",
-            "http://[64:ff9b::7f00:1]/",
-            "http://[2002:7f00:1::]/",
-            "http://255.255.255.255/",
-            "http://224.0.0.1/",
-        ] {
-            assert!(hosts.check(&Url::parse(url).unwrap()).is_err(), "{url}");
-        }
-        for url in
-            ["http://93.184.215.14/", "http://[2606:2800:21f:cb07:6820:80da:af6b:8b2c]/", "https://crm.example.com/"]
-        {
-            assert!(hosts.check(&Url::parse(url).unwrap()).is_ok(), "{url}");
-        }
-        let listed = AllowedHosts { networks: vec!["10.0.0.0/8".parse().unwrap()], ..AllowedHosts::default() };
-        assert!(listed.check(&Url::parse("http://10.1.2.3/").unwrap()).is_ok());
-        assert!(listed.check(&Url::parse("http://93.184.215.14/").unwrap()).is_err(), "only what is listed");
-    }
 }

@@ -16,6 +16,7 @@ mod definition;
 mod destination;
 mod digest;
 mod event_type;
+mod hosts;
 mod identity;
 mod lookup;
 mod mapping;
@@ -36,8 +37,9 @@ mod workflow;
 
 pub use definition::read_toml;
 pub use destination::{Destination, Target};
+pub use hosts::AllowedHosts;
 pub use identity::Identity;
-pub use lookup::{AllowedHosts, Lookups, plain_client};
+pub use lookup::{Lookups, plain_client};
 pub use memory::Memory;
 pub use people::{People, find_profile, referred_profile};
 pub use records::{EventDraft, FixedProfile, ProfileDraft, Records, SessionDraft};

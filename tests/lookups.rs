@@ -1,0 +1,103 @@
+//! Lookups: whom they ask, and what they tell.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Daemon, Setup, external::External};
+
+/// How the first step of a workflow goes that an event with these properties starts.
+fn first_step(daemon: &Daemon, steps: &Value, properties: &Value) -> Value {
+    let response = daemon.post_admin("/workflow", &json!({"id": "w", "on": ["a"], "step": steps}));
+    assert_eq!(response.status, 200, "{}", response.text());
+    daemon.tracked(&json!({
+        "source": {"id": "shop"}, "session": {"id": "s"}, "options": {"debugger": true},
+        "events": [{"type": "a", "properties": properties}]
+    }))["debugging"]["execution"]["w"][0]["steps"][0]
+        .clone()
+}
+
+#[test]
+fn lookups_go_where_they_may_and_fail_in_time() {
+    let hidden = External::start(|_| (200, r#"{"secret":true}"#.into()));
+    let target = format!("http://{}/", hidden.address);
+    let open = External::start(move |asked| match asked.line.split(' ').nth(1) {
+        Some("/redirect") => (302, target.clone()),
+        Some("/slow") => {
+            std::thread::sleep(std::time::Duration::from_millis(2_000));
+            (200, "{}".into())
+        }
+        Some("/text") => (200, "not JSON".into()),
+        _ => (200, json!({"asked": asked.line, "body": asked.body}).to_string()),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).start(); // only public addresses
+    daemon.shop();
+    let lookup = |url: &str| {
+        let timeout = if url.ends_with("/slow") { 300 } else { 10_000 };
+        json!([{"id": "it", "lookup": {"url": url, "timeout_ms": timeout}}])
+    };
+    let ask = |daemon: &Daemon, path: &str| first_step(daemon, &lookup(path), &json!({}));
+    let port = open.address.rsplit(':').next().unwrap();
+    for url in [
+        format!("http://{}/", open.address),
+        format!("http://localhost:{port}/"),
+        format!("http://[::ffff:127.0.0.1]:{port}/"),
+    ] {
+        let step = ask(&daemon, &url);
+        assert!(step["error"].as_str().is_some_and(|error| error.contains("may not go to")), "{url}: {step}");
+    }
+    assert!(open.asked().is_empty());
+    let daemon = {
+        let setup = daemon.stop().set("lookup.allowed_hosts", "localhost");
+        setup.start()
+    };
+    assert_eq!(ask(&daemon, &format!("http://localhost:{port}/x"))["status"], "done");
+    let redirected = ask(&daemon, &format!("http://localhost:{port}/redirect"));
+    assert!(redirected["error"].as_str().is_some_and(|error| error.contains("may not go to")), "{redirected}");
+    assert!(hidden.asked().is_empty(), "a redirect leads nowhere else");
+    let slow = ask(&daemon, &format!("http://localhost:{port}/slow"));
+    assert_eq!(slow["error"], "no answer in 300 ms");
+    assert!(ask(&daemon, &format!("http://localhost:{port}/text"))["error"].as_str().unwrap().contains("no JSON"));
+    // A body is JSON whatever its values are.
+    let url = format!("http://localhost:{port}/y");
+    let post = json!([{"lookup": {"method": "POST", "url": url, "body": {"name": "{{ event.properties.name }}"}}}]);
+    let step = first_step(&daemon, &post, &json!({"name": "\"}, \"admin\": {\""}));
+    assert_eq!(step["result"]["body"], json!({"name": "\"}, \"admin\": {\""}).to_string());
+}
+
+#[test]
+fn another_server_gets_no_secret_and_a_value_chooses_no_way() {
+    let other = External::start(|_| (200, r#"{"found":true}"#.into()));
+    let target = format!("http://{}/found", other.address);
+    let crm = External::start(move |asked| match asked.line.split(' ').nth(1) {
+        Some("/moved") => (302, "/v/1".into()),
+        Some("/away") => (302, target.clone()),
+        Some("/loop") => (302, "/loop".into()),
+        _ => (200, "{}".into()),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::new(folder.path()).set("lookup.allowed_hosts", "127.0.0.1").set("TRACARDI_SECRET_CRM", "s3cret");
+    let daemon = setup.start();
+    daemon.shop();
+    let ask = |method: &str, way: &str, properties: Value| {
+        let url = format!("http://{}/{way}", crm.address);
+        let lookup = json!({"url": url, "method": method, "headers": {"X-Api-Key": "{{ secret.crm }}"}});
+        first_step(&daemon, &json!([{ "lookup": lookup }]), &properties)
+    };
+    let knows = |external: &External| external.asked().iter().filter(|it| format!("{it:?}").contains("s3cret")).count();
+    assert_eq!(ask("GET", "moved", json!({}))["status"], "done");
+    assert_eq!(knows(&crm), 2, "the same server is asked with everything");
+    assert_eq!(ask("GET", "away", json!({}))["result"], json!({"found": true}));
+    assert_eq!((other.asked().len(), knows(&other)), (1, 0));
+    assert_eq!(ask("POST", "away", json!({}))["error"], "it answered 302");
+    assert_eq!(ask("GET", "loop", json!({}))["error"], "too many redirects");
+    let before = crm.asked().len();
+    for value in ["..", "."] {
+        let step = ask("GET", "v/{{ event.properties.v }}/x", json!({"v": value}));
+        assert!(step["error"].as_str().is_some_and(|error| error.contains("..")), "{step}");
+        let step = ask("GET", "v/.{{ event.properties.v }}", json!({"v": "."}));
+        assert!(step["error"].as_str().is_some_and(|error| error.contains("..")), "{step}");
+    }
+    assert_eq!(crm.asked().len(), before);
+    assert_eq!(ask("GET", "v/{{ event.properties.v }}/x?y=..", json!({"v": "a..b"}))["status"], "done");
+}
