@@ -49,6 +49,52 @@ fn events_without_consent_are_stored_without_what_tells_whose_they_are() {
 }
 
 #[test]
+fn webhooks_and_workflows_keep_nothing_without_consent_either() {
+    let (_folder, daemon) = strict();
+    daemon.source(&json!({
+        "id": "hook", "name": "Hook", "type": ["rest", "webhook"], "requires_consent": true,
+        "config": {"profile": {"path": "properties.mail", "is": "email", "create": true}}
+    }));
+    let workflow = json!({"id": "w", "on": ["t"], "step": [
+        {"attach_profile": {"email": "{{ event.properties.mail }}"}, "continue_on_error": true},
+        {"set": {"profile.traits.x": 1, "session.traits.x": 1}, "continue_on_error": true},
+        {"segment": {"add": ["seen"]}, "continue_on_error": true},
+        {"emit": {"type": "copy", "properties": {"mail": "{{ event.properties.mail }}"}}}
+    ]});
+    assert_eq!(daemon.post_admin("/workflow", &workflow).status, 200);
+    let profile = |source: &str, mail: &str| {
+        let answer = daemon.post_json(&format!("/collect/t/{source}"), &json!({"mail": mail}).to_string());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["profile"]["id"].clone()
+    };
+    // Nobody is made of an address whose owner allowed nothing.
+    assert_eq!(profile("hook", "ada@example.com"), Value::Null);
+    let told = send(&daemon, "s", "t1", "t", json!({"mail": "ada@example.com"}));
+    let untouched = (&told["profile"]["traits"], &told["profile"]["data"], &told["profile"]["segments"]);
+    assert_eq!(untouched, (&json!({}), &json!({}), &json!([])));
+    assert_eq!(daemon.record("/session/s")["traits"], json!({}));
+    // Somebody who allowed it is found.
+    let mail = json!({"email": {"main": "ada@example.com"}});
+    send(&daemon, "web", "c", "consent-update", json!({"consents": {"tracking": true}}));
+    let ada = send(&daemon, "web", "in", "sign-in", mail.clone())["profile"]["id"].clone();
+    assert_eq!(profile("hook", "ada@example.com"), ada);
+    // Of others, events keep what was bought and not by whom.
+    let payment = json!({"credit_card": {"number": "4111", "holder": "Ada"}, "mail": "a@example.com"});
+    send(&daemon, "s", "p", "payment-info-entered", payment);
+    let event = daemon.record("/event/p")["event"].clone();
+    assert_eq!((&event["data"], event.to_string().contains("4111")), (&json!({}), false), "{event}");
+    let bought = json!({"order": {"id": "o-1"}, "n": 1});
+    send(&daemon, "s", "b", "order-completed", bought.clone());
+    assert_eq!(daemon.record("/event/b")["event"]["properties"], bought);
+    assert_eq!(
+        ada,
+        daemon.tracked(&json!({
+            "source": {"id": "strict"}, "session": {"id": "web"}, "events": []
+        }))["profile"]["id"]
+    );
+}
+
+#[test]
 fn every_required_type_must_be_granted_and_may_expire() {
     let (_folder, daemon) = strict();
     for body in [

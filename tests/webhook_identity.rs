@@ -151,6 +151,22 @@ fn a_profile_s_id_finds_it_and_makes_none() {
 }
 
 #[test]
+fn no_browser_learns_of_somebody_by_an_address() {
+    let (_folder, daemon) = started();
+    daemon.source(&json!({
+        "id": "crm", "name": "CRM", "type": ["rest", "webhook"],
+        "config": {"profile": {"path": "properties.email", "is": "email", "create": true}}
+    }));
+    assert!(call(&daemon, r#"{"email":"ada@example.com"}"#).is_string());
+    let body = json!({
+        "source": {"id": "crm"}, "session": {"id": "s"}, "options": {"profile": true},
+        "events": [{"type": "crm-note", "properties": {"email": "ada@example.com"}}]
+    });
+    let answer = daemon.post_json("/track?profile_less=true", &body.to_string());
+    assert_eq!((answer.status, &answer.json()["profile"]), (200, &json!({})));
+}
+
+#[test]
 fn terms_that_cannot_be_are_refused() {
     let (_folder, daemon) = started();
     for (profile, field) in [

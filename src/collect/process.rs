@@ -9,7 +9,7 @@ use super::{
     repeats::{Sifted, SiftedEvent},
 };
 use crate::{
-    model::{EventRequest, Fault, Id, Json, Session, Time, landing},
+    model::{EventRequest, Fault, Id, Json, Session, SourceType, Time, landing},
     process::{EventDraft, Ground, Interrupted, Left, Memory, People, ProfileDraft, Records, Rules, SessionDraft},
 };
 
@@ -101,6 +101,7 @@ impl Collector {
             bot: admitted.bot,
         };
         let mut records = Records::new(request, admitted.source.clone(), now, admitted.save_events);
+        records.by_webhook = admitted.incoming.endpoint == SourceType::Webhook;
         records.profile = match &identified.person {
             Person::ProfileLess => None,
             Person::Known(profile) => Some(ProfileDraft::known(profile.clone())),

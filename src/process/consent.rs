@@ -116,14 +116,19 @@ fn answer(value: &Value) -> Option<bool> {
 }
 
 /// Whether the profile consented to what a source that requires consent needs: every required type, or, if none is, any.
-pub fn is_given(consents: &[Consent], profile: &ProfileDraft, now: Time) -> bool {
+/// While nobody is known, what is granted by default counts.
+pub fn is_given(consents: &[Consent], profile: Option<&ProfileDraft>, now: Time) -> bool {
+    let is_granted = |consent: &Consent| match profile {
+        Some(profile) => consent.is_granted(profile, now),
+        None => consent.default == Answer::Granted,
+    };
     let mut required = consents.iter().filter(|consent| consent.required).peekable();
     if required.peek().is_some() {
-        return required.all(|consent| consent.is_granted(profile, now));
+        return required.all(is_granted);
     }
-    let said = profile.get(&["consents".into()]).and_then(Value::as_object);
+    let said = profile.and_then(|profile| profile.get(&["consents".into()])).and_then(Value::as_object);
     let any_said = said.is_some_and(|said| said.iter().any(|(_, value)| answer(value) == Some(true)));
-    any_said || consents.iter().any(|consent| consent.is_granted(profile, now))
+    any_said || consents.iter().any(is_granted)
 }
 
 /// The types with fields that are not granted; while nobody is known, what is granted by default counts.

@@ -160,9 +160,9 @@ impl EventType {
         self.mapping.apply_to_profile(records, event, logs);
     }
 
-    /// The places in the event that somebody is known by.
-    pub fn identifying(&self) -> impl Iterator<Item = &Path> {
-        self.mapping.identifying()
+    /// The places in the event that speak of its person.
+    pub fn personal(&self) -> Vec<Path> {
+        self.mapping.personal()
     }
 
     /// The places in a profile that the mapping writes to.

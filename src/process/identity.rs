@@ -31,14 +31,30 @@ fn kind_at(path: &Path) -> Option<KnownBy> {
     PLACES.iter().find(|(place, _)| same(place)).map(|(_, kind)| *kind)
 }
 
-/// The parts of a record that tell whose it is.
-pub const IDENTIFYING: [[&str; 2]; 3] = [["data", "contact"], ["data", "identifier"], ["data", "pii"]];
+/// The parts of an event that speak of its person.
+pub const PERSONAL: [&[&str]; 10] = [
+    &["data", "contact"],
+    &["data", "identifier"],
+    &["data", "job"],
+    &["data", "loyalty"],
+    &["data", "media"],
+    &["data", "message"],
+    &["data", "payment"],
+    &["data", "pii"],
+    &["data", "preferences"],
+    &["device", "geo"],
+];
+/// The parts of a profile that do not: what was allowed, and sums.
+const IMPERSONAL: [&[&str]; 2] = [&["consents"], &["data", "metrics"]];
 
-/// Whether what stands at `path`, whose first step names the record, tells whose it is.
-pub fn is_identifying(path: &Path) -> bool {
-    let (_, steps) = path.split_root();
-    let begins = |part: &[&str]| steps.len() >= part.len() && part.iter().zip(steps).all(|(a, b)| *a == &**b);
-    IDENTIFYING.iter().any(|part| begins(part)) || begins(&["primary_id"])
+/// Whether what is written to `path`, whose first step names the record, speaks of a person.
+pub fn is_personal(path: &Path) -> bool {
+    let (root, steps) = path.split_root();
+    let begins = |part: &&[&str]| steps.len() >= part.len() && part.iter().zip(steps).all(|(a, b)| *a == &**b);
+    match root {
+        "profile" => !IMPERSONAL.iter().any(begins),
+        _ => PERSONAL.iter().any(begins),
+    }
 }
 
 pub fn is_key_path(path: &Path) -> bool {

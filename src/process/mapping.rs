@@ -88,10 +88,22 @@ impl Mapping {
         self.to_profile.iter().map(|line| &line.to.path)
     }
 
-    /// The places in the event that somebody is known by.
-    pub fn identifying(&self) -> impl Iterator<Item = &Path> {
-        let lines = self.to_profile.iter().filter(|line| identity::is_identifying(&line.to.path));
-        lines.filter_map(|line| if let Origin::Path(path) = &line.from { Some(path) } else { None })
+    /// The places in the event that speak of its person: what goes to the profile, or to a part of the event that does.
+    pub fn personal(&self) -> Vec<Path> {
+        let mut personal: Vec<Path> = Vec::new();
+        let told = self.to_profile.iter().filter(|line| identity::is_personal(&line.to.path));
+        personal.extend(told.filter_map(Line::origin).cloned());
+        for line in &self.to_event {
+            let passed_on = personal.contains(&line.to.path);
+            personal.extend(line.origin().filter(|_| passed_on || identity::is_personal(&line.to.path)).cloned());
+        }
+        for line in &self.to_event {
+            if line.origin().is_some_and(|from| personal.contains(from)) {
+                personal.push(line.to.path.clone());
+            }
+        }
+        personal.retain(|path| path.split_root().0 == "event");
+        personal
     }
 
     /// What the event says of itself and its session.
@@ -194,6 +206,10 @@ impl Target {
 }
 
 impl Line {
+    fn origin(&self) -> Option<&Path> {
+        if let Origin::Path(path) = &self.from { Some(path) } else { None }
+    }
+
     fn apply(&self, records: &mut Records<'_>, event: usize) -> Result<(), String> {
         let scope = Scope::new(records, Some(event));
         if let Some(condition) = &self.condition

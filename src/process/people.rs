@@ -277,12 +277,13 @@ async fn become_one(ground: &Ground<'_>, records: &mut Records<'_>, other: Arc<P
 }
 
 /// Gives events the profile that their source's configuration finds in them; a session's profile becomes one with it, as
-/// if its owner signed in.
+/// if its owner signed in. Unless they `may_tell` of somebody, the events only find who is known.
 pub async fn attach_by_source(
     ground: &Ground<'_>,
     records: &mut Records<'_>,
     memory: &mut Memory,
     logs: &mut Logs,
+    may_tell: bool,
 ) -> Result<(), Interrupted> {
     let Some(ProfileTerms { path, is, create }) = &records.registered().terms.profile else { return Ok(()) };
     let (path, is, create) = (path.clone(), *is, *create);
@@ -298,11 +299,12 @@ pub async fn attach_by_source(
         return Err(Interrupted::Invalid(Fault::new("value_error", msg)));
     }
     let attached = match (&records.profile, key) {
+        (Some(_), _) if !may_tell => Ok(()),
         (Some(_), Some(key)) if is != KnownBy::Id => {
             identify_by(ground, records, key).await?;
             name(records, Sought::Known(is, value), Some(key))
         }
-        _ => attach(ground, records, memory, Sought::Known(is, value), create).await?,
+        _ => attach(ground, records, memory, Sought::Known(is, value), create && may_tell).await?,
     };
     if let Err(why) = attached {
         logs.warn(format!("source {}: {why}", records.request.source));

@@ -58,6 +58,8 @@ pub struct Records<'a> {
     pub saves_events: bool,
     /// The events are stored without what tells whose they are.
     pub anonymous: bool,
+    /// They came as a webhook, whose source may say whose they are.
+    pub by_webhook: bool,
 }
 
 impl Records<'_> {
@@ -73,6 +75,7 @@ impl Records<'_> {
             now,
             saves_events,
             anonymous: false,
+            by_webhook: false,
         }
     }
 

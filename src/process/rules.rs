@@ -197,7 +197,10 @@ impl Rules {
         left: &mut Left,
         look: bool,
     ) -> Result<(), Interrupted> {
-        people::attach_by_source(ground, records, memory, &mut left.logs).await?;
+        if records.by_webhook {
+            let may_tell = self.may_tell(records);
+            people::attach_by_source(ground, records, memory, &mut left.logs, may_tell).await?;
+        }
         let opened = records.session.as_ref().is_some_and(|draft| draft.is_new && draft.saved);
         let beginnings = self.beginnings(ground, records, opened).await?;
         records.events.splice(0..0, beginnings);
@@ -363,20 +366,30 @@ impl Rules {
 
     /// Whether the source requires a consent that the profile did not give.
     pub fn lacks_consent(&self, records: &Records<'_>) -> bool {
-        let source = &records.registered().source;
-        let profile = records.profile.as_ref().filter(|_| source.requires_consent);
-        profile.is_some_and(|profile| !consent::is_given(&self.consents, profile, records.now))
+        let requires = records.registered().source.requires_consent;
+        requires && !consent::is_given(&self.consents, records.profile.as_ref(), records.now)
     }
 
-    /// Takes away what tells whose the events are.
+    /// Whether what events say of somebody may be kept, or is about to be allowed.
+    pub(super) fn may_tell(&self, records: &Records<'_>) -> bool {
+        !self.lacks_consent(records) || records.events.iter().any(|event| event.kind() == CONSENT_UPDATE)
+    }
+
+    /// Takes away what tells whose the events are, and what speaks of that person.
     fn anonymise(&self, records: &mut Records<'_>) {
         records.anonymous = true;
         for event in &mut records.events {
-            let places = self.types.get(event.kind()).into_iter().flat_map(|kind| kind.identifying());
-            let places: Vec<Path> = places.filter(|path| EventDraft::is_sent(path)).cloned().collect();
-            places.iter().for_each(|path| event.redact(path, None));
-            for part in identity::IDENTIFYING {
-                event.forget_written(&part.map(Into::into));
+            let places = self.types.get(event.kind()).map(|kind| kind.personal()).unwrap_or_default();
+            let (sent, written): (Vec<Path>, Vec<Path>) = places.into_iter().partition(EventDraft::is_sent);
+            sent.iter().for_each(|path| event.redact(path, None));
+            written.iter().for_each(|path| event.forget_written(path.split_root().1));
+            for part in identity::PERSONAL {
+                let steps: Vec<Box<str>> = part.iter().copied().map(Into::into).collect();
+                event.forget_written(&steps);
+            }
+            if event.depth > 0 {
+                // What a workflow made of the others.
+                event.redact(&["event", "properties"].into_iter().collect(), None);
             }
         }
     }

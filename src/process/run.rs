@@ -269,7 +269,19 @@ impl<'a, 'r> Run<'a, 'r> {
     }
 
     fn apply(&mut self, operation: Operation, path: &Path, value: Option<Value>) -> Result<(), Failed> {
+        if !self.may_write(path) {
+            self.left.logs.info(format!("{path}: not written, for there is no consent"));
+            return Ok(());
+        }
         operation.apply(self.records, self.event, path, value).map_err(|error| Failed::Step(error.to_string()))
+    }
+
+    /// Without the consent that its source requires, nothing is kept of somebody but what they allow.
+    fn may_write(&self, path: &Path) -> bool {
+        let (root, steps) = path.split_root();
+        let is_about_them =
+            root == "session" || (root == "profile" && steps.first().is_none_or(|it| **it != *"consents"));
+        !is_about_them || !self.rules.lacks_consent(self.records)
     }
 
     /// Puts another text in the place of each value that is there.
@@ -286,6 +298,9 @@ impl<'a, 'r> Run<'a, 'r> {
     fn change_segments(&mut self, add: &[Box<str>], remove: &[Box<str>]) -> Result<Option<Value>, Failed> {
         if self.records.profile.is_none() {
             return Err(Failed::Step("there is no profile".into()));
+        }
+        if !self.may_write(&["profile", "segments"].into_iter().collect()) {
+            return Ok(None);
         }
         let mut members = segment::members(self.records);
         members.retain(|id| !remove.contains(id));
@@ -308,7 +323,8 @@ impl<'a, 'r> Run<'a, 'r> {
             By::Known(known, template) => Sought::Known(*known, filled(template)?),
             By::Field(path, template) => Sought::Field(path.clone(), filled(template)?),
         };
-        people::attach(self.ground, self.records, self.memory, sought, attach.create).await??;
+        let create = attach.create && self.rules.may_tell(self.records);
+        people::attach(self.ground, self.records, self.memory, sought, create).await??;
         if !had_one {
             self.rules.catch_up(self.ground, self.records, &mut self.left.logs, self.event).await?;
         }
