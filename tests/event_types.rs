@@ -191,6 +191,28 @@ fn an_event_that_breaks_its_schema_is_refused_or_marked() {
 }
 
 #[test]
+fn a_profile_keeps_so_much_and_no_more() {
+    let (_folder, daemon) = started();
+    let colors = |from: usize, count: usize| (from..from + count).map(|n| format!("c{n}")).collect::<Vec<_>>();
+    let favourite = |from: usize, count: usize| {
+        let payload = json!({
+            "source": {"id": "shop"}, "session": {"id": "s"}, "options": {"profile": true, "debugger": true},
+            "events": [{"type": "add-color-preference", "properties": {"color": colors(from, count)}}]
+        });
+        let answer = daemon.tracked(&payload);
+        let kept = answer["profile"]["data"]["preferences"]["colors"].as_array().map_or(0, Vec::len);
+        (kept, answer["debugging"]["logs"].to_string().contains("more than is kept"))
+    };
+    assert_eq!(favourite(0, 9_000), (9_000, false));
+    assert_eq!(favourite(8_000, 2_000), (10_000, false), "nothing twice");
+    assert_eq!(favourite(20_000, 60_000), (10_000, true));
+    assert_eq!(favourite(30_000, 1), (10_000, true));
+    let consents: serde_json::Map<String, Value> = (0..20_000).map(|n| (format!("c{n}"), json!(true))).collect();
+    let (_, profile) = send(&daemon, "s", "consent-update", &json!({"consents": consents}));
+    assert!((1_000..5_000).contains(&profile["consents"].as_object().unwrap().len()));
+}
+
+#[test]
 fn a_type_that_does_not_compile_is_refused_with_its_place() {
     let (_folder, daemon) = started();
     for (body, loc) in [

@@ -222,6 +222,33 @@ fn a_merge_can_be_taken_back() {
 }
 
 #[test]
+fn those_that_became_one_by_and_by_can_be_split_in_any_order() {
+    for order in [["c", "b"], ["b", "c"]] {
+        let (_folder, daemon) = started();
+        let people: std::collections::HashMap<&str, String> = ["a", "b", "c"]
+            .map(|name| {
+                let mail = json!({"email": {"main": format!("{name}@example.com")}});
+                (name, id(&send(&daemon, name, "sign-in", &mail)).to_owned())
+            })
+            .into();
+        let both = |main: &str, private: &str| json!({"email": {"main": format!("{main}@example.com"), "private": format!("{private}@example.com")}});
+        send(&daemon, "b", "sign-in", &both("b", "c"));
+        let all = send(&daemon, "a", "sign-in", &both("a", "b"));
+        assert_eq!((&all["id"], &all["stats"]["visits"]), (&json!(people["a"]), &json!(3)));
+        for name in order {
+            let answer = daemon.post_admin(&format!("/profile/{}/split", people[name]), &json!({}));
+            assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+        }
+        for name in ["a", "b", "c"] {
+            let shown = profile(&daemon, &people[name]);
+            assert_eq!((&shown["id"], &shown["stats"]["visits"]), (&json!(people[name]), &json!(1)), "{order:?}");
+        }
+        let again = send(&daemon, "d", "sign-in", &json!({"email": {"main": "c@example.com"}}));
+        assert_eq!(again["id"], json!(people["c"]), "{order:?}");
+    }
+}
+
+#[test]
 fn a_deleted_profile_s_keys_are_free() {
     let (_folder, daemon) = started();
     let one = send(&daemon, "one", "sign-in", &json!({"email": {"main": "ada@example.com"}}));

@@ -3,7 +3,7 @@
 //! What comes out does not depend on the order of merges: every leaf that was ever written stands there with the offset
 //! of its writing, the latest as its value, the others as conflicts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,11 +15,20 @@ use super::{
 /// The parts of a profile whose leaves carry the offset of their last write.
 pub const NOTED_PARTS: [&str; 5] = ["traits", "data", "consents", "aux", "primary_id"];
 
+/// About how many bytes of those that it took in a profile keeps, and of what lost against something later.
+const KEPT_BYTES_MAX: usize = 1024 * 1024;
+
 /// A value that lost against a later one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Conflict {
     pub field: Field,
     pub value: Json,
+}
+
+impl Conflict {
+    fn bytes(&self) -> usize {
+        self.field.path.len() + 24 + self.value.as_str().len()
+    }
 }
 
 /// A profile that became part of another one, as it was then.
@@ -55,8 +64,37 @@ impl Profile {
             self.absorbed.push(Absorbed { profile: Box::new(before), shared_visits });
         }
         self.absorbed.extend(other.absorbed);
+        self.forget_oldest();
         self.aliases.sort_unstable_by(|a, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
         self.aliases.dedup();
+    }
+
+    /// Keeps of those that it took in, and of what lost against something later, no more than can be written again with
+    /// each change: the oldest are forgotten, and can not be split off any more.
+    fn forget_oldest(&mut self) {
+        let fitting = |sizes: &mut dyn Iterator<Item = usize>| {
+            let mut sum = 0;
+            sizes.take_while(|bytes| (sum += bytes, sum <= KEPT_BYTES_MAX).1).count()
+        };
+        let count = fitting(&mut self.absorbed.iter().rev().map(|absorbed| absorbed.profile.bytes()));
+        // One stays: where names lead is written while there is one.
+        self.absorbed.drain(..self.absorbed.len().saturating_sub(count.max(1)));
+        let mut latest: Vec<&Conflict> = self.conflicts.iter().collect();
+        latest.sort_unstable_by_key(|conflict| std::cmp::Reverse(conflict.field.offset));
+        let count = fitting(&mut latest.iter().map(|conflict| conflict.bytes()));
+        if let Some(forgotten) = latest.get(count).map(|conflict| conflict.field.offset) {
+            let counters = self.fields.iter().filter(|field| field.added.is_some());
+            let counters: HashSet<&str> = counters.map(|field| &*field.path).collect();
+            self.conflicts.retain(|lost| lost.field.offset > forgotten || counters.contains(&*lost.field.path));
+        }
+    }
+
+    /// About how many bytes it takes.
+    fn bytes(&self) -> usize {
+        let conflicts: usize = self.conflicts.iter().map(Conflict::bytes).sum();
+        let fields: usize = self.fields.iter().map(|field| field.path.len() + 24).sum();
+        let absorbed: usize = self.absorbed.iter().map(|absorbed| absorbed.profile.bytes()).sum();
+        256 + self.facts.as_str().len() + fields + conflicts + absorbed
     }
 
     /// Whether this is the profile that was meant, or one that took it in.
@@ -64,9 +102,9 @@ impl Profile {
         self.references().any(|known| known == *reference)
     }
 
-    /// This profile, and those that it took in.
+    /// This profile, and those that it took in: each of them left its id here.
     pub fn references(&self) -> impl Iterator<Item = ProfileRef> + '_ {
-        let absorbed = self.absorbed.iter().map(|absorbed| absorbed.profile.reference());
+        let absorbed = self.aliases.iter().map(|alias| ProfileRef { id: alias.id.clone(), since: alias.since });
         std::iter::once(self.reference()).chain(absorbed)
     }
 
@@ -87,6 +125,9 @@ impl Profile {
         // What the other one had taken in before goes with it.
         let with_it: Vec<ProfileRef> = other.references().skip(1).collect();
         self.absorbed.retain(|absorbed| !with_it.contains(&absorbed.profile.reference()));
+        for absorbed in &mut self.absorbed {
+            absorbed.profile.split(id); // it may have come here as a part of this one
+        }
         self.split_facts(&other);
         Some(*other)
     }

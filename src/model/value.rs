@@ -213,6 +213,17 @@ impl Value {
         }
     }
 
+    /// About how many bytes it has as JSON.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Null | Self::Boolean(_) => 5,
+            Self::Number(number) => number.len() + 1,
+            Self::Text(text) => text.len() + 3,
+            Self::List(list) => 2 + list.iter().map(Self::size).sum::<usize>(),
+            Self::Object(object) => 2 + object.iter().map(|(key, value)| key.len() + 4 + value.size()).sum::<usize>(),
+        }
+    }
+
     /// As it stands in a text: a string as it is, everything else as JSON.
     pub fn to_text(&self) -> String {
         match self {

@@ -1,5 +1,7 @@
 //! What mappings and workflow steps do to a place in a record.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 
 use super::{
@@ -7,6 +9,9 @@ use super::{
     scope::Scope,
 };
 use crate::model::{Path, Value};
+
+/// The most values that a list is appended to.
+const LIST_MAX: usize = 10_000;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -62,7 +67,7 @@ impl Operation {
             }
             (Self::Merge, Some(_)) => return Err(NotWritten::WrongType(path.clone(), "an object is expected")),
             (Self::SetIfEmpty, value) => value.filter(|_| current().is_none_or(|current| current.is_empty())),
-            (Self::Append, Some(value)) => Some(appended(current(), value)),
+            (Self::Append, Some(value)) => Some(appended(path, current(), value)?),
             (Self::Increment | Self::Add | Self::Decrement | Self::Subtract, value) => {
                 let one = (self.works_alone()).then(|| Value::number(1));
                 let Some(value) = value.or(one) else { return Ok(()) };
@@ -70,6 +75,9 @@ impl Operation {
                 let amount = sign * number(path, &value)?;
                 let before = current().filter(|current| !current.is_empty());
                 let before = before.map_or(Ok(0.0), |before| number(path, &before))?;
+                if !(before + amount).is_finite() {
+                    return Err(NotWritten::WrongType(path.clone(), "the number would be too large"));
+                }
                 return records.add(event, path, Value::float(before + amount), amount);
             }
             (Self::Append | Self::Merge, None) => None,
@@ -81,19 +89,23 @@ impl Operation {
     }
 }
 
-fn appended(current: Option<Value>, value: Value) -> Value {
+fn appended(path: &Path, current: Option<Value>, value: Value) -> Result<Value, NotWritten> {
     let mut list = match current {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::List(list)) => list,
         Some(single) => vec![single],
     };
     let more = if let Value::List(more) = value { more } else { vec![value] };
+    // One is looked for; for many it is noted which are there.
+    let text = |item: &Value| item.to_json().as_str().to_owned();
+    let mut known: Option<HashSet<String>> = (more.len() > 1).then(|| list.iter().map(text).collect());
     for item in more {
-        if !list.contains(&item) {
+        let is_new = known.as_mut().map_or_else(|| !list.contains(&item), |known| known.insert(text(&item)));
+        if is_new {
             list.push(item);
         }
     }
-    Value::List(list)
+    if list.len() > LIST_MAX { Err(NotWritten::TooLarge(path.clone())) } else { Ok(Value::List(list)) }
 }
 
 fn number(path: &Path, value: &Value) -> Result<f64, NotWritten> {

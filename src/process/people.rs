@@ -266,9 +266,9 @@ fn name(records: &mut Records<'_>, sought: Sought, key: Option<MergeKey>) -> Res
     Ok(())
 }
 
-/// The profile in the records and `other` are one from here on.
+/// The profile in the records and `other` are one from here on, unless that is more than is kept of one.
 async fn become_one(ground: &Ground<'_>, records: &mut Records<'_>, other: Arc<Profile>) -> Result<(), Interrupted> {
-    let Some(draft) = &records.profile else { return Ok(()) };
+    let Some(draft) = records.profile.as_ref().filter(|draft| draft.has_room_for(&other)) else { return Ok(()) };
     let shared = ground.people.shared_visits(records, draft, &other).await?;
     if let Some(draft) = &mut records.profile {
         draft.absorb(other, shared);

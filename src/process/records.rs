@@ -34,6 +34,8 @@ pub enum NotWritten {
     Misplaced(Path, Misplaced),
     #[error("{0}: {1}")]
     WrongType(Path, &'static str),
+    #[error("{0}: this is more than is kept")]
+    TooLarge(Path),
 }
 
 impl From<NotWritten> for Fault {

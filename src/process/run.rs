@@ -23,6 +23,8 @@ const TIME_MAX: Duration = Duration::from_secs(20);
 /// How many events may emit each other in a chain, and how many a request may emit: as many as it may bring.
 const DEPTH_MAX: u8 = 3;
 const EMITTED_MAX: usize = 1_000;
+/// The most bytes of properties that they have together.
+const EMITTED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How many characters a masked text keeps, at its end.
 const UNMASKED: usize = 4;
 
@@ -38,6 +40,7 @@ pub struct Left {
     pub segment_errors: Vec<String>,
     steps: usize,
     emitted: usize,
+    emitted_bytes: usize,
     begun: Option<Instant>,
 }
 
@@ -340,6 +343,10 @@ impl<'a, 'r> Run<'a, 'r> {
         }
         let properties = properties.fill(&self.scope())?.to_json();
         self.left.emitted += 1;
+        self.left.emitted_bytes += properties.as_str().len();
+        if self.left.emitted_bytes > EMITTED_BYTES_MAX {
+            return Err(Failed::Step("the events that are emitted have too large properties".into()));
+        }
         let saved = self.event.map_or(self.records.saves_events, |event| self.records.events[event].saved);
         if let Some(delay) = delay {
             let due = self.records.now.later(delay);

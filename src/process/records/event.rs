@@ -13,6 +13,9 @@ use crate::model::{
 /// The parts that can be written beside journey and tags.
 pub(super) const PARTS: [&str; 7] = ["data", "traits", "hit", "utm", "device", "os", "app"];
 
+/// About how many bytes may be written to an event.
+const BYTES_MAX: usize = 256 * 1024;
+
 /// An event as it will be.
 pub struct EventDraft<'a> {
     pub payload: Cow<'a, EventPayload>,
@@ -29,6 +32,7 @@ pub struct EventDraft<'a> {
     /// What was sent is as the profile's consents let it be.
     pub treated: bool,
     written: Object,
+    written_bytes: usize,
     head: OnceLock<Value>,
     properties: OnceLock<Value>,
     shown: OnceLock<Value>,
@@ -47,6 +51,7 @@ impl<'a> EventDraft<'a> {
             status: EventStatus::Collected,
             treated: false,
             written: Object::default(),
+            written_bytes: 0,
             head: OnceLock::new(),
             properties: OnceLock::new(),
             shown: OnceLock::new(),
@@ -140,6 +145,11 @@ impl<'a> EventDraft<'a> {
             (part, Some(value)) => {
                 if steps.len() == 1 && value.as_object().is_none() {
                     return Err(NotWritten::WrongType(path.clone(), "it is an object"));
+                }
+                self.written_bytes += value.size();
+                if self.written_bytes > BYTES_MAX {
+                    self.written_bytes -= value.size();
+                    return Err(NotWritten::TooLarge(path.clone()));
                 }
                 let mut parts = Value::Object(std::mem::take(&mut self.written));
                 let set = parts.set(steps, value);

@@ -11,6 +11,9 @@ use crate::model::{
 pub(super) const PARTS: [&str; 7] = ["traits", "data", "interests", "consents", "segments", "aux", "primary_id"];
 /// Stands for the offset of the request that is processed: later than everything in the log.
 const THIS_REQUEST: u64 = u64::MAX;
+/// About how many bytes may be written to a profile, and in how many leaves: all of it is written again with each change.
+const BYTES_MAX: usize = 1024 * 1024;
+const LEAVES_MAX: usize = 5_000;
 /// The most keys by which one profile is found.
 const KEYS_MAX: usize = 100;
 
@@ -26,6 +29,8 @@ pub struct ProfileDraft {
     began_visit: bool,
     facts: OnceLock<Value>,
     facts_changed: bool,
+    /// How many bytes longer the facts are by what was written.
+    grown: isize,
     stats: OnceLock<Value>,
     shown: OnceLock<Value>,
     /// As it was stored, if it was.
@@ -53,6 +58,7 @@ impl ProfileDraft {
             began_visit: false,
             facts: OnceLock::new(),
             facts_changed: false,
+            grown: 0,
             stats: OnceLock::new(),
             shown: OnceLock::new(),
             stored: None,
@@ -84,6 +90,7 @@ impl ProfileDraft {
         self.absorbed.retain(|absorbed| *absorbed != survivor);
         self.facts = OnceLock::new();
         self.facts_changed = false;
+        self.grown = 0;
         self.look_anew();
     }
 
@@ -171,10 +178,19 @@ impl ProfileDraft {
         check_profile_part(path, steps, value.as_ref())?;
         self.facts();
         let Some(facts) = self.facts.get_mut() else { return Ok(()) };
-        if facts.get(steps) == value.as_ref() {
+        let before = facts.get(steps);
+        if before == value.as_ref() {
             return Ok(());
         }
         let leaves = value.as_ref().map(|value| leaves(steps, value));
+        let (more, less) = (value.as_ref().map_or(0, Value::size), before.map_or(0, Value::size));
+        let grows = self.grown.saturating_add_unsigned(more).saturating_sub_unsigned(less);
+        let count = self.profile.fields.len() + leaves.as_ref().map_or(0, Vec::len);
+        if more > less
+            && (self.profile.facts.as_str().len().saturating_add_signed(grows) > BYTES_MAX || count > LEAVES_MAX)
+        {
+            return Err(NotWritten::TooLarge(path.clone()));
+        }
         match value {
             Some(value) => _ = facts.set(steps, value).map_err(|why| NotWritten::Misplaced(path.clone(), why))?,
             None => _ = facts.remove(steps),
@@ -188,8 +204,15 @@ impl ProfileDraft {
             }
         }
         self.facts_changed = true;
+        self.grown = grows;
         self.changed = true;
         Ok(())
+    }
+
+    /// Whether it and `other` are not more together than is kept of one.
+    pub fn has_room_for(&self, other: &Profile) -> bool {
+        let bytes = self.profile.facts.as_str().len().saturating_add_signed(self.grown) + other.facts.as_str().len();
+        bytes <= 2 * BYTES_MAX && self.profile.fields.len() + other.fields.len() <= 2 * LEAVES_MAX
     }
 
     /// When a leaf was last written; `None` if it was by this request, or never.
