@@ -41,6 +41,28 @@ fn applying_is_idempotent_and_a_dry_run_changes_nothing() {
 }
 
 #[test]
+fn what_toml_cannot_hold_is_dumped_as_json() {
+    let (folder, daemon) = started();
+    let setup = Setup::new(folder.path()).set("server.listen", &daemon.address);
+    let body = r#"{"segment": [{"id": "s", "condition": "profile.stats.views > 1"}],
+        "event_type": [{"id": "n", "schema": {"properties": {"minimum": 1e2, "maximum": 12345678901234567890123}}}]}"#;
+    let answer = daemon.post_admin("/configuration", &serde_json::from_str(body).unwrap());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let (_, dumped) = run(&setup, &["dump"]);
+    let outside = tempfile::tempdir().unwrap();
+    assert_eq!(run(&setup, &["apply", &write(outside.path(), "a.toml", &dumped)]), (true, "0 changed\n".into()));
+    let null = json!({"id": "q", "schema": {"properties": {"enum": [null, "a"]}}});
+    assert_eq!(daemon.post_admin("/event-type", &null).status, 200);
+    let (done, told) = run(&setup, &["dump"]);
+    assert!(
+        !done && told.contains("event_type: q: schema: properties: enum: 0: ") && told.contains("--json"),
+        "{told}"
+    );
+    let (_, dumped) = run(&setup, &["dump", "--json"]);
+    assert_eq!(run(&setup, &["apply", &write(outside.path(), "a.json", &dumped)]), (true, "0 changed\n".into()));
+}
+
+#[test]
 fn a_running_daemon_applies_and_dumps_too() {
     let (folder, daemon) = started();
     let listen = daemon.address.clone();

@@ -151,13 +151,13 @@ impl Admin {
         for source in &configuration.sources {
             let before = self.store.source(&source.id).map(|found| written_source(&found.source));
             let after = written_source(source);
-            if before.as_ref() != Some(&after) {
+            if !says_the_same(before.as_ref(), &after) {
                 differences.push(Difference { kind: SOURCE, id: source.id.clone(), before, after });
             }
         }
         for definition in &configuration.definitions {
             let before = self.store.definition(definition.kind, &definition.id).map(|found| found.body.clone());
-            if before.as_ref() != Some(&definition.body) {
+            if !says_the_same(before.as_ref(), &definition.body) {
                 let (kind, id, after) = (definition.kind.word(), definition.id.clone(), definition.body.clone());
                 differences.push(Difference { kind, id, before, after });
             }
@@ -243,6 +243,10 @@ impl Admin {
         let compiled = compiled.map_err(|_| Fault::new("value_error", "something in it cannot be compiled"))?;
         compiled.map_err(|mistake| mistake.fault.at(mistake.id.as_str()).at(mistake.kind.word()))
     }
+}
+
+fn says_the_same(before: Option<&Json>, after: &Json) -> bool {
+    before.is_some_and(|before| Value::from(before).says_the_same(&after.into()))
 }
 
 /// The table of sources in a configuration.

@@ -85,9 +85,7 @@ pub fn dump(settings: &Settings, command: &DumpCommand) -> Result<(), CommandErr
     if command.json {
         println!("{all:#}");
     } else {
-        let wrong = |error: toml::ser::Error| Fault::new("value_error", error.to_string());
-        let text = toml::to_string_pretty(&without_nulls(all)).map_err(wrong);
-        print!("{}", text.map_err(|fault| CommandError::Configuration { path: "dump".into(), fault })?);
+        print!("{}", to_toml(all).map_err(|fault| CommandError::Configuration { path: "dump".into(), fault })?);
     }
     Ok(())
 }
@@ -116,15 +114,41 @@ fn print_change(change: &Value) {
     }
 }
 
-/// TOML has no null: what is null is left out.
-fn without_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(object) => {
-            let kept = object.into_iter().filter(|(_, value)| !value.is_null());
-            Value::Object(kept.map(|(key, value)| (key, without_nulls(value))).collect())
+/// Everything that is set up as TOML.
+///
+/// # Errors
+/// Something in it is none: the fault names it.
+fn to_toml(mut tables: Value) -> Result<String, Fault> {
+    // What a source does not have is null.
+    let sources = tables.get_mut("source").and_then(Value::as_array_mut);
+    for source in sources.into_iter().flatten().filter_map(Value::as_object_mut) {
+        source.retain(|_, value| !value.is_null());
+    }
+    for (kind, list) in tables.as_object().into_iter().flatten() {
+        for item in list.as_array().into_iter().flatten() {
+            let id = item["id"].as_str().unwrap_or_default();
+            check_toml(item).map_err(|fault| fault.at(id).at(kind))?;
         }
-        Value::Array(list) => list.into_iter().map(without_nulls).collect(),
-        plain => plain,
+    }
+    toml::to_string_pretty(&tables).map_err(|error| Fault::new("value_error", error.to_string()))
+}
+
+/// TOML has no null, and no whole numbers beyond 64 bits with a sign.
+fn check_toml(value: &Value) -> Result<(), Fault> {
+    match value {
+        Value::Null => Err(Fault::new("value_error", "TOML has no null: dump --json")),
+        Value::Number(number) if number.is_u64() && !number.is_i64() => {
+            Err(Fault::new("value_error", "TOML has no number as large as this: dump --json"))
+        }
+        Value::Array(list) => {
+            let mut items = list.iter().enumerate();
+            items.try_for_each(|(index, item)| check_toml(item).map_err(|fault| fault.at_index(index)))
+        }
+        Value::Object(object) => {
+            let mut entries = object.iter();
+            entries.try_for_each(|(key, value)| check_toml(value).map_err(|fault| fault.at(key)))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -213,6 +213,19 @@ impl Value {
         }
     }
 
+    /// Whether it says the same: the order of keys and how a number is written do not matter.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Number(_), Self::Number(_)) => self.as_f64() == other.as_f64(),
+            (Self::List(a), Self::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.says_the_same(b)),
+            (Self::Object(a), Self::Object(b)) => {
+                let same = |(key, value): (&str, &Self)| b.get(key).is_some_and(|other| value.says_the_same(other));
+                a.iter().count() == b.iter().count() && a.iter().all(same)
+            }
+            _ => self == other,
+        }
+    }
+
     /// About how many bytes it has as JSON.
     pub fn size(&self) -> usize {
         match self {
