@@ -191,6 +191,27 @@ fn an_event_that_breaks_its_schema_is_refused_or_marked() {
 }
 
 #[test]
+fn a_value_of_another_type_is_skipped_and_told() {
+    let (_folder, daemon) = started();
+    for (number, kind, properties) in [
+        (0, "identification", json!({"phone": {"main": {"a": 1}}, "firstname": "Ada"})),
+        (1, "sign-up", json!({"login": ["x"], "firstname": "Ada"})),
+        (2, "increase-interest", json!({"interest": ["q"]})),
+        (3, "location", json!({"location": {"x": 1}})),
+    ] {
+        let payload = json!({
+            "source": {"id": "shop"}, "session": {"id": format!("s{number}")},
+            "options": {"profile": true, "debugger": true}, "events": [{"type": kind, "properties": properties}]
+        });
+        let answer = daemon.tracked(&payload);
+        let logs = answer["debugging"]["logs"].to_string();
+        assert!(logs.contains("text"), "{kind} {properties}: {logs}");
+        let kept = if number < 2 { json!({"pii": {"firstname": "Ada"}}) } else { json!({}) };
+        assert_eq!((&answer["profile"]["data"], &answer["profile"]["interests"]), (&kept, &json!({})), "{properties}");
+    }
+}
+
+#[test]
 fn a_profile_keeps_so_much_and_no_more() {
     let (_folder, daemon) = started();
     let colors = |from: usize, count: usize| (from..from + count).map(|n| format!("c{n}")).collect::<Vec<_>>();

@@ -98,7 +98,7 @@ impl EventType {
         for (index, tag) in written.tags.iter().flatten().enumerate() {
             check_tag(index, tag).map_err(|fault| fault.at_index(index).at("tags"))?;
         }
-        let mapping = Mapping::compile(&written.map).map_err(|fault| fault.at("map"))?;
+        let mapping = Mapping::compile(&written.map, ready_made).map_err(|fault| fault.at("map"))?;
         let writes_keys = || mapping.profile_paths().any(identity::is_key_path);
         let id = TypeName::parse(definition.id.as_str()).map_err(|fault| fault.at("id"))?.id;
         if *id != *definition.id.as_str() {

@@ -49,6 +49,8 @@ struct Line {
     default: Option<Value>,
     operation: Operation,
     condition: Option<Expression>,
+    /// It takes texts, numbers and booleans only; what it appends may be a list of these.
+    is_plain: bool,
 }
 
 #[derive(Debug)]
@@ -67,12 +69,15 @@ enum Origin {
 }
 
 impl Mapping {
+    /// `is_plain`: its places hold texts, numbers and booleans only, but where objects are merged.
+    ///
     /// # Errors
     /// A line cannot be compiled; the fault names it.
-    pub fn compile(definitions: &[LineDefinition]) -> Result<Self, Fault> {
+    pub fn compile(definitions: &[LineDefinition], is_plain: bool) -> Result<Self, Fault> {
         let mut mapping = Self::default();
         for (index, definition) in definitions.iter().enumerate() {
-            for line in definition.lines().map_err(|fault| fault.at_index(index))? {
+            for mut line in definition.lines().map_err(|fault| fault.at_index(index))? {
+                line.is_plain = is_plain && line.operation != Operation::Merge;
                 match line.to.path.split_root().0 {
                     "event" => mapping.to_event.push(line),
                     "session" => mapping.to_session.push(line),
@@ -165,8 +170,19 @@ impl LineDefinition {
         };
         let condition = self.r#if.as_deref().map(Expression::compile).transpose().map_err(|fault| fault.at("if"))?;
         let to = Target::compile(&to).map_err(|fault| fault.at("to"))?;
-        Ok(Line { to, from, default: self.default.as_ref().map(Value::from), operation: self.op, condition })
+        Ok(Line {
+            to,
+            from,
+            default: self.default.as_ref().map(Value::from),
+            operation: self.op,
+            condition,
+            is_plain: false,
+        })
     }
+}
+
+fn is_plain(value: &Value) -> bool {
+    !matches!(value, Value::Object(_) | Value::List(_))
 }
 
 /// The words in the braces of a path: `email.{main,private}` has two.
@@ -201,6 +217,9 @@ impl Target {
     fn path(&self, scope: &Scope<'_>) -> Result<Option<Path>, String> {
         let Some(last) = &self.last else { return Ok(Some(self.path.clone())) };
         let step = last.value(scope)?.filter(|step| !step.is_empty());
+        if step.as_ref().is_some_and(|step| !is_plain(step)) {
+            return Err(format!("{}: what stands below it is named by a text", self.path));
+        }
         Ok(step.map(|step| self.path.below(&step.to_text())))
     }
 }
@@ -228,6 +247,14 @@ impl Line {
             return Ok(());
         }
         let Some(path) = self.to.path(&scope)? else { return Ok(()) };
+        let fits = |value: &Value| match value {
+            Value::List(list) if self.operation == Operation::Append => list.iter().all(is_plain),
+            Value::List(list) => list.iter().all(|item| item.as_f64().is_some()), // a place on earth
+            value => is_plain(value),
+        };
+        if self.is_plain && value.as_ref().is_some_and(|value| !fits(value)) {
+            return Err(format!("{path}: a text, a number or a boolean is expected"));
+        }
         self.operation.apply(records, Some(event), &path, value).map_err(|error| error.to_string())
     }
 }
