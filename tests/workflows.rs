@@ -156,12 +156,17 @@ fn values_can_be_hashed_and_masked() {
         json!([
             {"copy": {"profile.traits.card": "event.properties.card", "profile.traits.mail": "event.properties.mail"}},
             {"hash": ["profile.traits.mail", "profile.traits.nothing"]},
-            {"mask": ["profile.traits.card"]},
+            {"mask": ["profile.traits.card", "event.properties.card"]},
+            {"hash": ["event.properties.mail"]},
+            {"delete": ["event.properties.cvv"]},
+            {"set": {"event.properties.seen": true}},
         ]),
     );
-    let profile = send_a(&daemon, json!({"card": "4111111111111111", "mail": "abc"}))["profile"].clone();
+    let answer = send_a(&daemon, json!({"card": "4111111111111111", "mail": "abc", "cvv": 1}));
     let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-    assert_eq!(profile["traits"], json!({"card": "************1111", "mail": hash}));
+    let masked = "************1111";
+    assert_eq!(answer["profile"]["traits"], json!({"card": masked, "mail": hash}));
+    assert_eq!(event_of(&daemon, &answer)["properties"], json!({"card": masked, "mail": hash, "seen": true}));
 }
 
 #[test]

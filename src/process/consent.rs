@@ -73,9 +73,7 @@ impl Consent {
         let expires_after = written.expires_after.as_deref().map(duration).transpose();
         let fields = written.fields.iter().enumerate().map(|(index, field)| {
             let path = Path::parse(&field.path).and_then(|path| {
-                if !EventDraft::is_sent(&path) {
-                    Records::check_writable(&path)?;
-                }
+                Records::check_writable(&path)?;
                 Ok((path, field.r#do))
             });
             path.map_err(|fault| fault.at("path").at_index(index).at("fields"))
@@ -185,14 +183,7 @@ impl Consent {
             Treatment::Remove => None,
             Treatment::Hash => Some(Value::text(&digest::sha256(&found.to_text()))),
         };
-        let done = match event.map(|event| &mut records.events[event]) {
-            Some(draft) if EventDraft::is_sent(path) => {
-                draft.redact(path, new);
-                Ok(())
-            }
-            _ => records.write(event, path, new),
-        };
-        if let Err(error) = done {
+        if let Err(error) = records.write(event, path, new) {
             logs.warn(format!("consent {}: {error}", self.id));
         }
     }

@@ -26,8 +26,8 @@ pub enum NotWritten {
     #[error("{0}: there is no {1}")]
     NoRecord(Path, &'static str),
     #[error(
-        "{0}: this cannot be written: event.data, .traits, .tags, .journey.state, .hit, .utm, .device, .os and .app can, \
-         profile.traits, .data, .interests, .consents, .segments, .aux and .primary_id, and session.traits"
+        "{0}: this cannot be written: event.properties, .context, .data, .traits, .tags, \
+         .journey.state, .hit, .utm, .device, .os and .app can, profile.traits, .data, .interests, .consents, .segments, .aux and .primary_id, and session.traits"
     )]
     ReadOnly(Path),
     #[error("{0}: {1}")]
@@ -130,7 +130,12 @@ impl Records<'_> {
         let (root, steps) = path.split_root();
         let part = steps.first().map_or("", |part| part);
         let is_writable = match root {
-            "event" => event::PARTS.contains(&part) || part == "tags" || (part == "journey" && steps.len() == 2),
+            "event" => {
+                event::PARTS.contains(&part)
+                    || part == "tags"
+                    || (part == "journey" && steps.len() == 2)
+                    || EventDraft::is_sent(path)
+            }
             "profile" => profile::PARTS.contains(&part),
             "session" => part == "traits",
             _ => false,

@@ -381,7 +381,7 @@ impl Rules {
         for event in &mut records.events {
             let places = self.types.get(event.kind()).map(|kind| kind.personal()).unwrap_or_default();
             let (sent, written): (Vec<Path>, Vec<Path>) = places.into_iter().partition(EventDraft::is_sent);
-            sent.iter().for_each(|path| event.redact(path, None));
+            sent.iter().for_each(|path| event.redact(path));
             written.iter().for_each(|path| event.forget_written(path.split_root().1));
             for part in identity::PERSONAL {
                 let steps: Vec<Box<str>> = part.iter().copied().map(Into::into).collect();
@@ -389,7 +389,7 @@ impl Rules {
             }
             if event.depth > 0 {
                 // What a workflow made of the others.
-                event.redact(&["event", "properties"].into_iter().collect(), None);
+                event.redact(&["event", "properties"].into_iter().collect());
             }
         }
     }

@@ -7,7 +7,8 @@ use std::{
 
 use super::{NotWritten, Records};
 use crate::model::{
-    Event, EventPayload, EventStatus, EventType, Id, Json, Object, Outcome, Path, ShownEvent, Value, check_tag,
+    Event, EventPayload, EventStatus, EventType, Id, Json, Misplaced, Object, Outcome, Path, ShownEvent, Value,
+    check_tag,
 };
 
 /// The parts that can be written beside journey and tags.
@@ -69,20 +70,27 @@ impl<'a> EventDraft<'a> {
         root == "event" && matches!(steps.first().map(|part| &**part), Some("properties" | "context"))
     }
 
-    /// Puts `value` in the place of something that was sent, or nothing.
-    pub fn redact(&mut self, path: &Path, value: Option<Value>) {
-        let Some((part, below)) = path.steps().get(1..).and_then(|steps| steps.split_first()) else { return };
+    /// Puts `value` in the place of something that was sent, or removes it.
+    fn write_sent(&mut self, steps: &[Box<str>], value: Option<Value>) -> Result<(), Misplaced> {
+        let Some((part, below)) = steps.split_first() else { return Ok(()) };
         let payload = self.payload.to_mut();
         let sent = if &**part == "properties" { &mut payload.properties } else { &mut payload.context };
         let mut tree = Value::from(&*sent);
         match value {
-            Some(value) => _ = tree.set(below, value), // it stands where something stood: there is a way to it
+            Some(value) => _ = tree.set(below, value)?,
             None if below.is_empty() => tree = Value::object(),
             None => _ = tree.remove(below),
         }
         *sent = tree.to_json();
         self.properties = OnceLock::new();
         self.shown = OnceLock::new();
+        Ok(())
+    }
+
+    /// Takes away what was sent at `path`.
+    pub fn redact(&mut self, path: &Path) {
+        // Nothing is put anywhere, so nothing is misplaced.
+        _ = self.write_sent(path.split_root().1, None);
     }
 
     /// Forgets what was written to a part, or below it.
@@ -137,6 +145,17 @@ impl<'a> EventDraft<'a> {
 
     pub(super) fn write(&mut self, path: &Path, steps: &[Box<str>], value: Option<Value>) -> Result<(), NotWritten> {
         self.shown = OnceLock::new();
+        let bytes = value.as_ref().map_or(0, Value::size);
+        if self.written_bytes + bytes > BYTES_MAX {
+            return Err(NotWritten::TooLarge(path.clone()));
+        }
+        if steps.len() == 1 && Self::is_sent(path) && value.as_ref().is_some_and(|value| value.as_object().is_none()) {
+            return Err(NotWritten::WrongType(path.clone(), "it is an object"));
+        }
+        self.written_bytes += bytes;
+        if Self::is_sent(path) {
+            return self.write_sent(steps, value).map_err(|why| NotWritten::Misplaced(path.clone(), why));
+        }
         match (&*steps[0], value) {
             ("tags", value) => self.tags = Some(tags(path, value.unwrap_or(Value::Null))?),
             ("journey", Some(Value::Text(state))) => self.journey = Some(state.into()),
@@ -145,11 +164,6 @@ impl<'a> EventDraft<'a> {
             (part, Some(value)) => {
                 if steps.len() == 1 && value.as_object().is_none() {
                     return Err(NotWritten::WrongType(path.clone(), "it is an object"));
-                }
-                self.written_bytes += value.size();
-                if self.written_bytes > BYTES_MAX {
-                    self.written_bytes -= value.size();
-                    return Err(NotWritten::TooLarge(path.clone()));
                 }
                 let mut parts = Value::Object(std::mem::take(&mut self.written));
                 let set = parts.set(steps, value);
