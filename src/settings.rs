@@ -70,6 +70,11 @@ pub struct LookupSettings {
     pub secrets_file: Option<PathBuf>,
 }
 
+fn is_host_name(name: &str) -> bool {
+    let allowed = |character: char| character.is_alphanumeric() || ['-', '.', '_'].contains(&character);
+    !name.is_empty() && name.chars().all(allowed)
+}
+
 /// Which web origins are let in.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AllowedOrigins {
@@ -255,9 +260,7 @@ impl Reader<'_> {
             match (host.as_str(), host.parse::<IpNet>().or_else(|_| host.parse::<IpAddr>().map(IpNet::from))) {
                 ("*", _) => allowed.public = true,
                 (_, Ok(network)) => allowed.networks.push(network),
-                (name, Err(_)) if !name.is_empty() && !name.contains(['/', ':', ' ']) => {
-                    allowed.names.push(name.into())
-                }
+                (name, Err(_)) if is_host_name(name) => allowed.names.push(name.into()),
                 _ => {
                     return Err(self
                         .wrong(key, "\"*\", names, addresses or networks are expected, like crm.local or 10.0.0.0/8"));

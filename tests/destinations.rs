@@ -161,6 +161,54 @@ fn changed_profiles_are_delivered_with_what_changed_to_a_file() {
 }
 
 #[test]
+fn who_becomes_one_is_split_or_deleted_is_delivered_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).start();
+    daemon.shop();
+    let destination = json!({"id": "f", "profiles": true, "if": "false", "file": "p.ndjson"});
+    assert_eq!(daemon.post_admin("/destination", &destination).status, 200);
+    assert_eq!(
+        daemon.post_admin("/destination", &json!({"id": "g", "profiles": true, "file": "all.ndjson"})).status,
+        200
+    );
+    let sign_in = |session: &str, mail: &str| {
+        daemon.tracked(&json!({
+            "source": {"id": "shop"}, "session": {"id": session},
+            "events": [{"type": "sign-in", "properties": {"email": {"main": mail}}}]
+        }))["profile"]["id"]
+            .clone()
+    };
+    let (one, two) = (sign_in("a", "ada@example.com"), sign_in("b", "eve@example.com"));
+    assert_eq!(sign_in("b", "ada@example.com"), one);
+    let split = daemon.post_admin(&format!("/profile/{}/split", two.as_str().unwrap()), &json!({}));
+    assert_eq!(split.status, 200, "{}", split.text());
+    assert_eq!(daemon.admin("DELETE", &format!("/profile/{}", one.as_str().unwrap())).status, 200);
+    let lines = |name: &str, count: usize| {
+        wait_for("the lines", || {
+            let text = std::fs::read_to_string(folder.path().join("deliveries").join(name)).unwrap_or_default();
+            let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            Some(lines).filter(|lines| lines.len() == count)
+        })
+    };
+    let all = lines("all.ndjson", 6);
+    let told = |line: &Value| (line["profile"]["id"].clone(), line["changed"].clone());
+    let ids = |old: Value, new: Value| json!({"path": "ids", "old": old, "new": new});
+    let mail = |old: Value, new: &str| json!({"path": "data.contact.email.main", "old": old, "new": new});
+    assert_eq!(
+        told(&all[2]),
+        (one.clone(), json!([ids(json!([one]), json!([one, two]))])),
+        "the later address is hers"
+    );
+    assert_eq!(told(&all[3]).0, one);
+    assert_eq!(told(&all[3]).1.as_array().unwrap().last().unwrap(), &ids(json!([one, two]), json!([one])));
+    assert_eq!(told(&all[4]), (two, json!([mail(Value::Null, "eve@example.com")])));
+    let gone = json!({"type": "profile-deleted", "offset": all[5]["offset"], "profile": {"id": one, "ids": [one]}});
+    assert_eq!(all[5], gone);
+    let forgotten = lines("p.ndjson", 1);
+    assert_eq!(forgotten[0], gone, "whatever the condition says");
+}
+
+#[test]
 fn deleted_events_are_not_delivered() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Setup::new(folder.path()).start();
@@ -184,7 +232,12 @@ fn deleted_events_are_not_delivered() {
 fn a_destination_that_cannot_be_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Setup::new(folder.path()).start();
+    assert_eq!(
+        daemon.post_admin("/destination", &json!({"id": "taken", "profiles": true, "file": "taken"})).status,
+        200
+    );
     for (body, loc) in [
+        (json!({"id": "u", "profiles": true, "file": "taken"}), json!(["body", "file"])),
         (json!({"id": "d", "file": "f"}), json!(["body", "events"])),
         (json!({"id": "d", "profiles": true}), json!(["body"])),
         (json!({"id": "d", "profiles": true, "file": "../f"}), json!(["body", "file"])),

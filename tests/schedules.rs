@@ -194,6 +194,29 @@ fn a_workflow_starts_by_schedule() {
 }
 
 #[test]
+fn entering_a_segment_is_no_change_that_makes_leave_it() {
+    let (_folder, daemon) = started();
+    let idle = "now - timestamp(profile.metadata.time.update) > duration('1s')";
+    let body = json!({"id": "idle", "condition": idle, "every": "1s", "events": true});
+    assert_eq!(daemon.post_admin("/segment", &body).status, 200);
+    for (kind, trait_) in [("segment-entered", "entered"), ("segment-left", "left")] {
+        let step = json!({"increment": {format!("session.traits.{trait_}"): 1}, "continue_on_error": true});
+        let count = json!({"id": kind, "on": [kind], "step": [step, {"log": kind}]});
+        assert_eq!(daemon.post_admin("/workflow", &count).status, 200);
+    }
+    daemon.tracked(&json!({"source": {"id": "shop"}, "session": {"id": "s"}, "events": [{"type": "page-view"}]}));
+    let performed = |daemon: &Daemon, id: &str| daemon.record(&format!("/workflow/{id}/status"))["performed"].as_u64();
+    wait_for("to be idle", || (performed(&daemon, "segment-entered") == Some(1)).then_some(()));
+    let looks = || daemon.record("/segment/idle/status")["begun"].as_str().map(str::to_owned);
+    let mut seen = std::collections::HashSet::new();
+    wait_for("some more looks", || {
+        seen.extend(looks());
+        (seen.len() > 4).then_some(())
+    });
+    assert_eq!((performed(&daemon, "segment-entered"), performed(&daemon, "segment-left")), (Some(1), Some(0)));
+}
+
+#[test]
 fn a_schedule_that_is_none_is_refused() {
     let (_folder, daemon) = started();
     for (kind, body, place) in [

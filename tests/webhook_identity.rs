@@ -173,6 +173,7 @@ fn terms_that_cannot_be_are_refused() {
         (json!({"is": "email"}), "path"),
         (json!({"path": "properties.x"}), "is"),
         (json!({"path": "properties..x", "is": "email"}), "path"),
+        (json!({"path": "email", "is": "email"}), "path"),
         (json!({"path": "properties.x", "is": "shoe-size"}), "is"),
         (json!({"path": "properties.x", "is": "email", "created": true}), "created"),
     ] {

@@ -384,6 +384,11 @@ fn a_workflow_that_does_not_compile_is_refused_with_its_place() {
             json!(["body", "step", 0, "set", "profile.traits.x"]),
         ),
         (step(json!({"if": "nobody.x", "stop": true})), json!(["body", "step", 0, "if"])),
+        (step(json!({"if": "profile.id.matches('(')", "stop": true})), json!(["body", "step", 0, "if"])),
+        (
+            step(json!({"lookup": {"url": "http://x", "headers": {"Content-Length": "1"}}})),
+            json!(["body", "step", 0, "lookup", "headers", "Content-Length"]),
+        ),
         (
             step(json!({"set": {"profile.traits.x": "{{ secret.crm }}"}})),
             json!(["body", "step", 0, "set", "profile.traits.x"]),

@@ -87,7 +87,16 @@ impl Admin {
         let own_names = std::iter::once(&split.id).chain(split.aliases.iter().map(|alias| &alias.id)).cloned();
         let own_names = own_names.map(|name| Entry::Name { name, profile: reference.clone() }).collect::<Vec<_>>();
         let sessions = self.pointed_back(&survivor, &split).await?;
-        let mut entries = vec![Entry::Profile(Arc::new(left)), Entry::Profile(Arc::new(split))];
+        let tells = self.rules.get().tells_changes();
+        let mut entries = Vec::new();
+        for (state, before) in [(left, Some(&*profile)), (split, None)] {
+            let changes = if tells { state.changes_since(before) } else { Vec::new() };
+            let reference = state.reference();
+            entries.push(Entry::Profile(Arc::new(state)));
+            if !changes.is_empty() {
+                entries.push(Entry::ProfileChanged { profile: reference, changes });
+            }
+        }
         entries.extend(own_names);
         entries.extend(sessions.into_iter().map(|session| Entry::Session(Arc::new(session))));
         // The segments of both are looked at again.

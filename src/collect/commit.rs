@@ -143,10 +143,9 @@ impl Entries {
     }
 
     fn add_profile(&mut self, draft: ProfileDraft) -> Profile {
-        let changes = if self.tells_changes && draft.changed { draft.changes() } else { Vec::new() };
         // A place of its own in the log, should the request make several.
         let offset = self.moment.offset + self.list.len() as u64;
-        let FixedProfile { profile, alias, absorbed, changed } = draft.fix(offset, self.moment.now);
+        let FixedProfile { profile, alias, absorbed, changed, before } = draft.fix(offset, self.moment.now);
         self.debugging.profile.ids.push(profile.id.clone());
         if changed {
             self.debugging.profile.saved += 1;
@@ -154,6 +153,7 @@ impl Entries {
             let absorbed = absorbed.into_iter().map(|absorbed| Entry::Absorbed { absorbed, by: reference.clone() });
             self.list.extend(absorbed);
             self.list.push(Entry::Profile(Arc::new(profile.clone())));
+            let changes = if self.tells_changes { profile.changes_since(before.as_deref()) } else { Vec::new() };
             if !changes.is_empty() {
                 self.list.push(Entry::ProfileChanged { profile: reference.clone(), changes });
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::{
-    model::{EventRequest, FieldChange, Object, Profile, ProfileRef, ShownEvent, Time, Value},
+    model::{EventRequest, FieldChange, Id, Object, Profile, ProfileRef, ShownEvent, Time, Value},
     process::{Destination, referred_profile},
     store::{Entry, Refused, Store},
 };
@@ -19,10 +19,18 @@ pub struct Batch {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
+#[serde(tag = "type", rename_all = "kebab-case")]
 enum Item<'a> {
     Event { offset: u64, event: &'a Value },
     Profile { offset: u64, profile: &'a Value, changed: &'a [FieldChange] },
+    ProfileDeleted { offset: u64, profile: Deleted<'a> },
+}
+
+/// Who is to be forgotten: everybody who was told of them has to know, whatever the destination's condition.
+#[derive(Serialize)]
+struct Deleted<'a> {
+    id: &'a Id,
+    ids: Vec<&'a Id>,
 }
 
 /// What of `entries`, the first of which stands at offset `first`, the destination wants from offset `from` on; at most
@@ -67,6 +75,10 @@ pub async fn batch(
                     .as_ref()
                     .filter(|_| wants(destination, &records, now))
                     .map(|profile| Item::Profile { offset, profile, changed: changes }.to_json())
+            }
+            (Entry::ProfileDeleted { id, names, .. }, _) if destination.profiles => {
+                let ids = std::iter::once(id).chain(names).collect();
+                Some(Item::ProfileDeleted { offset, profile: Deleted { id, ids } }.to_json())
             }
             _ => None,
         };

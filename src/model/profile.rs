@@ -138,6 +138,33 @@ impl Profile {
         self.latest_visits[1] = before;
     }
 
+    /// What is another than in `before`: the leaves of the parts that can be written, and the ids.
+    pub fn changes_since(&self, before: Option<&Self>) -> Vec<FieldChange> {
+        let facts = |profile: Option<&Self>| profile.map_or(Value::object(), |profile| Value::from(&profile.facts));
+        let (old, new) = (facts(before), facts(Some(self)));
+        let root: Path = [].into_iter().collect();
+        let mut leaves = Vec::new();
+        old.leaves(&root, &mut leaves);
+        new.leaves(&root, &mut leaves);
+        leaves.sort_unstable();
+        leaves.dedup();
+        let change = |path: &str, old: Option<&Value>, new: Option<&Value>| {
+            let json = |value: Option<&Value>| value.unwrap_or(&Value::Null).to_json();
+            (old != new).then(|| FieldChange { path: path.into(), old: json(old), new: json(new) })
+        };
+        let leaves = leaves.iter().filter(|leaf| !leaf.steps().is_empty());
+        let mut changes: Vec<FieldChange> =
+            leaves.filter_map(|leaf| change(&leaf.to_string(), old.get(leaf.steps()), new.get(leaf.steps()))).collect();
+        let ids = |profile: &Self| Value::List(profile.ids().map(|id| Value::text(id.as_str())).collect());
+        changes.extend(before.and_then(|before| change("ids", Some(&ids(before)), Some(&ids(self)))));
+        changes
+    }
+
+    /// Every id that it is found by.
+    fn ids(&self) -> impl Iterator<Item = &Id> {
+        std::iter::once(&self.id).chain(self.aliases.iter().map(|alias| &alias.id))
+    }
+
     /// `aux` with the values that lost in a merge, where they are not what stands there anyway.
     fn shown_aux(&self, aux: Value, facts: &Value) -> Value {
         let mut aux = aux;
@@ -206,7 +233,7 @@ impl Profile {
         let object = |name: &str| part(name).unwrap_or_else(Value::object);
         Shown {
             id: &self.id,
-            ids: std::iter::once(&self.id).chain(self.aliases.iter().map(|alias| &alias.id)).collect(),
+            ids: self.ids().collect(),
             primary_id: part("primary_id"),
             metadata: Metadata {
                 time: Times {

@@ -242,7 +242,16 @@ impl ProfileTerms {
         let mut reader = Reader::new(written.as_str().as_bytes(), 0)?;
         let there = reader.optional_object(Self::FIELDS, |reader, field| {
             match field {
-                "path" => path = Some(Path::parse(&format!("event.{}", reader.string()?.text))?),
+                "path" => {
+                    let text = reader.string()?.text;
+                    if !text.starts_with("properties.") {
+                        return Err(Fault::new(
+                            "value_error",
+                            "a place in the properties is expected: properties.NAME",
+                        ));
+                    }
+                    path = Some(Path::parse(&format!("event.{text}"))?);
+                }
                 "is" => is = Some(KnownBy::parse(&reader.string()?.text)?),
                 _ => create = reader.lenient_boolean()?.unwrap_or(false),
             }

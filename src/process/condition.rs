@@ -90,6 +90,7 @@ impl Expression {
             .and_then(|thread| thread.join().unwrap_or_else(|_| Err("the expression cannot be read".into())));
         let program = compiled.map_err(|error| refused(&error))?;
         check::references(&program)?;
+        check::patterns(&program.expression().expr)?;
         let mut counts = Vec::new();
         check::counts(&program.expression().expr, &mut counts)?;
         Ok(Self::Program { program, counts })

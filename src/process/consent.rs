@@ -70,7 +70,11 @@ impl Consent {
     /// A field is missing or wrong; the fault names it.
     pub fn compile(definition: &Definition) -> Result<Self, Fault> {
         let written: Written = definition::read(definition)?;
-        let expires_after = written.expires_after.as_deref().map(duration).transpose();
+        let expires_after = written.expires_after.as_deref().map(|text| match duration(text) {
+            Ok(time) if time.is_zero() => Err(Fault::new("value_error", "more than no time is expected")),
+            read => read,
+        });
+        let expires_after = expires_after.transpose();
         let fields = written.fields.iter().enumerate().map(|(index, field)| {
             let path = Path::parse(&field.path).and_then(|path| {
                 Records::check_writable(&path)?;

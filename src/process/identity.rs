@@ -87,7 +87,10 @@ impl Identity {
 
     /// The key that `value` is of a kind; `None` when it says nothing (an empty text, a word for nothing).
     pub fn key(&self, kind: KnownBy, value: &Value) -> Option<MergeKey> {
-        self.hashed(kind.word(), value)
+        match (kind, value) {
+            (KnownBy::Phone, Value::Text(text)) => self.hashed(kind.word(), &Value::text(&dialled(text))),
+            _ => self.hashed(kind.word(), value),
+        }
     }
 
     /// A name for `value` at `path`, to hold while somebody is looked for who has it there; `None` when it says nothing.
@@ -114,6 +117,15 @@ impl Identity {
     }
 }
 
+/// A phone number as it is dialled: people write it with blanks, dots and brackets, and `00` for `+`.
+fn dialled(text: &str) -> String {
+    let dialled: String = text.chars().filter(|it| !it.is_whitespace() && !"-./()".contains(*it)).collect();
+    match dialled.strip_prefix("00") {
+        Some(abroad) => format!("+{abroad}"),
+        None => dialled,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,5 +144,8 @@ mod tests {
             assert_eq!(key(KnownBy::Email, nothing), None, "{nothing}");
         }
         assert_eq!(identity.key(KnownBy::Pk, &Value::number(17)), key(KnownBy::Pk, "17"));
+        let phone = key(KnownBy::Phone, "+41 (79) 123-45.67");
+        assert_eq!((phone, phone), (key(KnownBy::Phone, "0041791234567"), key(KnownBy::Phone, " +41791234567 ")));
+        assert_ne!(phone, key(KnownBy::Phone, "41791234567"));
     }
 }

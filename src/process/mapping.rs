@@ -68,6 +68,20 @@ enum Origin {
     Computed(Expression),
 }
 
+impl Origin {
+    fn computed(&self) -> Option<&Expression> {
+        if let Self::Computed(expression) = self { Some(expression) } else { None }
+    }
+}
+
+/// What a mapping sees.
+fn check_root(root: &str) -> Result<(), Fault> {
+    if ["event", "profile", "session", "source"].contains(&root) {
+        return Ok(());
+    }
+    Err(Fault::new("value_error", format!("a mapping speaks of event, profile, session and source, not of {root}")))
+}
+
 impl Mapping {
     /// `is_plain`: its places hold texts, numbers and booleans only, but where objects are merged.
     ///
@@ -159,7 +173,9 @@ impl LineDefinition {
         let from = match (&self.from, &self.value, &self.compute) {
             (Some(from), None, None) => {
                 let from = fill_braces(from, word);
-                Origin::Path(Path::parse(&from).map_err(|fault| fault.at("from"))?)
+                let path = Path::parse(&from).map_err(|fault| fault.at("from"))?;
+                check_root(path.split_root().0).map_err(|fault| fault.at("from"))?;
+                Origin::Path(path)
             }
             (None, Some(value), None) => Origin::Value(value.into()),
             (None, None, Some(expression)) => {
@@ -169,6 +185,10 @@ impl LineDefinition {
             _ => return Err(Fault::new("value_error", "one of from, value and compute is expected")),
         };
         let condition = self.r#if.as_deref().map(Expression::compile).transpose().map_err(|fault| fault.at("if"))?;
+        for (name, expression) in [("if", condition.as_ref()), ("compute", from.computed())] {
+            let strange = ["steps", "segment"].into_iter().find(|root| expression.is_some_and(|it| it.mentions(root)));
+            strange.map_or(Ok(()), check_root).map_err(|fault| fault.at(name))?;
+        }
         let to = Target::compile(&to).map_err(|fault| fault.at("to"))?;
         Ok(Line {
             to,

@@ -8,6 +8,7 @@ use super::{
     Destination, EventDraft, Ground, Interrupted, Left, Memory, ProfileDraft, Records,
     condition::Count,
     consent::{self, CONSENT_UPDATE, Consent},
+    destination::Target,
     event_type::{self, EventType, EventTypes, OnInvalid},
     identity, internal_event, people,
     run::Run,
@@ -118,7 +119,16 @@ impl Rules {
                     rules.consents.push(Consent::compile(definition).map_err(mistake)?);
                 }
                 DefinitionKind::Destination => {
-                    rules.destinations.push(Arc::new(Destination::compile(definition).map_err(mistake)?));
+                    let destination = Destination::compile(definition).map_err(mistake)?;
+                    if let Target::File(name) = &destination.target
+                        && rules
+                            .destinations
+                            .iter()
+                            .any(|other| matches!(&other.target, Target::File(it) if it == name))
+                    {
+                        return Err(mistake(Fault::new("value_error", "another destination has this file").at("file")));
+                    }
+                    rules.destinations.push(Arc::new(destination));
                 }
                 DefinitionKind::Workflow => {
                     let (workflow, schedule) = Workflow::compile(definition).map_err(mistake)?;

@@ -102,6 +102,26 @@ pub(super) fn references(program: &Program) -> Result<(), Fault> {
     }
 }
 
+/// Whether the patterns that stand in it are regular expressions.
+pub(super) fn patterns(expression: &Expr) -> Result<(), Fault> {
+    if let Expr::Call(call) = expression
+        && call.func_name == "matches"
+        && let Some(Expr::Literal(LiteralValue::String(pattern))) = call.args.last().map(|argument| &argument.expr)
+        && let Err(error) = regex::Regex::new(pattern.inner())
+    {
+        return Err(refused(error.to_string().lines().last().unwrap_or_default()));
+    }
+    all_parts(expression).into_iter().try_for_each(patterns)
+}
+
+/// The parts of an expression, those of a loop too.
+fn all_parts(expression: &Expr) -> Vec<&Expr> {
+    match expression {
+        Expr::Comprehension(it) => inner(it).into_iter().chain([&it.iter_range.expr]).collect(),
+        other => parts(other),
+    }
+}
+
 /// The parts of an expression, but for those of a loop.
 fn parts(expression: &Expr) -> Vec<&Expr> {
     match expression {
@@ -205,9 +225,5 @@ pub(super) fn counts(expression: &Expr, found: &mut Vec<Count>) -> Result<(), Fa
         let days = days.ok_or_else(|| wrong(&format!("1d to {DAYS_MAX}d are expected, not {window}")))?;
         found.push(Count { kind: parsed.id, days });
     }
-    let parts = match expression {
-        Expr::Comprehension(it) => inner(it).into_iter().chain([&it.iter_range.expr]).collect(),
-        other => parts(other),
-    };
-    parts.into_iter().try_for_each(|part| counts(part, found))
+    all_parts(expression).into_iter().try_for_each(|part| counts(part, found))
 }

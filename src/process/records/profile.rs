@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::NotWritten;
 use crate::model::{
-    Alias, FieldChange, Id, Json, MergeKey, NOTED_PARTS, Object, Path, Profile, ProfileRef, Time, Value, steps_text,
+    Alias, Id, Json, MergeKey, NOTED_PARTS, Object, Path, Profile, ProfileRef, Time, Value, steps_text,
 };
 
 /// The parts that can be written.
@@ -14,6 +14,8 @@ const THIS_REQUEST: u64 = u64::MAX;
 /// About how many bytes may be written to a profile, and in how many leaves: all of it is written again with each change.
 const BYTES_MAX: usize = 1024 * 1024;
 const LEAVES_MAX: usize = 5_000;
+/// The most segments that a profile is in.
+const SEGMENTS_MAX: usize = 1_000;
 /// The most keys by which one profile is found.
 const KEYS_MAX: usize = 100;
 
@@ -26,6 +28,8 @@ pub struct ProfileDraft {
     pub alias: Option<Id>,
     /// Something about it is to be stored.
     pub changed: bool,
+    /// Something about it is another than its segments.
+    touched: bool,
     began_visit: bool,
     facts: OnceLock<Value>,
     facts_changed: bool,
@@ -55,6 +59,7 @@ impl ProfileDraft {
             is_new,
             alias: None,
             changed: is_new,
+            touched: is_new,
             began_visit: false,
             facts: OnceLock::new(),
             facts_changed: false,
@@ -94,9 +99,14 @@ impl ProfileDraft {
         self.look_anew();
     }
 
+    fn touch(&mut self) {
+        self.changed = true;
+        self.touched = true;
+    }
+
     /// What was counted or merged is looked at anew.
     fn look_anew(&mut self) {
-        self.changed = true;
+        self.touch();
         self.stats = OnceLock::new();
         self.shown = OnceLock::new();
     }
@@ -109,7 +119,7 @@ impl ProfileDraft {
     /// Counts an event of a type, to be known for so many days.
     pub fn count_event(&mut self, kind: &str, now: Time, days: u64) {
         self.profile.counts.add(kind, now, days);
-        self.changed = true;
+        self.touch();
     }
 
     pub fn begin_visit(&mut self, session: Id, now: Time) {
@@ -121,7 +131,7 @@ impl ProfileDraft {
     pub fn add_key(&mut self, key: MergeKey) {
         if !self.profile.keys.contains(&key) && self.profile.keys.len() < KEYS_MAX {
             self.profile.keys.push(key);
-            self.changed = true;
+            self.touch();
         }
     }
 
@@ -206,6 +216,8 @@ impl ProfileDraft {
         self.facts_changed = true;
         self.grown = grows;
         self.changed = true;
+        // Or else segments that ask for the time of the last change would be entered and left without end.
+        self.touched |= *steps[0] != *"segments";
         Ok(())
     }
 
@@ -255,28 +267,10 @@ impl ProfileDraft {
         if let (true, Some(visit)) = (self.began_visit, &mut profile.latest_visits[0]) {
             visit.begun = now;
         }
-        if self.changed {
+        if self.touched {
             profile.updated = now;
         }
-        FixedProfile { profile, alias, absorbed: self.absorbed, changed: self.changed }
-    }
-
-    /// The leaves that are others than they were stored.
-    pub fn changes(&self) -> Vec<FieldChange> {
-        let before = self.stored.as_ref().map_or(Value::object(), |stored| Value::from(&stored.facts));
-        let after = self.facts();
-        let root: Path = [].into_iter().collect();
-        let mut leaves = Vec::new();
-        before.leaves(&root, &mut leaves);
-        after.leaves(&root, &mut leaves);
-        leaves.sort_unstable();
-        leaves.dedup();
-        let changed = leaves.iter().filter(|leaf| !leaf.steps().is_empty()).filter_map(|leaf| {
-            let (old, new) = (before.get(leaf.steps()), after.get(leaf.steps()));
-            let json = |value: Option<&Value>| value.unwrap_or(&Value::Null).to_json();
-            (old != new).then(|| FieldChange { path: leaf.to_string().into(), old: json(old), new: json(new) })
-        });
-        changed.collect()
+        FixedProfile { profile, alias, absorbed: self.absorbed, changed: self.changed, before: self.stored }
     }
 }
 
@@ -288,6 +282,8 @@ pub struct FixedProfile {
     /// The stored profiles that are part of it from here on.
     pub absorbed: Vec<ProfileRef>,
     pub changed: bool,
+    /// As it was stored, if it was.
+    pub before: Option<Arc<Profile>>,
 }
 
 /// The paths of the leaves of what is written at `steps`.
@@ -318,8 +314,8 @@ fn check_profile_part(path: &Path, steps: &[Box<str>], value: Option<&Value>) ->
         (_, _, None) => Ok(()),
         ("primary_id", 1, Some(Value::Text(_) | Value::Number(_) | Value::Null)) => Ok(()),
         ("primary_id", ..) => wrong("it is a text"),
-        ("segments", 1, Some(Value::List(list))) if list.iter().all(|id| id.as_str().is_some()) => Ok(()),
-        ("segments", ..) => wrong("it is a list of segments' ids"),
+        ("segments", 1, Some(Value::List(list))) if are_ids(list) => Ok(()),
+        ("segments", ..) => wrong("it is a list of segments' ids, each once"),
         ("interests", 2, Some(Value::Number(_))) => Ok(()),
         ("interests", 1, Some(Value::Object(all))) if all.iter().all(|(_, value)| value.as_f64().is_some()) => Ok(()),
         ("interests", ..) => wrong("an interest is a number under its name"),
@@ -327,4 +323,9 @@ fn check_profile_part(path: &Path, steps: &[Box<str>], value: Option<&Value>) ->
         (_, 1, _) => wrong("it is an object"),
         _ => Ok(()),
     }
+}
+
+fn are_ids(list: &[Value]) -> bool {
+    list.len() <= SEGMENTS_MAX
+        && list.iter().enumerate().all(|(index, id)| id.as_str().is_some() && !list[..index].contains(id))
 }

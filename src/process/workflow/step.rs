@@ -103,17 +103,19 @@ pub(super) fn condition(text: Option<&str>) -> Result<Option<Expression>, Fault>
 
 fn steps(definitions: &[StepDefinition], depth: usize, left: &mut usize) -> Result<Vec<Step>, Fault> {
     let steps = definitions.iter().enumerate().map(|(index, definition)| {
-        let step = definition.compile(index, depth, left);
+        let step = definition.compile(depth, left);
         step.map_err(|fault| fault.at_index(index).at("step"))
     });
     steps.collect()
 }
 
 impl StepDefinition {
-    fn compile(&self, index: usize, depth: usize, left: &mut usize) -> Result<Step, Fault> {
+    fn compile(&self, depth: usize, left: &mut usize) -> Result<Step, Fault> {
         *left = left
             .checked_sub(1)
             .ok_or_else(|| Fault::new("value_error", format!("a workflow has at most {STEPS_MAX} steps")))?;
+        // Its place among all steps of the workflow, those in branches too.
+        let number = STEPS_MAX - *left;
         let mut actions = self.actions(depth, left)?;
         let action = match (actions.pop(), actions.pop()) {
             (Some(action), None) => action,
@@ -121,7 +123,7 @@ impl StepDefinition {
             (Some(_), Some(_)) => return Err(Fault::new("value_error", "a step does one thing, and this one several")),
         };
         Ok(Step {
-            id: self.id.clone().unwrap_or_else(|| format!("step-{}", index + 1)).into(),
+            id: self.id.clone().unwrap_or_else(|| format!("step-{number}")).into(),
             condition: condition(self.r#if.as_deref())?,
             continue_on_error: self.continue_on_error,
             action,
