@@ -43,6 +43,12 @@ fn every_configuration_can_be_applied() {
         traits,
         json!({"last_product": "Nike shoes", "products": ["Nike shoes", "Hat"], "bought": 13, "big_spender": true})
     );
+    let page = json!({"page": {"url": "https://shop.example.com/?utm_campaign=spring"}});
+    let visit = daemon.tracked(&json!({
+        "source": {"id": "shop"}, "session": {"id": "campaign"}, "context": page, "options": {"profile": true},
+        "events": [{"type": "page-view"}]
+    }));
+    assert_eq!(visit["profile"]["traits"]["campaigns"], json!(["spring"]));
     let subscribed =
         daemon.post_json("/collect/subscribed/newsletter", r#"{"subscriber":{"email":"ada@example.com"}}"#);
     assert!(subscribed.json()["profile"]["id"].is_string());

@@ -139,6 +139,10 @@ fn a_new_segment_takes_in_who_is_there() {
     let daemon = daemon.restart();
     let status = daemon.record("/segment/viewer/status");
     assert_eq!((&status["next"], &status["performed"]), (&Value::Null, &json!(0)));
+    // Whose condition holds for nobody, is left by all.
+    set_up(&daemon, json!({"segment": [{"id": "viewer", "condition": "false"}]}));
+    let is_out = |id: &String| daemon.record(&format!("/profile/{id}"))["segments"] == json!([]);
+    wait_for("nobody to be left", || profiles.iter().all(is_out).then_some(()));
 }
 
 #[test]

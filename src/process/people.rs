@@ -212,8 +212,10 @@ pub async fn attach(
             Ok(Ok(()))
         }
         (Some(draft), None) if may_be_made && draft.is_new => Ok(name(records, sought, key)),
-        (Some(_), _) => Ok(Err("the event has another profile already".into())),
-        (None, None) => Ok(Err("there is no such profile".into())),
+        (Some(draft), found) if found.is_some() || !draft.is_new => {
+            Ok(Err("the event has another profile already".into()))
+        }
+        _ => Ok(Err("there is no such profile".into())),
     }
 }
 
