@@ -139,10 +139,17 @@ fn a_new_segment_takes_in_who_is_there() {
     let daemon = daemon.restart();
     let status = daemon.record("/segment/viewer/status");
     assert_eq!((&status["next"], &status["performed"]), (&Value::Null, &json!(0)));
-    // Whose condition holds for nobody, is left by all.
-    set_up(&daemon, json!({"segment": [{"id": "viewer", "condition": "false"}]}));
+    // One that is deleted is left by all, and can be set up again.
+    assert_eq!(daemon.admin("DELETE", "/segment/viewer").json(), json!(true));
+    assert_eq!(daemon.admin("GET", "/segment/viewer").status, 404);
+    assert_eq!(daemon.admin("DELETE", "/segment/viewer").status, 404);
+    assert_eq!(daemon.record("/configuration")["segment"], Value::Null);
+    let daemon = daemon.restart();
     let is_out = |id: &String| daemon.record(&format!("/profile/{id}"))["segments"] == json!([]);
-    wait_for("nobody to be left", || profiles.iter().all(is_out).then_some(()));
+    wait_for("everybody to leave", || profiles.iter().all(is_out).then_some(()));
+    set_up(&daemon, json!({"segment": [{"id": "viewer", "condition": "profile.stats.views > 0"}]}));
+    let is_in = |id: &String| daemon.record(&format!("/profile/{id}"))["segments"] == json!(["viewer"]);
+    wait_for("all of them again", || profiles.iter().all(is_in).then_some(()));
 }
 
 #[test]

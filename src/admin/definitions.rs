@@ -74,7 +74,11 @@ impl Admin {
         if self.store.definition(kind, id).is_none() {
             return self.nothing().await;
         }
-        self.write(decided, vec![Entry::DefinitionDeleted { kind, id: id.clone() }]).await
+        let mut entries = vec![Entry::DefinitionDeleted { kind, id: id.clone() }];
+        if kind == DefinitionKind::Segment {
+            entries.push(Entry::Definition(Arc::new(Definition::deleted_segment(id.clone(), self.clock.now()))));
+        }
+        self.write(decided, entries).await
     }
 
     /// Sends a destination to `offset`: everything from there on is delivered again. `false` if there is none.
@@ -183,7 +187,7 @@ impl Admin {
         for found in self.store.sources() {
             tables.entry(SOURCE).or_default().push(Value::from(&written_source(&found.source)));
         }
-        for definition in self.store.definitions() {
+        for definition in self.store.definitions().iter().filter(|it| DefinitionKind::ALL.contains(&it.kind)) {
             tables.entry(definition.kind.word()).or_default().push(Value::from(&definition.body));
         }
         let mut all = Object::default();
@@ -214,6 +218,10 @@ impl Admin {
                 }
             }
             let mut entries: Vec<Entry> = sources.iter().cloned().map(Entry::Source).collect();
+            let segments = definitions.iter().filter(|it| it.kind == DefinitionKind::Segment);
+            let kind = DefinitionKind::DeletedSegment;
+            let back = segments.filter(|it| self.store.definition(kind, &it.id).is_some());
+            entries.extend(back.map(|it| Entry::DefinitionDeleted { kind, id: it.id.clone() }));
             entries.extend(definitions.iter().cloned().map(Entry::Definition));
             self.write_at(decided, |offset| {
                 // A new destination begins with what comes after it.
@@ -233,6 +241,9 @@ impl Admin {
         let mut all: BTreeMap<_, _> = BTreeMap::new();
         let changed = changed.iter().cloned().map(Arc::new);
         for definition in self.store.definitions().into_iter().chain(changed) {
+            if definition.kind == DefinitionKind::Segment {
+                all.remove(&(DefinitionKind::DeletedSegment, definition.id.clone())); // it is there again
+            }
             all.insert((definition.kind, definition.id.clone()), definition);
         }
         if all.len() > DEFINITIONS_MAX {

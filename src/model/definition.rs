@@ -1,5 +1,5 @@
-//! What people set up beside sources: event types, segments, workflows, destinations, consents. Each is a JSON object with an id, kept as it was
-//! written; what it means is known to the room that compiles it.
+//! What people set up beside sources: event types, segments, workflows, destinations, consents. Each is a JSON object with
+//! an id, kept as it was written; what it means is known to the room that compiles it.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +12,12 @@ pub enum DefinitionKind {
     Workflow,
     Destination,
     Consent,
+    /// A segment that was deleted: whoever is in it is to leave.
+    DeletedSegment,
 }
 
 impl DefinitionKind {
+    /// Those that people set up.
     pub const ALL: [Self; 5] = [Self::EventType, Self::Segment, Self::Workflow, Self::Destination, Self::Consent];
 
     /// The name of a table of them in a configuration file.
@@ -25,6 +28,7 @@ impl DefinitionKind {
             Self::Workflow => "workflow",
             Self::Destination => "destination",
             Self::Consent => "consent",
+            Self::DeletedSegment => "deleted_segment",
         }
     }
 }
@@ -40,6 +44,11 @@ pub struct Definition {
 }
 
 impl Definition {
+    /// What a deleted segment leaves behind.
+    pub fn deleted_segment(id: Id, now: Time) -> Self {
+        Self { kind: DefinitionKind::DeletedSegment, id, body: Json::empty_object(), saved: now }
+    }
+
     /// Takes an object whose `id` names it.
     ///
     /// # Errors

@@ -115,6 +115,9 @@ impl Rules {
                     rules.count(segment.condition.counts());
                     rules.segments.push(segment);
                 }
+                DefinitionKind::DeletedSegment => {
+                    rules.schedules.push(Schedule::new(definition, None, true, true));
+                }
                 DefinitionKind::Consent => {
                     rules.consents.push(Consent::compile(definition).map_err(mistake)?);
                 }
@@ -169,8 +172,12 @@ impl Rules {
 
     /// Whether something that is scheduled has to do with the profile in the records.
     pub fn concerns(&self, kind: DefinitionKind, id: &Id, records: &Records<'_>) -> bool {
-        if kind == DefinitionKind::Segment {
-            return self.segments.iter().any(|segment| segment.id == *id && segment.is_crossed(records));
+        match kind {
+            DefinitionKind::Segment => {
+                return self.segments.iter().any(|segment| segment.id == *id && segment.is_crossed(records));
+            }
+            DefinitionKind::DeletedSegment => return segment::members(records).iter().any(|it| **it == *id.as_str()),
+            _ => {}
         }
         let workflow = self.workflows.iter().find(|workflow| workflow.id == *id);
         workflow.is_some_and(|workflow| {
@@ -227,6 +234,10 @@ impl Rules {
         (kind, id): (DefinitionKind, &Id),
     ) -> Result<(), Interrupted> {
         let is_due = self.concerns(kind, id, records);
+        if is_due && kind == DefinitionKind::DeletedSegment {
+            let crossing = segment::leave(records, id, &mut left.logs);
+            self.crossing(ground, records, memory, left, &crossing).await?;
+        }
         if let Some(workflow) = self.workflows.iter().find(|workflow| workflow.id == *id)
             && is_due
             && kind == DefinitionKind::Workflow

@@ -114,6 +114,14 @@ impl Segment {
     }
 }
 
+/// The profile leaves a segment that is not there any more.
+pub fn leave(records: &mut Records<'_>, id: &Id, logs: &mut Logs) -> Crossing {
+    let mut members = members(records);
+    members.retain(|member| **member != *id.as_str());
+    set_members(records, members, logs);
+    Crossing { segment: id.clone(), entered: false, event: false }
+}
+
 /// The ids of the segments that the profile is in.
 pub fn members(records: &Records<'_>) -> Vec<Box<str>> {
     let segments = records.profile.as_ref().and_then(|draft| draft.get(&["segments".into()]));
