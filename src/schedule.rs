@@ -4,7 +4,11 @@
 //! goes on where it was, and what came due meanwhile is done once. A pass over all profiles first looks at each as it is
 //! stored, without locks; those that it concerns take the way of a request, where it is looked at again.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::Serialize;
 use tokio::{sync::watch, task::JoinSet};
@@ -122,6 +126,8 @@ impl Scheduler {
     /// Starts what is scheduled when it is due; each goes its own way.
     async fn follow_schedules(self: Arc<Self>) {
         let (mut tasks, mut running) = (JoinSet::new(), HashSet::new());
+        // When those are due, if ever, that are known not to be yet: as they are set up now.
+        let (mut seen, mut waiting) = (self.rules.get(), HashMap::<Name, Option<Time>>::new());
         loop {
             while let Some(ended) = tasks.try_join_next() {
                 let name: Name = match ended {
@@ -130,14 +136,19 @@ impl Scheduler {
                 };
                 running.remove(&name);
             }
-            let rules = self.rules.get();
+            let (rules, now) = (self.rules.get(), self.clock.now());
+            if !Arc::ptr_eq(&seen, &rules) {
+                waiting.clear();
+                seen = rules.clone();
+            }
+            waiting.retain(|_, next| next.is_none_or(|next| next > now));
             for schedule in rules.schedules() {
                 let name = (schedule.kind, schedule.id.clone());
-                if running.contains(&name) {
+                if running.contains(&name) || waiting.contains_key(&name) {
                     continue;
                 }
-                match self.due_pass(schedule).await {
-                    Ok(Some(pass)) => {
+                match self.due_pass(schedule, now).await {
+                    Ok(Ok(pass)) => {
                         running.insert(name.clone());
                         let (scheduler, rules) = (self.clone(), rules.clone());
                         tasks.spawn(async move {
@@ -145,7 +156,7 @@ impl Scheduler {
                             name
                         });
                     }
-                    Ok(None) => {}
+                    Ok(Err(next)) => _ = waiting.insert(name, next),
                     Err(refused) => tracing::warn!(%refused, "what is scheduled waits"),
                 }
             }
@@ -159,13 +170,14 @@ impl Scheduler {
         Ok(pass.filter(|pass| pass.begun >= schedule.saved))
     }
 
-    /// The pass that is to begin now, or to go on.
-    async fn due_pass(&self, schedule: &Schedule) -> Result<Option<Pass>, Refused> {
-        let (now, pass) = (self.clock.now(), self.pass(schedule).await?);
-        let is_due = next(schedule, pass.as_ref()).is_some_and(|next| next <= now);
+    /// The pass that is to begin now, or to go on; if none is, when the next is due, if ever.
+    async fn due_pass(&self, schedule: &Schedule, now: Time) -> Result<Result<Pass, Option<Time>>, Refused> {
+        let pass = self.pass(schedule).await?;
+        let next = next(schedule, pass.as_ref());
         Ok(match pass {
-            Some(pass) if pass.under_way.is_some() => Some(pass),
-            _ => is_due.then_some(Pass { begun: now, under_way: None }),
+            Some(pass) if pass.under_way.is_some() => Ok(pass),
+            _ if next.is_some_and(|next| next <= now) => Ok(Pass { begun: now, under_way: None }),
+            _ => Err(next),
         })
     }
 
