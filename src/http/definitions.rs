@@ -55,8 +55,11 @@ pub async fn replay(admin: &Admin, request: &Request) -> Result<Reply, Failure> 
     let mut from = None;
     let read = Reader::new(&request.body.bytes, 0).and_then(|mut reader| {
         reader.object(&["from"], |reader, _| {
-            let number = reader.number()?.parse::<u64>();
-            from = Some(number.map_err(|_| Fault::wrong_type("an offset, a whole number"))?);
+            let wrong = || Fault::wrong_type("an offset, a whole number");
+            if !reader.peek()?.is_ascii_digit() {
+                return Err(wrong());
+            }
+            from = Some(reader.number()?.parse().map_err(|_| wrong())?);
             Ok(())
         })?;
         reader.end()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, Id, Json, Object, Path, Reader, Time, Value, check_tag};
+use super::{Fault, Id, Json, Reader, Terms, Time, check_tag};
 
 /// By which endpoint a source may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -175,126 +175,6 @@ impl Source {
     }
 }
 
-/// What a source's `config` says of who may send and how they are known.
-#[derive(Debug, Default, PartialEq)]
-pub struct Terms {
-    /// The web origins that may send; `None`: any.
-    pub origins: Option<Vec<Origin>>,
-    /// The same as a source's `permanent_profile_id`, in the reference's other place.
-    pub static_profile_id: bool,
-    /// What in an event that comes without a profile tells whose it is.
-    pub profile: Option<ProfileTerms>,
-}
-
-/// `{"path": "properties.customer.email", "is": "email", "create": true}`.
-#[derive(Debug, PartialEq)]
-pub struct ProfileTerms {
-    /// A place in the event.
-    pub path: Path,
-    pub is: KnownBy,
-    /// Make a profile when there is none.
-    pub create: bool,
-}
-
-/// What a person is known by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KnownBy {
-    /// One of the profile's ids.
-    Id,
-    Email,
-    Phone,
-    Identifier,
-    Pk,
-}
-
-impl KnownBy {
-    pub const ALL: [Self; 5] = [Self::Id, Self::Email, Self::Phone, Self::Identifier, Self::Pk];
-
-    /// The word that stands for it in configurations.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Id => "id",
-            Self::Email => "email",
-            Self::Phone => "phone",
-            Self::Identifier => "identifier",
-            Self::Pk => "pk",
-        }
-    }
-
-    pub fn parse(word: &str) -> Result<Self, Fault> {
-        Self::ALL.into_iter().find(|known| known.word() == word).ok_or_else(|| {
-            Fault::new("value_error", format!("{}: id, email, phone, identifier or pk is expected", super::short(word)))
-        })
-    }
-}
-
-impl ProfileTerms {
-    const FIELDS: &[&str] = &["path", "is", "create"];
-
-    fn read(reader: &mut Reader<'_>) -> Result<Option<Self>, Fault> {
-        let written = reader.value()?;
-        let tree = Value::from(&written);
-        let mut fields = tree.as_object().into_iter().flat_map(Object::iter).map(|(name, _)| name);
-        if let Some(unknown) = fields.find(|name| !Self::FIELDS.contains(name)) {
-            return Err(Fault::new("value_error", "path, is and create are known").at(unknown));
-        }
-        let (mut path, mut is, mut create) = (None, None, false);
-        let mut reader = Reader::new(written.as_str().as_bytes(), 0)?;
-        let there = reader.optional_object(Self::FIELDS, |reader, field| {
-            match field {
-                "path" => {
-                    let text = reader.string()?.text;
-                    if !text.starts_with("properties.") {
-                        return Err(Fault::new(
-                            "value_error",
-                            "a place in the properties is expected: properties.NAME",
-                        ));
-                    }
-                    path = Some(Path::parse(&format!("event.{text}"))?);
-                }
-                "is" => is = Some(KnownBy::parse(&reader.string()?.text)?),
-                _ => create = reader.lenient_boolean()?.unwrap_or(false),
-            }
-            Ok(())
-        })?;
-        if !there {
-            return Ok(None);
-        }
-        let path = path.ok_or_else(|| Fault::missing().at("path"))?;
-        Ok(Some(Self { path, is: is.ok_or_else(|| Fault::missing().at("is"))?, create }))
-    }
-}
-
-impl Terms {
-    /// # Errors
-    /// `origins` is no list of origins, `static_profile_id` no boolean, or `profile` not what it should be; the fault names
-    /// it.
-    pub fn read(config: &Json) -> Result<Self, Fault> {
-        let mut terms = Self::default();
-        Reader::new(config.as_str().as_bytes(), 0)?.object(
-            &["origins", "static_profile_id", "profile"],
-            |reader, field| {
-                if field == "profile" {
-                    terms.profile = ProfileTerms::read(reader)?;
-                } else if field == "static_profile_id" {
-                    terms.static_profile_id = reader.lenient_boolean()?.unwrap_or(false);
-                } else if reader.peek()? == b'n' {
-                    reader.null()?;
-                } else {
-                    let mut origins = Vec::new();
-                    reader.array(|reader, _| {
-                        origins.push(Origin::parse(&reader.string()?.text)?);
-                        Ok(())
-                    })?;
-                    terms.origins = Some(origins);
-                }
-                Ok(())
-            },
-        )?;
-        Ok(terms)
-    }
-}
-
 /// A source with its terms, as requests are checked against it.
 pub struct RegisteredSource {
     pub source: Arc<Source>,
@@ -315,56 +195,6 @@ impl RegisteredSource {
     pub fn keeps_profile_ids(&self) -> bool {
         self.source.permanent_profile_id || self.terms.static_profile_id
     }
-}
-
-/// A web origin (RFC 6454): scheme, host and port, compared exactly; or `null`, the opaque one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// Lower-cased, without a port that is the scheme's own.
-    canonical: Box<str>,
-}
-
-impl Origin {
-    /// # Errors
-    /// It is neither `null` nor `scheme://host[:port]`.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        let canonical = if text == "null" { Some(text.to_owned()) } else { canonical_origin(text) };
-        let canonical = canonical.ok_or_else(|| {
-            let msg = format!("not an origin (scheme://host or scheme://host:port): {}", super::short(text));
-            Fault::new("value_error", msg)
-        })?;
-        Ok(Self { canonical: canonical.into() })
-    }
-}
-
-fn canonical_origin(text: &str) -> Option<String> {
-    let (scheme, authority) = text.split_once("://")?;
-    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-        && scheme.chars().all(|character| character.is_ascii_alphanumeric() || "+-.".contains(character));
-    // A colon inside the brackets of an IPv6 address is no port's.
-    let behind_brackets = authority.rfind(']').map_or(0, |bracket| bracket + 1);
-    let (host, port) = match authority[behind_brackets..].rfind(':') {
-        Some(colon) => {
-            let (host, port) = authority.split_at(behind_brackets + colon);
-            (host, Some(port[1..].parse::<u16>().ok()?))
-        }
-        None => (authority, None),
-    };
-    let host_ends =
-        |character: char| character.is_whitespace() || character.is_control() || "/?#@\\".contains(character);
-    if !is_scheme || host.is_empty() || host.contains(host_ends) || (behind_brackets == 0 && host.contains(':')) {
-        return None;
-    }
-    let (scheme, host) = (scheme.to_ascii_lowercase(), host.to_lowercase());
-    let own_port = match scheme.as_str() {
-        "http" => Some(80),
-        "https" => Some(443),
-        _ => None,
-    };
-    Some(match port.filter(|port| own_port != Some(*port)) {
-        Some(port) => format!("{scheme}://{host}:{port}"),
-        None => format!("{scheme}://{host}"),
-    })
 }
 
 fn read_text(reader: &mut Reader<'_>) -> Result<Option<Box<str>>, Fault> {
@@ -413,41 +243,4 @@ fn read_bridge(reader: &mut Reader<'_>) -> Result<Option<Bridge>, Fault> {
         Ok(())
     })?;
     Ok(id.filter(|_| there).map(|id| Bridge { id, name: name.unwrap_or_default() }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn origins_are_compared_by_scheme_host_and_port() {
-        let same = |a: &str, b: &str| Origin::parse(a).unwrap() == Origin::parse(b).unwrap();
-        assert!(same("https://Shop.example", "https://shop.example:443"));
-        assert!(same("capacitor://localhost", "capacitor://localhost"));
-        assert!(same("http://[::1]:8080", "http://[::1]:8080"));
-        assert!(same("null", "null"));
-        for other in
-            ["http://shop.example", "https://shop.example:444", "https://shop.example.evil", "https://www.shop.example"]
-        {
-            assert!(!same("https://shop.example", other), "{other}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_origin_is_refused() {
-        for text in [
-            "",
-            "*",
-            "shop.example",
-            "https://",
-            "https://a/",
-            "https://a:x",
-            "https://a b",
-            "https://u@a",
-            "https://::1",
-            "://a",
-        ] {
-            assert!(Origin::parse(text).is_err(), "{text}");
-        }
-    }
 }

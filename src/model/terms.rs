@@ -1,0 +1,123 @@
+//! What a source's `config` says.
+
+use super::{Fault, Json, Object, Origin, Path, Reader, Value, short};
+
+/// What a source's `config` says of who may send and how they are known.
+#[derive(Debug, Default, PartialEq)]
+pub struct Terms {
+    /// The web origins that may send; `None`: any.
+    pub origins: Option<Vec<Origin>>,
+    /// The same as a source's `permanent_profile_id`, in the reference's other place.
+    pub static_profile_id: bool,
+    /// What in an event that comes without a profile tells whose it is.
+    pub profile: Option<ProfileTerms>,
+}
+
+/// `{"path": "properties.customer.email", "is": "email", "create": true}`.
+#[derive(Debug, PartialEq)]
+pub struct ProfileTerms {
+    /// A place in the event.
+    pub path: Path,
+    pub is: KnownBy,
+    /// Make a profile when there is none.
+    pub create: bool,
+}
+
+/// What a person is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnownBy {
+    /// One of the profile's ids.
+    Id,
+    Email,
+    Phone,
+    Identifier,
+    Pk,
+}
+
+impl KnownBy {
+    pub const ALL: [Self; 5] = [Self::Id, Self::Email, Self::Phone, Self::Identifier, Self::Pk];
+
+    /// The word that stands for it in configurations.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Email => "email",
+            Self::Phone => "phone",
+            Self::Identifier => "identifier",
+            Self::Pk => "pk",
+        }
+    }
+
+    pub fn parse(word: &str) -> Result<Self, Fault> {
+        Self::ALL.into_iter().find(|known| known.word() == word).ok_or_else(|| {
+            Fault::new("value_error", format!("{}: id, email, phone, identifier or pk is expected", short(word)))
+        })
+    }
+}
+
+impl ProfileTerms {
+    const FIELDS: &[&str] = &["path", "is", "create"];
+
+    fn read(reader: &mut Reader<'_>) -> Result<Option<Self>, Fault> {
+        let written = reader.value()?;
+        let tree = Value::from(&written);
+        let mut fields = tree.as_object().into_iter().flat_map(Object::iter).map(|(name, _)| name);
+        if let Some(unknown) = fields.find(|name| !Self::FIELDS.contains(name)) {
+            return Err(Fault::new("value_error", "path, is and create are known").at(unknown));
+        }
+        let (mut path, mut is, mut create) = (None, None, false);
+        let mut reader = Reader::new(written.as_str().as_bytes(), 0)?;
+        let there = reader.optional_object(Self::FIELDS, |reader, field| {
+            match field {
+                "path" => {
+                    let text = reader.string()?.text;
+                    if !text.starts_with("properties.") {
+                        return Err(Fault::new(
+                            "value_error",
+                            "a place in the properties is expected: properties.NAME",
+                        ));
+                    }
+                    path = Some(Path::parse(&format!("event.{text}"))?);
+                }
+                "is" => is = Some(KnownBy::parse(&reader.string()?.text)?),
+                _ => create = reader.lenient_boolean()?.unwrap_or(false),
+            }
+            Ok(())
+        })?;
+        if !there {
+            return Ok(None);
+        }
+        let path = path.ok_or_else(|| Fault::missing().at("path"))?;
+        Ok(Some(Self { path, is: is.ok_or_else(|| Fault::missing().at("is"))?, create }))
+    }
+}
+
+impl Terms {
+    /// # Errors
+    /// `origins` is no list of origins, `static_profile_id` no boolean, or `profile` not what it should be; the fault names
+    /// it.
+    pub fn read(config: &Json) -> Result<Self, Fault> {
+        let mut terms = Self::default();
+        Reader::new(config.as_str().as_bytes(), 0)?.object(
+            &["origins", "static_profile_id", "profile"],
+            |reader, field| {
+                if field == "profile" {
+                    terms.profile = ProfileTerms::read(reader)?;
+                } else if field == "static_profile_id" {
+                    terms.static_profile_id = reader.lenient_boolean()?.unwrap_or(false);
+                } else if reader.peek()? == b'n' {
+                    reader.null()?;
+                } else {
+                    let mut origins = Vec::new();
+                    reader.array(|reader, _| {
+                        origins.push(Origin::parse(&reader.string()?.text)?);
+                        Ok(())
+                    })?;
+                    terms.origins = Some(origins);
+                }
+                Ok(())
+            },
+        )?;
+        Ok(terms)
+    }
+}
