@@ -1,6 +1,6 @@
 //! HTTP: turns requests into calls of the other rooms, and what comes back into answers.
 //!
-//! One file per group of endpoints; `route` has the table of all of them. What can go wrong becomes a status in one
+//! One file per group of endpoints; `route` has the table of all of them, `dispatch` calls them. What can go wrong becomes a status in one
 //! place, `failure`. Knows no sled.
 
 mod auth;
@@ -10,6 +10,7 @@ mod collect;
 mod connection;
 mod cors;
 mod definitions;
+mod dispatch;
 mod failure;
 mod health;
 mod media;

@@ -14,11 +14,11 @@ use super::{
     body::{self, Body},
     client,
     connection::{Activity, Connection},
-    cors,
+    cors, dispatch,
     failure::Failure,
     media,
     reply::Reply,
-    route::{self, Audience, Endpoint, Request, Route},
+    route::{Audience, Endpoint, Request, Route},
 };
 
 /// What a connection over the limit is told.
@@ -108,7 +108,7 @@ fn answer(app: Arc<App>, request: hyper::Request<Incoming>, peer: SocketAddr) ->
         let app = app.clone();
         async move {
             match read(&app, route?, request, peer).await? {
-                Read::Request(request) => Ok(route::answer(app, request).await),
+                Read::Request(request) => Ok(dispatch::answer(app, request).await),
                 Read::Preflight(reply) => Ok(reply),
             }
         }

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     Shared,
-    committer::Committed,
+    committed::{Committed, Word},
     engine::{Engine, Opening, ViewsTrust},
     entry::Fold,
     error::{RESTORE, StoreError},
@@ -24,13 +24,6 @@ const BATCH_ENTRIES: u64 = 8_192;
 /// How long the first entries of a batch wait for more of them.
 const BATCH_TIME: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_secs(1);
-
-/// What the applier is told.
-pub enum Word {
-    Committed(Committed),
-    /// Somebody waits for what is committed, or has doubts.
-    Hurry,
-}
 
 /// Runs until the committer is gone and everything is applied, then closes the parts. Returns whether all is closed.
 pub fn run(shared: &Shared, words: &mpsc::Receiver<Word>) -> bool {

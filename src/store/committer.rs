@@ -10,12 +10,12 @@ use std::{
 };
 
 use super::{
-    applier::Word,
     block::{self, Block, Packer},
+    committed::{Committed, Stretch, Word},
     entry::{self, Entry},
     error::{Refused, StoreError},
     folder, journal,
-    queue::{Queued, Room},
+    queue::Queued,
     shared::Shared,
 };
 
@@ -25,22 +25,6 @@ const GROUP_REQUESTS_MAX: usize = 512;
 const IDLE: Duration = Duration::from_secs(1);
 /// How often it looks whether the disk takes writes again.
 const RETRY: Duration = Duration::from_millis(250);
-
-/// A group that is in the journal, on its way to the log and the views.
-pub struct Committed {
-    /// The offset behind its last entry.
-    pub end: u64,
-    pub stretches: Vec<Stretch>,
-    /// Given back when it is dropped.
-    pub _rooms: Vec<Room>,
-}
-
-/// A block of a group, with what it was made from.
-pub struct Stretch {
-    pub block: Block,
-    pub raw: Vec<u8>,
-    pub entries: Vec<Arc<[Entry]>>,
-}
 
 /// Runs until the queue is closed and empty.
 pub fn run(shared: &Shared, to_applier: &mpsc::Sender<Word>) {

@@ -10,6 +10,7 @@
 mod applier;
 mod block;
 mod check;
+mod committed;
 mod committer;
 mod engine;
 mod entry;

@@ -13,7 +13,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 
 use super::{
-    applier::Word,
+    committed::Word,
     engine::Engine,
     entry::Entry,
     error::StoreError,

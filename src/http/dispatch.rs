@@ -1,0 +1,68 @@
+//! Which endpoint answers a request.
+
+use std::sync::Arc;
+
+use hyper::Method;
+
+use super::{
+    App, Rooms, auth, collect, cors, definitions,
+    failure::Failure,
+    health, records,
+    reply::{self, Reply},
+    route::{Audience, Endpoint, Request},
+    sources, track, user,
+};
+
+/// Answers a request. Collecting paths carry their CORS headers whatever the answer is.
+pub async fn answer(app: Arc<App>, request: Request) -> Reply {
+    let (origin, audience) = (request.headers.get(hyper::header::ORIGIN).cloned(), request.route.audience);
+    let mut reply = dispatch(&app, request).await.unwrap_or_else(Reply::from);
+    cors::add_headers(&app.settings, audience, origin.as_ref(), &mut reply);
+    reply
+}
+
+async fn dispatch(app: &App, request: Request) -> Result<Reply, Failure> {
+    let route = &request.route;
+    if route.audience == Audience::Administrator {
+        auth::check_token(app, &request.headers)?;
+    }
+    match route.endpoint {
+        Endpoint::Health => return Ok(health::health()),
+        Endpoint::Ready => return health::ready(app),
+        Endpoint::Token => return user::token(app, &request),
+        Endpoint::Logout => return Ok(reply::json(&true)),
+        _ => {}
+    }
+    let Rooms { collector, admin, deliveries, scheduler } = app.rooms()?;
+    match (route.endpoint, &request.method) {
+        (Endpoint::Track, _) => track::track(app, &collector, &request).await,
+        (Endpoint::Collect, &Method::HEAD) => collect::ring(&collector, &request),
+        (Endpoint::Collect, _) => collect::collect(&collector, &request).await,
+        (Endpoint::NewSource, _) => sources::save(&admin, &request.body.bytes).await,
+        (Endpoint::Source, &Method::DELETE) => sources::delete(&admin, route).await,
+        (Endpoint::Source, _) => sources::get(&admin, route),
+        (Endpoint::Sources, _) => Ok(sources::list(&admin, route)),
+        (Endpoint::SourcesByType, _) => Ok(sources::list_by_type(&admin, route)),
+        (Endpoint::SourceEntities, _) => Ok(sources::entities(&admin)),
+        (Endpoint::SourceTypeNames, _) => Ok(sources::type_names()),
+        (Endpoint::SourceTypes, _) => Ok(sources::types()),
+        (Endpoint::NewDefinition(kind), _) => definitions::save(&admin, kind, &request.body.bytes).await,
+        (Endpoint::Definition(kind), &Method::DELETE) => definitions::delete(&admin, kind, route).await,
+        (Endpoint::Definition(kind), _) => definitions::get(&admin, kind, route),
+        (Endpoint::Definitions(kind), _) => Ok(definitions::list(&admin, kind)),
+        (Endpoint::DestinationStatus, _) => definitions::destination_status(&deliveries, route),
+        (Endpoint::ScheduleStatus(kind), _) => definitions::status(&scheduler, kind, route).await,
+        (Endpoint::Replay, _) => definitions::replay(&admin, &request).await,
+        (Endpoint::Configuration, &Method::POST) => definitions::apply(&admin, &request).await,
+        (Endpoint::Configuration, _) => Ok(definitions::dump(&admin)),
+        (Endpoint::Event, &Method::DELETE) => records::delete_event(&admin, route).await,
+        (Endpoint::Event, _) => records::event(&admin, route).await,
+        (Endpoint::Session, &Method::DELETE) => records::delete_session(&admin, route).await,
+        (Endpoint::Session, _) => records::session(&admin, route).await,
+        (Endpoint::Profile, &Method::DELETE) => records::delete_profile(&admin, route).await,
+        (Endpoint::Profile, _) => records::profile(&admin, route).await,
+        (Endpoint::SplitProfile, _) => records::split_profile(&admin, &request).await,
+        (Endpoint::Refresh, _) => Ok(reply::json(&true)), // every read is fresh anyway
+        (Endpoint::Token | Endpoint::Logout | Endpoint::Health | Endpoint::Ready, _) => Err(Failure::NotFound),
+    }
+}
