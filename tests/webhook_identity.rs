@@ -118,6 +118,68 @@ fn workflows_give_each_event_of_a_list_its_own_profile_and_session() {
 }
 
 #[test]
+fn events_of_a_list_go_on_with_what_the_ones_before_left() {
+    let (_folder, daemon) = started();
+    let workflow = json!({"id": "who", "on": ["a"], "step": [
+        {"attach_profile": {"email": "{{ event.properties.e }}"}, "if": "has(event.properties.e)"},
+        {"attach_session": "{{ event.properties.s }}"},
+        {"increment": {"profile.traits.n": 1, "session.traits.n": 1}}
+    ]});
+    assert_eq!(daemon.post_admin("/workflow", &workflow).status, 200);
+    let list = json!([
+        {"e": "ada@example.com", "s": "till-1"}, {"e": "eve@example.com", "s": "till-1"},
+        {"e": "ada@example.com", "s": "till-2"}, {"e": "Ada@example.com", "s": "till-1"}
+    ]);
+    for round in 1..3 {
+        let answer = daemon.post_json("/collect/a/shop", &list.to_string());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let ada = daemon.record("/session/till-2")["profile"]["id"].as_str().unwrap().to_owned();
+        assert_eq!(daemon.record("/session/till-1")["profile"]["id"], json!(ada), "the last one who was there");
+        assert_eq!(daemon.record("/session/till-1")["traits"]["n"], 3 * round);
+        let profile = daemon.record(&format!("/profile/{ada}"));
+        assert_eq!((&profile["traits"]["n"], &profile["stats"]["visits"]), (&json!(3 * round), &json!(2)));
+        assert_eq!((&profile["ids"], &profile["aux"]), (&json!([ada]), &json!({})));
+        let eve = daemon.post_json("/collect/a/shop", r#"{"e":"eve@example.com","s":"till-3"}"#);
+        let eve = daemon.record(&format!("/profile/{}", eve.json()["profile"]["id"].as_str().unwrap()));
+        assert_eq!((&eve["traits"]["n"], &eve["stats"]["visits"]), (&json!(2 * round), &json!(2)));
+    }
+}
+
+#[test]
+fn people_in_a_list_may_turn_out_to_be_one() {
+    let (_folder, daemon) = started();
+    assert_eq!(source(&daemon, &json!({"path": "properties.e", "is": "email", "create": true})).status, 200);
+    let kind = json!({"id": "crm-note", "identifies": true, "map": [
+        {"from": "event.properties.e2", "to": "profile.data.contact.email.private"},
+        {"value": 1, "to": "profile.traits.n", "op": "add"}
+    ]});
+    assert_eq!(daemon.post_admin("/event-type", &kind).status, 200);
+    let profile = |mail: &str| {
+        let id = call(&daemon, &json!({"e": mail}).to_string());
+        daemon.record(&format!("/profile/{}", id.as_str().unwrap()))
+    };
+    // Two strangers, of whom the third event says that they are one; and they were one before they were stored.
+    let list =
+        r#"[{"e":"a@x.example"},{"e":"b@x.example"},{"e":"a@x.example","e2":"b@x.example"},{"e":"b@x.example"}]"#;
+    assert!(call(&daemon, list).is_string(), "it is about one person in the end");
+    let one = profile("a@x.example");
+    assert_eq!((&one["id"], &one["traits"]["n"]), (&profile("b@x.example")["id"], &json!(5)));
+    assert_eq!(one["ids"].as_array().unwrap().len(), 1);
+    // Two who are stored, both changed before they become one.
+    let (c, d) = (profile("c@x.example"), profile("d@x.example"));
+    let list =
+        r#"[{"e":"d@x.example"},{"e":"c@x.example"},{"e":"d@x.example","e2":"c@x.example"},{"e":"c@x.example"}]"#;
+    assert_eq!(call(&daemon, list), c["id"], "the one that was made first");
+    let both = profile("d@x.example");
+    assert_eq!((&both["id"], &both["traits"]["n"]), (&c["id"], &json!(7)));
+    assert_eq!(both["ids"], json!([c["id"], d["id"]]));
+    // In a session, two addresses of one person are one person's.
+    let list = r#"[{"e":"c@x.example"},{"e":"d@x.example"},{"e":"none"}]"#;
+    let answer = daemon.post_json("/collect/crm-note/crm/call-9", list);
+    assert_eq!((answer.status, &answer.json()["profile"]["id"]), (200, &c["id"]), "{}", answer.text());
+}
+
+#[test]
 fn the_profile_of_a_session_becomes_one_with_who_is_named() {
     let (_folder, daemon) = started();
     assert_eq!(source(&daemon, &json!({"path": "properties.email", "is": "email"})).status, 200);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Collector, admit::Admitted, identify::Identified, process::Processed, repeats::Sifted};
+use super::{Collector, admit::Admitted, identify::Identified, parts::Parts, process::Processed, repeats::Sifted};
 use crate::{
     model::{Answer, Debugging, DelayedEvent, EventRequest, Json, Profile, ProfileRef, Time},
     process::{EventDraft, FixedProfile, Interrupted, ProfileDraft, Records, SessionDraft, referred_profile},
@@ -45,10 +45,9 @@ impl Collector {
 impl Processed<'_> {
     /// The answer to a payload that is tried out: what would happen, and that nothing was stored.
     pub fn answer_trial(mut self, admitted: &Admitted, now: Time) -> Vec<u8> {
-        for records in &mut self.parts {
-            records.session.iter_mut().for_each(|session| session.saved = false);
-            records.events.iter_mut().for_each(|event| event.saved = false);
-        }
+        self.parts.sessions.iter_mut().for_each(|session| session.saved = false);
+        let events = self.parts.records.iter_mut().flat_map(|records| &mut records.events);
+        events.for_each(|event| event.saved = false);
         let (_, answer) = self.fix(admitted, Moment { now, offset: 0 });
         answer
     }
@@ -56,7 +55,7 @@ impl Processed<'_> {
     /// Fixes times and offsets: the entries of the log, and the answer that goes out once they are durable.
     pub fn fix(self, admitted: &Admitted, moment: Moment) -> (Vec<Entry>, Vec<u8>) {
         let Self { parts, left, warnings, task, whole_profile, tells_changes } = self;
-        let happens = parts.iter().any(|records| !records.events.is_empty());
+        let happens = parts.records.iter().any(|records| !records.events.is_empty());
         let Fixed { entries, profile, mut debugging } = Fixed::new(parts, tells_changes, happens, moment);
         if admitted.incoming.trial.is_some() {
             debugging.profile.saved = 0;
@@ -88,13 +87,28 @@ pub struct Fixed {
 
 impl Fixed {
     /// `happens`: a client sent events, so that something happens in their session now.
-    pub fn new(parts: Vec<Records<'_>>, tells_changes: bool, happens: bool, moment: Moment) -> Self {
-        let events: usize = parts.iter().map(|records| records.events.len()).sum();
+    pub fn new(parts: Parts<'_>, tells_changes: bool, happens: bool, moment: Moment) -> Self {
+        let Parts { records, profiles, sessions } = parts;
+        let events: usize = records.iter().map(|records| records.events.len()).sum();
         let list = Vec::with_capacity(events + 4);
         let mut entries =
             Entries { list, moment, tells_changes, happens, request: None, debugging: Debugging::default() };
-        let mut profiles: Vec<Profile> = parts.into_iter().filter_map(|records| entries.add(records)).collect();
-        let profile = if profiles.len() == 1 { profiles.pop() } else { None };
+        let mut whose: Vec<Option<ProfileRef>> = vec![None; records.len()];
+        let mut fixed = Vec::with_capacity(profiles.len());
+        for mut draft in profiles {
+            let parts = std::mem::take(&mut draft.parts);
+            let profile = entries.add_profile(draft);
+            parts.into_iter().for_each(|part| whose[part] = Some(profile.reference()));
+            fixed.push(profile);
+        }
+        for draft in sessions {
+            let profiles: Vec<ProfileRef> = draft.parts.iter().filter_map(|part| whose[*part].clone()).collect();
+            entries.add_session(draft, &profiles);
+        }
+        for (records, profile) in records.into_iter().zip(whose) {
+            entries.add_events(records, profile);
+        }
+        let profile = if fixed.len() == 1 { fixed.pop() } else { None };
         Self { entries: entries.list, profile, debugging: entries.debugging }
     }
 }
@@ -111,17 +125,12 @@ struct Entries {
 }
 
 impl Entries {
-    /// Adds a part; returns its profile.
-    fn add(&mut self, records: Records<'_>) -> Option<Profile> {
-        let profile = records.profile.map(|draft| self.add_profile(draft));
-        let reference = profile.as_ref().map(Profile::reference);
-        if let Some(draft) = records.session {
-            self.add_session(draft, reference.as_ref());
-        }
+    /// Adds the events of a part with what they have in common.
+    fn add_events(&mut self, records: Records<'_>, profile: Option<ProfileRef>) {
         let mut request = records.request;
         request.inserted = self.moment.now;
-        request.profile_less = reference.is_none();
-        request.profile = reference;
+        request.profile_less = profile.is_none();
+        request.profile = profile;
         if records.anonymous {
             request.profile = None;
             request.session = None;
@@ -139,7 +148,6 @@ impl Entries {
         for event in records.events {
             self.add_event(&event);
         }
-        profile
     }
 
     fn add_profile(&mut self, draft: ProfileDraft) -> Profile {
@@ -162,7 +170,8 @@ impl Entries {
         profile
     }
 
-    fn add_session(&mut self, draft: SessionDraft, profile: Option<&ProfileRef>) {
+    /// `profiles` are those that it had in the request, one after another.
+    fn add_session(&mut self, draft: SessionDraft, profiles: &[ProfileRef]) {
         let id = draft.session.id.clone();
         self.debugging.session_id.get_or_insert_with(|| id.clone());
         self.debugging.session.ids.push(id);
@@ -175,9 +184,11 @@ impl Entries {
             session.number = self.moment.offset + self.list.len() as u64;
             session.inserted = self.moment.now;
         }
-        if let Some(profile) = profile.filter(|profile| session.profile.as_ref() != Some(profile)) {
-            let earlier = session.profile.replace(profile.clone());
-            self.list.extend(earlier.map(|profile| Entry::Visited { session: session.number, profile }));
+        for profile in profiles {
+            if session.profile.as_ref() != Some(profile) {
+                let earlier = session.profile.replace(profile.clone());
+                self.list.extend(earlier.map(|profile| Entry::Visited { session: session.number, profile }));
+            }
         }
         session.updated = self.moment.now;
         if self.happens {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Collector, Rejection, Tries, commit::Fixed};
+use super::{Collector, Rejection, Tries, commit::Fixed, parts::Parts};
 use crate::{
     model::{DefinitionKind, DelayedEvent, EventType, Id, Pass, Profile, ProfileRef, Session, Time},
     process::{
@@ -77,7 +77,7 @@ impl Collector {
             let pending = self.note(due).await?; // who was deleted meanwhile
             return Ok(Some(Performed { pending, error: None }));
         }
-        let people = People { store: &self.store, held: &held, earlier: &[] };
+        let people = People { store: &self.store, held: &held };
         let ground = self.ground(&people, true);
         let mut records = self.due_records(event.as_deref(), session, profile);
         let mut left = Left::default();
@@ -90,9 +90,11 @@ impl Collector {
         }
         let error = left.logs.errors().next().map(str::to_owned);
         let outcomes = left.outcomes();
-        let room = self.store.room(records.bytes()).await?;
+        let mut parts = Parts::default();
+        parts.push(records);
+        let room = self.store.room(parts.bytes()).await?;
         let ((), pending) = self.store.push(generation, room, |moment| {
-            let mut entries = Fixed::new(vec![records], rules.tells_changes(), false, moment).entries;
+            let mut entries = Fixed::new(parts, rules.tells_changes(), false, moment).entries;
             entries.push(due.done());
             (entries, ())
         })?;

@@ -16,6 +16,7 @@ mod admit;
 mod commit;
 mod due;
 mod identify;
+mod parts;
 mod process;
 mod repeats;
 
@@ -26,7 +27,7 @@ pub use due::{Due, Performed};
 use crate::{
     clock::Clock,
     model::{ClientFacts, Fault, Origin, Payload, SourceType},
-    process::{Identity, Interrupted, Lookups, Memory, Records, Rules, RulesInForce},
+    process::{Identity, Interrupted, Lookups, Memory, Rules, RulesInForce},
     store::{Refused, Store},
 };
 
@@ -98,9 +99,7 @@ impl From<Interrupted> for Rejection {
             Interrupted::NotAccepted(why) => Self::NotAccepted(format!("Validation failed with error: {why}")),
             Interrupted::Invalid(fault) => Self::Invalid(fault),
             Interrupted::Refused(refused) => Self::Refused(refused),
-            Interrupted::Names(_) | Interrupted::Session(_) | Interrupted::Joins(_) | Interrupted::Again => {
-                Self::Refused(too_fast())
-            }
+            Interrupted::Names(_) | Interrupted::Session(_) | Interrupted::Again => Self::Refused(too_fast()),
         }
     }
 }
@@ -186,8 +185,7 @@ impl Collector {
             return Ok(processed.answer_trial(admitted, self.clock.now()));
         }
         let outcomes = processed.left.outcomes();
-        let gathered: usize = processed.parts.iter().map(Records::bytes).sum();
-        let room = self.store.room(admitted.incoming.bytes + gathered).await?;
+        let room = self.store.room(admitted.incoming.bytes + processed.parts.bytes()).await?;
         let (answer, pending) =
             self.store.push(identified.generation, room, |moment| processed.fix(admitted, moment))?;
         drop(identified); // the next request of this session sees it already; only the answer waits for the disk

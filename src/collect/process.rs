@@ -1,11 +1,12 @@
 //! What happens to the events: builds the records that the request is about, and has them processed.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
 use super::{
     Collector,
     admit::Admitted,
     identify::{Identified, Person},
+    parts::Parts,
     repeats::{Sifted, SiftedEvent},
 };
 use crate::{
@@ -15,8 +16,7 @@ use crate::{
 
 /// A request that is ready but for its time and its place in the log.
 pub struct Processed<'a> {
-    /// The events of each part with their session and profile.
-    pub parts: Vec<Records<'a>>,
+    pub parts: Parts<'a>,
     pub left: Left,
     pub warnings: Vec<String>,
     /// This request's id, if the answer is to tell.
@@ -38,27 +38,27 @@ impl Collector {
     ) -> Result<Processed<'a>, Interrupted> {
         let incoming = &admitted.incoming;
         let asks = incoming.trial.is_none_or(|trial| trial.lookups);
-        let (mut parts, mut left, mut again) = (Vec::new(), Left::default(), false);
-        for (part, events) in in_parts(admitted, sifted.events, memory) {
-            let mut records = self.records(admitted, identified, part, rules, memory)?;
+        let people = People { store: &self.store, held: &identified.held };
+        let ground = self.ground(&people, asks);
+        let (mut parts, mut left, mut again) = (Parts::default(), Left::default(), false);
+        for (place, events) in in_parts(admitted, sifted.events) {
+            let mut records = self.records(admitted, identified, &mut parts, place, rules, memory)?;
             records.events.extend(events.into_iter().map(|SiftedEvent { event, save, .. }| {
                 let id = event.id.clone().unwrap_or_else(|| self.clock.make_id());
                 EventDraft::new(Cow::Borrowed(event), id, save)
             }));
-            let people = People { store: &self.store, held: &identified.held, earlier: &parts };
-            let ground = self.ground(&people, asks);
             if let Err(why) = rules.process(&ground, &mut records, memory, &mut left, false).await {
                 // The others are gone through too, so that it starts again with all names at once.
-                memory.note(why, part)?;
+                memory.note(why, place)?;
                 again = true;
             }
-            parts.push((part, records));
+            parts.push(records);
         }
         if again {
             return Err(Interrupted::Again);
         }
         Ok(Processed {
-            parts: parts.into_iter().map(|(_, records)| records).collect(),
+            parts,
             left,
             warnings: sifted.warnings,
             task: admitted.debugger.then(|| self.clock.make_id()),
@@ -78,18 +78,19 @@ impl Collector {
         }
     }
 
-    /// The records of a part before anything happens, without its events.
+    /// The records of the part that begins at `place`, before anything happens and without its events.
     fn records<'a>(
         &self,
         admitted: &'a Admitted,
         identified: &Identified,
-        part: usize,
+        parts: &mut Parts<'a>,
+        place: usize,
         rules: &Rules,
         memory: &mut Memory,
     ) -> Result<Records<'a>, Interrupted> {
         let payload = &admitted.incoming.payload;
         let now = self.clock.now();
-        let session = payload.session.as_ref().or(memory.session(part)).cloned();
+        let session = payload.session.as_ref().or(memory.session(place)).cloned();
         let request = EventRequest {
             inserted: now,
             source: admitted.source.source.id.clone(),
@@ -101,6 +102,7 @@ impl Collector {
             bot: admitted.bot,
         };
         let mut records = Records::new(request, admitted.source.clone(), now, admitted.save_events);
+        parts.lend(&mut records);
         records.by_webhook = admitted.incoming.endpoint == SourceType::Webhook;
         records.profile = match &identified.person {
             Person::ProfileLess => None,
@@ -111,8 +113,13 @@ impl Collector {
             }
         };
         if let Some(id) = session {
-            let stored = identified.session(&id).map(|session| &**session);
-            records.session = Some(self.session(admitted, id, stored, now, !rules.lacks_consent(&records))?);
+            records.session = Some(match parts.take_session(&id) {
+                Some(session) => session,
+                None => {
+                    let stored = identified.session(&id).map(|session| &**session);
+                    self.session(admitted, id, stored, now, !rules.lacks_consent(&records))?
+                }
+            });
         }
         Ok(records)
     }
@@ -160,19 +167,10 @@ impl Collector {
     }
 }
 
-/// The events in the parts that they are processed in: all of a session as one, else each event by itself but with those
-/// that turned out to be about the same.
-fn in_parts<'a>(
-    admitted: &Admitted,
-    events: Vec<SiftedEvent<'a>>,
-    memory: &Memory,
-) -> BTreeMap<usize, Vec<SiftedEvent<'a>>> {
+/// The events in the parts that they are processed in, each with the place where it begins in the payload.
+fn in_parts<'a>(admitted: &Admitted, events: Vec<SiftedEvent<'a>>) -> Vec<(usize, Vec<SiftedEvent<'a>>)> {
     if admitted.incoming.payload.session.is_some() {
-        return BTreeMap::from([(0, events)]);
+        return vec![(0, events)];
     }
-    let mut parts = BTreeMap::<usize, Vec<_>>::new();
-    for event in events {
-        parts.entry(memory.part_of(event.place)).or_default().push(event);
-    }
-    parts
+    events.into_iter().map(|event| (event.place, vec![event])).collect()
 }

@@ -3,7 +3,7 @@
 //! What comes out does not depend on the order of merges: every leaf that was ever written stands there with the offset
 //! of its writing, the latest as its value, the others as conflicts.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, btree_map::Entry};
 
 use serde::{Deserialize, Serialize};
 
@@ -134,7 +134,19 @@ impl Profile {
 
     fn merge_facts(&mut self, other: &Self) {
         let mut writes = self.writes();
-        writes.extend(other.writes());
+        for (place, (field, value)) in other.writes() {
+            match writes.entry(place) {
+                Entry::Vacant(free) => _ = free.insert((field, value)),
+                // By one request to both of them: what was added adds up, of what was set one stands.
+                Entry::Occupied(mut taken) => {
+                    let (mine, sum) = taken.get_mut();
+                    if let (Some(added), Some(more)) = (&mut mine.added, field.added) {
+                        *added += more;
+                        *sum = Value::float(*added);
+                    }
+                }
+            }
+        }
         let (mine, theirs) = (Value::from(&self.facts), Value::from(&other.facts));
         let mut rest = Object::default();
         let interests = added(part(&mine, "interests"), part(&theirs, "interests"), 1.0);

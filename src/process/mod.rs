@@ -74,8 +74,6 @@ pub enum Interrupted {
     Names(Vec<Key>),
     /// It goes on in this session: it starts again with it.
     Session(Id),
-    /// It is about the profile of this earlier part of the request: it starts again with both as one.
-    Joins(usize),
     /// It starts again with what it remembers.
     Again,
     /// An event does not keep to its schema.

@@ -24,8 +24,6 @@ const SEARCH_STEP: usize = 1_000;
 pub struct People<'a> {
     pub store: &'a Store,
     pub held: &'a Held,
-    /// The earlier parts of the request, each with the number that it goes by.
-    pub earlier: &'a [(usize, Records<'a>)],
 }
 
 impl People<'_> {
@@ -43,7 +41,6 @@ impl People<'_> {
             Some(reference) => referred_profile(self.store, &reference).await?,
             None => None,
         };
-        self.join(|draft| draft.profile.keys.contains(&key))?;
         self.held_too(found)
     }
 
@@ -69,7 +66,6 @@ impl People<'_> {
             profile.facts.as_str().contains(within)
                 && Value::from(&profile.facts).get(&path.steps()[1..]).is_some_and(|found| found.to_text() == text)
         };
-        self.join(|draft| draft.get(&path.steps()[1..]).is_some_and(|found| found.to_text() == text))?;
         let (mut found, mut after): (Option<Arc<Profile>>, Option<Id>) = (None, None);
         loop {
             let some = self.store.profiles(after.as_ref(), SEARCH_STEP).await?;
@@ -88,16 +84,17 @@ impl People<'_> {
         }
     }
 
-    /// Counts the session as a visit of the profile, if it is stored and never had this profile before.
-    pub async fn note_visit(&self, records: &mut Records<'_>) -> Result<(), Refused> {
-        let (Some(draft), Some(session)) = (&mut records.profile, &records.session) else { return Ok(()) };
-        if !session.saved || draft.began_visit() {
-            return Ok(());
+    /// Counts the session as a visit of the profile, if it is stored and never had this profile before: `true` then.
+    pub async fn note_visit(&self, records: &mut Records<'_>) -> Result<bool, Refused> {
+        let (Some(draft), Some(session)) = (&mut records.profile, &records.session) else { return Ok(false) };
+        if !session.saved || draft.has_begun(&session.session.id) {
+            return Ok(false);
         }
-        if draft.is_new || !self.has_visited(session, &draft.profile).await? {
+        let begins = draft.is_new || !self.has_visited(session, &draft.profile).await?;
+        if begins {
             draft.begin_visit(session.session.id.clone(), records.now);
         }
-        Ok(())
+        Ok(begins)
     }
 
     /// The session that the profile had before the one that is processed.
@@ -141,7 +138,7 @@ impl People<'_> {
         let shared = self.store.shared_sessions(mine, other.references().collect()).await?;
         let this = match &records.session {
             // Counted for this profile just now, and for the other one before.
-            Some(session) if draft.began_visit() => self.has_visited(session, other).await?,
+            Some(session) if draft.has_begun(&session.session.id) => self.has_visited(session, other).await?,
             _ => false,
         };
         Ok(shared + u64::from(this))
@@ -150,16 +147,8 @@ impl People<'_> {
     fn held_too(&self, found: Option<Arc<Profile>>) -> Result<Option<Arc<Profile>>, Interrupted> {
         if let Some(profile) = &found {
             self.hold(vec![Key::Profile(profile.id.clone())])?;
-            let reference = profile.reference();
-            self.join(|draft| draft.profile.is_or_absorbed(&reference))?;
         }
         Ok(found)
-    }
-
-    /// Makes sure that no earlier part of the request works on the profile that is meant.
-    fn join(&self, is_meant: impl Fn(&ProfileDraft) -> bool) -> Result<(), Interrupted> {
-        let same = self.earlier.iter().find(|(_, records)| records.profile.as_ref().is_some_and(&is_meant));
-        same.map_or(Ok(()), |(part, _)| Err(Interrupted::Joins(*part)))
     }
 
     /// Makes sure that the request holds `names`.
@@ -191,49 +180,94 @@ pub async fn attach(
     sought: Sought,
     create: bool,
 ) -> Result<Result<(), String>, Interrupted> {
-    let (found, key) = match find(ground, &sought).await? {
+    let (found, key) = match find(ground, records, &sought).await? {
         Ok(found) => found,
         Err(why) => return Ok(Err(why)),
     };
     // A forged id must not make a profile.
     let may_be_made = create && !matches!(sought, Sought::Known(KnownBy::Id, _));
     match (&records.profile, found) {
-        (None, Some(profile)) => {
-            records.profile = Some(ProfileDraft::known(profile));
-            Ok(Ok(()))
-        }
-        (None, None) if may_be_made => {
+        (_, Found::Same) => Ok(Ok(())),
+        (None, Found::Nobody) if may_be_made => {
             records.profile = Some(ProfileDraft::made(memory.new_id(ground.clock), None, records.now));
             Ok(name(records, sought, key))
         }
-        (Some(draft), Some(profile)) if draft.profile.is_or_absorbed(&profile.reference()) => Ok(Ok(())),
-        (Some(draft), Some(profile)) if draft.is_new => {
-            become_one(ground, records, profile).await?;
+        (None, Found::Nobody) => Ok(Err("there is no such profile".into())),
+        (None, found) => {
+            records.profile = found.taken(records);
             Ok(Ok(()))
         }
-        (Some(draft), None) if may_be_made && draft.is_new => Ok(name(records, sought, key)),
-        (Some(draft), found) if found.is_some() || !draft.is_new => {
-            Ok(Err("the event has another profile already".into()))
+        (Some(draft), Found::Nobody) if draft.is_nameless && may_be_made => Ok(name(records, sought, key)),
+        (Some(draft), Found::Nobody) if draft.is_nameless => Ok(Err("there is no such profile".into())),
+        (Some(draft), found) if draft.is_nameless => {
+            become_one(ground, records, found).await?;
+            Ok(Ok(()))
         }
-        _ => Ok(Err("there is no such profile".into())),
+        (Some(_), _) => Ok(Err("the event has another profile already".into())),
     }
 }
 
-/// The stored profile that is sought, and the key that leads to it.
+/// Whom a search found.
+enum Found {
+    Nobody,
+    /// The profile that the events have.
+    Same,
+    /// One that other parts of the request are about, by its place among these.
+    Other(usize),
+    Stored(Arc<Profile>),
+}
+
+impl Found {
+    /// What the search in the store and in what the request knows comes to.
+    fn new(records: &Records<'_>, stored: Option<Arc<Profile>>, is_meant: impl Fn(&ProfileDraft) -> bool) -> Self {
+        let reference = stored.as_ref().map(|profile| profile.reference());
+        let is_it = |draft: &ProfileDraft| {
+            is_meant(draft) || reference.as_ref().is_some_and(|reference| draft.profile.is_or_absorbed(reference))
+        };
+        if records.profile.as_ref().is_some_and(is_it) {
+            return Self::Same;
+        }
+        match (records.others.iter().position(is_it), stored) {
+            (Some(place), _) => Self::Other(place),
+            (None, Some(profile)) => Self::Stored(profile),
+            (None, None) => Self::Nobody,
+        }
+    }
+
+    /// The profile, which is nobody else's in the request from here on.
+    fn taken(self, records: &mut Records<'_>) -> Option<ProfileDraft> {
+        match self {
+            Self::Nobody | Self::Same => None,
+            Self::Other(place) => Some(records.others.remove(place)),
+            Self::Stored(profile) => Some(ProfileDraft::known(profile)),
+        }
+    }
+
+    fn profile<'a>(&'a self, records: &'a Records<'_>) -> Option<&'a Profile> {
+        match self {
+            Self::Nobody | Self::Same => None,
+            Self::Other(place) => records.others.get(*place).map(|draft| &draft.profile),
+            Self::Stored(profile) => Some(profile),
+        }
+    }
+}
+
+/// Who is sought, and the key that leads to them.
 ///
 /// # Errors
 /// The inner error says why nobody can be found by this.
 async fn find(
     ground: &Ground<'_>,
+    records: &Records<'_>,
     sought: &Sought,
-) -> Result<Result<(Option<Arc<Profile>>, Option<MergeKey>), String>, Interrupted> {
+) -> Result<Result<(Found, Option<MergeKey>), String>, Interrupted> {
     let nobody = |value: &Value| Ok(Err(format!("{}: this tells nobody", value.to_text())));
     let people = ground.people;
     let key = match sought {
-        Sought::New => return Ok(Ok((None, None))),
+        Sought::New => return Ok(Ok((Found::Nobody, None))),
         Sought::Known(KnownBy::Id, value) => {
             let Ok(Some(id)) = Id::parse(&value.to_text()) else { return nobody(value) };
-            return Ok(Ok((people.by_id(&id).await?, None)));
+            return Ok(Ok((Found::new(records, people.by_id(&id).await?, |_| false), None)));
         }
         Sought::Known(kind, value) => match ground.identity.key(*kind, value) {
             Some(key) => key,
@@ -243,13 +277,22 @@ async fn find(
         {
             (Some(key), _) => key,
             (None, Some(name)) => {
+                let text = value.to_text();
+                let has =
+                    |draft: &ProfileDraft| draft.get(&path.steps()[1..]).is_some_and(|found| found.to_text() == text);
                 let found = people.by_field(name, path, value).await?;
-                return Ok(found.map(|profile| (profile, None)));
+                return Ok(found.map(|stored| (Found::new(records, stored, has), None)));
             }
             (None, None) => return nobody(value),
         },
     };
-    Ok(Ok((people.by_key(key).await?, Some(key))))
+    Ok(Ok((by_key(ground, records, key).await?, Some(key))))
+}
+
+/// Whom a merge key leads to, in the store or in what the request knows.
+async fn by_key(ground: &Ground<'_>, records: &Records<'_>, key: MergeKey) -> Result<Found, Interrupted> {
+    let stored = ground.people.by_key(key).await?;
+    Ok(Found::new(records, stored, |draft| draft.profile.keys.contains(&key)))
 }
 
 /// Writes what the profile was sought by to where it belongs, so that it is found by it from here on.
@@ -262,17 +305,23 @@ fn name(records: &mut Records<'_>, sought: Sought, key: Option<MergeKey>) -> Res
     if let Some((place, value)) = known {
         Operation::SetIfEmpty.apply(records, None, &place, Some(value)).map_err(|error| error.to_string())?;
     }
-    if let (Some(key), Some(draft)) = (key, &mut records.profile) {
-        draft.add_key(key);
+    if let Some(draft) = &mut records.profile {
+        draft.is_nameless = false;
+        key.into_iter().for_each(|key| draft.add_key(key));
     }
     Ok(())
 }
 
 /// The profile in the records and `other` are one from here on, unless that is more than is kept of one.
-async fn become_one(ground: &Ground<'_>, records: &mut Records<'_>, other: Arc<Profile>) -> Result<(), Interrupted> {
-    let Some(draft) = records.profile.as_ref().filter(|draft| draft.has_room_for(&other)) else { return Ok(()) };
-    let shared = ground.people.shared_visits(records, draft, &other).await?;
-    if let Some(draft) = &mut records.profile {
+async fn become_one(ground: &Ground<'_>, records: &mut Records<'_>, other: Found) -> Result<(), Interrupted> {
+    let (Some(draft), Some(profile)) = (&records.profile, other.profile(records)) else { return Ok(()) };
+    if !draft.has_room_for(profile) {
+        return Ok(());
+    }
+    let shared = ground.people.shared_visits(records, draft, profile).await?;
+    if let Some(other) = other.taken(records)
+        && let Some(draft) = &mut records.profile
+    {
         draft.absorb(other, shared);
     }
     Ok(())
@@ -292,10 +341,10 @@ pub async fn attach_by_source(
     let named = (0..records.events.len()).filter_map(|event| {
         Scope::new(records, Some(event)).get(&path).map(|value| value.into_owned()).filter(|value| !value.is_empty())
     });
-    let named: Vec<Value> = named.collect();
+    let named: Vec<Value> = named.filter(|value| ground.identity.key(is, value).is_some()).collect();
     let Some(value) = named.first().cloned() else { return Ok(()) };
     let key = ground.identity.key(is, &value);
-    if named.iter().any(|other| ground.identity.key(is, other) != key) {
+    if !are_one(ground, records, is, &named).await? {
         // One session has one profile: what another person did must not become this one's.
         let msg = format!("{path}: the events of one session are about one person, and these are about several");
         return Err(Interrupted::Invalid(Fault::new("value_error", msg)));
@@ -312,6 +361,26 @@ pub async fn attach_by_source(
         logs.warn(format!("source {}: {why}", records.request.source));
     }
     Ok(())
+}
+
+/// Whether everything that is named is the same person's.
+async fn are_one(
+    ground: &Ground<'_>,
+    records: &Records<'_>,
+    is: KnownBy,
+    named: &[Value],
+) -> Result<bool, Interrupted> {
+    let key = |value: &Value| ground.identity.key(is, value);
+    let Some(other) = named.iter().find(|value| key(value) != key(&named[0])) else { return Ok(true) };
+    let mut people = Vec::new();
+    for value in [&named[0], other].into_iter().chain(named) {
+        let Ok((found, _)) = find(ground, records, &Sought::Known(is, value.clone())).await? else { continue };
+        let same = || records.profile.as_ref().map(|draft| draft.profile.reference());
+        people.push(
+            found.profile(records).map(Profile::reference).or_else(|| same().filter(|_| matches!(found, Found::Same))),
+        );
+    }
+    Ok(people.iter().all(|person| person.is_some() && *person == people[0]))
 }
 
 /// What an event that may identify wrote tells whose profile it is: a key that another profile has makes them one.
@@ -336,10 +405,8 @@ async fn identify_by(ground: &Ground<'_>, records: &mut Records<'_>, key: MergeK
     if draft.profile.keys.contains(&key) {
         return Ok(());
     }
-    let other = ground.people.by_key(key).await?;
-    if let Some(other) = other.filter(|other| other.reference() != draft.profile.reference()) {
-        become_one(ground, records, other).await?;
-    }
+    let other = by_key(ground, records, key).await?;
+    become_one(ground, records, other).await?;
     if let Some(draft) = &mut records.profile {
         draft.add_key(key);
     }

@@ -47,6 +47,8 @@ impl From<NotWritten> for Fault {
 /// Everything that a request is about.
 pub struct Records<'a> {
     pub profile: Option<ProfileDraft>,
+    /// The profiles that other parts of the request are about, as these left them.
+    pub others: Vec<ProfileDraft>,
     pub session: Option<SessionDraft>,
     pub events: Vec<EventDraft<'a>>,
     /// Events that are to happen later; whose they are is known when they are stored.
@@ -68,6 +70,7 @@ impl Records<'_> {
     pub fn new(request: EventRequest, registered: Arc<RegisteredSource>, now: Time, saves_events: bool) -> Self {
         Self {
             profile: None,
+            others: Vec::new(),
             session: None,
             events: Vec::new(),
             delayed: Vec::new(),
@@ -113,13 +116,6 @@ impl Records<'_> {
 
     pub fn source(&self) -> &Value {
         self.source.get_or_init(|| Value::shown(&*self.registered.source))
-    }
-
-    /// About what they take in the queue beside a payload: all that a session and a profile gathered is written again.
-    pub fn bytes(&self) -> usize {
-        let session = self.session.as_ref().map(|draft| &draft.session);
-        let session = session.map_or(0, |session| session.context.as_str().len() + session.properties.as_str().len());
-        session + self.profile.as_ref().map_or(0, |draft| draft.profile.facts.as_str().len())
     }
 
     /// Checks that a configuration may write to `path`.

@@ -30,7 +30,12 @@ pub struct ProfileDraft {
     pub changed: bool,
     /// Something about it is another than its segments.
     touched: bool,
-    began_visit: bool,
+    /// It was made for want of another one, and nothing was said of who it is.
+    pub is_nameless: bool,
+    /// The parts of the request that are about it.
+    pub parts: Vec<usize>,
+    /// The sessions that it had for the first time.
+    begun: Vec<Id>,
     facts: OnceLock<Value>,
     facts_changed: bool,
     /// How many bytes longer the facts are by what was written.
@@ -60,7 +65,9 @@ impl ProfileDraft {
             alias: None,
             changed: is_new,
             touched: is_new,
-            began_visit: false,
+            is_nameless: is_new,
+            parts: Vec::new(),
+            begun: Vec::new(),
             facts: OnceLock::new(),
             facts_changed: false,
             grown: 0,
@@ -71,32 +78,37 @@ impl ProfileDraft {
         }
     }
 
-    /// Becomes one with another stored profile: the one that was made first goes on.
-    pub fn absorb(&mut self, other: Arc<Profile>, shared_visits: u64) {
+    /// Becomes one with another profile: the one that was made first goes on.
+    pub fn absorb(&mut self, mut other: Self, shared_visits: u64) {
+        self.settle();
+        other.settle();
+        if other.profile.since <= self.profile.since {
+            std::mem::swap(self, &mut other);
+        }
+        let before = other.stored.as_ref().map(|stored| (**stored).clone());
+        self.profile.absorb(other.profile, before, shared_visits);
+        self.absorbed.extend(other.absorbed);
+        let survivor = self.profile.reference();
+        self.absorbed.retain(|absorbed| *absorbed != survivor);
+        self.alias = self.alias.take().or(other.alias);
+        self.parts.extend(other.parts);
+        self.begun.extend(other.begun);
+        self.is_nameless &= other.is_nameless;
+        self.look_anew();
+    }
+
+    /// Puts what was written to the profile, apart from what stood there before.
+    fn settle(&mut self) {
         if self.facts_changed {
             self.profile.facts = self.facts().to_json();
         }
-        if let Some(stored) = self.stored.clone() {
+        if let Some(stored) = &self.stored {
             self.absorbed.push(stored.reference());
-            self.profile.part_counters(&stored);
+            self.profile.part_counters(stored);
         }
-        self.absorbed.push(other.reference());
-        let mine = self.profile.clone();
-        let before = self.stored.as_ref().map(|stored| (**stored).clone());
-        if mine.since < other.since {
-            self.profile.absorb((*other).clone(), Some((*other).clone()), shared_visits);
-        } else {
-            self.profile = (*other).clone();
-            self.profile.absorb(mine, before, shared_visits);
-            self.stored = Some(other);
-            self.is_new = false;
-        }
-        let survivor = self.profile.reference();
-        self.absorbed.retain(|absorbed| *absorbed != survivor);
         self.facts = OnceLock::new();
         self.facts_changed = false;
         self.grown = 0;
-        self.look_anew();
     }
 
     fn touch(&mut self) {
@@ -123,8 +135,8 @@ impl ProfileDraft {
     }
 
     pub fn begin_visit(&mut self, session: Id, now: Time) {
-        self.profile.begin_visit(session, now);
-        self.began_visit = true;
+        self.profile.begin_visit(session.clone(), now);
+        self.begun.push(session);
         self.look_anew();
     }
 
@@ -241,8 +253,9 @@ impl ProfileDraft {
             .map(|it| it.1)
     }
 
-    pub fn began_visit(&self) -> bool {
-        self.began_visit
+    /// Whether it has this session for the first time.
+    pub fn has_begun(&self, session: &Id) -> bool {
+        self.begun.contains(session)
     }
 
     /// The profile as it is stored by the request at this offset and time, and what goes with it.
@@ -264,9 +277,8 @@ impl ProfileDraft {
         if let Some(id) = &alias {
             profile.aliases.push(Alias { id: id.clone(), since: offset });
         }
-        if let (true, Some(visit)) = (self.began_visit, &mut profile.latest_visits[0]) {
-            visit.begun = now;
-        }
+        let visits = profile.latest_visits.iter_mut().flatten();
+        visits.filter(|visit| self.begun.contains(&visit.session)).for_each(|visit| visit.begun = now);
         if self.touched {
             profile.updated = now;
         }

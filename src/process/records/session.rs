@@ -12,6 +12,8 @@ pub struct SessionDraft {
     /// It is stored.
     pub saved: bool,
     pub is_new: bool,
+    /// The parts of the request that happened in it.
+    pub parts: Vec<usize>,
     traits: OnceLock<Value>,
     shown: OnceLock<Value>,
     traits_changed: bool,
@@ -19,7 +21,15 @@ pub struct SessionDraft {
 
 impl SessionDraft {
     pub fn new(session: Session, saved: bool, is_new: bool) -> Self {
-        Self { session, saved, is_new, traits: OnceLock::new(), shown: OnceLock::new(), traits_changed: false }
+        Self {
+            session,
+            saved,
+            is_new,
+            parts: Vec::new(),
+            traits: OnceLock::new(),
+            shown: OnceLock::new(),
+            traits_changed: false,
+        }
     }
 
     pub fn get(&self, steps: &[Box<str>]) -> Option<&Value> {

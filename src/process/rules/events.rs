@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        EventDraft, Ground, Interrupted, Left, Memory, ProfileDraft, Records,
+        EventDraft, Ground, Interrupted, Left, Memory, ProfileDraft, Records, SessionDraft,
         consent::{self, CONSENT_UPDATE},
         event_type::OnInvalid,
         identity, internal_event, people,
@@ -42,7 +42,8 @@ impl Rules {
             let may_tell = self.may_tell(records);
             people::attach_by_source(ground, records, memory, &mut left.logs, may_tell).await?;
         }
-        let opened = records.session.as_ref().is_some_and(|draft| draft.is_new && draft.saved);
+        let is_opened = |draft: &SessionDraft| draft.is_new && draft.saved && draft.parts.is_empty();
+        let opened = records.session.as_ref().is_some_and(is_opened);
         let beginnings = self.beginnings(ground, records, opened).await?;
         records.events.splice(0..0, beginnings);
         self.process_events(ground, records, memory, left, look).await
@@ -79,12 +80,12 @@ impl Rules {
         records: &mut Records<'r>,
         opened: bool,
     ) -> Result<Vec<EventDraft<'r>>, Interrupted> {
-        ground.people.note_visit(records).await?;
-        let profile = records.profile.as_ref();
+        let visits = ground.people.note_visit(records).await?;
+        let is_created = |draft: &ProfileDraft| draft.is_new && draft.parts.is_empty();
         let beginnings = [
-            (PROFILE_CREATED, profile.is_some_and(|draft| draft.is_new)),
+            (PROFILE_CREATED, records.profile.as_ref().is_some_and(is_created)),
             (SESSION_OPENED, opened),
-            (VISIT_STARTED, profile.is_some_and(ProfileDraft::began_visit)),
+            (VISIT_STARTED, visits),
         ];
         let noted =
             beginnings.into_iter().filter(|(kind, begun)| *begun && (ground.saves_internal || self.listens(kind)));

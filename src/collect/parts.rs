@@ -1,0 +1,54 @@
+//! The parts of a request: its events with what they are about.
+//!
+//! The events of a session are one part. Those of a list without a session may be about different people: each is a part
+//! of its own, which goes on with the profiles and sessions as the parts before left them.
+
+use crate::{
+    model::Id,
+    process::{ProfileDraft, Records, SessionDraft},
+};
+
+#[derive(Default)]
+pub struct Parts<'a> {
+    /// The events of each part, with neither its profile nor its session.
+    pub records: Vec<Records<'a>>,
+    /// The profiles that the parts are about; each knows of which.
+    pub profiles: Vec<ProfileDraft>,
+    /// The sessions that the parts happened in; each knows which.
+    pub sessions: Vec<SessionDraft>,
+}
+
+impl<'a> Parts<'a> {
+    /// Lets the next part see what the others are about.
+    pub fn lend(&mut self, records: &mut Records<'a>) {
+        records.others = std::mem::take(&mut self.profiles);
+    }
+
+    /// The session of this id, as the parts before left it.
+    pub fn take_session(&mut self, id: &Id) -> Option<SessionDraft> {
+        let place = self.sessions.iter().position(|draft| draft.session.id == *id)?;
+        Some(self.sessions.remove(place))
+    }
+
+    pub fn push(&mut self, mut records: Records<'a>) {
+        let part = self.records.len();
+        self.profiles = std::mem::take(&mut records.others);
+        if let Some(mut profile) = records.profile.take() {
+            profile.parts.push(part);
+            self.profiles.push(profile);
+        }
+        if let Some(mut session) = records.session.take() {
+            session.parts.push(part);
+            self.sessions.push(session);
+        }
+        self.records.push(records);
+    }
+
+    /// About what they take in the queue beside a payload: all that a session and a profile gathered is written again.
+    pub fn bytes(&self) -> usize {
+        let session =
+            |draft: &SessionDraft| draft.session.context.as_str().len() + draft.session.properties.as_str().len();
+        let profile = |draft: &ProfileDraft| draft.profile.facts.as_str().len();
+        self.sessions.iter().map(session).sum::<usize>() + self.profiles.iter().map(profile).sum::<usize>()
+    }
+}
