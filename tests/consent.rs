@@ -95,6 +95,72 @@ fn webhooks_and_workflows_keep_nothing_without_consent_either() {
 }
 
 #[test]
+fn events_without_consent_change_nobody_who_did_not_allow_it() {
+    let (_folder, daemon) = strict();
+    daemon.source(&json!({
+        "id": "hook", "name": "Hook", "type": ["rest", "webhook"], "requires_consent": true,
+        "config": {"profile": {"path": "properties.mail", "is": "email", "create": true}}
+    }));
+    let kind = json!({"id": "t", "map": [
+        {"from": "event.properties.phone", "to": "session.traits.phone"},
+        {"value": 1, "to": "profile.traits.n", "op": "add"}
+    ]});
+    assert_eq!(daemon.post_admin("/event-type", &kind).status, 200);
+    let steps = json!([{"attach_profile": {"email": "{{ event.properties.to }}"}}]);
+    assert_eq!(daemon.post_admin("/workflow", &json!({"id": "w", "on": ["at"], "step": steps})).status, 200);
+    let sign_in = |session: &str, mail: &str, allows: bool| {
+        send(&daemon, session, &format!("c-{session}"), "consent-update", json!({"consents": {"tracking": true}}));
+        let answer = send(&daemon, session, &format!("i-{session}"), "sign-in", json!({"email": {"main": mail}}));
+        let word = json!({"consents": {"tracking": allows}});
+        send(&daemon, session, &format!("d-{session}"), "consent-update", word);
+        answer["profile"]["id"].as_str().unwrap().to_owned()
+    };
+    let (ada, eve) = (sign_in("web-1", "ada@example.com", true), sign_in("web-2", "eve@example.com", false));
+    let before = daemon.record(&format!("/profile/{eve}"));
+    let answer = send(&daemon, "new-1", "at-1", "at", json!({"to": "eve@example.com"}));
+    assert_ne!(answer["profile"]["id"], json!(eve));
+    let answer = daemon.post_json("/collect/t/hook/new-2", r#"{"mail":"eve@example.com","phone":"1"}"#);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_ne!(answer.json()["profile"]["id"], json!(eve));
+    assert_eq!(daemon.record("/session/new-2")["traits"], json!({}));
+    assert_eq!(daemon.record(&format!("/profile/{eve}")), before);
+    // Who allowed it is found, in a session too.
+    let answer = daemon.post_json("/collect/t/hook/new-3", r#"{"mail":"ada@example.com","phone":"1"}"#);
+    assert_eq!(answer.json()["profile"]["id"], json!(ada));
+    assert_eq!(daemon.record("/session/new-3")["traits"], json!({"phone": "1"}));
+    assert_eq!(daemon.record(&format!("/profile/{ada}"))["traits"], json!({"n": 1}));
+}
+
+#[test]
+fn fields_of_nobody_known_are_treated_in_all_that_is_made_of_them() {
+    let (_folder, daemon) = started();
+    let consent = json!({"id": "contact", "fields": [
+        {"path": "event.properties.phone", "do": "hash"}, {"path": "event.properties.email", "do": "remove"},
+        {"path": "event.properties.mail", "do": "hash"}
+    ]});
+    assert_eq!(daemon.post_admin("/consent", &consent).status, 200);
+    let payload = json!({
+        "source": {"id": "shop"}, "session": {"id": "s"}, "events": [{"id": "e", "type": "sign-in",
+        "properties": {"phone": {"main": "RAW"}, "email": {"main": "RAW@x.example"}, "pk": "1"}}]
+    });
+    assert_eq!(daemon.post_json("/track?profile_less=true", &payload.to_string()).status, 200);
+    let event = daemon.record("/event/e")["event"].clone();
+    assert!(!event.to_string().contains("RAW"), "{event}");
+    assert_eq!(event["data"], json!({"contact": {"email": {}, "phone": {}}, "identifier": {"pk": "1"}}));
+    // Nor is a profile made with it; it is found by it all the same.
+    daemon.source(&json!({
+        "id": "hook", "name": "Hook", "type": ["webhook"],
+        "config": {"profile": {"path": "properties.mail", "is": "email", "create": true}}
+    }));
+    let call = || daemon.post_json("/collect/note/hook", r#"{"mail":"abc"}"#).json()["profile"]["id"].clone();
+    let id = call();
+    assert_eq!(call(), id);
+    let profile = daemon.record(&format!("/profile/{}", id.as_str().unwrap()));
+    let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    assert_eq!(profile["data"]["contact"]["email"]["main"], hash);
+}
+
+#[test]
 fn every_required_type_must_be_granted_and_may_expire() {
     let (_folder, daemon) = strict();
     for body in [

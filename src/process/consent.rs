@@ -1,6 +1,6 @@
 //! Consent: what people allowed, and what is kept of those who did not.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
 
@@ -10,7 +10,7 @@ use super::{
     records::{EventDraft, ProfileDraft, Records},
     scope::Scope,
 };
-use crate::model::{Definition, Fault, Id, Logs, Path, Time, Value};
+use crate::model::{Definition, Fault, Id, Logs, Path, Profile, Time, Value};
 
 /// The type whose events grant and revoke.
 pub const CONSENT_UPDATE: &str = "consent-update";
@@ -119,7 +119,7 @@ fn answer(value: &Value) -> Option<bool> {
 
 /// Whether the profile consented to what a source that requires consent needs: every required type, or, if none is, any.
 /// While nobody is known, what is granted by default counts.
-pub fn is_given(consents: &[Consent], profile: Option<&ProfileDraft>, now: Time) -> bool {
+fn is_given(consents: &[Consent], profile: Option<&ProfileDraft>, now: Time) -> bool {
     let is_granted = |consent: &Consent| match profile {
         Some(profile) => consent.is_granted(profile, now),
         None => consent.default == Answer::Granted,
@@ -142,36 +142,77 @@ fn lacking<'a>(consents: &'a [Consent], records: &Records<'_>) -> Vec<&'a Consen
     consents.iter().filter(|consent| !consent.fields.is_empty() && !is_granted(consent)).collect()
 }
 
-/// Treats what was sent in an event, before anything is made of it.
-pub fn treat_sent(consents: &[Consent], records: &mut Records<'_>, event: usize, logs: &mut Logs) {
-    if std::mem::replace(&mut records.events[event].treated, true) {
-        return;
+/// Whether the source requires a consent that the profile did not give.
+pub fn is_missing(consents: &[Consent], records: &Records<'_>) -> bool {
+    records.registered().source.requires_consent && !is_given(consents, records.profile.as_ref(), records.now)
+}
+
+/// Whether what events say of somebody may be kept, or is about to be allowed.
+pub fn may_tell(consents: &[Consent], records: &Records<'_>) -> bool {
+    !is_missing(consents, records) || records.events.iter().any(|event| event.kind() == CONSENT_UPDATE)
+}
+
+/// Whether events of this source may be given to the profile.
+pub fn admits(consents: &[Consent], records: &Records<'_>, profile: &Profile) -> bool {
+    if !records.registered().source.requires_consent {
+        return true;
     }
-    for consent in lacking(consents, records) {
-        let sent = consent.fields.iter().filter(|(path, _)| EventDraft::is_sent(path));
-        sent.for_each(|(path, treatment)| consent.treat(records, Some(event), path, *treatment, logs));
+    let draft = ProfileDraft::known(Arc::new(profile.clone()));
+    is_given(consents, Some(&draft), records.now) || may_tell(consents, records)
+}
+
+/// What is kept of a value that an event brought, where the profile did not consent to the field that holds it.
+pub fn kept(consents: &[Consent], records: &Records<'_>, value: &Value) -> Option<Value> {
+    let text = value.to_text();
+    let holds = |path: &Path| {
+        (0..records.events.len()).any(|event| {
+            let found = Scope::new(records, Some(event)).get(path);
+            found.is_some_and(|found| found.to_text() == text)
+        })
+    };
+    let fields = lacking(consents, records).into_iter().flat_map(|consent| &consent.fields);
+    let treated = fields.filter(|(path, _)| EventDraft::is_sent(path) && holds(path)).map(|(_, treatment)| treatment);
+    // The strictest of them.
+    match treated.min_by_key(|treatment| **treatment as u8) {
+        Some(Treatment::Remove) => None,
+        Some(Treatment::Hash) => Some(Value::text(&digest::sha256(&text))),
+        Some(Treatment::Keep) | None => Some(value.clone()),
     }
 }
 
-/// Treats the fields of each type that is not granted as it says, but for what was treated before.
-pub fn treat_fields(consents: &[Consent], records: &mut Records<'_>, logs: &mut Logs) {
-    for event in 0..records.events.len() {
-        treat_sent(consents, records, event, logs);
+/// Treats what was sent in an event, before anything is made of it; the places of what is another now.
+pub fn treat_sent(consents: &[Consent], records: &mut Records<'_>, event: usize, logs: &mut Logs) -> Vec<Path> {
+    let mut treated = Vec::new();
+    if std::mem::replace(&mut records.events[event].treated, true) {
+        return treated;
     }
+    for consent in lacking(consents, records) {
+        for (path, treatment) in consent.fields.iter().filter(|(path, _)| EventDraft::is_sent(path)) {
+            if consent.treat(records, Some(event), path, *treatment, logs) {
+                treated.push(path.clone());
+            }
+        }
+    }
+    treated
+}
+
+/// Treats the fields of each type that is not granted as it says, but for what was sent.
+pub fn treat_written(consents: &[Consent], records: &mut Records<'_>, logs: &mut Logs) {
     for consent in lacking(consents, records) {
         for (path, treatment) in consent.fields.iter().filter(|(path, _)| !EventDraft::is_sent(path)) {
             if path.split_root().0 != "event" {
-                consent.treat(records, None, path, *treatment, logs);
+                _ = consent.treat(records, None, path, *treatment, logs);
                 continue;
             }
             for event in 0..records.events.len() {
-                consent.treat(records, Some(event), path, *treatment, logs);
+                _ = consent.treat(records, Some(event), path, *treatment, logs);
             }
         }
     }
 }
 
 impl Consent {
+    /// Whether something stands there that is another now.
     fn treat(
         &self,
         records: &mut Records<'_>,
@@ -179,16 +220,18 @@ impl Consent {
         path: &Path,
         treatment: Treatment,
         logs: &mut Logs,
-    ) {
+    ) -> bool {
         let found = Scope::new(records, event).get(path).map(|value| value.into_owned());
-        let Some(found) = found.filter(|value| !value.is_empty()) else { return };
+        let Some(found) = found.filter(|value| !value.is_empty()) else { return false };
         let new = match treatment {
-            Treatment::Keep => return,
+            Treatment::Keep => return false,
             Treatment::Remove => None,
             Treatment::Hash => Some(Value::text(&digest::sha256(&found.to_text()))),
         };
-        if let Err(error) = records.write(event, path, new) {
+        let written = records.write(event, path, new);
+        if let Err(error) = &written {
             logs.warn(format!("consent {}: {error}", self.id));
         }
+        written.is_ok()
     }
 }

@@ -155,6 +155,16 @@ impl EventType {
         self.mapping.apply_to_event(records, event, logs);
     }
 
+    /// What the mapping says of the session.
+    pub fn apply_to_session(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
+        self.mapping.apply_to_session(records, event, logs);
+    }
+
+    /// What the mapping says of the event itself once what stands at `changed` is another.
+    pub fn apply_again(&self, records: &mut Records<'_>, event: usize, changed: &[Path], logs: &mut Logs) {
+        self.mapping.apply_again(records, event, changed, logs);
+    }
+
     /// What the mapping says of the profile.
     pub fn apply_to_profile(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
         self.mapping.apply_to_profile(records, event, logs);

@@ -125,12 +125,26 @@ impl Mapping {
         personal
     }
 
-    /// What the event says of itself and its session.
+    /// What the event says of itself.
     pub fn apply_to_event(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
         apply(&self.to_event, records, event, logs);
+    }
+
+    /// What it says of its session, if it has one.
+    pub fn apply_to_session(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
         if records.session.is_some() {
             apply(&self.to_session, records, event, logs);
         }
+    }
+
+    /// What the event says of itself once what stands at `changed` is another.
+    pub fn apply_again(&self, records: &mut Records<'_>, event: usize, changed: &[Path], logs: &mut Logs) {
+        let overlaps = |a: &Path, b: &Path| a.steps().starts_with(b.steps()) || b.steps().starts_with(a.steps());
+        let is_concerned =
+            |line: &&Line| line.origin().is_some_and(|from| changed.iter().any(|path| overlaps(path, from)));
+        let lines = || self.to_event.iter().filter(is_concerned);
+        lines().for_each(|line| records.events[event].forget_written(line.to.path.split_root().1));
+        apply(lines(), records, event, logs);
     }
 
     /// What it says of its profile, once it has one.
@@ -140,7 +154,7 @@ impl Mapping {
 }
 
 /// Applies the lines in order. What cannot be written is skipped and logged.
-fn apply(lines: &[Line], records: &mut Records<'_>, event: usize, logs: &mut Logs) {
+fn apply<'a>(lines: impl IntoIterator<Item = &'a Line>, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
     for line in lines {
         if let Err(error) = line.apply(records, event) {
             logs.warn(format!("{}: {error}", records.events[event].kind()));

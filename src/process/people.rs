@@ -6,7 +6,9 @@ use std::{
 };
 
 use super::{
-    Ground, Interrupted, Memory, identity,
+    Ground, Interrupted, Memory,
+    consent::{self, Consent},
+    identity,
     operation::Operation,
     records::{ProfileDraft, Records, SessionDraft},
     scope::Scope,
@@ -177,6 +179,7 @@ pub async fn attach(
     ground: &Ground<'_>,
     records: &mut Records<'_>,
     memory: &mut Memory,
+    consents: &[Consent],
     sought: Sought,
     create: bool,
 ) -> Result<Result<(), String>, Interrupted> {
@@ -184,20 +187,28 @@ pub async fn attach(
         Ok(found) => found,
         Err(why) => return Ok(Err(why)),
     };
+    if found.profile(records).is_some_and(|profile| !consent::admits(consents, records, profile)) {
+        return Ok(Err("there is no consent".into()));
+    }
     // A forged id must not make a profile.
-    let may_be_made = create && !matches!(sought, Sought::Known(KnownBy::Id, _));
+    let may_be_made =
+        create && !matches!(sought, Sought::Known(KnownBy::Id, _)) && consent::may_tell(consents, records);
     match (&records.profile, found) {
         (_, Found::Same) => Ok(Ok(())),
         (None, Found::Nobody) if may_be_made => {
+            let known = known_by(consents, records, sought);
             records.profile = Some(ProfileDraft::made(memory.new_id(ground.clock), None, records.now));
-            Ok(name(records, sought, key))
+            Ok(name(records, known, key))
         }
         (None, Found::Nobody) => Ok(Err("there is no such profile".into())),
         (None, found) => {
             records.profile = found.taken(records);
             Ok(Ok(()))
         }
-        (Some(draft), Found::Nobody) if draft.is_nameless && may_be_made => Ok(name(records, sought, key)),
+        (Some(draft), Found::Nobody) if draft.is_nameless && may_be_made => {
+            let known = known_by(consents, records, sought);
+            Ok(name(records, known, key))
+        }
         (Some(draft), Found::Nobody) if draft.is_nameless => Ok(Err("there is no such profile".into())),
         (Some(draft), found) if draft.is_nameless => {
             become_one(ground, records, found).await?;
@@ -295,13 +306,18 @@ async fn by_key(ground: &Ground<'_>, records: &Records<'_>, key: MergeKey) -> Re
     Ok(Found::new(records, stored, |draft| draft.profile.keys.contains(&key)))
 }
 
-/// Writes what the profile was sought by to where it belongs, so that it is found by it from here on.
-fn name(records: &mut Records<'_>, sought: Sought, key: Option<MergeKey>) -> Result<(), String> {
-    let known = match sought {
-        Sought::New => None,
-        Sought::Known(kind, value) => identity::place_of(kind).map(|place| (place, value)),
-        Sought::Field(path, value) => Some((path, value)),
+/// What a new profile is known by, and where that belongs, as far as it may be kept.
+fn known_by(consents: &[Consent], records: &Records<'_>, sought: Sought) -> Option<(Path, Value)> {
+    let (place, value) = match sought {
+        Sought::New => return None,
+        Sought::Known(kind, value) => (identity::place_of(kind)?, value),
+        Sought::Field(path, value) => (path, value),
     };
+    Some((place, consent::kept(consents, records, &value)?))
+}
+
+/// Writes what the profile is known by to where it belongs, so that it is found by its key from here on.
+fn name(records: &mut Records<'_>, known: Option<(Path, Value)>, key: Option<MergeKey>) -> Result<(), String> {
     if let Some((place, value)) = known {
         Operation::SetIfEmpty.apply(records, None, &place, Some(value)).map_err(|error| error.to_string())?;
     }
@@ -328,13 +344,13 @@ async fn become_one(ground: &Ground<'_>, records: &mut Records<'_>, other: Found
 }
 
 /// Gives events the profile that their source's configuration finds in them; a session's profile becomes one with it, as
-/// if its owner signed in. Unless they `may_tell` of somebody, the events only find who is known.
+/// if its owner signed in.
 pub async fn attach_by_source(
     ground: &Ground<'_>,
     records: &mut Records<'_>,
     memory: &mut Memory,
+    consents: &[Consent],
     logs: &mut Logs,
-    may_tell: bool,
 ) -> Result<(), Interrupted> {
     let Some(ProfileTerms { path, is, create }) = &records.registered().terms.profile else { return Ok(()) };
     let (path, is, create) = (path.clone(), *is, *create);
@@ -349,18 +365,39 @@ pub async fn attach_by_source(
         let msg = format!("{path}: the events of one session are about one person, and these are about several");
         return Err(Interrupted::Invalid(Fault::new("value_error", msg)));
     }
-    let attached = match (&records.profile, key) {
-        (Some(_), _) if !may_tell => Ok(()),
-        (Some(_), Some(key)) if is != KnownBy::Id => {
-            identify_by(ground, records, key).await?;
-            name(records, Sought::Known(is, value), Some(key))
-        }
-        _ => attach(ground, records, memory, Sought::Known(is, value), create && may_tell).await?,
+    let sought = Sought::Known(is, value);
+    let attached = match key.filter(|_| is != KnownBy::Id && records.profile.is_some()) {
+        Some(key) => identify_as(ground, records, consents, sought, key).await?,
+        None => attach(ground, records, memory, consents, sought, create).await?,
     };
     if let Err(why) = attached {
         logs.warn(format!("source {}: {why}", records.request.source));
     }
     Ok(())
+}
+
+/// The profile that events have is known by what is sought from here on, as if its owner signed in.
+///
+/// # Errors
+/// The inner error says why it is not.
+async fn identify_as(
+    ground: &Ground<'_>,
+    records: &mut Records<'_>,
+    consents: &[Consent],
+    sought: Sought,
+    key: MergeKey,
+) -> Result<Result<(), String>, Interrupted> {
+    let found = by_key(ground, records, key).await?;
+    let may_be = match found.profile(records) {
+        Some(profile) => consent::admits(consents, records, profile),
+        None => consent::may_tell(consents, records),
+    };
+    if !may_be {
+        return Ok(Err("there is no consent".into()));
+    }
+    become_one(ground, records, found).await?;
+    let known = known_by(consents, records, sought);
+    Ok(name(records, known, Some(key)))
 }
 
 /// Whether everything that is named is the same person's.

@@ -149,6 +149,10 @@ impl Rules {
         }
     }
 
+    pub(super) fn consents(&self) -> &[Consent] {
+        &self.consents
+    }
+
     /// Whether there is such a workflow, and it is enabled.
     pub fn has_workflow(&self, id: &Id) -> bool {
         self.workflows.iter().any(|workflow| workflow.id == *id)

@@ -326,8 +326,8 @@ impl<'a, 'r> Run<'a, 'r> {
             By::Known(known, template) => Sought::Known(*known, filled(template)?),
             By::Field(path, template) => Sought::Field(path.clone(), filled(template)?),
         };
-        let create = attach.create && self.rules.may_tell(self.records);
-        people::attach(self.ground, self.records, self.memory, sought, create).await??;
+        let consents = self.rules.consents();
+        people::attach(self.ground, self.records, self.memory, consents, sought, attach.create).await??;
         if !had_one {
             self.rules.catch_up(self.ground, self.records, &mut self.left.logs, self.event).await?;
         }

@@ -32,6 +32,8 @@ pub struct EventDraft<'a> {
     pub status: EventStatus,
     /// What was sent is as the profile's consents let it be.
     pub treated: bool,
+    /// Its session heard of it.
+    pub told_session: bool,
     written: Object,
     written_bytes: usize,
     head: OnceLock<Value>,
@@ -51,6 +53,7 @@ impl<'a> EventDraft<'a> {
             valid: true,
             status: EventStatus::Collected,
             treated: false,
+            told_session: false,
             written: Object::default(),
             written_bytes: 0,
             head: OnceLock::new(),

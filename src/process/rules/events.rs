@@ -39,8 +39,7 @@ impl Rules {
         look: bool,
     ) -> Result<(), Interrupted> {
         if records.by_webhook {
-            let may_tell = self.may_tell(records);
-            people::attach_by_source(ground, records, memory, &mut left.logs, may_tell).await?;
+            people::attach_by_source(ground, records, memory, &self.consents, &mut left.logs).await?;
         }
         let is_opened = |draft: &SessionDraft| draft.is_new && draft.saved && draft.parts.is_empty();
         let opened = records.session.as_ref().is_some_and(is_opened);
@@ -124,7 +123,10 @@ impl Rules {
                 "segments and workflows change each other without end: the last events are stored as they are".into(),
             );
         }
-        consent::treat_fields(&self.consents, records, &mut left.logs);
+        for event in 0..records.events.len() {
+            self.treat_late(records, event, &mut left.logs);
+        }
+        consent::treat_written(&self.consents, records, &mut left.logs);
         if self.lacks_consent(records) {
             self.anonymise(records);
         }
@@ -161,6 +163,7 @@ impl Rules {
         if let Some(kind) = kind {
             kind.apply_to_event(records, event, &mut left.logs);
         }
+        self.tell_session(records, event, &mut left.logs);
         if records.profile.is_some() {
             self.tell_profile(ground, records, &mut left.logs, event).await?;
         }
@@ -180,6 +183,22 @@ impl Rules {
         started.extend(self.by_type.get(kind).into_iter().flatten());
         started.sort_unstable();
         started
+    }
+
+    /// What an event means for its session, once.
+    fn tell_session(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
+        let Some(kind) = self.types.get(records.events[event].kind()) else { return };
+        if !self.lacks_consent(records) && !std::mem::replace(&mut records.events[event].told_session, true) {
+            kind.apply_to_session(records, event, logs);
+        }
+    }
+
+    /// Treats what was sent as the profile's consents let it be, after something was made of it.
+    fn treat_late(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
+        let treated = consent::treat_sent(&self.consents, records, event, logs);
+        if let (false, Some(kind)) = (treated.is_empty(), self.types.get(records.events[event].kind())) {
+            kind.apply_again(records, event, &treated, logs);
+        }
     }
 
     /// What an event means for the profile.
@@ -212,19 +231,15 @@ impl Rules {
 
     /// Whether the source requires a consent that the profile did not give.
     pub fn lacks_consent(&self, records: &Records<'_>) -> bool {
-        let requires = records.registered().source.requires_consent;
-        requires && !consent::is_given(&self.consents, records.profile.as_ref(), records.now)
-    }
-
-    /// Whether what events say of somebody may be kept, or is about to be allowed.
-    pub(in crate::process) fn may_tell(&self, records: &Records<'_>) -> bool {
-        !self.lacks_consent(records) || records.events.iter().any(|event| event.kind() == CONSENT_UPDATE)
+        consent::is_missing(&self.consents, records)
     }
 
     /// Takes away what tells whose the events are, and what speaks of that person.
     fn anonymise(&self, records: &mut Records<'_>) {
         records.anonymous = true;
+        let named = records.registered().terms.profile.as_ref().map(|terms| terms.path.clone());
         for event in &mut records.events {
+            named.iter().for_each(|path| event.redact(path));
             let places = self.types.get(event.kind()).map(|kind| kind.personal()).unwrap_or_default();
             let (sent, written): (Vec<Path>, Vec<Path>) = places.into_iter().partition(EventDraft::is_sent);
             sent.iter().for_each(|path| event.redact(path));
@@ -253,7 +268,8 @@ impl Rules {
         records.events.extend(beginnings);
         for event in 0..event.map_or(0, |event| event + 1) {
             if records.events[event].valid {
-                consent::treat_sent(&self.consents, records, event, logs);
+                self.treat_late(records, event, logs);
+                self.tell_session(records, event, logs);
                 self.tell_profile(ground, records, logs, event).await?;
             }
         }
