@@ -230,7 +230,17 @@ fn a_profile_keeps_so_much_and_no_more() {
     assert_eq!(favourite(30_000, 1), (10_000, true));
     let consents: serde_json::Map<String, Value> = (0..20_000).map(|n| (format!("c{n}"), json!(true))).collect();
     let (_, profile) = send(&daemon, "s", "consent-update", &json!({"consents": consents}));
-    assert!((1_000..5_000).contains(&profile["consents"].as_object().unwrap().len()));
+    assert!((1_000..16_000).contains(&profile["consents"].as_object().unwrap().len()));
+    // However much there is, there is room for a word on consent.
+    let many: Vec<String> = (0..6_000).map(|n| format!("i{n}")).collect();
+    let map: Vec<Value> = many.iter().map(|it| json!({"value": 1, "to": format!("profile.traits.{it}")})).collect();
+    assert_eq!(daemon.post_admin("/event-type", &json!({"id": "fill", "map": map})).status, 200);
+    for _ in 0..2 {
+        send(&daemon, "full", "fill", &json!({}));
+    }
+    let (_, profile) = send(&daemon, "full", "consent-update", &json!({"consents": {"tracking": false}}));
+    assert_eq!(profile["consents"], json!({"tracking": false}));
+    assert_eq!(profile["traits"].as_object().unwrap().len(), 6_000, "small things go on a little");
 }
 
 #[test]

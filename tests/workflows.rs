@@ -356,16 +356,21 @@ fn what_an_expression_looks_at_is_bounded() {
         "event.properties.l.exists(x, -x in event.properties.l)",
         "event.properties.l.exists(x, size(event.properties.l) == 1)",
         "event.properties.l.map(x, event.properties.l) == []",
+        "event.properties.l.exists(x, string(x).matches('^z[a-z]{1,63}$'))",
         "event.properties.l.filter(x, x > 10).exists(x, x == 19999)",
+        "event.properties.few.exists(x, x.matches('^https?://([a-z0-9-]{1,63}[.]){1,10}shop[.]com'))",
     ];
     let steps = conditions.map(|condition| json!({"if": condition, "log": "held", "continue_on_error": true}));
     on_a(&daemon, json!(steps));
     let numbers: Vec<u32> = (1..20_000).collect();
-    let execution = send_a(&daemon, json!({"l": numbers}))["debugging"]["execution"]["w"][0].clone();
-    for (step, condition) in execution["steps"].as_array().unwrap()[..3].iter().zip(conditions) {
+    let execution =
+        send_a(&daemon, json!({"l": numbers, "few": ["x", "https://www.shop.com"]}))["debugging"]["execution"]["w"][0]
+            .clone();
+    for (step, condition) in execution["steps"].as_array().unwrap()[..4].iter().zip(conditions) {
         assert!(step["error"].as_str().is_some_and(|error| error.contains("bytes")), "{condition}: {step}");
     }
-    assert_eq!(execution["steps"][3]["status"], "done", "one look at each is fine");
+    assert_eq!(execution["steps"][4]["status"], "done", "one look at each is fine");
+    assert_eq!(execution["steps"][5]["status"], "done", "so are patterns for a few");
 }
 
 #[test]
@@ -385,6 +390,11 @@ fn a_workflow_that_does_not_compile_is_refused_with_its_place() {
         ),
         (step(json!({"if": "nobody.x", "stop": true})), json!(["body", "step", 0, "if"])),
         (step(json!({"if": "profile.id.matches('(')", "stop": true})), json!(["body", "step", 0, "if"])),
+        (
+            step(json!({"if": "profile.id.matches('(a{1,100}){1,100}b')", "stop": true})),
+            json!(["body", "step", 0, "if"]),
+        ),
+        (step(json!({"if": "'a'.matches(event.properties.x)", "stop": true})), json!(["body", "step", 0, "if"])),
         (
             step(json!({"lookup": {"url": "http://x", "headers": {"Content-Length": "1"}}})),
             json!(["body", "step", 0, "lookup", "headers", "Content-Length"]),

@@ -31,6 +31,8 @@ const NOW: &str = "now";
 /// time that a loop speaks of a record's list, all of it is turned.
 const LOOKED_AT_MAX: usize = 4 * 1024 * 1024;
 const ITEM_BYTES: usize = 8;
+/// The same where a loop reads a pattern for each.
+const PATTERN_ITEM_BYTES: usize = 4_096;
 /// `count('purchase-order', '30d')`: how many events of a type the profile had in the last days.
 const COUNT: &str = "count";
 
@@ -44,6 +46,8 @@ pub enum Expression {
     Program {
         program: Program,
         counts: Vec<Count>,
+        /// What each value that it looks at counts as, beside its text.
+        item_bytes: usize,
     },
 }
 
@@ -90,10 +94,11 @@ impl Expression {
             .and_then(|thread| thread.join().unwrap_or_else(|_| Err("the expression cannot be read".into())));
         let program = compiled.map_err(|error| refused(&error))?;
         check::references(&program)?;
-        check::patterns(&program.expression().expr)?;
+        let item_bytes =
+            if check::patterns(&program.expression().expr, false)? { PATTERN_ITEM_BYTES } else { ITEM_BYTES };
         let mut counts = Vec::new();
         check::counts(&program.expression().expr, &mut counts)?;
-        Ok(Self::Program { program, counts })
+        Ok(Self::Program { program, counts, item_bytes })
     }
 
     /// The events that it counts.
@@ -117,12 +122,12 @@ impl Expression {
     /// # Errors
     /// As [`Expression::holds`].
     pub fn value(&self, scope: &Scope<'_>) -> Result<Option<Value>, String> {
-        let program = match self {
+        let (program, item_bytes) = match self {
             Self::Path(path) => return Ok(scope.get(path).map(std::borrow::Cow::into_owned)),
-            Self::Program { program, .. } => program,
+            Self::Program { program, item_bytes, .. } => (program, *item_bytes),
         };
         let resolver = Resolver::new(scope);
-        let value = resolver.execute(program, &context(&resolver, [self]))?;
+        let value = resolver.execute(program, item_bytes, &context(&resolver, [self]))?;
         value.map(|value| from_cel(&value, &resolver.budget).ok_or_else(too_much)).transpose()
     }
 
@@ -135,7 +140,9 @@ impl Expression {
         let context = context(&resolver, expressions.clone());
         let holds = expressions.map(|expression| match expression {
             Self::Path(_) => expression.holds(scope),
-            Self::Program { program, .. } => Ok(resolver.execute(program, &context)? == Some(cel::Value::Bool(true))),
+            Self::Program { program, item_bytes, .. } => {
+                Ok(resolver.execute(program, *item_bytes, &context)? == Some(cel::Value::Bool(true)))
+            }
         });
         holds.collect()
     }
@@ -190,8 +197,13 @@ impl<'a> Resolver<'a> {
     }
 
     /// A program's value; `None` where something is missing on the way to it.
-    fn execute(&self, program: &Program, context: &Context<'_, '_>) -> Result<Option<cel::Value>, String> {
-        self.budget.begin();
+    fn execute(
+        &self,
+        program: &Program,
+        item_bytes: usize,
+        context: &Context<'_, '_>,
+    ) -> Result<Option<cel::Value>, String> {
+        self.budget.begin(item_bytes);
         let value = program.execute(context);
         if self.budget.is_exceeded() {
             return Err(too_much());
@@ -219,23 +231,27 @@ impl VariableResolver for Resolver<'_> {
     }
 }
 
-/// What an evaluation may still turn from one form into the other.
+/// What an evaluation turned from one form into the other.
 #[derive(Default)]
-struct Budget(AtomicUsize);
+struct Budget {
+    taken: AtomicUsize,
+    item_bytes: AtomicUsize,
+}
 
 impl Budget {
-    fn begin(&self) {
-        self.0.store(0, Ordering::Relaxed);
+    fn begin(&self, item_bytes: usize) {
+        self.taken.store(0, Ordering::Relaxed);
+        self.item_bytes.store(item_bytes, Ordering::Relaxed);
     }
 
     /// Takes the room of a value beside what is in it; `None`: there is none left.
     fn take(&self, text: &str) -> Option<()> {
-        self.0.fetch_add(ITEM_BYTES + text.len(), Ordering::Relaxed);
+        self.taken.fetch_add(self.item_bytes.load(Ordering::Relaxed) + text.len(), Ordering::Relaxed);
         (!self.is_exceeded()).then_some(())
     }
 
     fn is_exceeded(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > LOOKED_AT_MAX
+        self.taken.load(Ordering::Relaxed) > LOOKED_AT_MAX
     }
 }
 

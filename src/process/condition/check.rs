@@ -15,6 +15,8 @@ const NESTING_MAX: usize = 24;
 /// The most loops, each over what the one before led to, and the most sums in loops: each may double what it works on.
 const LOOPS_MAX: usize = 2;
 const SUMS_MAX: usize = 8;
+/// How large a pattern may become when it is read.
+const PATTERN_BYTES_MAX: usize = 256 * 1024;
 /// The most days that events are counted for.
 const DAYS_MAX: u64 = 366;
 const FUNCTIONS: &[&str] = &[
@@ -102,16 +104,25 @@ pub(super) fn references(program: &Program) -> Result<(), Fault> {
     }
 }
 
-/// Whether the patterns that stand in it are regular expressions.
-pub(super) fn patterns(expression: &Expr) -> Result<(), Fault> {
+/// Checks patterns: each is read anew whenever it is asked for, so it stands in the expression and is not too large.
+/// Returns whether one stands in a loop.
+pub(super) fn patterns(expression: &Expr, in_loop: bool) -> Result<bool, Fault> {
+    let mut found = false;
     if let Expr::Call(call) = expression
         && call.func_name == "matches"
-        && let Some(Expr::Literal(LiteralValue::String(pattern))) = call.args.last().map(|argument| &argument.expr)
-        && let Err(error) = regex::Regex::new(pattern.inner())
     {
-        return Err(refused(error.to_string().lines().last().unwrap_or_default()));
+        let Some(Expr::Literal(LiteralValue::String(pattern))) = call.args.last().map(|argument| &argument.expr) else {
+            return Err(refused("matches takes a pattern that stands in the expression"));
+        };
+        let read = regex::RegexBuilder::new(pattern.inner()).size_limit(PATTERN_BYTES_MAX).build();
+        read.map_err(|error| refused(error.to_string().lines().last().unwrap_or_default()))?;
+        found = in_loop;
     }
-    all_parts(expression).into_iter().try_for_each(patterns)
+    let is_loop = matches!(expression, Expr::Comprehension(_));
+    for part in all_parts(expression) {
+        found |= patterns(part, in_loop || is_loop)?;
+    }
+    Ok(found)
 }
 
 /// The parts of an expression, those of a loop too.

@@ -14,6 +14,7 @@ const THIS_REQUEST: u64 = u64::MAX;
 /// About how many bytes may be written to a profile, and in how many leaves: all of it is written again with each change.
 const BYTES_MAX: usize = 1024 * 1024;
 const LEAVES_MAX: usize = 5_000;
+const SMALL_BYTES: usize = 1_024;
 /// The most segments that a profile is in.
 const SEGMENTS_MAX: usize = 1_000;
 /// The most keys by which one profile is found.
@@ -207,10 +208,15 @@ impl ProfileDraft {
         let leaves = value.as_ref().map(|value| leaves(steps, value));
         let (more, less) = (value.as_ref().map_or(0, Value::size), before.map_or(0, Value::size));
         let grows = self.grown.saturating_add_unsigned(more).saturating_sub_unsigned(less);
+        // There is room for a few more bytes where there is none for many, and for a word on consent where there is none.
+        let times = match &*steps[0] {
+            "consents" => 3,
+            _ if more < SMALL_BYTES => 2,
+            _ => 1,
+        };
+        let bytes = self.profile.facts.as_str().len().saturating_add_signed(grows);
         let count = self.profile.fields.len() + leaves.as_ref().map_or(0, Vec::len);
-        if more > less
-            && (self.profile.facts.as_str().len().saturating_add_signed(grows) > BYTES_MAX || count > LEAVES_MAX)
-        {
+        if more > less && (bytes > times * BYTES_MAX || (count > times * LEAVES_MAX && before.is_none())) {
             return Err(NotWritten::TooLarge(path.clone()));
         }
         match value {
