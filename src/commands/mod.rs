@@ -2,6 +2,8 @@
 
 mod apply;
 mod check;
+mod configured;
+mod dump;
 mod progress;
 mod rebuild;
 mod secret_file;
@@ -51,7 +53,7 @@ enum Command {
     #[command(after_help = apply::EXAMPLES)]
     Apply(apply::ApplyCommand),
     /// Print everything that is set up, in the form that apply takes
-    Dump(apply::DumpCommand),
+    Dump(dump::DumpCommand),
     /// Read the whole store and report what was found; exit status 1 if something is wrong
     Check,
     /// Make the views anew from the log
@@ -104,8 +106,8 @@ pub fn run(line: CommandLine) -> Result<(), CommandError> {
     match line.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(settings),
         Command::Source(command) => source::run(&settings, command),
-        Command::Apply(command) => apply::apply(&settings, &command),
-        Command::Dump(command) => apply::dump(&settings, &command),
+        Command::Apply(command) => apply::run(&settings, &command),
+        Command::Dump(command) => dump::run(&settings, &command),
         Command::Check => check::run(&settings),
         Command::Rebuild => rebuild::run(&settings),
     }

@@ -216,7 +216,7 @@ impl Value {
     /// Whether it says the same: the order of keys and how a number is written do not matter.
     pub fn says_the_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Number(_), Self::Number(_)) => self.as_f64() == other.as_f64(),
+            (Self::Number(a), Self::Number(b)) => decimal(a) == decimal(b),
             (Self::List(a), Self::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.says_the_same(b)),
             (Self::Object(a), Self::Object(b)) => {
                 let same = |(key, value): (&str, &Self)| b.get(key).is_some_and(|other| value.says_the_same(other));
@@ -295,6 +295,22 @@ impl serde::Serialize for Value {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.to_json().serialize(serializer)
     }
+}
+
+/// Whether a JSON number is below zero, its digits without zeros at their ends, and where the decimal point stands before
+/// them.
+fn decimal(number: &str) -> (bool, String, i64) {
+    let below = number.starts_with('-');
+    let number = number.trim_start_matches('-').to_ascii_lowercase();
+    let (digits, exponent) = number.split_once('e').unwrap_or((&number, "0"));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all = format!("{whole}{fraction}");
+    let significant = all.trim_start_matches('0');
+    let leading = all.len() - significant.len();
+    let point =
+        whole.len() as i64 - leading as i64 + exponent.trim_start_matches('+').parse::<i64>().unwrap_or(i64::MAX / 2);
+    let significant = significant.trim_end_matches('0');
+    if significant.is_empty() { (false, String::new(), 0) } else { (below, significant.to_owned(), point) }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::model::{Definition, Fault, Json, Reader, Value};
+use crate::model::{Definition, Fault, Json, Object, Value};
 
 /// What every definition has beside what its kind is about: the id names it, the others are for people.
 const COMMON: [&str; 3] = ["id", "name", "description"];
@@ -52,8 +52,30 @@ pub fn read_toml(text: &str) -> Result<Json, Fault> {
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         Fault::new("value_error", format!("line {line}: {}", error.message()))
     })?;
-    let json = serde_json::to_string(&document).map_err(|error| Fault::new("value_error", error.to_string()))?;
-    Reader::new(json.as_bytes(), 0)?.value()
+    Ok(from_toml(&toml::Value::Table(document))?.to_json())
+}
+
+fn from_toml(value: &toml::Value) -> Result<Value, Fault> {
+    Ok(match value {
+        toml::Value::String(text) => Value::text(text),
+        toml::Value::Integer(number) => Value::number(number),
+        toml::Value::Float(number) if number.is_finite() => Value::float(*number),
+        toml::Value::Float(_) => return Err(Fault::new("value_error", "a number is expected that is one")),
+        toml::Value::Boolean(boolean) => Value::Boolean(*boolean),
+        toml::Value::Datetime(time) => Value::text(&time.to_string()),
+        toml::Value::Array(list) => {
+            let items = list.iter().enumerate();
+            let items = items.map(|(index, item)| from_toml(item).map_err(|fault| fault.at_index(index)));
+            Value::List(items.collect::<Result<_, _>>()?)
+        }
+        toml::Value::Table(table) => {
+            let mut object = Object::default();
+            for (key, value) in table {
+                object.insert(key, from_toml(value).map_err(|fault| fault.at(key))?);
+            }
+            Value::Object(object)
+        }
+    })
 }
 
 /// The library speaks of line and column of the normal form, which nobody wrote.

@@ -1,0 +1,85 @@
+//! What is set up: on the store if nobody has it, else through the daemon that has.
+
+use std::sync::Arc;
+
+use super::{CommandError, progress::Progress, secret_file};
+use crate::{
+    admin::Admin,
+    clock::Clock,
+    model::{Json, Reader, Value},
+    process::{Rules, RulesInForce},
+    settings::Settings,
+    store::{Folder, Store, StoreError},
+};
+
+/// Works on the store if nobody has it, else through the daemon that has.
+pub fn on_store_or_daemon<T>(
+    settings: &Settings,
+    on_store: impl AsyncFnOnce(&Admin) -> Result<T, CommandError>,
+    on_daemon: impl AsyncFnOnce(&Daemon) -> Result<T, CommandError>,
+) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::Runtime)?;
+    let folder = match Folder::take(&settings.storage.path) {
+        Err(StoreError::InUse { .. }) => return runtime.block_on(on_daemon(&Daemon::new(settings)?)),
+        taken => taken?,
+    };
+    let clock = Arc::new(Clock::default());
+    let progress = Progress::new();
+    let report = |step, done, all| progress.report(step, done, all);
+    let store = Arc::new(Store::open(&settings.storage, folder, clock.clone(), &report)?);
+    drop(progress);
+    let rules = Arc::new(RulesInForce::new(Rules::compile(&store.definitions())?));
+    let done = runtime.block_on(on_store(&Admin::new(store.clone(), clock, rules)));
+    store.close();
+    done
+}
+
+/// The daemon that runs with the same settings.
+pub struct Daemon {
+    url: String,
+    token: String,
+}
+
+impl Daemon {
+    fn new(settings: &Settings) -> Result<Self, CommandError> {
+        let token = match &settings.admin_token {
+            Some(token) => token.clone(),
+            None => secret_file::kept(&settings.storage.path, secret_file::ADMIN_TOKEN)?,
+        };
+        Ok(Self { url: format!("http://{}", super::serve::reachable(settings.server.listen)), token })
+    }
+
+    /// What it answers.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses: the message says why.
+    pub async fn call(&self, method: reqwest::Method, path: &str, body: Option<&str>) -> Result<Json, CommandError> {
+        let failed = |what: String| CommandError::Daemon { url: self.url.clone(), what };
+        let client = crate::process::plain_client().map_err(failed)?;
+        let mut request = client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body.to_owned());
+        }
+        let response = request.send().await.map_err(|error| failed(error.to_string()))?;
+        let status = response.status();
+        let text = response.text().await.map_err(|error| failed(error.to_string()))?;
+        let answer = Reader::new(text.as_bytes(), 0).and_then(|mut reader| reader.value());
+        let answer = answer.map_err(|fault| failed(format!("{status}: {fault}")))?;
+        if status.is_success() { Ok(answer) } else { Err(failed(format!("{status}: {}", told(&Value::from(&answer))))) }
+    }
+}
+
+/// What an error's body says, for people.
+fn told(answer: &Value) -> String {
+    let detail = answer.get(&["detail".into()]);
+    let fault = match detail {
+        Some(Value::List(faults)) => faults.first(),
+        other => return other.map(Value::to_text).unwrap_or_default(),
+    };
+    let part = |name: &str| fault.and_then(|fault| fault.get(&[name.into()]));
+    let steps = match part("loc") {
+        Some(Value::List(steps)) => steps.iter().skip(1).map(|step| format!("{}: ", step.to_text())).collect(),
+        _ => String::new(),
+    };
+    format!("{steps}{}", part("msg").map(Value::to_text).unwrap_or_default())
+}
