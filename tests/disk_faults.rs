@@ -122,7 +122,9 @@ fn a_reserve_keeps_the_disk_from_being_full() {
     fs::write(&filler, vec![1; 34 << 20]).unwrap();
     let (_, refused) = send_until_refused(&daemon, "during");
     assert_eq!(refused.status, 503);
-    assert!(refused.text().contains("disk is full"), "{}", refused.text());
+    assert!(!refused.text().contains("MiB"), "{}", refused.text());
+    let ready = daemon.get("/ready");
+    assert!(ready.status == 503 && ready.text().contains("disk is full"), "{}", ready.text());
     assert_eq!(daemon.admin("GET", "/event/before").status, 200);
     fs::remove_file(&filler).unwrap();
     wait_for("storing to go on", || (daemon.track(&event("after")).status == 200).then_some(()));

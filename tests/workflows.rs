@@ -239,6 +239,16 @@ fn a_step_that_fails_stops_its_workflow_and_the_event_is_stored() {
 }
 
 #[test]
+fn a_condition_that_cannot_be_evaluated_is_told() {
+    let (_folder, daemon) = started();
+    workflow(&daemon, &json!({"id": "w", "on": ["a"], "if": "1 / event.properties.n > 0", "step": [{"stop": true}]}));
+    send_a(&daemon, json!({"n": 0}));
+    let status = daemon.record("/workflow/w/status");
+    assert_eq!((&status["performed"], &status["failures"]), (&json!(1), &json!(1)));
+    assert!(status["error"].as_str().unwrap().starts_with("if: "), "{status}");
+}
+
+#[test]
 fn events_lead_to_events_but_not_for_ever() {
     let (_folder, daemon) = started();
     workflow(
@@ -380,6 +390,7 @@ fn a_workflow_that_does_not_compile_is_refused_with_its_place() {
     for (body, loc) in [
         (json!({"id": "w", "step": [{"stop": true}]}), json!(["body"])),
         (json!({"id": "w", "on": ["a"]}), json!(["body", "step"])),
+        (json!({"id": "w", "on": ["a*"], "step": [{"stop": true}]}), json!(["body", "on", 0])),
         (step(json!({})), json!(["body", "step", 0])),
         (step(json!({"stop": true, "discard": true})), json!(["body", "step", 0])),
         (step(json!({"sett": {}})), json!(["body", "step", 0, "sett"])),

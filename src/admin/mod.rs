@@ -36,8 +36,8 @@ impl Admin {
     }
 
     /// Why nothing can be stored now, if so.
-    pub fn trouble(&self) -> Option<String> {
-        self.store.trouble()
+    pub async fn trouble(&self) -> Option<String> {
+        self.store.trouble().await
     }
 
     /// Queues entries that were decided on while `held` was held; `true` once they are durable.

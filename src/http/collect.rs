@@ -75,6 +75,8 @@ pub fn ring(collector: &Collector, request: &Request) -> Result<Reply, Failure> 
 async fn read_multipart(headers: &HeaderMap, body: Bytes) -> Result<Form, Failure> {
     let invalid = |msg: &str| Failure::Invalid("body", Fault::new("value_error", msg));
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    // Blanks may stand around a semicolon (RFC 9110, section 5.6.6).
+    let content_type = content_type.split(';').map(str::trim).collect::<Vec<_>>().join(";");
     let boundary = multer::parse_boundary(content_type).ok().filter(|boundary| !boundary.is_empty());
     let boundary = boundary.ok_or_else(|| invalid("the multipart boundary is missing"))?;
     let mut multipart = multer::Multipart::new(BodyDataStream::new(Full::new(body)), boundary);
@@ -84,9 +86,9 @@ async fn read_multipart(headers: &HeaderMap, body: Bytes) -> Result<Form, Failur
             multipart.next_field().await.map_err(|error| invalid(&format!("not multipart/form-data: {error}")))?;
         let Some(part) = part else { return Ok(form) };
         let disposition = part.headers().get(CONTENT_DISPOSITION).map_or(&b""[..], HeaderValue::as_bytes);
-        let mut parameters = disposition.split(|byte| *byte == b';').map(<[u8]>::trim_ascii_start);
         // `filename` or, in an extended notation, `filename*` (RFC 6266, section 4.1).
-        if parameters.any(|it| it.get(..8).is_some_and(|name| name.eq_ignore_ascii_case(b"filename"))) {
+        let is_file = |it: &[u8]| it.get(..8).is_some_and(|name| name.eq_ignore_ascii_case(b"filename"));
+        if parameters(disposition).any(is_file) {
             return Err(invalid("file parts are not taken"));
         }
         let name = part.name().map(str::to_owned).ok_or_else(|| invalid("a part has no name"))?;
@@ -94,6 +96,22 @@ async fn read_multipart(headers: &HeaderMap, body: Bytes) -> Result<Form, Failur
         form.push(name, String::from_utf8_lossy(&value).into_owned());
     }
     Err(invalid(&format!("more than {PARTS_MAX} parts")))
+}
+
+/// The parameters of a header's value; a semicolon in quotes is part of one.
+fn parameters(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    let mut ends = move |byte: &u8| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            b';' => return !quoted,
+            _ => {}
+        }
+        false
+    };
+    value.split(move |byte| ends(byte)).map(<[u8]>::trim_ascii_start)
 }
 
 #[cfg(test)]
@@ -116,6 +134,10 @@ mod tests {
         assert_eq!(read_back.as_deref(), Some(r#"{"data[email]":"a@b","n":["1",""]}"#));
         assert_eq!(read("multipart/form-data; boundary=Y", body).await, None);
         assert_eq!(read("multipart/form-data; boundary=", body).await, None);
+        for name in [r"x; filename=y", r#"a\";filename=b"#, "filename"] {
+            let body = format!("--X\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\nx\r\n--X--\r\n");
+            assert!(read("multipart/form-data ; boundary=X ; charset=utf-8", &body).await.is_some(), "{name}");
+        }
         for file in ["filename=a.txt", "filename*=UTF-8''a.txt", "FileName=\"\""] {
             let body = format!("--X\r\nContent-Disposition: form-data; name=\"f\"; {file}\r\n\r\nx\r\n--X--\r\n");
             assert_eq!(read("multipart/form-data; boundary=X", &body).await, None, "{file}");

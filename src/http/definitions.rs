@@ -15,8 +15,11 @@ use crate::{
     schedule::Scheduler,
 };
 
+/// How much deeper a definition stands in a configuration than alone.
+const LISTED_DEEPER: usize = 2;
+
 pub async fn save(admin: &Admin, kind: DefinitionKind, body: &[u8]) -> Result<Reply, Failure> {
-    let id = admin.save_definition(kind, read(body)?).await?;
+    let id = admin.save_definition(kind, read(body, LISTED_DEEPER)?).await?;
     Ok(reply::json(&json!({ "saved": 1, "errors": [], "ids": [id] })))
 }
 
@@ -82,7 +85,7 @@ pub async fn apply(admin: &Admin, request: &Request) -> Result<Reply, Failure> {
         changed: Vec<Difference>,
     }
     let dry_run = request.route.flag("dry_run")?;
-    let body = read(&request.body.bytes)?;
+    let body = read(&request.body.bytes, 0)?;
     let configuration = admin.read_configuration(&body).map_err(|fault| Failure::Invalid("body", fault))?;
     let changed = if dry_run {
         admin.difference(&configuration).await.map_err(|fault| Failure::Invalid("body", fault))?
@@ -92,9 +95,10 @@ pub async fn apply(admin: &Admin, request: &Request) -> Result<Reply, Failure> {
     Ok(reply::json(&Applied { dry_run, changed }))
 }
 
-fn read(body: &[u8]) -> Result<Json, Failure> {
+/// `level`: how many levels deep the body counts as standing.
+fn read(body: &[u8], level: usize) -> Result<Json, Failure> {
     let read = || {
-        let mut reader = Reader::new(body, 0)?;
+        let mut reader = Reader::new(body, level)?;
         let value = reader.value()?;
         reader.end().map(|()| value)
     };

@@ -131,6 +131,8 @@ fn rejected(rejection: Rejection) -> Reply {
         Rejection::Denied(_) => detail(StatusCode::UNAUTHORIZED, &rejection.to_string()),
         Rejection::NotAccepted(what) => detail(StatusCode::NOT_ACCEPTABLE, &what),
         Rejection::Invalid(fault) => invalid("body", &fault),
+        // The reason is the administrator's: /ready tells it.
+        Rejection::Refused(Refused::Stopped(_)) => unavailable("Nothing can be stored now."),
         Rejection::Refused(refused) => unavailable(&refused.to_string()),
     }
 }

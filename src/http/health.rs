@@ -14,8 +14,8 @@ pub fn health() -> Reply {
 }
 
 /// Recovery is done and things can be stored; else 503 with the reason.
-pub fn ready(app: &App) -> Result<Reply, Failure> {
-    match app.rooms()?.admin.trouble() {
+pub async fn ready(app: &App) -> Result<Reply, Failure> {
+    match app.rooms()?.admin.trouble().await {
         Some(trouble) => Err(Failure::Unavailable(trouble)),
         None => Ok(reply::json(&json!({ "status": "ready" }))),
     }

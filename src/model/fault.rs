@@ -24,8 +24,12 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// What a library says of a value may hold all of it: the message is cut.
     pub fn new(kind: &'static str, msg: impl Into<String>) -> Self {
-        Self { steps: Vec::new(), msg: msg.into(), kind }
+        const MSG_CHARS_MAX: usize = 400;
+        let msg: String = msg.into();
+        let msg = if msg.len() > MSG_CHARS_MAX { cut(&msg, MSG_CHARS_MAX) } else { msg };
+        Self { steps: Vec::new(), msg, kind }
     }
 
     pub fn missing() -> Self {

@@ -40,11 +40,16 @@ fn canonical_origin(text: &str) -> Option<String> {
     if !is_scheme || host.is_empty() || host.contains(host_ends) || (behind_brackets == 0 && host.contains(':')) {
         return None;
     }
-    let (scheme, host) = (scheme.to_ascii_lowercase(), host.to_lowercase());
+    let scheme = scheme.to_ascii_lowercase();
     let own_port = match scheme.as_str() {
         "http" => Some(80),
         "https" => Some(443),
         _ => None,
+    };
+    // Browsers send an international name in its ASCII form.
+    let host = match own_port {
+        Some(_) => url::Host::parse(host).ok()?.to_string(),
+        None => host.to_lowercase(),
     };
     Some(match port.filter(|port| own_port != Some(*port)) {
         Some(port) => format!("{scheme}://{host}:{port}"),
@@ -63,6 +68,7 @@ mod tests {
         assert!(same("capacitor://localhost", "capacitor://localhost"));
         assert!(same("http://[::1]:8080", "http://[::1]:8080"));
         assert!(same("null", "null"));
+        assert!(same("https://B\u{fc}cher.example", "https://xn--bcher-kva.example"));
         for other in
             ["http://shop.example", "https://shop.example:444", "https://shop.example.evil", "https://www.shop.example"]
         {

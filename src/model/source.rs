@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Fault, Id, Json, Reader, Terms, Time, check_tag};
 
+/// How much deeper a source stands in a list by groups than alone.
+const LISTED_DEEPER: usize = 3;
+
 /// By which endpoint a source may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -120,7 +123,7 @@ impl Source {
                 "permanent_profile_id" => permanent = reader.lenient_boolean()?.unwrap_or(permanent),
                 "requires_consent" => consent = reader.lenient_boolean()?.unwrap_or(consent),
                 "locked" => locked = reader.lenient_boolean()?.unwrap_or(locked),
-                "config" => config = reader.free_object()?,
+                "config" => config = reader.free_object_deeper(LISTED_DEEPER)?,
                 _ => reader.skip()?, // the timestamp is the server's
             }
             Ok(())

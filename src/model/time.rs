@@ -56,7 +56,7 @@ impl Time {
     /// # Errors
     /// It is none of these, no such day exists, or in UTC it is outside the years 0001 to 9999.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        parse_rfc3339(text.trim().as_bytes()).and_then(in_range).ok_or_else(|| unreadable(text))
+        parse_rfc3339(text.as_bytes()).and_then(in_range).ok_or_else(|| unreadable(text))
     }
 
     /// Reads a JSON number: seconds since 1970 below 1e11, milliseconds from there on; more than microseconds are cut.
@@ -87,7 +87,7 @@ fn parse_rfc3339(text: &[u8]) -> Option<i64> {
         return None;
     }
     let mut micros = 0;
-    if let Some(fraction) = tail(rest, b".,") {
+    if let Some(fraction) = tail(rest, b".") {
         let count = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
         if count == 0 {
             return None;
@@ -114,11 +114,7 @@ fn parse_offset(text: &[u8]) -> Option<i64> {
         _ => return None,
     };
     let (hours, rest) = digits(rest, 2)?;
-    let (minutes, rest) = match rest {
-        [] => (0, rest),
-        [b':', rest @ ..] => digits(rest, 2)?,
-        rest => digits(rest, 2)?,
-    };
+    let (minutes, rest) = digits(rest.strip_prefix(b":").unwrap_or(rest), 2)?;
     (rest.is_empty() && hours <= 23 && minutes <= 59).then_some(sign * (hours * 60 + minutes))
 }
 

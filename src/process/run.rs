@@ -35,6 +35,8 @@ pub struct Left {
     pub logs: Logs,
     pub response: Object,
     pub ux: Vec<Value>,
+    /// Workflows that did not start because their condition could not be evaluated.
+    pub stillborn: Vec<Outcome>,
     /// The segments that the profiles are in.
     pub segments: Vec<Box<str>>,
     pub segment_errors: Vec<String>,
@@ -52,13 +54,15 @@ pub struct Outcome {
 
 impl Left {
     /// How the workflows went: what ended each early, if something did.
-    pub fn outcomes(&self) -> Vec<Outcome> {
+    pub fn outcomes(&mut self) -> Vec<Outcome> {
         let executions = self.executions.iter().flat_map(|(id, executions)| executions.iter().map(move |it| (id, it)));
         let told = |execution: &Execution| match (&execution.event, &execution.error) {
             (Some(event), Some(error)) => Some(format!("event {event}: {error}")),
             (_, error) => error.clone(),
         };
-        executions.map(|(workflow, execution)| Outcome { workflow: workflow.clone(), error: told(execution) }).collect()
+        let ran =
+            executions.map(|(workflow, execution)| Outcome { workflow: workflow.clone(), error: told(execution) });
+        ran.chain(std::mem::take(&mut self.stillborn)).collect()
     }
 
     /// Steps are counted anew: for another event, or a segment that was entered or left.

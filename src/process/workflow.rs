@@ -139,7 +139,11 @@ impl Workflow {
         let on_any = written.on.iter().any(|kind| kind == ANY);
         let types = written.on.iter().enumerate().filter(|(_, kind)| *kind != ANY);
         let types = types.map(|(index, kind)| {
-            EventType::parse(kind).map(|kind| kind.id).map_err(|fault| fault.at_index(index).at("on"))
+            let parsed = EventType::parse(kind).and_then(|kind| match kind.id.contains(ANY) {
+                true => Err(Fault::new("value_error", "* stands alone, for every type")),
+                false => Ok(kind.id),
+            });
+            parsed.map_err(|fault| fault.at_index(index).at("on"))
         });
         let when = match (written.schedule.as_deref(), written.every.as_deref()) {
             (Some(pattern), None) => Some(When::cron(pattern).map_err(|fault| fault.at("schedule"))?),

@@ -91,12 +91,11 @@ impl Committer<'_> {
 
     /// Appends the group's frame and makes it as durable as the setting demands.
     fn write(&mut self, stretches: &[Stretch], end: u64) -> Result<(), Refused> {
-        let unavailable = |what: String| Refused::Unavailable(what);
-        self.shared.check_space().map_err(unavailable)?;
+        self.shared.check_space().map_err(Refused::Stopped)?;
         let mut journal = self.shared.journal.lock();
         if journal.bytes() >= self.shared.segment_bytes {
             let first = stretches.first().map_or(end, |stretch| stretch.block.first);
-            journal.roll(first).map_err(|error| unavailable(error.to_string()))?;
+            journal.roll(first).map_err(|error| Refused::Stopped(error.to_string()))?;
             self.unsynced_since = None;
         }
         let frame = journal::frame(stretches.iter().map(|stretch| &stretch.block));
@@ -116,7 +115,7 @@ impl Committer<'_> {
             Err(error) => {
                 tracing::error!(%error, "the journal cannot be written");
                 match journal.cut_back() {
-                    Ok(()) => Err(unavailable(format!("the journal cannot be written: {error}"))),
+                    Ok(()) => Err(Refused::Stopped(format!("the journal cannot be written: {error}"))),
                     Err(_) => Err(Refused::OutcomeUnknown),
                 }
             }

@@ -52,6 +52,9 @@ pub enum Refused {
     /// Nothing of it was stored; it may be sent again.
     #[error("{0}")]
     Unavailable(String),
+    /// Nothing can be stored now, for this reason; nothing of it was, and it may be sent again.
+    #[error("{0}")]
+    Stopped(String),
     /// It may or may not have been stored; events with ids may be sent again without harm.
     #[error("outcome unknown")]
     OutcomeUnknown,

@@ -377,8 +377,13 @@ impl Store {
     }
 
     /// Why nothing can be stored now, if so.
-    pub fn trouble(&self) -> Option<String> {
-        self.shared.queue.lock().trouble.clone()
+    pub async fn trouble(&self) -> Option<String> {
+        if let Some(trouble) = self.shared.queue.lock().trouble.clone() {
+            return Some(trouble);
+        }
+        let shared = self.shared.clone();
+        let space = tokio::task::spawn_blocking(move || shared.check_space()).await;
+        space.ok()?.err()
     }
 
     /// Commits what is queued and closes everything, durably. Blocks; nothing is taken any more.

@@ -106,7 +106,7 @@ impl Queue {
     /// Waits for room for a request of `bytes`.
     pub async fn room(&self, bytes: usize) -> Result<Room, Refused> {
         if let Some(trouble) = &self.lock().trouble {
-            return Err(Refused::Unavailable(trouble.clone()));
+            return Err(Refused::Stopped(trouble.clone()));
         }
         let share = u32::try_from((REQUEST_BYTES + bytes).min(ROOM_BYTES)).unwrap_or(u32::MAX);
         match tokio::time::timeout(ROOM_WAIT, self.room.clone().acquire_many_owned(share)).await {
@@ -130,7 +130,7 @@ impl Queue {
     ) -> Result<(T, Pending), Refused> {
         let mut state = self.lock();
         if let Some(trouble) = &state.trouble {
-            return Err(Refused::Unavailable(trouble.clone()));
+            return Err(Refused::Stopped(trouble.clone()));
         }
         if state.closing {
             return Err(Refused::Unavailable("the server is shutting down".into()));
@@ -225,7 +225,7 @@ impl Queue {
         }
         state.trouble = Some(trouble.to_owned());
         for queued in state.waiting.drain(..) {
-            _ = queued.done.send(Err(Refused::Unavailable(trouble.to_owned())));
+            _ = queued.done.send(Err(Refused::Stopped(trouble.to_owned())));
         }
         drop(state);
         self.filled.notify_all();

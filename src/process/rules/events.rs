@@ -6,7 +6,7 @@ use super::{
         consent::{self, CONSENT_UPDATE},
         event_type::OnInvalid,
         identity, internal_event, people,
-        run::Run,
+        run::{Outcome, Run},
         scope::Scope,
         segment::{self, Crossing},
         workflow::Workflow,
@@ -169,7 +169,7 @@ impl Rules {
         }
         for place in self.started_by(records.events[event].kind()) {
             let workflow = &self.workflows[place];
-            if starts(workflow, Scope::new(records, Some(event)), &records.request.source, &mut left.logs) {
+            if starts(workflow, Scope::new(records, Some(event)), &records.request.source, left) {
                 // On the heap, so that requests that start no workflow do not carry its room with them.
                 Box::pin(Run::new(self, ground, records, memory, left, Some(event), None).workflow(workflow)).await?;
             }
@@ -297,7 +297,7 @@ impl Rules {
             let segments = if crossing.entered { &workflow.on_entering } else { &workflow.on_leaving };
             let segment = Some(crossing.segment.as_str());
             if segments.iter().any(|id| **id == *crossing.segment.as_str())
-                && starts(workflow, Scope::of_crossing(records, segment), &records.request.source, &mut left.logs)
+                && starts(workflow, Scope::of_crossing(records, segment), &records.request.source, left)
             {
                 Box::pin(Run::new(self, ground, records, memory, left, None, segment).workflow(workflow)).await?;
             }
@@ -307,13 +307,14 @@ impl Rules {
 }
 
 /// Whether the workflow takes what comes from this source, and its condition holds.
-fn starts(workflow: &Workflow, scope: Scope<'_>, source: &Id, logs: &mut Logs) -> bool {
+fn starts(workflow: &Workflow, scope: Scope<'_>, source: &Id, left: &mut Left) -> bool {
     if !workflow.takes_source(source) {
         return false;
     }
     let Some(condition) = &workflow.condition else { return true };
     condition.holds(&scope).unwrap_or_else(|error| {
-        logs.error(format!("workflow {}: if: {error}", workflow.id));
+        left.logs.error(format!("workflow {}: if: {error}", workflow.id));
+        left.stillborn.push(Outcome { workflow: workflow.id.clone(), error: Some(format!("if: {error}")) });
         false
     })
 }
