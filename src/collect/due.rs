@@ -99,7 +99,7 @@ impl Collector {
             (entries, ())
         })?;
         drop(held);
-        self.rules.tallies.note_all(outcomes, self.clock.now());
+        self.rules.tallies.note_all(outcomes, &self.clock);
         Ok(Some(Performed { pending, error }))
     }
 

@@ -189,7 +189,7 @@ impl Collector {
         let (answer, pending) =
             self.store.push(identified.generation, room, |moment| processed.fix(admitted, moment))?;
         drop(identified); // the next request of this session sees it already; only the answer waits for the disk
-        self.rules.tallies.note_all(outcomes, self.clock.now());
+        self.rules.tallies.note_all(outcomes, &self.clock);
         pending.durable().await?;
         Ok(answer)
     }

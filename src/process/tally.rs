@@ -6,7 +6,10 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::run::Outcome;
-use crate::model::{DefinitionKind, Id, Time};
+use crate::{
+    clock::Clock,
+    model::{DefinitionKind, Id, Time},
+};
 
 /// How often a workflow ran, or a segment's schedule did something, and what went wrong.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -24,9 +27,9 @@ pub struct Tallies(Mutex<HashMap<(DefinitionKind, Id), Tally>>);
 
 impl Tallies {
     /// Notes how workflows went.
-    pub fn note_all(&self, outcomes: Vec<Outcome>, now: Time) {
+    pub fn note_all(&self, outcomes: Vec<Outcome>, clock: &Clock) {
         for Outcome { workflow, error } in outcomes {
-            self.note(DefinitionKind::Workflow, &workflow, error, now);
+            self.note(DefinitionKind::Workflow, &workflow, error, clock.now());
         }
     }
 

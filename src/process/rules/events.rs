@@ -123,10 +123,12 @@ impl Rules {
                 "segments and workflows change each other without end: the last events are stored as they are".into(),
             );
         }
-        for event in 0..records.events.len() {
-            self.treat_late(records, event, &mut left.logs);
+        if !self.consents.is_empty() {
+            for event in 0..records.events.len() {
+                self.treat_late(records, event, &mut left.logs);
+            }
+            consent::treat_written(&self.consents, records, &mut left.logs);
         }
-        consent::treat_written(&self.consents, records, &mut left.logs);
         if self.lacks_consent(records) {
             self.anonymise(records);
         }
@@ -163,7 +165,9 @@ impl Rules {
         if let Some(kind) = kind {
             kind.apply_to_event(records, event, &mut left.logs);
         }
-        self.tell_session(records, event, &mut left.logs);
+        if records.session.is_some() {
+            self.tell_session(records, event, &mut left.logs);
+        }
         if records.profile.is_some() {
             self.tell_profile(ground, records, &mut left.logs, event).await?;
         }
@@ -196,7 +200,9 @@ impl Rules {
     /// Treats what was sent as the profile's consents let it be, after something was made of it.
     fn treat_late(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
         let treated = consent::treat_sent(&self.consents, records, event, logs);
-        if let (false, Some(kind)) = (treated.is_empty(), self.types.get(records.events[event].kind())) {
+        if !treated.is_empty()
+            && let Some(kind) = self.types.get(records.events[event].kind())
+        {
             kind.apply_again(records, event, &treated, logs);
         }
     }
