@@ -243,3 +243,24 @@ fn terms_that_cannot_be_are_refused() {
         assert_eq!((response.status, response.loc()), (422, json!(["body", "config", "profile", field])), "{profile}");
     }
 }
+
+#[test]
+fn a_workflow_makes_nobody_one_with_who_signed_in() {
+    let (_folder, daemon) = started();
+    let steps = json!([{"attach_profile": {"email": "{{ event.properties.other }}"}}]);
+    assert_eq!(daemon.post_admin("/workflow", &json!({"id": "w", "on": ["sign-in"], "step": steps})).status, 200);
+    let sign_in = |session: &str, mail: &str, other: &str| {
+        let properties = json!({"email": {"main": mail}, "other": other});
+        let payload = json!({
+            "source": {"id": "shop"}, "session": {"id": session}, "options": {"debugger": true},
+            "events": [{"type": "sign-in", "properties": properties}]
+        });
+        daemon.tracked(&payload)
+    };
+    let eve = sign_in("s1", "eve@example.com", "eve@example.com");
+    let ada = sign_in("s2", "ada@example.com", "eve@example.com");
+    assert_ne!(ada["profile"]["id"], eve["profile"]["id"]);
+    assert_eq!(ada["debugging"]["execution"]["w"][0]["status"], "error");
+    let shown = daemon.record(&format!("/profile/{}", ada["profile"]["id"].as_str().unwrap()));
+    assert_eq!(shown["data"]["contact"]["email"]["main"], "ada@example.com");
+}

@@ -10,6 +10,7 @@
 //! [`Rules`] is what people set up, compiled once when it changes. The room changes only [`Records`]: nothing is stored
 //! here. It knows no HTTP server and no sled; it asks the store for profiles and external systems for facts.
 
+mod attach;
 mod condition;
 mod consent;
 mod definition;

@@ -6,9 +6,10 @@ use std::{
 };
 
 use super::{
-    Ground, Interrupted, Memory, Rules, digest,
+    Ground, Interrupted, Memory, Rules,
+    attach::{self, Sought},
+    digest,
     operation::Operation,
-    people::{self, Sought},
     records::{EventDraft, Records},
     scope::Scope,
     segment,
@@ -331,7 +332,7 @@ impl<'a, 'r> Run<'a, 'r> {
             By::Field(path, template) => Sought::Field(path.clone(), filled(template)?),
         };
         let consents = self.rules.consents();
-        people::attach(self.ground, self.records, self.memory, consents, sought, attach.create).await??;
+        attach::attach(self.ground, self.records, self.memory, consents, sought, attach.create).await??;
         if !had_one {
             self.rules.catch_up(self.ground, self.records, &mut self.left.logs, self.event).await?;
         }

@@ -56,7 +56,8 @@ impl ProfileDraft {
 
     /// A profile that is made, with an id that is to lead to it from here on.
     pub fn made(id: Id, alias: Option<Id>, now: Time) -> Self {
-        Self { alias, ..Self::with(Profile::new(id, THIS_REQUEST, now), true) }
+        let is_nameless = alias.as_ref() != Some(&id);
+        Self { alias, is_nameless, ..Self::with(Profile::new(id, THIS_REQUEST, now), true) }
     }
 
     fn with(profile: Profile, is_new: bool) -> Self {
@@ -142,6 +143,7 @@ impl ProfileDraft {
     }
 
     pub fn add_key(&mut self, key: MergeKey) {
+        self.is_nameless = false;
         if !self.profile.keys.contains(&key) && self.profile.keys.len() < KEYS_MAX {
             self.profile.keys.push(key);
             self.touch();

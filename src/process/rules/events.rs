@@ -2,10 +2,10 @@
 
 use super::{
     super::{
-        EventDraft, Ground, Interrupted, Left, Memory, ProfileDraft, Records, SessionDraft,
+        EventDraft, Ground, Interrupted, Left, Memory, ProfileDraft, Records, SessionDraft, attach,
         consent::{self, CONSENT_UPDATE},
         event_type::OnInvalid,
-        identity, internal_event, people,
+        identity, internal_event,
         run::{Outcome, Run},
         scope::Scope,
         segment::{self, Crossing},
@@ -39,7 +39,7 @@ impl Rules {
         look: bool,
     ) -> Result<(), Interrupted> {
         if records.by_webhook {
-            people::attach_by_source(ground, records, memory, &self.consents, &mut left.logs).await?;
+            attach::attach_by_source(ground, records, memory, &self.consents, &mut left.logs).await?;
         }
         let is_opened = |draft: &SessionDraft| draft.is_new && draft.saved && draft.parts.is_empty();
         let opened = records.session.as_ref().is_some_and(is_opened);
@@ -230,7 +230,7 @@ impl Rules {
         let Some(kind) = self.types.get(draft.kind()) else { return Ok(()) };
         kind.apply_to_profile(records, event, logs);
         if kind.identifies {
-            people::identify(ground, records, kind.profile_paths()).await?;
+            attach::identify(ground, records, kind.profile_paths()).await?;
         }
         Ok(())
     }

@@ -1,0 +1,303 @@
+//! Whose events are: what is sought, who is found, and profiles that turn out to be one.
+
+use std::sync::Arc;
+
+use super::{
+    Ground, Interrupted, Memory,
+    consent::{self, Consent},
+    identity,
+    operation::Operation,
+    records::{ProfileDraft, Records},
+    scope::Scope,
+};
+use crate::model::{Fault, Id, KnownBy, Logs, MergeKey, Path, Profile, ProfileTerms, Value};
+
+/// Who somebody is whose events came without a profile.
+pub enum Sought {
+    /// Somebody new.
+    New,
+    Known(KnownBy, Value),
+    /// The one profile that has this value at this place.
+    Field(Path, Value),
+}
+
+/// Gives events the profile that is sought, or a new one.
+///
+/// Events that have a profile keep it: one that was made for them becomes part of the one that is sought.
+///
+/// # Errors
+/// The inner error says why they do not have it.
+pub async fn attach(
+    ground: &Ground<'_>,
+    records: &mut Records<'_>,
+    memory: &mut Memory,
+    consents: &[Consent],
+    sought: Sought,
+    create: bool,
+) -> Result<Result<(), String>, Interrupted> {
+    let (found, key) = match find(ground, records, &sought).await? {
+        Ok(found) => found,
+        Err(why) => return Ok(Err(why)),
+    };
+    if found.profile(records).is_some_and(|profile| !consent::admits(consents, records, profile)) {
+        return Ok(Err("there is no consent".into()));
+    }
+    // A forged id must not make a profile.
+    let may_be_made =
+        create && !matches!(sought, Sought::Known(KnownBy::Id, _)) && consent::may_tell(consents, records);
+    match (&records.profile, found) {
+        (_, Found::Same) => Ok(Ok(())),
+        (None, Found::Nobody) if may_be_made => {
+            let known = known_by(consents, records, sought);
+            records.profile = Some(ProfileDraft::made(memory.new_id(ground.clock), None, records.now));
+            Ok(name(records, known, key))
+        }
+        (None, Found::Nobody) => Ok(Err("there is no such profile".into())),
+        (None, found) => {
+            records.profile = found.taken(records);
+            Ok(Ok(()))
+        }
+        (Some(draft), Found::Nobody) if draft.is_nameless && may_be_made => {
+            let known = known_by(consents, records, sought);
+            Ok(name(records, known, key))
+        }
+        (Some(draft), Found::Nobody) if draft.is_nameless => Ok(Err("there is no such profile".into())),
+        (Some(draft), found) if draft.is_nameless => {
+            become_one(ground, records, found).await?;
+            Ok(Ok(()))
+        }
+        (Some(_), _) => Ok(Err("the event has another profile already".into())),
+    }
+}
+
+/// Whom a search found.
+enum Found {
+    Nobody,
+    /// The profile that the events have.
+    Same,
+    /// One that other parts of the request are about, by its place among these.
+    Other(usize),
+    Stored(Arc<Profile>),
+}
+
+impl Found {
+    /// What the search in the store and in what the request knows comes to.
+    fn new(records: &Records<'_>, stored: Option<Arc<Profile>>, is_meant: impl Fn(&ProfileDraft) -> bool) -> Self {
+        let reference = stored.as_ref().map(|profile| profile.reference());
+        let is_it = |draft: &ProfileDraft| {
+            is_meant(draft) || reference.as_ref().is_some_and(|reference| draft.profile.is_or_absorbed(reference))
+        };
+        if records.profile.as_ref().is_some_and(is_it) {
+            return Self::Same;
+        }
+        match (records.others.iter().position(is_it), stored) {
+            (Some(place), _) => Self::Other(place),
+            (None, Some(profile)) => Self::Stored(profile),
+            (None, None) => Self::Nobody,
+        }
+    }
+
+    /// The profile, which is nobody else's in the request from here on.
+    fn taken(self, records: &mut Records<'_>) -> Option<ProfileDraft> {
+        match self {
+            Self::Nobody | Self::Same => None,
+            Self::Other(place) => Some(records.others.remove(place)),
+            Self::Stored(profile) => Some(ProfileDraft::known(profile)),
+        }
+    }
+
+    fn profile<'a>(&'a self, records: &'a Records<'_>) -> Option<&'a Profile> {
+        match self {
+            Self::Nobody | Self::Same => None,
+            Self::Other(place) => records.others.get(*place).map(|draft| &draft.profile),
+            Self::Stored(profile) => Some(profile),
+        }
+    }
+}
+
+/// Who is sought, and the key that leads to them.
+///
+/// # Errors
+/// The inner error says why nobody can be found by this.
+async fn find(
+    ground: &Ground<'_>,
+    records: &Records<'_>,
+    sought: &Sought,
+) -> Result<Result<(Found, Option<MergeKey>), String>, Interrupted> {
+    let nobody = |value: &Value| Ok(Err(format!("{}: this tells nobody", value.to_text())));
+    let people = ground.people;
+    let key = match sought {
+        Sought::New => return Ok(Ok((Found::Nobody, None))),
+        Sought::Known(KnownBy::Id, value) => {
+            let Ok(Some(id)) = Id::parse(&value.to_text()) else { return nobody(value) };
+            return Ok(Ok((Found::new(records, people.by_id(&id).await?, |_| false), None)));
+        }
+        Sought::Known(kind, value) => match ground.identity.key(*kind, value) {
+            Some(key) => key,
+            None => return nobody(value),
+        },
+        Sought::Field(path, value) => match (ground.identity.key_at(path, value), ground.identity.name_of(path, value))
+        {
+            (Some(key), _) => key,
+            (None, Some(name)) => {
+                let text = value.to_text();
+                let has =
+                    |draft: &ProfileDraft| draft.get(&path.steps()[1..]).is_some_and(|found| found.to_text() == text);
+                let found = people.by_field(name, path, value).await?;
+                return Ok(found.map(|stored| (Found::new(records, stored, has), None)));
+            }
+            (None, None) => return nobody(value),
+        },
+    };
+    Ok(Ok((by_key(ground, records, key).await?, Some(key))))
+}
+
+/// Whom a merge key leads to, in the store or in what the request knows.
+async fn by_key(ground: &Ground<'_>, records: &Records<'_>, key: MergeKey) -> Result<Found, Interrupted> {
+    let stored = ground.people.by_key(key).await?;
+    Ok(Found::new(records, stored, |draft| draft.profile.keys.contains(&key)))
+}
+
+/// What a new profile is known by, and where that belongs, as far as it may be kept.
+fn known_by(consents: &[Consent], records: &Records<'_>, sought: Sought) -> Option<(Path, Value)> {
+    let (place, value) = match sought {
+        Sought::New => return None,
+        Sought::Known(kind, value) => (identity::place_of(kind)?, value),
+        Sought::Field(path, value) => (path, value),
+    };
+    Some((place, consent::kept(consents, records, &value)?))
+}
+
+/// Writes what the profile is known by to where it belongs, so that it is found by its key from here on.
+fn name(records: &mut Records<'_>, known: Option<(Path, Value)>, key: Option<MergeKey>) -> Result<(), String> {
+    if let Some((place, value)) = known {
+        Operation::SetIfEmpty.apply(records, None, &place, Some(value)).map_err(|error| error.to_string())?;
+    }
+    if let Some(draft) = &mut records.profile {
+        draft.is_nameless = false;
+        key.into_iter().for_each(|key| draft.add_key(key));
+    }
+    Ok(())
+}
+
+/// The profile in the records and `other` are one from here on, unless that is more than is kept of one.
+async fn become_one(ground: &Ground<'_>, records: &mut Records<'_>, other: Found) -> Result<(), Interrupted> {
+    let (Some(draft), Some(profile)) = (&records.profile, other.profile(records)) else { return Ok(()) };
+    if !draft.has_room_for(profile) {
+        return Ok(());
+    }
+    let shared = ground.people.shared_visits(records, draft, profile).await?;
+    if let Some(other) = other.taken(records)
+        && let Some(draft) = &mut records.profile
+    {
+        draft.absorb(other, shared);
+    }
+    Ok(())
+}
+
+/// Gives events the profile that their source's configuration finds in them; a session's profile becomes one with it, as
+/// if its owner signed in.
+pub async fn attach_by_source(
+    ground: &Ground<'_>,
+    records: &mut Records<'_>,
+    memory: &mut Memory,
+    consents: &[Consent],
+    logs: &mut Logs,
+) -> Result<(), Interrupted> {
+    let Some(ProfileTerms { path, is, create }) = &records.registered().terms.profile else { return Ok(()) };
+    let (path, is, create) = (path.clone(), *is, *create);
+    let named = (0..records.events.len()).filter_map(|event| {
+        Scope::new(records, Some(event)).get(&path).map(|value| value.into_owned()).filter(|value| !value.is_empty())
+    });
+    let named: Vec<Value> = named.filter(|value| ground.identity.key(is, value).is_some()).collect();
+    let Some(value) = named.first().cloned() else { return Ok(()) };
+    let key = ground.identity.key(is, &value);
+    if !are_one(ground, records, is, &named).await? {
+        // One session has one profile: what another person did must not become this one's.
+        let msg = format!("{path}: the events of one session are about one person, and these are about several");
+        return Err(Interrupted::Invalid(Fault::new("value_error", msg)));
+    }
+    let sought = Sought::Known(is, value);
+    let attached = match key.filter(|_| is != KnownBy::Id && records.profile.is_some()) {
+        Some(key) => identify_as(ground, records, consents, sought, key).await?,
+        None => attach(ground, records, memory, consents, sought, create).await?,
+    };
+    if let Err(why) = attached {
+        logs.warn(format!("source {}: {why}", records.request.source));
+    }
+    Ok(())
+}
+
+/// The profile that events have is known by what is sought from here on, as if its owner signed in.
+///
+/// # Errors
+/// The inner error says why it is not.
+async fn identify_as(
+    ground: &Ground<'_>,
+    records: &mut Records<'_>,
+    consents: &[Consent],
+    sought: Sought,
+    key: MergeKey,
+) -> Result<Result<(), String>, Interrupted> {
+    let found = by_key(ground, records, key).await?;
+    let may_be = match found.profile(records) {
+        Some(profile) => consent::admits(consents, records, profile),
+        None => consent::may_tell(consents, records),
+    };
+    if !may_be {
+        return Ok(Err("there is no consent".into()));
+    }
+    become_one(ground, records, found).await?;
+    let known = known_by(consents, records, sought);
+    Ok(name(records, known, Some(key)))
+}
+
+/// Whether everything that is named is the same person's.
+async fn are_one(
+    ground: &Ground<'_>,
+    records: &Records<'_>,
+    is: KnownBy,
+    named: &[Value],
+) -> Result<bool, Interrupted> {
+    let key = |value: &Value| ground.identity.key(is, value);
+    let Some(other) = named.iter().find(|value| key(value) != key(&named[0])) else { return Ok(true) };
+    let mut people = Vec::new();
+    for value in [&named[0], other].into_iter().chain(named) {
+        let Ok((found, _)) = find(ground, records, &Sought::Known(is, value.clone())).await? else { continue };
+        let same = || records.profile.as_ref().map(|draft| draft.profile.reference());
+        people.push(
+            found.profile(records).map(Profile::reference).or_else(|| same().filter(|_| matches!(found, Found::Same))),
+        );
+    }
+    Ok(people.iter().all(|person| person.is_some() && *person == people[0]))
+}
+
+/// What an event that may identify wrote tells whose profile it is: a key that another profile has makes them one.
+pub async fn identify(
+    ground: &Ground<'_>,
+    records: &mut Records<'_>,
+    paths: impl Iterator<Item = &Path>,
+) -> Result<(), Interrupted> {
+    for path in paths {
+        let Some(draft) = &records.profile else { return Ok(()) };
+        let key = draft.get(&path.steps()[1..]).and_then(|value| ground.identity.key_at(path, value));
+        if let Some(key) = key {
+            identify_by(ground, records, key).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The profile in the records is found by `key` from here on; one that was found by it before is the same person.
+async fn identify_by(ground: &Ground<'_>, records: &mut Records<'_>, key: MergeKey) -> Result<(), Interrupted> {
+    let Some(draft) = &records.profile else { return Ok(()) };
+    if draft.profile.keys.contains(&key) {
+        return Ok(());
+    }
+    let other = by_key(ground, records, key).await?;
+    become_one(ground, records, other).await?;
+    if let Some(draft) = &mut records.profile {
+        draft.add_key(key);
+    }
+    Ok(())
+}
