@@ -8,7 +8,8 @@ use super::{Collector, Rejection, Tries, commit::Fixed, parts::Parts};
 use crate::{
     model::{DefinitionKind, DelayedEvent, EventType, Id, Pass, Profile, ProfileRef, Session, Time},
     process::{
-        EventDraft, Interrupted, Left, Memory, People, ProfileDraft, Records, Rules, SessionDraft, referred_profile,
+        EventDraft, Interrupted, Left, Memory, People, Processing, ProfileDraft, Records, Rules, SessionDraft,
+        referred_profile,
     },
     store::{Entry, Generation, Held, Key, Pending, Refused},
 };
@@ -81,12 +82,11 @@ impl Collector {
         let ground = self.ground(&people, true);
         let mut records = self.due_records(event.as_deref(), session, profile);
         let mut left = Left::default();
+        let processing = Processing { rules, ground: &ground, records: &mut records, memory, left: &mut left };
         match due {
             // Time went by: what a segment's condition holds for may be another.
-            Due::Event { .. } => rules.process(&ground, &mut records, memory, &mut left, true).await?,
-            Due::Scheduled { kind, id, .. } => {
-                rules.process_scheduled(&ground, &mut records, memory, &mut left, (*kind, id)).await?;
-            }
+            Due::Event { .. } => processing.events(true).await?,
+            Due::Scheduled { kind, id, .. } => processing.scheduled(*kind, id).await?,
         }
         let error = left.logs.errors().next().map(str::to_owned);
         let outcomes = left.outcomes();

@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     model::{EventRequest, Fault, Id, Json, Session, SourceType, Time, landing},
-    process::{EventDraft, Ground, Interrupted, Left, Memory, People, ProfileDraft, Records, Rules, SessionDraft},
+    process::{
+        EventDraft, Ground, Interrupted, Left, Memory, People, Processing, ProfileDraft, Records, Rules, SessionDraft,
+    },
 };
 
 /// A request that is ready but for its time and its place in the log.
@@ -47,7 +49,8 @@ impl Collector {
                 let id = event.id.clone().unwrap_or_else(|| self.clock.make_id());
                 EventDraft::new(Cow::Borrowed(event), id, save)
             }));
-            if let Err(why) = rules.process(&ground, &mut records, memory, &mut left, false).await {
+            let processing = Processing { rules, ground: &ground, records: &mut records, memory, left: &mut left };
+            if let Err(why) = processing.events(false).await {
                 // The others are gone through too, so that it starts again with all names at once.
                 memory.note(why, place)?;
                 again = true;

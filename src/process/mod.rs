@@ -44,7 +44,7 @@ pub use lookup::{Lookups, plain_client};
 pub use memory::Memory;
 pub use people::{People, find_profile, referred_profile};
 pub use records::{EventDraft, FixedProfile, ProfileDraft, Records, SessionDraft};
-pub use rules::{Mistake, PROFILE_SPLIT, Rules, RulesInForce};
+pub use rules::{Mistake, PROFILE_SPLIT, Processing, Rules, RulesInForce};
 pub use run::Left;
 pub use schedule::Schedule;
 pub use scope::Scope;

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{
     Destination, Records,
     condition::Count,
-    consent::Consent,
+    consent::{self, Consent},
     destination::Target,
     event_type::{self, EventType, EventTypes},
     schedule::Schedule,
@@ -19,7 +19,7 @@ use super::{
     workflow::Workflow,
 };
 use crate::model::{Definition, DefinitionKind, Fault, Id};
-pub use events::PROFILE_SPLIT;
+pub use events::{PROFILE_SPLIT, Processing};
 
 /// What people set up, compiled.
 #[derive(Default)]
@@ -147,6 +147,19 @@ impl Rules {
             let most = self.counted.entry(kind.clone()).or_default();
             *most = (*most).max(*days);
         }
+    }
+
+    /// The places of the workflows that a type starts, in order.
+    fn started_by(&self, kind: &str) -> Vec<usize> {
+        let mut started = self.by_any_type.clone();
+        started.extend(self.by_type.get(kind).into_iter().flatten());
+        started.sort_unstable();
+        started
+    }
+
+    /// Whether the source requires a consent that the profile did not give.
+    pub fn lacks_consent(&self, records: &Records<'_>) -> bool {
+        consent::is_missing(&self.consents, records)
     }
 
     pub(super) fn consents(&self) -> &[Consent] {

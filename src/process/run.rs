@@ -6,11 +6,11 @@ use std::{
 };
 
 use super::{
-    Ground, Interrupted, Memory, Rules,
+    Interrupted, Processing,
     attach::{self, Sought},
     digest,
     operation::Operation,
-    records::{EventDraft, Records},
+    records::EventDraft,
     scope::Scope,
     segment,
     template::{Place, Template, ValueTemplate},
@@ -74,11 +74,7 @@ impl Left {
 
 /// What a workflow runs on.
 pub struct Run<'a, 'r> {
-    rules: &'a Rules,
-    pub ground: &'a Ground<'a>,
-    pub records: &'a mut Records<'r>,
-    pub memory: &'a mut Memory,
-    pub left: &'a mut Left,
+    on: Processing<'a, 'r>,
     /// The event that started it, if one did.
     pub event: Option<usize>,
     pub segment: Option<&'a str>,
@@ -113,31 +109,23 @@ impl From<Interrupted> for Failed {
 }
 
 impl<'a, 'r> Run<'a, 'r> {
-    pub fn new(
-        rules: &'a Rules,
-        ground: &'a Ground<'a>,
-        records: &'a mut Records<'r>,
-        memory: &'a mut Memory,
-        left: &'a mut Left,
-        event: Option<usize>,
-        segment: Option<&'a str>,
-    ) -> Self {
-        Self { rules, ground, records, memory, left, event, segment, steps: Object::default(), taken: Vec::new() }
+    pub fn new(on: Processing<'a, 'r>, event: Option<usize>, segment: Option<&'a str>) -> Self {
+        Self { on, event, segment, steps: Object::default(), taken: Vec::new() }
     }
 
     /// Runs a workflow to its end, or to the step that fails.
     pub async fn workflow(mut self, workflow: &Workflow) -> Result<(), Interrupted> {
-        self.left.begun.get_or_insert_with(Instant::now);
+        self.on.left.begun.get_or_insert_with(Instant::now);
         let ended = self.steps(&workflow.steps).await;
         let error = match ended {
             Ok(_) => None,
             Err(Failed::Step(error)) => {
-                self.left.logs.error(format!("workflow {}: {error}", workflow.id));
+                self.on.left.logs.error(format!("workflow {}: {error}", workflow.id));
                 Some(error)
             }
             Err(Failed::Request(why)) => return Err(why),
         };
-        let event = self.event.map(|event| &mut self.records.events[event]);
+        let event = self.event.map(|event| &mut self.on.records.events[event]);
         let event = event.map(|event| {
             event.status = match (&error, event.status) {
                 (None, EventStatus::Collected) => EventStatus::Processed,
@@ -148,14 +136,14 @@ impl<'a, 'r> Run<'a, 'r> {
         });
         let status = if error.is_some() { "error" } else { "done" };
         let execution = Execution { event, status, steps: self.taken, error };
-        self.left.executions.entry(workflow.id.clone()).or_default().push(execution);
+        self.on.left.executions.entry(workflow.id.clone()).or_default().push(execution);
         Ok(())
     }
 
     async fn steps(&mut self, steps: &[Step]) -> Result<End, Failed> {
         for step in steps {
-            self.left.steps += 1;
-            if self.left.steps > STEPS_MAX || self.left.begun.is_some_and(|begun| begun.elapsed() > TIME_MAX) {
+            self.on.left.steps += 1;
+            if self.on.left.steps > STEPS_MAX || self.on.left.begun.is_some_and(|begun| begun.elapsed() > TIME_MAX) {
                 return Err(Failed::Step("the workflows take too many steps, or too long".into()));
             }
             let begun = Instant::now();
@@ -182,7 +170,7 @@ impl<'a, 'r> Run<'a, 'r> {
                     if !step.continue_on_error {
                         return Err(Failed::Step(format!("step {}: {error}", step.id)));
                     }
-                    self.left.logs.warn(format!("step {}: {error}", step.id));
+                    self.on.left.logs.warn(format!("step {}: {error}", step.id));
                     continue;
                 }
                 Err(failed) => return Err(failed),
@@ -193,7 +181,7 @@ impl<'a, 'r> Run<'a, 'r> {
     }
 
     fn scope(&self) -> Scope<'_> {
-        Scope::of_step(self.records, self.event, &self.steps, self.segment)
+        Scope::of_step(self.on.records, self.event, &self.steps, self.segment)
     }
 
     /// Takes a step; `None` if its condition does not hold.
@@ -219,7 +207,7 @@ impl<'a, 'r> Run<'a, 'r> {
             Action::AttachSession(template) => {
                 let id = template.text(&self.scope(), Place::Text, None)?;
                 let id = Id::required(&id).map_err(|fault| fault.to_string())?;
-                let held = self.records.session.as_ref().map(|draft| draft.session.id.clone());
+                let held = self.on.records.session.as_ref().map(|draft| draft.session.id.clone());
                 match held {
                     Some(session) if session == id => {}
                     Some(_) => return Err(Failed::Step("the event has a session already".into())),
@@ -228,36 +216,36 @@ impl<'a, 'r> Run<'a, 'r> {
                 Some(Value::text(id.as_str()))
             }
             Action::PreviousSession => {
-                let session = self.ground.people.previous_session(self.records).await;
+                let session = self.on.ground.people.previous_session(self.on.records).await;
                 session.map_err(Interrupted::from)?.map(|session| Value::shown(&session.shown()))
             }
             Action::Lookup(lookup) => {
-                let Some(lookups) = self.ground.lookups else { return Ok(None) };
+                let Some(lookups) = self.on.ground.lookups else { return Ok(None) };
                 let question = lookups.question(lookup, &self.scope())?;
-                Some(self.memory.answer(lookups, &question).await?)
+                Some(self.on.memory.answer(lookups, &question).await?)
             }
             Action::Emit { kind, properties, delay } => Some(self.emit(kind, properties, *delay)?),
             Action::Response(template) => {
                 let filled = template.fill(&self.scope())?;
                 let entries = filled.as_object().into_iter().flat_map(Object::iter);
-                entries.for_each(|(key, value)| self.left.response.insert(key, value.clone()));
+                entries.for_each(|(key, value)| self.on.left.response.insert(key, value.clone()));
                 None
             }
             Action::Ux(template) => {
                 if let Value::List(list) = template.fill(&self.scope())? {
-                    self.left.ux.extend(list);
+                    self.on.left.ux.extend(list);
                 }
                 None
             }
             Action::Discard => {
                 if let Some(event) = self.event {
-                    self.records.events[event].saved = false;
+                    self.on.records.events[event].saved = false;
                 }
                 None
             }
             Action::Log(template) => {
                 let message = template.text(&self.scope(), Place::Text, None)?;
-                self.left.logs.info(message);
+                self.on.left.logs.info(message);
                 None
             }
             Action::Choose(branches) => {
@@ -278,10 +266,10 @@ impl<'a, 'r> Run<'a, 'r> {
 
     fn apply(&mut self, operation: Operation, path: &Path, value: Option<Value>) -> Result<(), Failed> {
         if !self.may_write(path) {
-            self.left.logs.info(format!("{path}: not written, for there is no consent"));
+            self.on.left.logs.info(format!("{path}: not written, for there is no consent"));
             return Ok(());
         }
-        operation.apply(self.records, self.event, path, value).map_err(|error| Failed::Step(error.to_string()))
+        operation.apply(self.on.records, self.event, path, value).map_err(|error| Failed::Step(error.to_string()))
     }
 
     /// Without the consent that its source requires, nothing is kept of somebody but what they allow.
@@ -289,7 +277,7 @@ impl<'a, 'r> Run<'a, 'r> {
         let (root, steps) = path.split_root();
         let is_about_them =
             root == "session" || (root == "profile" && steps.first().is_none_or(|it| **it != *"consents"));
-        !is_about_them || !self.rules.lacks_consent(self.records)
+        !is_about_them || !self.on.rules.lacks_consent(self.on.records)
     }
 
     /// Puts another text in the place of each value that is there.
@@ -304,26 +292,26 @@ impl<'a, 'r> Run<'a, 'r> {
     }
 
     fn change_segments(&mut self, add: &[Box<str>], remove: &[Box<str>]) -> Result<Option<Value>, Failed> {
-        if self.records.profile.is_none() {
+        if self.on.records.profile.is_none() {
             return Err(Failed::Step("there is no profile".into()));
         }
         if !self.may_write(&["profile", "segments"].into_iter().collect()) {
             return Ok(None);
         }
-        let mut members = segment::members(self.records);
+        let mut members = segment::members(self.on.records);
         members.retain(|id| !remove.contains(id));
         for id in add {
             if !members.contains(id) {
                 members.push(id.clone());
             }
         }
-        segment::set_members(self.records, members, &mut self.left.logs);
+        segment::set_members(self.on.records, members, &mut self.on.left.logs);
         Ok(None)
     }
 
     /// Finds or makes the profile of an event; the result is its id.
     async fn attach_profile(&mut self, attach: &AttachProfile) -> Result<Value, Failed> {
-        let had_one = self.records.profile.is_some();
+        let had_one = self.on.records.profile.is_some();
         let filled =
             |template: &Template| template.text(&self.scope(), Place::Text, None).map(|text| Value::text(&text));
         let sought = match &attach.by {
@@ -331,33 +319,33 @@ impl<'a, 'r> Run<'a, 'r> {
             By::Known(known, template) => Sought::Known(*known, filled(template)?),
             By::Field(path, template) => Sought::Field(path.clone(), filled(template)?),
         };
-        let consents = self.rules.consents();
-        attach::attach(self.ground, self.records, self.memory, consents, sought, attach.create).await??;
+        let consents = self.on.rules.consents();
+        attach::attach(self.on.ground, self.on.records, self.on.memory, consents, sought, attach.create).await??;
         if !had_one {
-            self.rules.catch_up(self.ground, self.records, &mut self.left.logs, self.event).await?;
+            self.on.catch_up(self.event).await?;
         }
-        let id = self.records.profile.as_ref().map(|draft| Value::text(draft.profile.id.as_str()));
+        let id = self.on.records.profile.as_ref().map(|draft| Value::text(draft.profile.id.as_str()));
         Ok(id.ok_or("there is no profile".to_owned())?)
     }
 
     /// Another event of the same request, whose id is the result, or one that happens later, whose time is the result.
     fn emit(&mut self, kind: &EventType, properties: &ValueTemplate, delay: Option<Duration>) -> Result<Value, Failed> {
-        let depth = self.event.map_or(0, |event| self.records.events[event].depth) + 1;
-        if depth > DEPTH_MAX || self.left.emitted >= EMITTED_MAX {
+        let depth = self.event.map_or(0, |event| self.on.records.events[event].depth) + 1;
+        if depth > DEPTH_MAX || self.on.left.emitted >= EMITTED_MAX {
             return Err(Failed::Step("too many events emit each other".into()));
         }
         let properties = properties.fill(&self.scope())?.to_json();
-        self.left.emitted += 1;
-        self.left.emitted_bytes += properties.as_str().len();
-        if self.left.emitted_bytes > EMITTED_BYTES_MAX {
+        self.on.left.emitted += 1;
+        self.on.left.emitted_bytes += properties.as_str().len();
+        if self.on.left.emitted_bytes > EMITTED_BYTES_MAX {
             return Err(Failed::Step("the events that are emitted have too large properties".into()));
         }
-        let saved = self.event.map_or(self.records.saves_events, |event| self.records.events[event].saved);
+        let saved = self.event.map_or(self.on.records.saves_events, |event| self.on.records.events[event].saved);
         if let Some(delay) = delay {
-            let due = self.records.now.later(delay);
-            self.records.delayed.push(DelayedEvent {
+            let due = self.on.records.now.later(delay);
+            self.on.records.delayed.push(DelayedEvent {
                 due,
-                source: self.records.request.source.clone(),
+                source: self.on.records.request.source.clone(),
                 session: None,
                 profile: None,
                 kind: kind.id.clone(),
@@ -368,10 +356,10 @@ impl<'a, 'r> Run<'a, 'r> {
             });
             return Ok(Value::text(&due.to_string()));
         }
-        let id = self.memory.new_id(self.ground.clock);
+        let id = self.on.memory.new_id(self.on.ground.clock);
         let mut event = EventDraft::internal(kind.clone(), properties, id.clone(), saved);
         event.depth = depth;
-        self.records.events.push(event);
+        self.on.records.events.push(event);
         Ok(Value::text(id.as_str()))
     }
 }

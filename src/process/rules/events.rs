@@ -13,7 +13,7 @@ use super::{
     },
     Rules,
 };
-use crate::model::{DefinitionKind, Id, Json, Logs, Object, Path, Value};
+use crate::model::{DefinitionKind, Id, Json, Object, Path, Value};
 
 /// The type whose events count as a profile's views.
 const PAGE_VIEW: &str = "page-view";
@@ -27,226 +27,192 @@ const SEGMENT_LEFT: &str = "segment-left";
 /// How often segments may change and start workflows that change them again.
 const ROUNDS_MAX: usize = 4;
 
-impl Rules {
+/// Events on their way through what is set up.
+pub struct Processing<'a, 'r> {
+    pub rules: &'a Rules,
+    pub ground: &'a Ground<'a>,
+    pub records: &'a mut Records<'r>,
+    pub memory: &'a mut Memory,
+    pub left: &'a mut Left,
+}
+
+impl<'r> Processing<'_, 'r> {
+    fn reborrow(&mut self) -> Processing<'_, 'r> {
+        let Self { rules, ground, records, memory, left } = self;
+        Processing { rules, ground, records, memory, left }
+    }
+
     /// Processes all events in the records, and those that they lead to. `look`: the segments are looked at although
     /// nothing changed.
-    pub async fn process(
-        &self,
-        ground: &Ground<'_>,
-        records: &mut Records<'_>,
-        memory: &mut Memory,
-        left: &mut Left,
-        look: bool,
-    ) -> Result<(), Interrupted> {
-        if records.by_webhook {
-            attach::attach_by_source(ground, records, memory, &self.consents, &mut left.logs).await?;
+    pub async fn events(mut self, look: bool) -> Result<(), Interrupted> {
+        if self.records.by_webhook {
+            attach::attach_by_source(self.ground, self.records, self.memory, &self.rules.consents, &mut self.left.logs)
+                .await?;
         }
         let is_opened = |draft: &SessionDraft| draft.is_new && draft.saved && draft.parts.is_empty();
-        let opened = records.session.as_ref().is_some_and(is_opened);
-        let beginnings = self.beginnings(ground, records, opened).await?;
-        records.events.splice(0..0, beginnings);
-        self.process_events(ground, records, memory, left, look).await
+        let opened = self.records.session.as_ref().is_some_and(is_opened);
+        let beginnings = self.beginnings(opened).await?;
+        self.records.events.splice(0..0, beginnings);
+        self.go_through(look).await
     }
 
     /// Does what is scheduled, for the profile in the records if there is one, and what it leads to.
-    pub async fn process_scheduled(
-        &self,
-        ground: &Ground<'_>,
-        records: &mut Records<'_>,
-        memory: &mut Memory,
-        left: &mut Left,
-        (kind, id): (DefinitionKind, &Id),
-    ) -> Result<(), Interrupted> {
-        let is_due = self.concerns(kind, id, records);
+    pub async fn scheduled(mut self, kind: DefinitionKind, id: &Id) -> Result<(), Interrupted> {
+        let is_due = self.rules.concerns(kind, id, self.records);
         if is_due && kind == DefinitionKind::DeletedSegment {
-            let crossing = segment::leave(records, id, &mut left.logs);
-            self.crossing(ground, records, memory, left, &crossing).await?;
+            let crossing = segment::leave(self.records, id, &mut self.left.logs);
+            self.crossing(&crossing).await?;
         }
-        if let Some(workflow) = self.workflows.iter().find(|workflow| workflow.id == *id)
+        if let Some(workflow) = self.rules.workflows.iter().find(|workflow| workflow.id == *id)
             && is_due
             && kind == DefinitionKind::Workflow
         {
-            Box::pin(Run::new(self, ground, records, memory, left, None, None).workflow(workflow)).await?;
+            Box::pin(Run::new(self.reborrow(), None, None).workflow(workflow)).await?;
         }
-        self.process_events(ground, records, memory, left, is_due && kind == DefinitionKind::Segment).await
+        self.go_through(is_due && kind == DefinitionKind::Segment).await
     }
 
     /// What begins with the profile in the records, and with the session if it was `opened`: events like any other, for
     /// those who set something up for them.
-    async fn beginnings<'r>(
-        &self,
-        ground: &Ground<'_>,
-        records: &mut Records<'r>,
-        opened: bool,
-    ) -> Result<Vec<EventDraft<'r>>, Interrupted> {
-        let visits = ground.people.note_visit(records).await?;
+    async fn beginnings(&mut self, opened: bool) -> Result<Vec<EventDraft<'r>>, Interrupted> {
+        let visits = self.ground.people.note_visit(self.records).await?;
         let is_created = |draft: &ProfileDraft| draft.is_new && draft.parts.is_empty();
         let beginnings = [
-            (PROFILE_CREATED, records.profile.as_ref().is_some_and(is_created)),
+            (PROFILE_CREATED, self.records.profile.as_ref().is_some_and(is_created)),
             (SESSION_OPENED, opened),
             (VISIT_STARTED, visits),
         ];
-        let noted =
-            beginnings.into_iter().filter(|(kind, begun)| *begun && (ground.saves_internal || self.listens(kind)));
-        let saved = ground.saves_internal && records.saves_events;
-        Ok(noted.map(|(kind, _)| internal_event(ground, kind, Json::empty_object(), saved)).collect())
+        let noted = beginnings
+            .into_iter()
+            .filter(|(kind, begun)| *begun && (self.ground.saves_internal || self.rules.listens(kind)));
+        let saved = self.ground.saves_internal && self.records.saves_events;
+        Ok(noted.map(|(kind, _)| internal_event(self.ground, kind, Json::empty_object(), saved)).collect())
     }
 
-    async fn process_events(
-        &self,
-        ground: &Ground<'_>,
-        records: &mut Records<'_>,
-        memory: &mut Memory,
-        left: &mut Left,
-        look: bool,
-    ) -> Result<(), Interrupted> {
+    async fn go_through(&mut self, look: bool) -> Result<(), Interrupted> {
         let mut next = 0;
         for _ in 0..ROUNDS_MAX {
-            while next < records.events.len() {
-                self.event(ground, records, memory, left, next).await?;
+            while next < self.records.events.len() {
+                self.event(next).await?;
                 next += 1;
             }
-            let changed = records.profile.as_ref().is_some_and(|draft| draft.changed);
-            if self.segments.is_empty() || !(changed || look) {
+            let changed = self.records.profile.as_ref().is_some_and(|draft| draft.changed);
+            if self.rules.segments.is_empty() || !(changed || look) {
                 break;
             }
-            let crossings = segment::update(&self.segments, records, left);
+            let crossings = segment::update(&self.rules.segments, self.records, self.left);
             if crossings.is_empty() {
                 break;
             }
             for crossing in &crossings {
-                self.crossing(ground, records, memory, left, crossing).await?;
+                self.crossing(crossing).await?;
             }
         }
-        if next < records.events.len() {
-            left.logs.error(
+        if next < self.records.events.len() {
+            self.left.logs.error(
                 "segments and workflows change each other without end: the last events are stored as they are".into(),
             );
         }
-        if !self.consents.is_empty() {
-            for event in 0..records.events.len() {
-                self.treat_late(records, event, &mut left.logs);
+        if !self.rules.consents.is_empty() {
+            for event in 0..self.records.events.len() {
+                self.treat_late(event);
             }
-            consent::treat_written(&self.consents, records, &mut left.logs);
+            consent::treat_written(&self.rules.consents, self.records, &mut self.left.logs);
         }
-        if self.lacks_consent(records) {
-            self.anonymise(records);
+        if self.rules.lacks_consent(self.records) {
+            self.anonymise();
         }
-        if !self.segments.is_empty() {
-            left.segments.extend(segment::members(records));
+        if !self.rules.segments.is_empty() {
+            self.left.segments.extend(segment::members(self.records));
         }
         Ok(())
     }
 
-    async fn event(
-        &self,
-        ground: &Ground<'_>,
-        records: &mut Records<'_>,
-        memory: &mut Memory,
-        left: &mut Left,
-        event: usize,
-    ) -> Result<(), Interrupted> {
-        left.begin();
-        let kind = self.types.get(records.events[event].kind());
+    async fn event(&mut self, event: usize) -> Result<(), Interrupted> {
+        self.left.begin();
+        let kind = self.rules.types.get(self.records.events[event].kind());
         if let Some(kind) = kind
-            && let Err(wrong) = kind.check(records, event)
+            && let Err(wrong) = kind.check(self.records, event)
         {
             if kind.on_invalid == OnInvalid::Reject {
                 return Err(Interrupted::NotAccepted(wrong));
             }
-            records.events[event].valid = false;
-            left.logs.warn(wrong);
+            self.records.events[event].valid = false;
+            self.left.logs.warn(wrong);
             return Ok(());
         }
         // What is granted right here counts at once.
-        if records.profile.is_some() && records.events[event].kind() != CONSENT_UPDATE {
-            consent::treat_sent(&self.consents, records, event, &mut left.logs);
+        if self.records.profile.is_some() && self.records.events[event].kind() != CONSENT_UPDATE {
+            consent::treat_sent(&self.rules.consents, self.records, event, &mut self.left.logs);
         }
         if let Some(kind) = kind {
-            kind.apply_to_event(records, event, &mut left.logs);
+            kind.apply_to_event(self.records, event, &mut self.left.logs);
         }
-        if records.session.is_some() {
-            self.tell_session(records, event, &mut left.logs);
+        if self.records.session.is_some() {
+            self.tell_session(event);
         }
-        if records.profile.is_some() {
-            self.tell_profile(ground, records, &mut left.logs, event).await?;
+        if self.records.profile.is_some() {
+            self.tell_profile(event).await?;
         }
-        for place in self.started_by(records.events[event].kind()) {
-            let workflow = &self.workflows[place];
-            if starts(workflow, Scope::new(records, Some(event)), &records.request.source, left) {
+        for place in self.rules.started_by(self.records.events[event].kind()) {
+            let workflow = &self.rules.workflows[place];
+            if starts(workflow, Scope::new(self.records, Some(event)), &self.records.request.source, self.left) {
                 // On the heap, so that requests that start no workflow do not carry its room with them.
-                Box::pin(Run::new(self, ground, records, memory, left, Some(event), None).workflow(workflow)).await?;
+                Box::pin(Run::new(self.reborrow(), Some(event), None).workflow(workflow)).await?;
             }
         }
         Ok(())
     }
 
-    /// The places of the workflows that a type starts, in order.
-    fn started_by(&self, kind: &str) -> Vec<usize> {
-        let mut started = self.by_any_type.clone();
-        started.extend(self.by_type.get(kind).into_iter().flatten());
-        started.sort_unstable();
-        started
-    }
-
     /// What an event means for its session, once.
-    fn tell_session(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
-        let Some(kind) = self.types.get(records.events[event].kind()) else { return };
-        if !self.lacks_consent(records) && !std::mem::replace(&mut records.events[event].told_session, true) {
-            kind.apply_to_session(records, event, logs);
+    fn tell_session(&mut self, event: usize) {
+        let Some(kind) = self.rules.types.get(self.records.events[event].kind()) else { return };
+        if !self.rules.lacks_consent(self.records)
+            && !std::mem::replace(&mut self.records.events[event].told_session, true)
+        {
+            kind.apply_to_session(self.records, event, &mut self.left.logs);
         }
     }
 
     /// Treats what was sent as the profile's consents let it be, after something was made of it.
-    fn treat_late(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
-        let treated = consent::treat_sent(&self.consents, records, event, logs);
+    fn treat_late(&mut self, event: usize) {
+        let treated = consent::treat_sent(&self.rules.consents, self.records, event, &mut self.left.logs);
         if !treated.is_empty()
-            && let Some(kind) = self.types.get(records.events[event].kind())
+            && let Some(kind) = self.rules.types.get(self.records.events[event].kind())
         {
-            kind.apply_again(records, event, &treated, logs);
+            kind.apply_again(self.records, event, &treated, &mut self.left.logs);
         }
     }
 
     /// What an event means for the profile.
-    async fn tell_profile(
-        &self,
-        ground: &Ground<'_>,
-        records: &mut Records<'_>,
-        logs: &mut Logs,
-        event: usize,
-    ) -> Result<(), Interrupted> {
-        let draft = &records.events[event];
+    async fn tell_profile(&mut self, event: usize) -> Result<(), Interrupted> {
+        let draft = &self.records.events[event];
         if draft.kind() == PAGE_VIEW
-            && let Some(profile) = &mut records.profile
+            && let Some(profile) = &mut self.records.profile
         {
             profile.count_view();
         }
-        if draft.kind() != CONSENT_UPDATE && self.lacks_consent(records) {
+        if draft.kind() != CONSENT_UPDATE && self.rules.lacks_consent(self.records) {
             return Ok(()); // what it says of somebody is not kept
         }
-        if let (Some(days), Some(profile)) = (self.counted.get(draft.kind()), &mut records.profile) {
-            profile.count_event(draft.kind(), records.now, *days);
+        if let (Some(days), Some(profile)) = (self.rules.counted.get(draft.kind()), &mut self.records.profile) {
+            profile.count_event(draft.kind(), self.records.now, *days);
         }
-        let Some(kind) = self.types.get(draft.kind()) else { return Ok(()) };
-        kind.apply_to_profile(records, event, logs);
+        let Some(kind) = self.rules.types.get(draft.kind()) else { return Ok(()) };
+        kind.apply_to_profile(self.records, event, &mut self.left.logs);
         if kind.identifies {
-            attach::identify(ground, records, kind.profile_paths()).await?;
+            attach::identify(self.ground, self.records, kind.profile_paths()).await?;
         }
         Ok(())
     }
 
-    /// Whether the source requires a consent that the profile did not give.
-    pub fn lacks_consent(&self, records: &Records<'_>) -> bool {
-        consent::is_missing(&self.consents, records)
-    }
-
     /// Takes away what tells whose the events are, and what speaks of that person.
-    fn anonymise(&self, records: &mut Records<'_>) {
-        records.anonymous = true;
-        let named = records.registered().terms.profile.as_ref().map(|terms| terms.path.clone());
-        for event in &mut records.events {
+    fn anonymise(&mut self) {
+        self.records.anonymous = true;
+        let named = self.records.registered().terms.profile.as_ref().map(|terms| terms.path.clone());
+        for event in &mut self.records.events {
             named.iter().for_each(|path| event.redact(path));
-            let places = self.types.get(event.kind()).map(|kind| kind.personal()).unwrap_or_default();
+            let places = self.rules.types.get(event.kind()).map(|kind| kind.personal()).unwrap_or_default();
             let (sent, written): (Vec<Path>, Vec<Path>) = places.into_iter().partition(EventDraft::is_sent);
             sent.iter().for_each(|path| event.redact(path));
             written.iter().for_each(|path| event.forget_written(path.split_root().1));
@@ -263,49 +229,37 @@ impl Rules {
 
     /// Events that came without a profile have one from here on: what begins with it, and what they mean for it, is caught
     /// up with.
-    pub(in crate::process) async fn catch_up(
-        &self,
-        ground: &Ground<'_>,
-        records: &mut Records<'_>,
-        logs: &mut Logs,
-        event: Option<usize>,
-    ) -> Result<(), Interrupted> {
-        let beginnings = self.beginnings(ground, records, false).await?;
-        records.events.extend(beginnings);
+    pub(in crate::process) async fn catch_up(&mut self, event: Option<usize>) -> Result<(), Interrupted> {
+        let beginnings = self.beginnings(false).await?;
+        self.records.events.extend(beginnings);
         for event in 0..event.map_or(0, |event| event + 1) {
-            if records.events[event].valid {
-                self.treat_late(records, event, logs);
-                self.tell_session(records, event, logs);
-                self.tell_profile(ground, records, logs, event).await?;
+            if self.records.events[event].valid {
+                self.treat_late(event);
+                self.tell_session(event);
+                self.tell_profile(event).await?;
             }
         }
         Ok(())
     }
 
     /// A profile entered or left a segment: that may be an event, and may start workflows.
-    async fn crossing(
-        &self,
-        ground: &Ground<'_>,
-        records: &mut Records<'_>,
-        memory: &mut Memory,
-        left: &mut Left,
-        crossing: &Crossing,
-    ) -> Result<(), Interrupted> {
-        left.begin();
+    async fn crossing(&mut self, crossing: &Crossing) -> Result<(), Interrupted> {
+        self.left.begin();
         if crossing.event {
             let name = if crossing.entered { SEGMENT_ENTERED } else { SEGMENT_LEFT };
             let mut properties = Object::default();
             properties.insert("segment", Value::text(crossing.segment.as_str()));
-            let event = internal_event(ground, name, Value::Object(properties).to_json(), records.saves_events);
-            records.events.push(event);
+            let event =
+                internal_event(self.ground, name, Value::Object(properties).to_json(), self.records.saves_events);
+            self.records.events.push(event);
         }
-        for workflow in &self.workflows {
+        for workflow in &self.rules.workflows {
             let segments = if crossing.entered { &workflow.on_entering } else { &workflow.on_leaving };
             let segment = Some(crossing.segment.as_str());
             if segments.iter().any(|id| **id == *crossing.segment.as_str())
-                && starts(workflow, Scope::of_crossing(records, segment), &records.request.source, left)
+                && starts(workflow, Scope::of_crossing(self.records, segment), &self.records.request.source, self.left)
             {
-                Box::pin(Run::new(self, ground, records, memory, left, None, segment).workflow(workflow)).await?;
+                Box::pin(Run::new(self.reborrow(), None, segment).workflow(workflow)).await?;
             }
         }
         Ok(())
