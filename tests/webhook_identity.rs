@@ -180,6 +180,71 @@ fn people_in_a_list_may_turn_out_to_be_one() {
 }
 
 #[test]
+fn a_list_comes_to_the_same_as_its_events_one_by_one() {
+    let stories = [
+        r#"[{"e":"a","n":1}] [{"e":"a","n":2},{"e":"b","e2":"a","n":4},{"e":"c","e2":"b","n":8}]"#,
+        r#"[{"e":"a","n":1}] [{"e":"a","n":2},{"e":"b","e2":"a","n":4}] [{"e":"c","e2":"a","n":8}]"#,
+        r#"[{"e":"a","n":1}] [{"e":"b","e2":"a","n":2},{"e":"b","n":4}] [{"e":"c","e2":"b","n":8}]"#,
+        r#"[{"e":"a","n":1},{"e":"b","e2":"a","n":2},{"e":"c","e2":"b","n":4}]"#,
+        r#"[{"e":"a","n":1},{"e":"b","n":2}] [{"e":"c","n":4}] [{"e":"c","e2":"a","n":8},{"e":"b","e2":"c","n":16}]"#,
+        r#"[{"e":"a","s":"s1"}] [{"e":"c"}] [{"e":"c","s":"s1","e2":"b"},{"e":"a","e2":"b"}]"#,
+        r#"[{"e":"a","s":"s1"},{"e":"b","s":"s1"},{"e":"b","s":"s2","e2":"a"}] [{"e":"a","s":"s2"}]"#,
+    ];
+    for story in stories {
+        let lists: Vec<Value> = story
+            .split("] ")
+            .map(|list| serde_json::from_str(&format!("{}]", list.trim_end_matches(']'))).unwrap())
+            .collect();
+        let told = [true, false].map(|one_by_one| {
+            let (_folder, daemon) = started();
+            let kind = json!({"id": "m", "identifies": true, "map": [
+                {"from": "event.properties.n", "to": "profile.traits.n", "op": "add"},
+                {"from": "event.properties.e2", "to": "profile.data.contact.email.private"}
+            ]});
+            assert_eq!(daemon.post_admin("/event-type", &kind).status, 200);
+            let workflow = json!({"id": "w", "on": ["m"], "step": [
+                {"if": "has(event.properties.s)", "attach_session": "{{ event.properties.s }}"},
+                {"attach_profile": {"email": "{{ event.properties.e }}"}},
+                {"if": "has(event.properties.n)", "increment": {"profile.traits.w": "{{ event.properties.n }}"}}
+            ]});
+            assert_eq!(daemon.post_admin("/workflow", &workflow).status, 200);
+            let send = |body: &Value| {
+                let answer = daemon.post_json("/collect/m/shop", &body.to_string());
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                answer.json()["profile"]["id"].clone()
+            };
+            for list in &lists {
+                if one_by_one {
+                    list.as_array().unwrap().iter().for_each(|event| _ = send(event));
+                } else {
+                    send(list);
+                }
+            }
+            let people = ["a", "b", "c"].map(|mail| send(&json!({"e": mail})));
+            let firsts: Vec<usize> =
+                people.iter().map(|id| people.iter().position(|other| other == id).unwrap()).collect();
+            let shown = people.iter().map(|id| {
+                let profile = daemon.record(&format!("/profile/{}", id.as_str().unwrap()));
+                let mut conflicts = profile["aux"]["conflicts"].clone();
+                conflicts
+                    .as_array_mut()
+                    .into_iter()
+                    .flatten()
+                    .for_each(|it| _ = it.as_object_mut().unwrap().remove("time"));
+                json!([profile["traits"], profile["data"], profile["stats"], conflicts])
+            });
+            let shown: Vec<Value> = shown.collect();
+            let owners = ["s1", "s2"].map(|id| {
+                let owner = daemon.admin("GET", &format!("/session/{id}")).json()["profile"]["id"].clone();
+                people.iter().position(|person| *person == owner)
+            });
+            (firsts, shown, owners)
+        });
+        assert_eq!(told[0], told[1], "{story}");
+    }
+}
+
+#[test]
 fn the_profile_of_a_session_becomes_one_with_who_is_named() {
     let (_folder, daemon) = started();
     assert_eq!(source(&daemon, &json!({"path": "properties.email", "is": "email"})).status, 200);

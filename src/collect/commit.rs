@@ -151,9 +151,7 @@ impl Entries {
     }
 
     fn add_profile(&mut self, draft: ProfileDraft) -> Profile {
-        // A place of its own in the log, should the request make several.
-        let offset = self.moment.offset + self.list.len() as u64;
-        let FixedProfile { profile, alias, absorbed, changed, before } = draft.fix(offset, self.moment.now);
+        let FixedProfile { profile, alias, absorbed, changed, before } = draft.fix(self.moment.offset, self.moment.now);
         self.debugging.profile.ids.push(profile.id.clone());
         if changed {
             self.debugging.profile.saved += 1;

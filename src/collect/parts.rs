@@ -21,6 +21,7 @@ pub struct Parts<'a> {
 impl<'a> Parts<'a> {
     /// Lets the next part see what the others are about.
     pub fn lend(&mut self, records: &mut Records<'a>) {
+        records.part = self.records.len();
         records.others = std::mem::take(&mut self.profiles);
     }
 

@@ -112,7 +112,7 @@ impl Collector {
             Person::Known(profile) => Some(ProfileDraft::known(profile.clone())),
             Person::New { id, alias } => {
                 let id = id.clone().unwrap_or_else(|| memory.new_id(&self.clock));
-                Some(ProfileDraft::made(id, alias.clone(), now))
+                Some(ProfileDraft::made(id, alias.clone(), records.part, now))
             }
         };
         if let Some(id) = session {

@@ -134,19 +134,7 @@ impl Profile {
 
     fn merge_facts(&mut self, other: &Self) {
         let mut writes = self.writes();
-        for (place, (field, value)) in other.writes() {
-            match writes.entry(place) {
-                Entry::Vacant(free) => _ = free.insert((field, value)),
-                // By one request to both of them: what was added adds up, of what was set one stands.
-                Entry::Occupied(mut taken) => {
-                    let (mine, sum) = taken.get_mut();
-                    if let (Some(added), Some(more)) = (&mut mine.added, field.added) {
-                        *added += more;
-                        *sum = Value::float(*added);
-                    }
-                }
-            }
-        }
+        other.writes().into_values().for_each(|(field, value)| note_write(&mut writes, field, value));
         let (mine, theirs) = (Value::from(&self.facts), Value::from(&other.facts));
         let mut rest = Object::default();
         let interests = added(part(&mine, "interests"), part(&theirs, "interests"), 1.0);
@@ -204,11 +192,13 @@ impl Profile {
             let noted = self.fields.iter().find(|field| field.path == path).cloned();
             let field = noted.unwrap_or(Field { path, offset: self.since, time: self.inserted, added: None });
             let value = field.added.map(Value::float).or_else(|| facts.get(leaf.steps()).cloned());
-            writes.extend(value.map(|value| ((field.offset, field.path.clone()), (field, value))));
+            if let Some(value) = value {
+                note_write(&mut writes, field, value);
+            }
         }
-        // After the leaves: where several counters became one, what each added stands here.
+        // Where several counters became one, what each added stands here.
         for Conflict { field, value } in &self.conflicts {
-            writes.insert((field.offset, field.path.clone()), (field.clone(), Value::from(value)));
+            note_write(&mut writes, field.clone(), Value::from(value));
         }
         writes
     }
@@ -281,6 +271,20 @@ impl Profile {
 
 /// What was written, in the order of the log.
 type Writes = BTreeMap<(u64, Box<str>), (Field, Value)>;
+
+/// What was added at one place in one request adds up; of what was set there, what is noted first stands.
+fn note_write(writes: &mut Writes, field: Field, value: Value) {
+    match writes.entry((field.offset, field.path.clone())) {
+        Entry::Vacant(free) => _ = free.insert((field, value)),
+        Entry::Occupied(mut taken) => {
+            let (noted, sum) = taken.get_mut();
+            if let (Some(added), Some(more)) = (&mut noted.added, field.added) {
+                *added += more;
+                *sum = Value::float(*added);
+            }
+        }
+    }
+}
 
 /// A value that stands, and the writes that it is made of: one, or several that were added up.
 struct Placed {

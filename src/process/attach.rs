@@ -49,7 +49,7 @@ pub async fn attach(
         (_, Found::Same) => Ok(Ok(())),
         (None, Found::Nobody) if may_be_made => {
             let known = known_by(consents, records, sought);
-            records.profile = Some(ProfileDraft::made(memory.new_id(ground.clock), None, records.now));
+            records.profile = Some(ProfileDraft::made(memory.new_id(ground.clock), None, records.part, records.now));
             Ok(name(records, known, key))
         }
         (None, Found::Nobody) => Ok(Err("there is no such profile".into())),
@@ -103,6 +103,14 @@ impl Found {
             Self::Nobody | Self::Same => None,
             Self::Other(place) => Some(records.others.remove(place)),
             Self::Stored(profile) => Some(ProfileDraft::known(profile)),
+        }
+    }
+
+    /// The sessions that it has for the first time in this request.
+    fn begun<'a>(&self, records: &'a Records<'_>) -> &'a [Id] {
+        match self {
+            Self::Other(place) => records.others.get(*place).map_or(&[], |draft| draft.begun()),
+            _ => &[],
         }
     }
 
@@ -186,7 +194,8 @@ async fn become_one(ground: &Ground<'_>, records: &mut Records<'_>, other: Found
     if !draft.has_room_for(profile) {
         return Ok(());
     }
-    let shared = ground.people.shared_visits(records, draft, profile).await?;
+    let begun = other.begun(records);
+    let shared = ground.people.shared_visits(draft, profile, begun).await?;
     if let Some(other) = other.taken(records)
         && let Some(draft) = &mut records.profile
     {

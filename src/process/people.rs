@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Interrupted,
-    records::{ProfileDraft, Records, SessionDraft},
+    records::{ProfileDraft, Records},
 };
 use crate::{
     model::{Id, MergeKey, Path, Profile, ProfileRef, Session, Value},
@@ -88,7 +88,7 @@ impl People<'_> {
         if !session.saved || draft.has_begun(&session.session.id) {
             return Ok(false);
         }
-        let begins = draft.is_new || !self.has_visited(session, &draft.profile).await?;
+        let begins = draft.is_new || session.is_new || !self.has_visited(&session.session, &draft.profile).await?;
         if begins {
             draft.begin_visit(session.session.id.clone(), records.now);
         }
@@ -109,37 +109,39 @@ impl People<'_> {
     }
 
     /// Whether the session ever had the profile, or one that it took in.
-    async fn has_visited(&self, session: &SessionDraft, profile: &Profile) -> Result<bool, Refused> {
-        let current = session.session.profile.as_ref();
-        if session.is_new {
-            return Ok(false);
-        }
+    async fn has_visited(&self, session: &Session, profile: &Profile) -> Result<bool, Refused> {
+        let current = session.profile.as_ref();
         if current.is_some_and(|current| profile.is_or_absorbed(current)) {
             return Ok(true);
         }
         for reference in profile.references() {
-            if self.store.has_visited(session.session.number, &reference).await? {
+            if self.store.has_visited(session.number, &reference).await? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// The sessions that had both profiles, with the one that is processed.
-    pub async fn shared_visits(
-        &self,
-        records: &Records<'_>,
-        draft: &ProfileDraft,
-        other: &Profile,
-    ) -> Result<u64, Refused> {
+    /// The sessions that had both profiles, with those that had one of them for the first time in this request; `begun` are
+    /// those of the other one.
+    pub async fn shared_visits(&self, draft: &ProfileDraft, other: &Profile, begun: &[Id]) -> Result<u64, Refused> {
         let mine: Vec<ProfileRef> = if draft.is_new { Vec::new() } else { draft.profile.references().collect() };
-        let shared = self.store.shared_sessions(mine, other.references().collect()).await?;
-        let this = match &records.session {
-            // Counted for this profile just now, and for the other one before.
-            Some(session) if draft.has_begun(&session.session.id) => self.has_visited(session, other).await?,
-            _ => false,
-        };
-        Ok(shared + u64::from(this))
+        let mut shared = self.store.shared_sessions(mine, other.references().collect()).await?;
+        for id in draft.begun() {
+            shared += u64::from(begun.contains(id) || self.has_visited_stored(id, other).await?);
+        }
+        for id in begun.iter().filter(|id| !draft.has_begun(id)) {
+            shared += u64::from(self.has_visited_stored(id, &draft.profile).await?);
+        }
+        Ok(shared)
+    }
+
+    /// Whether the session, as it is stored, ever had the profile.
+    async fn has_visited_stored(&self, id: &Id, profile: &Profile) -> Result<bool, Refused> {
+        match self.store.session(id).await? {
+            Some(session) => self.has_visited(&session, profile).await,
+            None => Ok(false),
+        }
     }
 
     fn held_too(&self, found: Option<Arc<Profile>>) -> Result<Option<Arc<Profile>>, Interrupted> {

@@ -47,6 +47,8 @@ impl From<NotWritten> for Fault {
 /// Everything that a request is about.
 pub struct Records<'a> {
     pub profile: Option<ProfileDraft>,
+    /// Which part of the request this is.
+    pub part: usize,
     /// The profiles that other parts of the request are about, as these left them.
     pub others: Vec<ProfileDraft>,
     pub session: Option<SessionDraft>,
@@ -70,6 +72,7 @@ impl Records<'_> {
     pub fn new(request: EventRequest, registered: Arc<RegisteredSource>, now: Time, saves_events: bool) -> Self {
         Self {
             profile: None,
+            part: 0,
             others: Vec::new(),
             session: None,
             events: Vec::new(),
@@ -149,8 +152,8 @@ impl Records<'_> {
                 event.ok_or_else(|| NotWritten::NoRecord(path.clone(), "event"))?.write(path, steps, value)
             }
             "profile" => {
-                let profile = self.profile.as_mut();
-                profile.ok_or_else(|| NotWritten::NoRecord(path.clone(), "profile"))?.write(path, steps, value)
+                let (part, profile) = (self.part, self.profile.as_mut());
+                profile.ok_or_else(|| NotWritten::NoRecord(path.clone(), "profile"))?.write(part, path, steps, value)
             }
             _ => {
                 let session = self.session.as_mut();
@@ -164,7 +167,7 @@ impl Records<'_> {
         match (path.split_root(), &mut self.profile) {
             (("profile", steps), Some(profile)) => {
                 Self::check_writable(path)?;
-                profile.add(path, steps, sum, amount)
+                profile.add(self.part, path, steps, sum, amount)
             }
             _ => self.write(event, path, Some(sum)),
         }

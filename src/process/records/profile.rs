@@ -9,8 +9,9 @@ use crate::model::{
 
 /// The parts that can be written.
 pub(super) const PARTS: [&str; 7] = ["traits", "data", "interests", "consents", "segments", "aux", "primary_id"];
-/// Stands for the offset of the request that is processed: later than everything in the log.
-const THIS_REQUEST: u64 = u64::MAX;
+/// From here on, offsets stand for those of the request that is processed, one for each of its parts: later than everything
+/// in the log.
+const THIS_REQUEST: u64 = u64::MAX - 1_000_000;
 /// About how many bytes may be written to a profile, and in how many leaves: all of it is written again with each change.
 const BYTES_MAX: usize = 1024 * 1024;
 const LEAVES_MAX: usize = 5_000;
@@ -54,10 +55,10 @@ impl ProfileDraft {
         Self { stored: Some(stored.clone()), ..Self::with((*stored).clone(), false) }
     }
 
-    /// A profile that is made, with an id that is to lead to it from here on.
-    pub fn made(id: Id, alias: Option<Id>, now: Time) -> Self {
+    /// A profile that a part of the request makes, with an id that is to lead to it from here on.
+    pub fn made(id: Id, alias: Option<Id>, part: usize, now: Time) -> Self {
         let is_nameless = alias.as_ref() != Some(&id);
-        Self { alias, is_nameless, ..Self::with(Profile::new(id, THIS_REQUEST, now), true) }
+        Self { alias, is_nameless, ..Self::with(Profile::new(id, THIS_REQUEST + part as u64, now), true) }
     }
 
     fn with(profile: Profile, is_new: bool) -> Self {
@@ -184,17 +185,31 @@ impl ProfileDraft {
         })
     }
 
-    pub(super) fn write(&mut self, path: &Path, steps: &[Box<str>], value: Option<Value>) -> Result<(), NotWritten> {
-        self.put(path, steps, value, None)
+    pub(super) fn write(
+        &mut self,
+        part: usize,
+        path: &Path,
+        steps: &[Box<str>],
+        value: Option<Value>,
+    ) -> Result<(), NotWritten> {
+        self.put(part, path, steps, value, None)
     }
 
     /// Writes `sum`, which is what stood there and `amount`.
-    pub(super) fn add(&mut self, path: &Path, steps: &[Box<str>], sum: Value, amount: f64) -> Result<(), NotWritten> {
-        self.put(path, steps, Some(sum), Some(amount))
+    pub(super) fn add(
+        &mut self,
+        part: usize,
+        path: &Path,
+        steps: &[Box<str>],
+        sum: Value,
+        amount: f64,
+    ) -> Result<(), NotWritten> {
+        self.put(part, path, steps, Some(sum), Some(amount))
     }
 
     fn put(
         &mut self,
+        part: usize,
         path: &Path,
         steps: &[Box<str>],
         value: Option<Value>,
@@ -230,7 +245,7 @@ impl ProfileDraft {
             let added = amount.and_then(|amount| self.profile.added_at(&place).map(|before| before + amount));
             self.profile.forget_fields(&place);
             for leaf in leaves.into_iter().flatten() {
-                self.profile.note_field(&leaf, THIS_REQUEST, self.profile.updated, added);
+                self.profile.note_field(&leaf, THIS_REQUEST + part as u64, self.profile.updated, added);
             }
         }
         self.facts_changed = true;
@@ -257,8 +272,13 @@ impl ProfileDraft {
         written
             .map(|field| (field.offset, field.time))
             .max()
-            .filter(|(offset, _)| *offset != THIS_REQUEST)
+            .filter(|(offset, _)| *offset < THIS_REQUEST)
             .map(|it| it.1)
+    }
+
+    /// The sessions that it has for the first time.
+    pub fn begun(&self) -> &[Id] {
+        &self.begun
     }
 
     /// Whether it has this session for the first time.
@@ -266,19 +286,19 @@ impl ProfileDraft {
         self.begun.contains(session)
     }
 
-    /// The profile as it is stored by the request at this offset and time, and what goes with it.
+    /// The profile as it is stored by the request that begins at this offset and time, and what goes with it.
     pub fn fix(mut self, offset: u64, now: Time) -> FixedProfile {
         if self.facts_changed {
             self.profile.facts = self.facts().to_json();
         }
         let mut profile = self.profile;
         let fields = profile.conflicts.iter_mut().map(|conflict| &mut conflict.field).chain(&mut profile.fields);
-        for field in fields.filter(|field| field.offset == THIS_REQUEST) {
-            field.offset = offset;
+        for field in fields.filter(|field| field.offset >= THIS_REQUEST) {
+            field.offset = offset + (field.offset - THIS_REQUEST);
             field.time = now;
         }
         if self.is_new {
-            profile.since = offset;
+            profile.since = offset + (profile.since - THIS_REQUEST);
             profile.inserted = now;
         }
         let alias = self.alias.filter(|id| *id != profile.id);
