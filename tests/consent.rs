@@ -59,6 +59,7 @@ fn webhooks_and_workflows_keep_nothing_without_consent_either() {
         {"attach_profile": {"email": "{{ event.properties.mail }}"}, "continue_on_error": true},
         {"set": {"profile.traits.x": 1, "session.traits.x": 1}, "continue_on_error": true},
         {"segment": {"add": ["seen"]}, "continue_on_error": true},
+        {"set": {"event.properties.copy": "{{ event.properties.mail }}"}},
         {"emit": {"type": "copy", "properties": {"mail": "{{ event.properties.mail }}"}}}
     ]});
     assert_eq!(daemon.post_admin("/workflow", &workflow).status, 200);
@@ -73,6 +74,7 @@ fn webhooks_and_workflows_keep_nothing_without_consent_either() {
     let untouched = (&told["profile"]["traits"], &told["profile"]["data"], &told["profile"]["segments"]);
     assert_eq!(untouched, (&json!({}), &json!({}), &json!([])));
     assert_eq!(daemon.record("/session/s")["traits"], json!({}));
+    assert_eq!(daemon.record("/event/t1")["event"]["properties"], json!({"mail": "ada@example.com"}), "as it was sent");
     // Somebody who allowed it is found.
     let mail = json!({"email": {"main": "ada@example.com"}});
     send(&daemon, "web", "c", "consent-update", json!({"consents": {"tracking": true}}));
@@ -230,11 +232,35 @@ fn fields_are_removed_hashed_or_kept_by_type() {
 }
 
 #[test]
+fn the_context_of_a_payload_is_covered_too() {
+    let (_folder, daemon) = started();
+    let consent = json!({"id": "context", "fields": [
+        {"path": "event.context.page", "do": "remove"}, {"path": "event.context.user", "do": "hash"}
+    ]});
+    assert_eq!(daemon.post_admin("/consent", &consent).status, 200);
+    let payload = json!({
+        "source": {"id": "shop"}, "session": {"id": "s"},
+        "context": {"page": {"url": "http://secret"}, "user": "abc", "time": {"tz": "UTC"}},
+        "events": [{"id": "a", "type": "x"}, {"id": "b", "type": "x", "context": {"page": {"url": "http://secret/2"}, "n": 1}}]
+    });
+    daemon.tracked(&payload);
+    let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let context = |id: &str| daemon.record(&format!("/event/{id}"))["event"]["context"].clone();
+    assert_eq!(context("a"), json!({"user": hash, "time": {"tz": "UTC"}}));
+    assert_eq!(context("b"), json!({"user": hash, "time": {"tz": "UTC"}, "n": 1}));
+    assert_eq!(daemon.record("/session/s")["context"], json!({"time": {"tz": "UTC"}}));
+}
+
+#[test]
 fn a_consent_that_cannot_be_is_refused() {
     let (_folder, daemon) = started();
     for (body, loc) in [
         (json!({"id": "c", "default": "maybe"}), json!(["body", "default"])),
         (json!({"id": "c", "expires_after": "soon"}), json!(["body", "expires_after"])),
+        (
+            json!({"id": "c", "fields": [{"path": "event.properties", "do": "hash"}]}),
+            json!(["body", "fields", 0, "path"]),
+        ),
         (json!({"id": "c", "fields": [{"path": "event.id", "do": "remove"}]}), json!(["body", "fields", 0, "path"])),
         (
             json!({"id": "c", "fields": [{"path": "event.properties.x", "do": "burn"}]}),

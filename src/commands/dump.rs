@@ -8,6 +8,9 @@ use crate::{
     settings::Settings,
 };
 
+/// How deep a value may be that TOML's readers still read.
+const DEPTH_MAX: usize = 40;
+
 #[derive(Debug, Args)]
 pub struct DumpCommand {
     /// Print JSON, which holds everything, instead of TOML
@@ -61,36 +64,38 @@ fn to_toml(all: &Value) -> Result<String, Fault> {
                 let absent: Vec<String> = absent.map(|(name, _)| name.to_owned()).collect();
                 absent.iter().for_each(|name| _ = fields.remove(name));
             }
-            toml_value(&item).map_err(|fault| fault.at(&id).at(name))
+            toml_value(&item, DEPTH_MAX).map_err(|fault| fault.at(&id).at(name))
         });
         document.insert(name.to_owned(), toml::Value::Array(items.collect::<Result<_, _>>()?));
     }
     toml::to_string_pretty(&document).map_err(|error| cannot(&error.to_string()))
 }
 
-fn toml_value(value: &Value) -> Result<toml::Value, Fault> {
+fn toml_value(value: &Value, deep: usize) -> Result<toml::Value, Fault> {
+    let below = || deep.checked_sub(1).ok_or_else(|| cannot("TOML is not read as deep as this"));
     Ok(match value {
         Value::Null => return Err(cannot("TOML has no null")),
         Value::Boolean(boolean) => (*boolean).into(),
         Value::Number(number) => match (number.parse::<i64>(), number.parse::<f64>()) {
             (Ok(whole), _) if whole.to_string() == **number => whole.into(),
             // The same number, if written otherwise.
-            (_, Ok(float)) if Value::float(float).says_the_same(value) => float.into(),
+            (_, Ok(float)) if Value::number(format!("{float:?}")).says_the_same(value) => float.into(),
             _ => return Err(cannot(&format!("TOML does not hold {number} as it is"))),
         },
         Value::Text(text) => text.to_string().into(),
         Value::List(list) => {
-            let items = list.iter().enumerate();
-            let items = items.map(|(index, item)| toml_value(item).map_err(|fault| fault.at_index(index)));
+            let (items, below) = (list.iter().enumerate(), below()?);
+            let items = items.map(|(index, item)| toml_value(item, below).map_err(|fault| fault.at_index(index)));
             toml::Value::Array(items.collect::<Result<_, _>>()?)
         }
         Value::Object(object) => {
+            let below = below()?;
             let entries = object.iter().map(|(key, value)| {
                 // The library keeps its own kinds of values under such a name.
                 if key.starts_with("$__toml") {
                     return Err(cannot("TOML does not hold this name").at(key));
                 }
-                Ok((key.to_owned(), toml_value(value).map_err(|fault| fault.at(key))?))
+                Ok((key.to_owned(), toml_value(value, below).map_err(|fault| fault.at(key))?))
             });
             toml::Value::Table(entries.collect::<Result<_, _>>()?)
         }
@@ -119,12 +124,12 @@ mod tests {
         assert_eq!(in_lines(&value(text)), text);
         let toml = to_toml(&value(text)).unwrap();
         assert_eq!(Value::from(&crate::process::read_toml(&toml).unwrap()), value(text));
-        for fine in ["1.10", "1E5", "-0", "0.050e-3", "1.2345678901234568e+22"] {
+        for fine in ["1.10", "1.0", "1E5", "-0.0", "0.050e-3", "1.2345678901234568e+22"] {
             let all = value(&format!(r#"{{"segment": [{{"id":"a","n":{fine}}}]}}"#));
             let read = Value::from(&crate::process::read_toml(&to_toml(&all).unwrap()).unwrap());
             assert!(read.says_the_same(&all), "{fine}");
         }
-        for odd in ["1e400", "12345678901234567890123", "null", r#"{"$__toml_private_datetime":"x"}"#] {
+        for odd in ["1e400", "-0", "12345678901234567890123", "null", r#"{"$__toml_private_datetime":"x"}"#] {
             let text = format!(
                 r#"{{"segment": [
 {{"id":"a","n":{odd}}}

@@ -78,6 +78,9 @@ impl Consent {
         let fields = written.fields.iter().enumerate().map(|(index, field)| {
             let path = Path::parse(&field.path).and_then(|path| {
                 Records::check_writable(&path)?;
+                if field.r#do == Treatment::Hash && path.steps().len() < 3 {
+                    return Err(Fault::new("value_error", "the whole of it cannot be hashed: name what is in it"));
+                }
                 Ok((path, field.r#do))
             });
             path.map_err(|fault| fault.at("path").at_index(index).at("fields"))
@@ -221,13 +224,21 @@ impl Consent {
         treatment: Treatment,
         logs: &mut Logs,
     ) -> bool {
-        let found = Scope::new(records, event).get(path).map(|value| value.into_owned());
+        let context = path.steps().get(1).filter(|part| path.split_root().0 == "event" && ***part == *"context");
+        let found = match context {
+            // Where the events of a request have it from, it was treated with the first of them.
+            Some(_) if records.is_treated(event, path) => return false,
+            _ => Scope::new(records, event).get(path).map(|value| value.into_owned()),
+        };
         let Some(found) = found.filter(|value| !value.is_empty()) else { return false };
         let new = match treatment {
             Treatment::Keep => return false,
             Treatment::Remove => None,
             Treatment::Hash => Some(Value::text(&digest::sha256(&found.to_text()))),
         };
+        if context.is_some() {
+            records.treat_context(path, new.clone());
+        }
         let written = records.write(event, path, new);
         if let Err(error) = &written {
             logs.warn(format!("consent {}: {error}", self.id));

@@ -59,7 +59,8 @@ fn from_toml(value: &toml::Value) -> Result<Value, Fault> {
     Ok(match value {
         toml::Value::String(text) => Value::text(text),
         toml::Value::Integer(number) => Value::number(number),
-        toml::Value::Float(number) if number.is_finite() => Value::float(*number),
+        // With its point: expressions tell whole numbers from others.
+        toml::Value::Float(number) if number.is_finite() => Value::number(format!("{number:?}")),
         toml::Value::Float(_) => return Err(Fault::new("value_error", "a number is expected that is one")),
         toml::Value::Boolean(boolean) => Value::Boolean(*boolean),
         toml::Value::Datetime(time) => Value::text(&time.to_string()),

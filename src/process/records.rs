@@ -64,6 +64,8 @@ pub struct Records<'a> {
     pub saves_events: bool,
     /// The events are stored without what tells whose they are.
     pub anonymous: bool,
+    /// Places in what the events have in common as their context that are as the profile's consents let them be.
+    treated: Vec<Path>,
     /// They came as a webhook, whose source may say whose they are.
     pub by_webhook: bool,
 }
@@ -83,6 +85,7 @@ impl Records<'_> {
             now,
             saves_events,
             anonymous: false,
+            treated: Vec::new(),
             by_webhook: false,
         }
     }
@@ -160,6 +163,33 @@ impl Records<'_> {
                 session.ok_or_else(|| NotWritten::NoRecord(path.clone(), "session"))?.write(path, steps, value)
             }
         }
+    }
+
+    /// Whether what stands at `path` in an event's context was treated before, with another event that has it from the
+    /// payload.
+    pub fn is_treated(&self, event: Option<usize>, path: &Path) -> bool {
+        let own = event.and_then(|event| self.events.get(event)).is_some_and(|event| event.brings(path));
+        self.treated.contains(path) && !own
+    }
+
+    /// Puts `value` where the payload's context has something at `path`, an event's, or nothing; its session loses it.
+    pub fn treat_context(&mut self, path: &Path, value: Option<Value>) {
+        let below = &path.steps()[2..];
+        let without = |json: &Json, value: Option<Value>| {
+            let mut tree = Value::from(json);
+            match value {
+                Some(value) if tree.get(below).is_some() => _ = tree.set(below, value),
+                Some(_) => {}
+                None if below.is_empty() => tree = Value::object(),
+                None => _ = tree.remove(below),
+            }
+            tree.to_json()
+        };
+        self.request.context = without(&self.request.context, value);
+        if let Some(draft) = &mut self.session {
+            draft.session.context = without(&draft.session.context, None);
+        }
+        self.treated.push(path.clone());
     }
 
     /// Writes a number to `path` that is what stood there and `amount`; a profile remembers that it was added.

@@ -34,6 +34,8 @@ pub struct EventDraft<'a> {
     pub treated: bool,
     /// Its session heard of it.
     pub told_session: bool,
+    /// Where something was put in the place of what was sent.
+    pub rewritten: Vec<Path>,
     written: Object,
     written_bytes: usize,
     head: OnceLock<Value>,
@@ -54,6 +56,7 @@ impl<'a> EventDraft<'a> {
             status: EventStatus::Collected,
             treated: false,
             told_session: false,
+            rewritten: Vec::new(),
             written: Object::default(),
             written_bytes: 0,
             head: OnceLock::new(),
@@ -71,6 +74,15 @@ impl<'a> EventDraft<'a> {
     pub fn is_sent(path: &Path) -> bool {
         let (root, steps) = path.split_root();
         root == "event" && matches!(steps.first().map(|part| &**part), Some("properties" | "context"))
+    }
+
+    /// Whether its own context, and not the payload's, holds what stands at `path`.
+    pub fn brings(&self, path: &Path) -> bool {
+        let own = Value::from(&self.payload.context);
+        own.as_object().is_some_and(|own| match path.steps().get(2) {
+            Some(key) => own.get(key).is_some(),
+            None => !own.is_empty(),
+        })
     }
 
     /// Puts `value` in the place of something that was sent, or removes it.
@@ -157,6 +169,7 @@ impl<'a> EventDraft<'a> {
         }
         self.written_bytes += bytes;
         if Self::is_sent(path) {
+            self.rewritten.extend(value.as_ref().map(|_| path.clone()));
             return self.write_sent(steps, value).map_err(|why| NotWritten::Misplaced(path.clone(), why));
         }
         match (&*steps[0], value) {

@@ -211,7 +211,9 @@ impl<'r> Processing<'_, 'r> {
         self.records.anonymous = true;
         let named = self.records.registered().terms.profile.as_ref().map(|terms| terms.path.clone());
         for event in &mut self.records.events {
-            named.iter().for_each(|path| event.redact(path));
+            let rewritten = std::mem::take(&mut event.rewritten);
+            named.iter().chain(&rewritten).for_each(|path| event.redact(path));
+            event.redact(&["event", "context"].into_iter().collect());
             let places = self.rules.types.get(event.kind()).map(|kind| kind.personal()).unwrap_or_default();
             let (sent, written): (Vec<Path>, Vec<Path>) = places.into_iter().partition(EventDraft::is_sent);
             sent.iter().for_each(|path| event.redact(path));
