@@ -130,7 +130,11 @@ fn a_new_segment_takes_in_who_is_there() {
     let (_folder, daemon) = started();
     let profiles: Vec<String> =
         (0..450).map(|number| send(&daemon, &format!("s{number}"), "page-view", json!({}))).collect();
-    set_up(&daemon, json!({"segment": [{"id": "viewer", "condition": "profile.stats.views > 0"}]}));
+    set_up(
+        &daemon,
+        json!({"segment": [{"id": "viewer", "condition": "profile.stats.views > 0", "events": true}],
+        "workflow": [{"id": "left", "on": ["segment-left"], "step": [{"increment": {"profile.traits.left": 1}}]}]}),
+    );
     let is_in = |id: &String| daemon.record(&format!("/profile/{id}"))["segments"] == json!(["viewer"]);
     wait_for("all of them", || profiles.iter().all(is_in).then_some(()));
     let performed = |daemon: &Daemon| daemon.record("/segment/viewer/status")["performed"].clone();
@@ -147,6 +151,8 @@ fn a_new_segment_takes_in_who_is_there() {
     let daemon = daemon.restart();
     let is_out = |id: &String| daemon.record(&format!("/profile/{id}"))["segments"] == json!([]);
     wait_for("everybody to leave", || profiles.iter().all(is_out).then_some(()));
+    let left = |id: &String| daemon.record(&format!("/profile/{id}"))["traits"]["left"].clone();
+    assert!(profiles.iter().all(|id| left(id) == 1), "which each is told once");
     set_up(&daemon, json!({"segment": [{"id": "viewer", "condition": "profile.stats.views > 0"}]}));
     let is_in = |id: &String| daemon.record(&format!("/profile/{id}"))["segments"] == json!(["viewer"]);
     wait_for("all of them again", || profiles.iter().all(is_in).then_some(()));

@@ -406,6 +406,7 @@ fn a_workflow_that_does_not_compile_is_refused_with_its_place() {
             json!(["body", "step", 0, "if"]),
         ),
         (step(json!({"if": "'a'.matches(event.properties.x)", "stop": true})), json!(["body", "step", 0, "if"])),
+        (step(json!({"if": "'a'.matches('b', 'c')", "stop": true})), json!(["body", "step", 0, "if"])),
         (
             step(json!({"lookup": {"url": "http://x", "headers": {"Content-Length": "1"}}})),
             json!(["body", "step", 0, "lookup", "headers", "Content-Length"]),

@@ -71,12 +71,10 @@ impl Admin {
 
     async fn try_delete_definition(&self, kind: DefinitionKind, id: &Id) -> Result<bool, Refused> {
         let decided = self.decide(vec![Key::Definition(kind, id.clone())]).await?;
-        if self.store.definition(kind, id).is_none() {
-            return self.nothing().await;
-        }
+        let Some(definition) = self.store.definition(kind, id) else { return self.nothing().await };
         let mut entries = vec![Entry::DefinitionDeleted { kind, id: id.clone() }];
         if kind == DefinitionKind::Segment {
-            entries.push(Entry::Definition(Arc::new(Definition::deleted_segment(id.clone(), self.clock.now()))));
+            entries.push(Entry::Definition(Arc::new(Definition::deleted_segment(&definition, self.clock.now()))));
         }
         self.write(decided, entries).await
     }

@@ -44,9 +44,9 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// What a deleted segment leaves behind.
-    pub fn deleted_segment(id: Id, now: Time) -> Self {
-        Self { kind: DefinitionKind::DeletedSegment, id, body: Json::empty_object(), saved: now }
+    /// What a segment leaves behind when it is deleted.
+    pub fn deleted_segment(segment: &Self, now: Time) -> Self {
+        Self { kind: DefinitionKind::DeletedSegment, id: segment.id.clone(), body: segment.body.clone(), saved: now }
     }
 
     /// Takes an object whose `id` names it.

@@ -26,6 +26,8 @@ pub use events::{PROFILE_SPLIT, Processing};
 pub struct Rules {
     types: EventTypes,
     segments: Vec<Segment>,
+    /// Those that are to be left.
+    deleted_segments: Vec<Segment>,
     workflows: Vec<Workflow>,
     /// The workflows that a type starts, by their places.
     by_type: HashMap<Arc<str>, Vec<usize>>,
@@ -105,6 +107,7 @@ impl Rules {
                     rules.segments.push(segment);
                 }
                 DefinitionKind::DeletedSegment => {
+                    rules.deleted_segments.push(Segment::compile(definition).map_err(mistake)?.0);
                     rules.schedules.push(Schedule::new(definition, None, true, true));
                 }
                 DefinitionKind::Consent => {

@@ -16,7 +16,9 @@ use super::{
     template::{Place, Template, ValueTemplate},
     workflow::{Action, AttachProfile, By, Step, Workflow},
 };
-use crate::model::{DelayedEvent, EventStatus, EventType, Execution, Id, Logs, Object, Path, StepExecution, Value};
+use crate::model::{
+    DefinitionKind, DelayedEvent, EventStatus, EventType, Execution, Id, Logs, Object, Path, StepExecution, Value,
+};
 
 /// The most steps that the workflows of an event take together, and how long those of a request may take.
 const STEPS_MAX: usize = 1_000;
@@ -36,8 +38,8 @@ pub struct Left {
     pub logs: Logs,
     pub response: Object,
     pub ux: Vec<Value>,
-    /// Workflows that did not start because their condition could not be evaluated.
-    pub stillborn: Vec<Outcome>,
+    /// Workflows and segments whose condition could not be evaluated.
+    pub not_evaluated: Vec<Outcome>,
     /// The segments that the profiles are in.
     pub segments: Vec<Box<str>>,
     pub segment_errors: Vec<String>,
@@ -47,23 +49,24 @@ pub struct Left {
     begun: Option<Instant>,
 }
 
-/// How a workflow went.
+/// How a workflow, or a segment's condition, went.
 pub struct Outcome {
-    pub workflow: Id,
+    pub kind: DefinitionKind,
+    pub id: Id,
     pub error: Option<String>,
 }
 
 impl Left {
-    /// How the workflows went: what ended each early, if something did.
+    /// How what is set up went: what ended each early, if something did.
     pub fn outcomes(&mut self) -> Vec<Outcome> {
         let executions = self.executions.iter().flat_map(|(id, executions)| executions.iter().map(move |it| (id, it)));
         let told = |execution: &Execution| match (&execution.event, &execution.error) {
             (Some(event), Some(error)) => Some(format!("event {event}: {error}")),
             (_, error) => error.clone(),
         };
-        let ran =
-            executions.map(|(workflow, execution)| Outcome { workflow: workflow.clone(), error: told(execution) });
-        ran.chain(std::mem::take(&mut self.stillborn)).collect()
+        let kind = DefinitionKind::Workflow;
+        let ran = executions.map(|(id, execution)| Outcome { kind, id: id.clone(), error: told(execution) });
+        ran.chain(std::mem::take(&mut self.not_evaluated)).collect()
     }
 
     /// Steps are counted anew: for another event, or a segment that was entered or left.

@@ -7,10 +7,11 @@ use super::{
     condition::Expression,
     definition,
     records::Records,
+    run::Outcome,
     schedule::{Schedule, When},
     scope::Scope,
 };
-use crate::model::{Definition, Fault, Id, Logs, Path, Value};
+use crate::model::{Definition, DefinitionKind, Fault, Id, Logs, Path, Value};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -88,6 +89,8 @@ pub fn update(segments: &[Segment], records: &mut Records<'_>, left: &mut Left) 
             Ok(holds) => holds,
             Err(error) => {
                 left.segment_errors.push(format!("{}: {error}", segment.id));
+                let (kind, id) = (DefinitionKind::Segment, segment.id.clone());
+                left.not_evaluated.push(Outcome { kind, id, error: Some(error) });
                 continue;
             }
         };
@@ -107,19 +110,19 @@ pub fn update(segments: &[Segment], records: &mut Records<'_>, left: &mut Left) 
 }
 
 impl Segment {
+    /// The profile leaves it, whatever its condition says.
+    pub fn leave(&self, records: &mut Records<'_>, logs: &mut Logs) -> Crossing {
+        let mut members = members(records);
+        members.retain(|member| **member != *self.id.as_str());
+        set_members(records, members, logs);
+        Crossing { segment: self.id.clone(), entered: false, event: self.events }
+    }
+
     /// Whether the profile should enter or leave it.
     pub fn is_crossed(&self, records: &Records<'_>) -> bool {
         let is_member = members(records).iter().any(|id| **id == *self.id.as_str());
         self.condition.holds(&Scope::new(records, None)).is_ok_and(|holds| holds != is_member)
     }
-}
-
-/// The profile leaves a segment that is not there any more.
-pub fn leave(records: &mut Records<'_>, id: &Id, logs: &mut Logs) -> Crossing {
-    let mut members = members(records);
-    members.retain(|member| **member != *id.as_str());
-    set_members(records, members, logs);
-    Crossing { segment: id.clone(), entered: false, event: false }
 }
 
 /// The ids of the segments that the profile is in.

@@ -26,10 +26,10 @@ pub struct Tally {
 pub struct Tallies(Mutex<HashMap<(DefinitionKind, Id), Tally>>);
 
 impl Tallies {
-    /// Notes how workflows went.
+    /// Notes how what is set up went.
     pub fn note_all(&self, outcomes: Vec<Outcome>, clock: &Clock) {
-        for Outcome { workflow, error } in outcomes {
-            self.note(DefinitionKind::Workflow, &workflow, error, clock.now());
+        for Outcome { kind, id, error } in outcomes {
+            self.note(kind, &id, error, clock.now());
         }
     }
 

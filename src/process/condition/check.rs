@@ -111,7 +111,10 @@ pub(super) fn patterns(expression: &Expr, in_loop: bool) -> Result<bool, Fault> 
     if let Expr::Call(call) = expression
         && call.func_name == "matches"
     {
-        let Some(Expr::Literal(LiteralValue::String(pattern))) = call.args.last().map(|argument| &argument.expr) else {
+        let count = call.args.len() + usize::from(call.target.is_some());
+        let Some(Expr::Literal(LiteralValue::String(pattern))) =
+            call.args.last().map(|argument| &argument.expr).filter(|_| count == 2)
+        else {
             return Err(refused("matches takes a pattern that stands in the expression"));
         };
         let read = regex::RegexBuilder::new(pattern.inner()).size_limit(PATTERN_BYTES_MAX).build();

@@ -59,8 +59,11 @@ impl<'r> Processing<'_, 'r> {
     /// Does what is scheduled, for the profile in the records if there is one, and what it leads to.
     pub async fn scheduled(mut self, kind: DefinitionKind, id: &Id) -> Result<(), Interrupted> {
         let is_due = self.rules.concerns(kind, id, self.records);
-        if is_due && kind == DefinitionKind::DeletedSegment {
-            let crossing = segment::leave(self.records, id, &mut self.left.logs);
+        if let Some(deleted) = self.rules.deleted_segments.iter().find(|segment| segment.id == *id)
+            && is_due
+            && kind == DefinitionKind::DeletedSegment
+        {
+            let crossing = deleted.leave(self.records, &mut self.left.logs);
             self.crossing(&crossing).await?;
         }
         if let Some(workflow) = self.rules.workflows.iter().find(|workflow| workflow.id == *id)
@@ -276,7 +279,8 @@ fn starts(workflow: &Workflow, scope: Scope<'_>, source: &Id, left: &mut Left) -
     let Some(condition) = &workflow.condition else { return true };
     condition.holds(&scope).unwrap_or_else(|error| {
         left.logs.error(format!("workflow {}: if: {error}", workflow.id));
-        left.stillborn.push(Outcome { workflow: workflow.id.clone(), error: Some(format!("if: {error}")) });
+        let (kind, id) = (DefinitionKind::Workflow, workflow.id.clone());
+        left.not_evaluated.push(Outcome { kind, id, error: Some(format!("if: {error}")) });
         false
     })
 }
