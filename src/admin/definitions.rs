@@ -83,7 +83,7 @@ impl Admin {
     pub async fn replay(&self, destination: &Id, offset: u64) -> Result<bool, Refused> {
         let _one = self.configuring.lock().await;
         // Nothing is passed over: behind the end there is only what is still to come.
-        let offset = offset.min(self.store.log_end());
+        let offset = offset.min(self.store.end());
         let replayed = retry(|| async {
             let decided = self.decide(vec![Key::Delivered(destination.clone())]).await?;
             if self.store.definition(DefinitionKind::Destination, destination).is_none() {

@@ -79,7 +79,7 @@ impl Deliveries {
         let rules = self.rules.get();
         let destination = rules.destinations().iter().find(|known| known.enabled && known.id == *destination)?;
         let mut status = self.status.lock().get(&destination.id).cloned().unwrap_or_default();
-        status.lag = self.store.log_end().saturating_sub(status.offset);
+        status.lag = self.store.end().saturating_sub(status.offset);
         Some(status)
     }
 
@@ -127,7 +127,7 @@ impl Deliveries {
     async fn follow(&self, destination: &Destination) -> Result<(), Refused> {
         let id = &destination.id;
         let mut noted = self.store.delivered(id).await?;
-        let mut at = noted.unwrap_or_else(|| self.store.log_end());
+        let mut at = noted.unwrap_or_else(|| self.store.end());
         self.note(id, |status| (status.offset, status.error) = (at, None));
         loop {
             let (first, entries) = self.store.entries(at).await?;

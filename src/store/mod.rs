@@ -277,9 +277,9 @@ impl Store {
         found.ok_or_else(|| Refused::Unavailable("the log is being made again".into()))
     }
 
-    /// The offset behind what the log has.
-    pub fn log_end(&self) -> u64 {
-        self.shared.queue.applied_end()
+    /// The offset behind the last entry that is durable.
+    pub fn end(&self) -> u64 {
+        self.shared.durable_end()
     }
 
     /// Where the event stands that came from `source` with the client's id `id`.

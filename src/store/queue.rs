@@ -205,10 +205,6 @@ impl Queue {
         _ = self.applied.subscribe().wait_for(|applied| *applied > offset).await; // the queue lives as long as the store
     }
 
-    pub fn applied_end(&self) -> u64 {
-        *self.applied.borrow()
-    }
-
     /// The views have everything before offset `end`.
     pub fn is_applied(&self, end: u64) {
         let mut state = self.lock();
