@@ -26,8 +26,8 @@ pub enum NotWritten {
     #[error("{0}: there is no {1}")]
     NoRecord(Path, &'static str),
     #[error(
-        "{0}: this cannot be written: event.properties, .context, .data, .traits, .tags, \
-         .journey.state, .hit, .utm, .device, .os and .app can, profile.traits, .data, .interests, .consents, .segments, .aux and .primary_id, and session.traits"
+        "{0}: this cannot be written: of an event, properties, context, data, traits, tags, journey.state, hit, utm, device, \
+         os and app can; of a profile, traits, data, interests, consents, segments, aux and primary_id; of a session, traits"
     )]
     ReadOnly(Path),
     #[error("{0}: {1}")]
