@@ -195,11 +195,11 @@ async fn become_one(ground: &Ground<'_>, records: &mut Records<'_>, other: Found
         return Ok(());
     }
     let begun = other.begun(records);
-    let shared = ground.people.shared_visits(draft, profile, begun).await?;
+    let visits = ground.people.visits_of_both(draft, profile, begun).await?;
     if let Some(other) = other.taken(records)
         && let Some(draft) = &mut records.profile
     {
-        draft.absorb(other, shared);
+        draft.absorb(other, visits);
     }
     Ok(())
 }

@@ -18,6 +18,14 @@ use crate::{
 const SEARCH_MAX: Duration = Duration::from_secs(2);
 const SEARCH_STEP: usize = 1_000;
 
+/// The visits of two profiles that become one.
+pub struct Visits {
+    /// How many sessions had both.
+    pub shared: u64,
+    /// The sessions that had neither of them before this request.
+    pub begun: Vec<Id>,
+}
+
 /// The stored profiles, as a request may see them: it works on one only while it holds its name.
 pub struct People<'a> {
     pub store: &'a Store,
@@ -122,18 +130,22 @@ impl People<'_> {
         Ok(false)
     }
 
-    /// The sessions that had both profiles, with those that had one of them for the first time in this request; `begun` are
-    /// those of the other one.
-    pub async fn shared_visits(&self, draft: &ProfileDraft, other: &Profile, begun: &[Id]) -> Result<u64, Refused> {
+    /// What becomes of the visits when a draft and another profile become one; in `begun`, the other one is for the first
+    /// time in this request.
+    pub async fn visits_of_both(&self, draft: &ProfileDraft, other: &Profile, begun: &[Id]) -> Result<Visits, Refused> {
         let mine: Vec<ProfileRef> = if draft.is_new { Vec::new() } else { draft.profile.references().collect() };
-        let mut shared = self.store.shared_sessions(mine, other.references().collect()).await?;
-        for id in draft.begun() {
-            shared += u64::from(begun.contains(id) || self.has_visited_stored(id, other).await?);
+        let mut visits =
+            Visits { shared: self.store.shared_sessions(mine, other.references().collect()).await?, begun: Vec::new() };
+        for id in draft.begun().iter().chain(begun.iter().filter(|id| !draft.has_begun(id))) {
+            let (had_mine, had_other) =
+                (self.has_visited_stored(id, &draft.profile).await?, self.has_visited_stored(id, other).await?);
+            let (has_mine, has_other) = (had_mine || draft.has_begun(id), had_other || begun.contains(id));
+            visits.shared += u64::from(has_mine && has_other);
+            if !had_mine && !had_other {
+                visits.begun.push(id.clone());
+            }
         }
-        for id in begun.iter().filter(|id| !draft.has_begun(id)) {
-            shared += u64::from(self.has_visited_stored(id, &draft.profile).await?);
-        }
-        Ok(shared)
+        Ok(visits)
     }
 
     /// Whether the session, as it is stored, ever had the profile.

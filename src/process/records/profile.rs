@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::NotWritten;
+use super::{super::people::Visits, NotWritten};
 use crate::model::{
     Alias, Id, Json, MergeKey, NOTED_PARTS, Object, Path, Profile, ProfileRef, Time, Value, steps_text,
 };
@@ -36,7 +36,7 @@ pub struct ProfileDraft {
     pub is_nameless: bool,
     /// The parts of the request that are about it.
     pub parts: Vec<usize>,
-    /// The sessions that it had for the first time.
+    /// The sessions that it, or one that it took in, had for the first time.
     begun: Vec<Id>,
     facts: OnceLock<Value>,
     facts_changed: bool,
@@ -82,20 +82,20 @@ impl ProfileDraft {
     }
 
     /// Becomes one with another profile: the one that was made first goes on.
-    pub fn absorb(&mut self, mut other: Self, shared_visits: u64) {
+    pub fn absorb(&mut self, mut other: Self, visits: Visits) {
         self.settle();
         other.settle();
         if other.profile.since <= self.profile.since {
             std::mem::swap(self, &mut other);
         }
         let before = other.stored.as_ref().map(|stored| (**stored).clone());
-        self.profile.absorb(other.profile, before, shared_visits);
+        self.profile.absorb(other.profile, before, visits.shared);
         self.absorbed.extend(other.absorbed);
         let survivor = self.profile.reference();
         self.absorbed.retain(|absorbed| *absorbed != survivor);
         self.alias = self.alias.take().or(other.alias);
         self.parts.extend(other.parts);
-        self.begun.extend(other.begun);
+        self.begun = visits.begun;
         self.is_nameless &= other.is_nameless;
         self.look_anew();
     }
