@@ -1,8 +1,8 @@
 //! What happens without a request: delayed events, and what is set up and due by itself.
 //!
-//! Delayed events are entries of the log until they happened. How far a schedule is, is an entry too: after a restart it
-//! goes on where it was, and what came due meanwhile is done once. A pass over all profiles first looks at each as it is
-//! stored, without locks; those that it concerns take the way of a request, where it is looked at again.
+//! Delayed events are entries of the log until they happened. How far a schedule is, is an entry too: after a restart
+//! it goes on where it was, and what came due meanwhile is done once. A pass over all profiles first looks at each as
+//! it is stored, without locks; those that it concerns take the way of a request, where it is looked at again.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -1,4 +1,5 @@
-//! The event types that are ready-made, row by row as `docs/event-types.md` shows them, and those that people configure.
+//! The event types that are ready-made, row by row as `docs/event-types.md` shows them, and those that people
+//! configure.
 
 mod support;
 

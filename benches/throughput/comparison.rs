@@ -1,5 +1,5 @@
-//! Daemons side by side, taking turns so that whatever else the machine does meets all of them: with nothing set up, with
-//! a configuration in force, and, if one is named, a daemon of another revision.
+//! Daemons side by side, taking turns so that whatever else the machine does meets all of them: with nothing set up,
+//! with a configuration in force, and, if one is named, a daemon of another revision.
 
 use super::Result;
 use super::load::Measured;

@@ -1,4 +1,5 @@
-//! What people set up beside sources: saved all or nothing, compiled before it is stored, in force from the next request.
+//! What people set up beside sources: saved all or nothing, compiled before it is stored, in force from the next
+//! request.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -167,8 +168,8 @@ impl Admin {
         Ok(differences)
     }
 
-    /// Saves what is new or different in the configuration, all or nothing; what it does not name stays as it is. Returns
-    /// what changed, once that is durable.
+    /// Saves what is new or different in the configuration, all or nothing; what it does not name stays as it is.
+    /// Returns what changed, once that is durable.
     pub async fn apply(&self, configuration: Configuration) -> Result<Vec<Difference>, NotSaved> {
         let differences = self.difference(&configuration).await.map_err(NotSaved::Invalid)?;
         let changes = |kind: &str, id: &Id| differences.iter().any(|changed| changed.kind == kind && changed.id == *id);
@@ -233,8 +234,8 @@ impl Admin {
         Ok(())
     }
 
-    /// Compiles everything as it is once `changed` is saved, on a thread that may take its time. A fault names the kind and
-    /// the id first.
+    /// Compiles everything as it is once `changed` is saved, on a thread that may take its time. A fault names the kind
+    /// and the id first.
     async fn compile(&self, changed: &[Definition]) -> Result<Rules, Fault> {
         let mut all: BTreeMap<_, _> = BTreeMap::new();
         let changed = changed.iter().cloned().map(Arc::new);

@@ -57,8 +57,8 @@ impl Admin {
         retry(|| self.try_delete_profile(id)).await
     }
 
-    /// Splits off the profile `merged` that the one with the id `id` took in; if none is named, the one that had `id` before,
-    /// or the last one that was taken in. The ids of both; `None` if there is no such profile.
+    /// Splits off the profile `merged` that the one with the id `id` took in; if none is named, the one that had `id`
+    /// before, or the last one that was taken in. The ids of both; `None` if there is no such profile.
     pub async fn split_profile(&self, id: &Id, merged: Option<&Id>) -> Result<Option<(Id, Id)>, Refused> {
         retry(|| self.try_split_profile(id, merged)).await
     }
@@ -84,8 +84,8 @@ impl Admin {
         (left.updated, split.updated) = (now, now);
         let ids = (left.id.clone(), split.id.clone());
         let (survivor, reference) = (left.reference(), split.reference());
-        let own_names = std::iter::once(&split.id).chain(split.aliases.iter().map(|alias| &alias.id)).cloned();
-        let own_names = own_names.map(|name| Entry::Name { name, profile: reference.clone() }).collect::<Vec<_>>();
+        let own_names = split.ids().cloned().map(|name| Entry::Name { name, profile: reference.clone() });
+        let own_names = own_names.collect::<Vec<_>>();
         let sessions = self.pointed_back(&survivor, &split).await?;
         let tells = self.rules.get().tells_changes();
         let mut entries = Vec::new();
@@ -161,7 +161,5 @@ impl Admin {
 
 /// Every name that a profile is found by, with the one that was given.
 fn names(id: &Id, profile: &Profile) -> Vec<Key> {
-    let mut names = vec![Key::Profile(id.clone()), Key::Profile(profile.id.clone())];
-    names.extend(profile.aliases.iter().map(|alias| Key::Profile(alias.id.clone())));
-    names
+    std::iter::once(id).chain(profile.ids()).cloned().map(Key::Profile).collect()
 }

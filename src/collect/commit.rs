@@ -60,10 +60,10 @@ impl Processed<'_> {
         if admitted.incoming.trial.is_some() {
             debugging.profile.saved = 0;
         }
+        debugging.segment_errors = left.segment_errors().collect();
+        debugging.segments = left.segments;
         debugging.execution = left.executions;
         debugging.logs = left.logs;
-        debugging.segments = left.segments;
-        debugging.segment_errors = left.segment_errors;
         let answer = Answer {
             profile,
             whole_profile,

@@ -179,7 +179,7 @@ impl Collector {
         if sifted.only_repeats {
             return self.answer_repeats(admitted, &identified, sifted).await;
         }
-        let mut processed = self.process(admitted, &identified, sifted, rules, memory).await?;
+        let processed = self.process(admitted, &identified, sifted, rules, memory).await?;
         if admitted.incoming.trial.is_some() {
             self.store.settled().await?; // it speaks of what is durable only
             return Ok(processed.answer_trial(admitted, self.clock.now()));

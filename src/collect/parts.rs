@@ -1,7 +1,7 @@
 //! The parts of a request: its events with what they are about.
 //!
-//! The events of a session are one part. Those of a list without a session may be about different people: each is a part
-//! of its own, which goes on with the profiles and sessions as the parts before left them.
+//! The events of a session are one part. Those of a list without a session may be about different people: each is a
+//! part of its own, which goes on with the profiles and sessions as the parts before left them.
 
 use crate::{
     model::Id,

@@ -1,5 +1,5 @@
-//! Secrets that are made on the first start and kept in the storage folder: the administrator's token (contract, section
-//! 11), and the key that merge keys are hashed with.
+//! Secrets that are made on the first start and kept in the storage folder: the administrator's token (contract,
+//! section 11), and the key that merge keys are hashed with.
 
 use std::{
     fs::{self, OpenOptions},

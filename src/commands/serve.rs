@@ -32,8 +32,8 @@ const BLOCKING_THREADS_MIN: usize = 2;
 
 pub fn run(settings: Settings) -> Result<(), CommandError> {
     raise_open_files();
-    // As many as there are cores: reads are short and mostly answered from memory, and each thread more that is woken for
-    // one costs more than it waits.
+    // As many as there are cores: reads are short and mostly answered from memory, and each thread more that is woken
+    // for one costs more than it waits.
     let cores = std::thread::available_parallelism().map_or(BLOCKING_THREADS_MIN, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .max_blocking_threads(cores.max(BLOCKING_THREADS_MIN))

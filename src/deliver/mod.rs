@@ -1,8 +1,8 @@
 //! Delivering events and changed profiles to other systems: each destination reads the log at its own pace.
 //!
-//! How far a destination is, is an entry of the log itself, written once a delivery was taken: so each item is delivered at
-//! least once, also across a restart, and from any offset again. A delivery that fails is tried again until it is taken,
-//! with longer and longer pauses; what waits behind it waits in the log.
+//! How far a destination is, is an entry of the log itself, written once a delivery was taken: so each item is
+//! delivered at least once, also across a restart, and from any offset again. A delivery that fails is tried again
+//! until it is taken, with longer and longer pauses; what waits behind it waits in the log.
 
 mod item;
 mod target;

@@ -1,7 +1,7 @@
 //! HTTP: turns requests into calls of the other rooms, and what comes back into answers.
 //!
-//! One file per group of endpoints; `route` has the table of all of them, `dispatch` calls them. What can go wrong becomes a status in one
-//! place, `failure`. Knows no sled.
+//! One file per group of endpoints; `route` has the table of all of them, `dispatch` calls them. What can go wrong
+//! becomes a status in one place, `failure`. Knows no sled.
 
 mod auth;
 mod body;

@@ -78,8 +78,8 @@ pub struct Outcome {
     /// It keeps to its type's schema.
     pub valid: bool,
     pub status: EventStatus,
-    /// An object with those of the parts `data`, `traits`, `hit`, `device` and so on that something was written to; laid
-    /// over what is derived.
+    /// An object with those of the parts `data`, `traits`, `hit`, `device` and so on that something was written to;
+    /// laid over what is derived.
     pub written: Json,
 }
 

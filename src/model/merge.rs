@@ -27,8 +27,8 @@ pub struct Absorbed {
 impl Profile {
     /// Takes over what `other` is and has. This profile is the one that was made first.
     ///
-    /// `before` is the other one as it was stored, if it was: what it is split off as again. `shared_visits` sessions had
-    /// both of them.
+    /// `before` is the other one as it was stored, if it was: what it is split off as again. `shared_visits` sessions
+    /// had both of them.
     pub fn absorb(&mut self, other: Self, before: Option<Self>, shared_visits: u64) {
         self.merge_facts(&other);
         self.visits = (self.visits + other.visits).saturating_sub(shared_visits);

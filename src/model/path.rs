@@ -82,6 +82,11 @@ pub fn steps_text(steps: &[Box<str>]) -> String {
     text
 }
 
+/// Whether a place, as it is written, is the one at `path` or leads through it.
+pub fn is_within(place: &str, path: &str) -> bool {
+    place.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
 impl std::fmt::Display for Path {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(&steps_text(&self.0))

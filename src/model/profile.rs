@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Absorbed, Conflict, DailyCounts, Id, Json, Object, Path, Time, Value};
+use super::{Absorbed, Conflict, DailyCounts, Id, Json, Object, Path, Time, Value, is_within};
 
 /// Which profile is meant: an id may be used again after a deletion, and then names somebody else.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -126,9 +126,7 @@ impl Profile {
 
     /// Forgets when the leaf at `path`, and all below it, were written.
     pub fn forget_fields(&mut self, path: &str) {
-        let below =
-            |field: &str| field.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
-        self.fields.retain(|field| !below(&field.path));
+        self.fields.retain(|field| !is_within(&field.path, path));
     }
 
     /// Counts a session that has this profile for the first time.
@@ -161,7 +159,7 @@ impl Profile {
     }
 
     /// Every id that it is found by.
-    fn ids(&self) -> impl Iterator<Item = &Id> {
+    pub fn ids(&self) -> impl Iterator<Item = &Id> {
         std::iter::once(&self.id).chain(self.aliases.iter().map(|alias| &alias.id))
     }
 

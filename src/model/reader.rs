@@ -2,9 +2,9 @@
 //!
 //! Everything that a client sends as JSON passes through here once: it is checked against RFC 8259, its depth is
 //! bounded, a key sent twice in an object with listed fields is refused, and free-form values come out in one normal
-//! form ([`super::Json`], read in `free_form`) that every later reader takes the same way. The general JSON libraries do
-//! not give this: raw text of theirs keeps unbounded depth, lone surrogates and repeated keys, parsed values of theirs
-//! lose a number's exact text.
+//! form ([`super::Json`], read in `free_form`) that every later reader takes the same way. The general JSON libraries
+//! do not give this: raw text of theirs keeps unbounded depth, lone surrogates and repeated keys, parsed values of
+//! theirs lose a number's exact text.
 
 mod free_form;
 

@@ -94,8 +94,8 @@ impl ProfileTerms {
 
 impl Terms {
     /// # Errors
-    /// `origins` is no list of origins, `static_profile_id` no boolean, or `profile` not what it should be; the fault names
-    /// it.
+    /// `origins` is no list of origins, `static_profile_id` no boolean, or `profile` not what it should be; the fault
+    /// names it.
     pub fn read(config: &Json) -> Result<Self, Fault> {
         let mut terms = Self::default();
         Reader::new(config.as_str().as_bytes(), 0)?.object(

@@ -302,8 +302,8 @@ fn is_whole(number: &str) -> bool {
     !number.contains(['.', 'e', 'E'])
 }
 
-/// Whether a JSON number is below zero, its digits without zeros at their ends, and where the decimal point stands before
-/// them.
+/// Whether a JSON number is below zero, its digits without zeros at their ends, and where the decimal point stands
+/// before them.
 fn decimal(number: &str) -> (bool, String, i64) {
     let below = number.starts_with('-');
     let number = number.trim_start_matches('-').to_ascii_lowercase();

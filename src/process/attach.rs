@@ -12,7 +12,7 @@ use super::{
 };
 use crate::model::{Fault, Id, KnownBy, Logs, MergeKey, Path, Profile, ProfileTerms, Value};
 
-/// Who somebody is whose events came without a profile.
+/// Who is sought as the person that events are about.
 pub enum Sought {
     /// Somebody new.
     New,
@@ -45,29 +45,23 @@ pub async fn attach(
     // A forged id must not make a profile.
     let may_be_made =
         create && !matches!(sought, Sought::Known(KnownBy::Id, _)) && consent::may_tell(consents, records);
-    match (&records.profile, found) {
-        (_, Found::Same) => Ok(Ok(())),
-        (None, Found::Nobody) if may_be_made => {
+    let is_taken = records.profile.as_ref().is_some_and(|draft| !draft.is_nameless);
+    match found {
+        Found::Same => {}
+        _ if is_taken => return Ok(Err("the event has another profile already".into())),
+        Found::Nobody if may_be_made => {
             let known = known_by(consents, records, sought);
-            records.profile = Some(ProfileDraft::made(memory.new_id(ground.clock), None, records.part, records.now));
-            Ok(name(records, known, key))
+            if records.profile.is_none() {
+                let id = memory.new_id(ground.clock);
+                records.profile = Some(ProfileDraft::made(id, None, records.part, records.now));
+            }
+            return Ok(name(records, known, key));
         }
-        (None, Found::Nobody) => Ok(Err("there is no such profile".into())),
-        (None, found) => {
-            records.profile = found.taken(records);
-            Ok(Ok(()))
-        }
-        (Some(draft), Found::Nobody) if draft.is_nameless && may_be_made => {
-            let known = known_by(consents, records, sought);
-            Ok(name(records, known, key))
-        }
-        (Some(draft), Found::Nobody) if draft.is_nameless => Ok(Err("there is no such profile".into())),
-        (Some(draft), found) if draft.is_nameless => {
-            become_one(ground, records, found).await?;
-            Ok(Ok(()))
-        }
-        (Some(_), _) => Ok(Err("the event has another profile already".into())),
+        Found::Nobody => return Ok(Err("there is no such profile".into())),
+        found if records.profile.is_some() => become_one(ground, records, found).await?,
+        found => records.profile = found.taken(records),
     }
+    Ok(Ok(()))
 }
 
 /// Whom a search found.
@@ -204,8 +198,8 @@ async fn become_one(ground: &Ground<'_>, records: &mut Records<'_>, other: Found
     Ok(())
 }
 
-/// Gives events the profile that their source's configuration finds in them; a session's profile becomes one with it, as
-/// if its owner signed in.
+/// Gives events the profile that their source's configuration finds in them; a session's profile becomes one with it,
+/// as if its owner signed in.
 pub async fn attach_by_source(
     ground: &Ground<'_>,
     records: &mut Records<'_>,
@@ -269,14 +263,16 @@ async fn are_one(
     named: &[Value],
 ) -> Result<bool, Interrupted> {
     let key = |value: &Value| ground.identity.key(is, value);
-    let Some(other) = named.iter().find(|value| key(value) != key(&named[0])) else { return Ok(true) };
+    if named.iter().all(|value| key(value) == key(&named[0])) {
+        return Ok(true); // somebody, known or not
+    }
     let mut people = Vec::new();
-    for value in [&named[0], other].into_iter().chain(named) {
+    for value in named {
         let Ok((found, _)) = find(ground, records, &Sought::Known(is, value.clone())).await? else { continue };
-        let same = || records.profile.as_ref().map(|draft| draft.profile.reference());
-        people.push(
-            found.profile(records).map(Profile::reference).or_else(|| same().filter(|_| matches!(found, Found::Same))),
-        );
+        people.push(match found {
+            Found::Same => records.profile.as_ref().map(|draft| draft.profile.reference()),
+            found => found.profile(records).map(Profile::reference),
+        });
     }
     Ok(people.iter().all(|person| person.is_some() && *person == people[0]))
 }

@@ -1,8 +1,8 @@
 //! Conditions and computed values: CEL expressions over the records being processed (https://cel.dev).
 //!
-//! The parser's recursion and the interpreter's are bounded by what is let in here: the length of an expression, how deep
-//! it nests, and its loops over lists. It is compiled on a thread with a stack of its own size. What an evaluation may look
-//! at and lead to is bounded in bytes.
+//! The parser's recursion and the interpreter's are bounded by what is let in here: the length of an expression, how
+//! deep it nests, and its loops over lists. It is compiled on a thread with a stack of its own size. What an evaluation
+//! may look at and lead to is bounded in bytes.
 
 mod check;
 
@@ -27,8 +27,8 @@ const STACK_BYTES: usize = 32 * 1024 * 1024;
 /// What an expression may speak of, beside the time.
 const RECORDS: [&str; 6] = ["event", "profile", "session", "source", "steps", "segment"];
 const NOW: &str = "now";
-/// How much an evaluation may turn into the interpreter's form and back, in bytes: a number counts as [`ITEM_BYTES`]. Each
-/// time that a loop speaks of a record's list, all of it is turned.
+/// How much an evaluation may turn into the interpreter's form and back, in bytes: a number counts as [`ITEM_BYTES`].
+/// Each time that a loop speaks of a record's list, all of it is turned.
 const LOOKED_AT_MAX: usize = 4 * 1024 * 1024;
 const ITEM_BYTES: usize = 8;
 /// The same where a loop reads a pattern for each.

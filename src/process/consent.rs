@@ -46,8 +46,8 @@ struct FieldDefinition {
     r#do: Treatment,
 }
 
-/// What becomes of a field that nobody consented to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// What becomes of a field that nobody consented to; the strictest is the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Treatment {
     Remove,
@@ -94,14 +94,16 @@ impl Consent {
         })
     }
 
-    /// Whether the profile granted it, and that still counts.
-    fn is_granted(&self, profile: &ProfileDraft, now: Time) -> bool {
+    /// Whether the profile granted it, and that still counts; while nobody is known, what is granted by default does.
+    fn is_granted(&self, profile: Option<&ProfileDraft>, now: Time) -> bool {
+        let by_default = self.default == Answer::Granted;
+        let Some(profile) = profile else { return by_default };
         let said = profile.get(&["consents".into(), self.id.as_str().into()]).and_then(answer);
         let said = said.filter(|_| match (self.expires_after, profile.written_at(&["consents", self.id.as_str()])) {
             (Some(most), Some(at)) => now.seconds_since(at) < most.as_secs_f64(),
             _ => true,
         });
-        said.unwrap_or(self.default == Answer::Granted)
+        said.unwrap_or(by_default)
     }
 }
 
@@ -120,13 +122,10 @@ fn answer(value: &Value) -> Option<bool> {
     }
 }
 
-/// Whether the profile consented to what a source that requires consent needs: every required type, or, if none is, any.
-/// While nobody is known, what is granted by default counts.
+/// Whether the profile consented to what a source that requires consent needs: every required type, or, if none is,
+/// any.
 fn is_given(consents: &[Consent], profile: Option<&ProfileDraft>, now: Time) -> bool {
-    let is_granted = |consent: &Consent| match profile {
-        Some(profile) => consent.is_granted(profile, now),
-        None => consent.default == Answer::Granted,
-    };
+    let is_granted = |consent: &Consent| consent.is_granted(profile, now);
     let mut required = consents.iter().filter(|consent| consent.required).peekable();
     if required.peek().is_some() {
         return required.all(is_granted);
@@ -136,12 +135,9 @@ fn is_given(consents: &[Consent], profile: Option<&ProfileDraft>, now: Time) -> 
     any_said || consents.iter().any(is_granted)
 }
 
-/// The types with fields that are not granted; while nobody is known, what is granted by default counts.
+/// The types with fields that are not granted.
 fn lacking<'a>(consents: &'a [Consent], records: &Records<'_>) -> Vec<&'a Consent> {
-    let is_granted = |consent: &Consent| {
-        let by_default = consent.default == Answer::Granted;
-        records.profile.as_ref().map_or(by_default, |profile| consent.is_granted(profile, records.now))
-    };
+    let is_granted = |consent: &Consent| consent.is_granted(records.profile.as_ref(), records.now);
     consents.iter().filter(|consent| !consent.fields.is_empty() && !is_granted(consent)).collect()
 }
 
@@ -175,8 +171,7 @@ pub fn kept(consents: &[Consent], records: &Records<'_>, value: &Value) -> Optio
     };
     let fields = lacking(consents, records).into_iter().flat_map(|consent| &consent.fields);
     let treated = fields.filter(|(path, _)| EventDraft::is_sent(path) && holds(path)).map(|(_, treatment)| treatment);
-    // The strictest of them.
-    match treated.min_by_key(|treatment| **treatment as u8) {
+    match treated.min() {
         Some(Treatment::Remove) => None,
         Some(Treatment::Hash) => Some(Value::text(&digest::sha256(&text))),
         Some(Treatment::Keep) | None => Some(value.clone()),
@@ -203,12 +198,12 @@ pub fn treat_sent(consents: &[Consent], records: &mut Records<'_>, event: usize,
 pub fn treat_written(consents: &[Consent], records: &mut Records<'_>, logs: &mut Logs) {
     for consent in lacking(consents, records) {
         for (path, treatment) in consent.fields.iter().filter(|(path, _)| !EventDraft::is_sent(path)) {
-            if path.split_root().0 != "event" {
+            if path.split_root().0 == "event" {
+                for event in 0..records.events.len() {
+                    _ = consent.treat(records, Some(event), path, *treatment, logs);
+                }
+            } else {
                 _ = consent.treat(records, None, path, *treatment, logs);
-                continue;
-            }
-            for event in 0..records.events.len() {
-                _ = consent.treat(records, Some(event), path, *treatment, logs);
             }
         }
     }
@@ -224,19 +219,19 @@ impl Consent {
         treatment: Treatment,
         logs: &mut Logs,
     ) -> bool {
-        let context = path.steps().get(1).filter(|part| path.split_root().0 == "event" && ***part == *"context");
-        let found = match context {
-            // Where the events of a request have it from, it was treated with the first of them.
-            Some(_) if records.is_treated(event, path) => return false,
-            _ => Scope::new(records, event).get(path).map(|value| value.into_owned()),
-        };
+        let (root, steps) = path.split_root();
+        let is_context = root == "event" && steps.first().is_some_and(|part| **part == *"context");
+        if is_context && records.is_treated(event, path) {
+            return false; // where the events of a request have it from, it was treated with the first of them
+        }
+        let found = Scope::new(records, event).get(path).map(|value| value.into_owned());
         let Some(found) = found.filter(|value| !value.is_empty()) else { return false };
         let new = match treatment {
             Treatment::Keep => return false,
             Treatment::Remove => None,
             Treatment::Hash => Some(Value::text(&digest::sha256(&found.to_text()))),
         };
-        if context.is_some() {
+        if is_context {
             records.treat_context(path, new.clone());
         }
         let written = records.write(event, path, new);

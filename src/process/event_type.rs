@@ -10,9 +10,7 @@ use super::{
     records::Records,
     schema::Schema,
 };
-use crate::model::{
-    Definition, DefinitionKind, EventType as TypeName, Fault, Json, Logs, Path, Time, Value, check_tag,
-};
+use crate::model::{Definition, DefinitionKind, EventType as TypeName, Fault, Json, Logs, Time, Value, check_tag};
 
 /// The types that people already send, in the same form as everybody's configuration.
 const READY_MADE: &str = include_str!("event_types.toml");
@@ -69,7 +67,8 @@ pub struct EventType {
     context: Option<Schema>,
     traits: Option<Schema>,
     pub on_invalid: OnInvalid,
-    mapping: Mapping,
+    /// What its events mean for event, session and profile.
+    pub mapping: Mapping,
     pub identifies: bool,
 }
 
@@ -153,31 +152,6 @@ impl EventType {
             records.events[event].tags = Some(tags.clone());
         }
         self.mapping.apply_to_event(records, event, logs);
-    }
-
-    /// What the mapping says of the session.
-    pub fn apply_to_session(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
-        self.mapping.apply_to_session(records, event, logs);
-    }
-
-    /// What the mapping says of the event itself once what stands at `changed` is another.
-    pub fn apply_again(&self, records: &mut Records<'_>, event: usize, changed: &[Path], logs: &mut Logs) {
-        self.mapping.apply_again(records, event, changed, logs);
-    }
-
-    /// What the mapping says of the profile.
-    pub fn apply_to_profile(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
-        self.mapping.apply_to_profile(records, event, logs);
-    }
-
-    /// The places in the event that speak of its person.
-    pub fn personal(&self) -> Vec<Path> {
-        self.mapping.personal()
-    }
-
-    /// The places in a profile that the mapping writes to.
-    pub fn profile_paths(&self) -> impl Iterator<Item = &Path> {
-        self.mapping.profile_paths()
     }
 }
 

@@ -5,7 +5,8 @@ use sha2::Sha256;
 
 use crate::model::{Id, KnownBy, MergeKey, Path, Value};
 
-/// The places in a profile that hold a merge key, and the kind of it: an address is the same person's wherever it stands.
+/// The places in a profile that hold a merge key, and the kind of it: an address is the same person's wherever it
+/// stands.
 const PLACES: [(&[&str], KnownBy); 9] = [
     (&["data", "contact", "email", "main"], KnownBy::Email),
     (&["data", "contact", "email", "private"], KnownBy::Email),
@@ -93,7 +94,8 @@ impl Identity {
         }
     }
 
-    /// A name for `value` at `path`, to hold while somebody is looked for who has it there; `None` when it says nothing.
+    /// A name for `value` at `path`, to hold while somebody is looked for who has it there; `None` when it says
+    /// nothing.
     pub fn name_of(&self, path: &Path, value: &Value) -> Option<MergeKey> {
         self.hashed(&path.to_string(), value)
     }

@@ -40,6 +40,8 @@ pub struct Mapping {
     to_event: Vec<Line>,
     to_session: Vec<Line>,
     to_profile: Vec<Line>,
+    /// The places in the event that speak of its person.
+    pub personal: Vec<Path>,
 }
 
 #[derive(Debug)]
@@ -99,6 +101,7 @@ impl Mapping {
                 }
             }
         }
+        mapping.personal = mapping.personal();
         Ok(mapping)
     }
 
@@ -108,7 +111,7 @@ impl Mapping {
     }
 
     /// The places in the event that speak of its person: what goes to the profile, or to a part of the event that does.
-    pub fn personal(&self) -> Vec<Path> {
+    fn personal(&self) -> Vec<Path> {
         let mut personal: Vec<Path> = Vec::new();
         let told = self.to_profile.iter().filter(|line| identity::is_personal(&line.to.path));
         personal.extend(told.filter_map(Line::origin).cloned());

@@ -55,19 +55,19 @@ impl Memory {
         self.sessions.values()
     }
 
-    /// The session that a workflow attached to a part.
-    pub fn session(&self, part: usize) -> Option<&Id> {
-        self.sessions.get(&part)
+    /// The session that a workflow attached to the part that begins at `place`.
+    pub fn session(&self, place: usize) -> Option<&Id> {
+        self.sessions.get(&place)
     }
 
-    /// Keeps in mind why a part was not processed to its end.
+    /// Keeps in mind why the part that begins at `place` was not processed to its end.
     ///
     /// # Errors
     /// The request does not start again for this.
-    pub fn note(&mut self, why: Interrupted, part: usize) -> Result<(), Interrupted> {
+    pub fn note(&mut self, why: Interrupted, place: usize) -> Result<(), Interrupted> {
         match why {
             Interrupted::Names(names) => self.names.extend(names),
-            Interrupted::Session(id) => _ = self.sessions.insert(part, id),
+            Interrupted::Session(id) => _ = self.sessions.insert(place, id),
             Interrupted::Again => {}
             refused => return Err(refused),
         }

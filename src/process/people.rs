@@ -50,8 +50,8 @@ impl People<'_> {
         self.held_too(found)
     }
 
-    /// The one profile that has `value` at `path`; all of them are looked through, under the value's `name`, so that two
-    /// requests do not make two profiles of it.
+    /// The one profile that has `value` at `path`; all of them are looked through, under the value's `name`, so that
+    /// two requests do not make two profiles of it.
     ///
     /// # Errors
     /// The inner error: there are several, or too many profiles to look through.
@@ -130,8 +130,8 @@ impl People<'_> {
         Ok(false)
     }
 
-    /// What becomes of the visits when a draft and another profile become one; in `begun`, the other one is for the first
-    /// time in this request.
+    /// What becomes of the visits when a draft and another profile become one; in `begun`, the other one is for the
+    /// first time in this request.
     pub async fn visits_of_both(&self, draft: &ProfileDraft, other: &Profile, begun: &[Id]) -> Result<Visits, Refused> {
         let mine: Vec<ProfileRef> = if draft.is_new { Vec::new() } else { draft.profile.references().collect() };
         let mut visits =

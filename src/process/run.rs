@@ -42,7 +42,6 @@ pub struct Left {
     pub not_evaluated: Vec<Outcome>,
     /// The segments that the profiles are in.
     pub segments: Vec<Box<str>>,
-    pub segment_errors: Vec<String>,
     steps: usize,
     emitted: usize,
     emitted_bytes: usize,
@@ -50,6 +49,7 @@ pub struct Left {
 }
 
 /// How a workflow, or a segment's condition, went.
+#[derive(Clone)]
 pub struct Outcome {
     pub kind: DefinitionKind,
     pub id: Id,
@@ -58,7 +58,7 @@ pub struct Outcome {
 
 impl Left {
     /// How what is set up went: what ended each early, if something did.
-    pub fn outcomes(&mut self) -> Vec<Outcome> {
+    pub fn outcomes(&self) -> Vec<Outcome> {
         let executions = self.executions.iter().flat_map(|(id, executions)| executions.iter().map(move |it| (id, it)));
         let told = |execution: &Execution| match (&execution.event, &execution.error) {
             (Some(event), Some(error)) => Some(format!("event {event}: {error}")),
@@ -66,7 +66,13 @@ impl Left {
         };
         let kind = DefinitionKind::Workflow;
         let ran = executions.map(|(id, execution)| Outcome { kind, id: id.clone(), error: told(execution) });
-        ran.chain(std::mem::take(&mut self.not_evaluated)).collect()
+        ran.chain(self.not_evaluated.iter().cloned()).collect()
+    }
+
+    /// The segments whose condition could not be evaluated, and why.
+    pub fn segment_errors(&self) -> impl Iterator<Item = String> {
+        let segments = self.not_evaluated.iter().filter(|outcome| outcome.kind == DefinitionKind::Segment);
+        segments.filter_map(|Outcome { id, error, .. }| error.as_ref().map(|error| format!("{id}: {error}")))
     }
 
     /// Steps are counted anew: for another event, or a segment that was entered or left.

@@ -23,8 +23,8 @@ pub enum SecretsError {
 }
 
 impl Secrets {
-    /// Reads the secrets of the environment, and those of `file` if one is named: a `NAME=VALUE` in each line, `#` before
-    /// a comment. The environment wins.
+    /// Reads the secrets of the environment, and those of `file` if one is named: a `NAME=VALUE` in each line, `#`
+    /// before a comment. The environment wins.
     ///
     /// # Errors
     /// The file cannot be read, may be read by others, or a line is malformed.

@@ -88,7 +88,6 @@ pub fn update(segments: &[Segment], records: &mut Records<'_>, left: &mut Left) 
         let is = match holds {
             Ok(holds) => holds,
             Err(error) => {
-                left.segment_errors.push(format!("{}: {error}", segment.id));
                 let (kind, id) = (DefinitionKind::Segment, segment.id.clone());
                 left.not_evaluated.push(Outcome { kind, id, error: Some(error) });
                 continue;

@@ -1,7 +1,7 @@
 //! Texts with expressions in them: `https://crm.example.com/vouchers/{{ event.properties.voucher }}`.
 //!
-//! A value is escaped for the place where it stands. A text that is one expression and nothing else has its value, of any
-//! type.
+//! A value is escaped for the place where it stands. A text that is one expression and nothing else has its value, of
+//! any type.
 
 use super::{condition::Expression, scope::Scope, secrets::Secrets};
 use crate::model::{Fault, Object, Value};
@@ -56,7 +56,8 @@ impl Template {
         Ok(Self(pieces))
     }
 
-    /// The template's value: of any type if it is one expression, a text otherwise. `None`: what it speaks of is missing.
+    /// The template's value: of any type if it is one expression, a text otherwise. `None`: what it speaks of is
+    /// missing.
     pub fn value(&self, scope: &Scope<'_>) -> Result<Option<Value>, String> {
         match &self.0[..] {
             [Piece::Expression { expression, .. }] => expression.value(scope),

@@ -2,8 +2,8 @@
 
 use super::entry::{self, Entry};
 
-/// About how much a block holds before it is compressed: so much that a visit's next requests mostly meet the one before
-/// in it, and still little enough to be read for one event.
+/// About how much a block holds before it is compressed: so much that a visit's next requests mostly meet the one
+/// before in it, and still little enough to be read for one event.
 pub const RAW_BYTES: usize = 256 * 1024;
 pub const HEAD_BYTES: usize = 30;
 const MAGIC: &[u8; 4] = b"TrkB";

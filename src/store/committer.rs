@@ -73,7 +73,8 @@ impl Committer<'_> {
         match self.write(&stretches, end) {
             Ok(()) => {
                 self.shared.note_configuration(stretches.iter().flat_map(|stretch| &stretch.entries));
-                // First, so that whoever hears that it is durable finds it on its way; the applier outlives the committer.
+                // First, so that whoever hears that it is durable finds it on its way; the applier outlives the
+                // committer.
                 _ = self.to_applier.send(Word::Committed(Committed { end, stretches, _rooms: rooms }));
                 self.shared.queue.is_durable(end);
                 for answer in done {

@@ -1,11 +1,11 @@
 //! The store: a journal that makes things durable, the log in sled behind it, and views of the log.
 //!
 //! The only room that knows sled and bincode, and it knows no HTTP. What the other rooms use is [`Store`]: room in the
-//! queue, locks by name, the newest states, one call that queues entries, and the log's events. It is kept this narrow so
-//! that a stream and key-value buckets of a distributed engine can take its place.
+//! queue, locks by name, the newest states, one call that queues entries, and the log's events. It is kept this narrow
+//! so that a stream and key-value buckets of a distributed engine can take its place.
 //!
-//! A request's entries go `queue` → `committer` → `journal` (durable, answered) → `applier` → `log` and `views`. What is
-//! on its way answers from the `overlay`. ARCHITECTURE.md has the forms on disk.
+//! A request's entries go `queue` → `committer` → `journal` (durable, answered) → `applier` → `log` and `views`. What
+//! is on its way answers from the `overlay`. ARCHITECTURE.md has the forms on disk.
 
 mod applier;
 mod block;
@@ -169,8 +169,8 @@ impl Store {
         Ok(Self { shared, locks: locks::Locks::default(), threads: Mutex::new(Some(Threads { committer, applier })) })
     }
 
-    /// Waits for room for entries of about `bytes` in the queue. Asked for last, with the locks held: who has room never
-    /// waits for a lock.
+    /// Waits for room for entries of about `bytes` in the queue. Asked for last, with the locks held: who has room
+    /// never waits for a lock.
     pub async fn room(&self, bytes: usize) -> Result<Room, Refused> {
         self.shared.queue.room(bytes).await
     }
@@ -226,8 +226,8 @@ impl Store {
         Ok(if let Some(State::Profile(profile)) = state { Some(profile) } else { None })
     }
 
-    /// Up to `most` profiles, those that come behind the id `after` in the order of the view, which is the same every time.
-    /// What is on its way to the views is not there yet: see [`Store::caught_up`].
+    /// Up to `most` profiles, those that come behind the id `after` in the order of the view, which is the same every
+    /// time. What is on its way to the views is not there yet: see [`Store::caught_up`].
     pub async fn profiles(&self, after: Option<&Id>, most: usize) -> Result<Vec<Arc<Profile>>, Refused> {
         let after = after.cloned();
         self.read(move |engine| engine.views.profiles(after.as_ref(), most)).await
@@ -269,8 +269,8 @@ impl Store {
         self.read(move |engine| engine.views.due(now, most)).await
     }
 
-    /// A stretch of the log that holds `offset`: its entries and the offset of the first. Waits until it is there; only what
-    /// is durable is.
+    /// A stretch of the log that holds `offset`: its entries and the offset of the first. Waits until it is there; only
+    /// what is durable is.
     pub async fn entries(&self, offset: u64) -> Result<(u64, Vec<Entry>), Refused> {
         self.shared.queue.applied_beyond(offset).await;
         let found = self.read(move |engine| engine.log.block_around(offset)).await?;
@@ -293,8 +293,8 @@ impl Store {
         Ok(self.newest(Key::Visited { session, profile: profile.clone() }).await?.is_some())
     }
 
-    /// How many sessions had a profile of both lists. Only sessions that changed their profile can have: these are looked
-    /// through.
+    /// How many sessions had a profile of both lists. Only sessions that changed their profile can have: these are
+    /// looked through.
     pub async fn shared_sessions(&self, ones: Vec<ProfileRef>, others: Vec<ProfileRef>) -> Result<u64, Refused> {
         if ones.is_empty() || others.is_empty() {
             return Ok(0);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{Json, Object, Path, Profile, Value, profile::Field};
+use super::super::{Json, Object, Path, Profile, Value, is_within, profile::Field};
 
 /// The parts of a profile whose leaves carry the offset of their last write.
 pub const NOTED_PARTS: [&str; 5] = ["traits", "data", "consents", "aux", "primary_id"];
@@ -154,8 +154,7 @@ impl Placed {
 
 /// Whether one path is the other one, or leads through it.
 fn overlap(a: &str, b: &str) -> bool {
-    let leads = |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with(['.', '[']));
-    a == b || leads(a, b) || leads(b, a)
+    is_within(a, b) || is_within(b, a)
 }
 
 /// The same with the keys of every object in order, so that the order of merges leaves no trace.

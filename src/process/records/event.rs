@@ -189,13 +189,7 @@ impl<'a> EventDraft<'a> {
                 set.map_err(|why| NotWritten::Misplaced(path.clone(), why))?;
                 debug_assert!(PARTS.contains(&part));
             }
-            (_, None) => {
-                let mut parts = Value::Object(std::mem::take(&mut self.written));
-                parts.remove(steps);
-                if let Value::Object(parts) = parts {
-                    self.written = parts;
-                }
-            }
+            (_, None) => self.forget_written(steps),
         }
         Ok(())
     }

@@ -4,15 +4,16 @@ use std::sync::{Arc, OnceLock};
 
 use super::{super::people::Visits, NotWritten};
 use crate::model::{
-    Alias, Id, Json, MergeKey, NOTED_PARTS, Object, Path, Profile, ProfileRef, Time, Value, steps_text,
+    Alias, Id, Json, MergeKey, NOTED_PARTS, Object, Path, Profile, ProfileRef, Time, Value, is_within, steps_text,
 };
 
 /// The parts that can be written.
 pub(super) const PARTS: [&str; 7] = ["traits", "data", "interests", "consents", "segments", "aux", "primary_id"];
-/// From here on, offsets stand for those of the request that is processed, one for each of its parts: later than everything
-/// in the log.
+/// From here on, offsets stand for those of the request that is processed, one for each of its parts: later than
+/// everything in the log.
 const THIS_REQUEST: u64 = u64::MAX - 1_000_000;
-/// About how many bytes may be written to a profile, and in how many leaves: all of it is written again with each change.
+/// About how many bytes may be written to a profile, and in how many leaves: all of it is written again with each
+/// change.
 const BYTES_MAX: usize = 1024 * 1024;
 const LEAVES_MAX: usize = 5_000;
 const SMALL_BYTES: usize = 1_024;
@@ -225,7 +226,8 @@ impl ProfileDraft {
         let leaves = value.as_ref().map(|value| leaves(steps, value));
         let (more, less) = (value.as_ref().map_or(0, Value::size), before.map_or(0, Value::size));
         let grows = self.grown.saturating_add_unsigned(more).saturating_sub_unsigned(less);
-        // There is room for a few more bytes where there is none for many, and for a word on consent where there is none.
+        // There is room for a few more bytes where there is none for many, and for a word on consent where there is
+        // none.
         let times = match &*steps[0] {
             "consents" => 3,
             _ if more < SMALL_BYTES => 2,
@@ -265,10 +267,7 @@ impl ProfileDraft {
     /// When a leaf was last written; `None` if it was by this request, or never.
     pub fn written_at(&self, steps: &[&str]) -> Option<Time> {
         let path = steps.iter().copied().collect::<Path>().to_string();
-        let below = |field: &str| {
-            field.strip_prefix(&*path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        };
-        let written = self.profile.fields.iter().filter(|field| below(&field.path));
+        let written = self.profile.fields.iter().filter(|field| is_within(&field.path, &path));
         written
             .map(|field| (field.offset, field.time))
             .max()

@@ -13,7 +13,7 @@ use super::{
     },
     Rules,
 };
-use crate::model::{DefinitionKind, Id, Json, Object, Path, Value};
+use crate::model::{DefinitionKind, Id, Json, Object, Value};
 
 /// The type whose events count as a profile's views.
 const PAGE_VIEW: &str = "page-view";
@@ -173,7 +173,7 @@ impl<'r> Processing<'_, 'r> {
         if !self.rules.lacks_consent(self.records)
             && !std::mem::replace(&mut self.records.events[event].told_session, true)
         {
-            kind.apply_to_session(self.records, event, &mut self.left.logs);
+            kind.mapping.apply_to_session(self.records, event, &mut self.left.logs);
         }
     }
 
@@ -183,7 +183,7 @@ impl<'r> Processing<'_, 'r> {
         if !treated.is_empty()
             && let Some(kind) = self.rules.types.get(self.records.events[event].kind())
         {
-            kind.apply_again(self.records, event, &treated, &mut self.left.logs);
+            kind.mapping.apply_again(self.records, event, &treated, &mut self.left.logs);
         }
     }
 
@@ -202,9 +202,9 @@ impl<'r> Processing<'_, 'r> {
             profile.count_event(draft.kind(), self.records.now, *days);
         }
         let Some(kind) = self.rules.types.get(draft.kind()) else { return Ok(()) };
-        kind.apply_to_profile(self.records, event, &mut self.left.logs);
+        kind.mapping.apply_to_profile(self.records, event, &mut self.left.logs);
         if kind.identifies {
-            attach::identify(self.ground, self.records, kind.profile_paths()).await?;
+            attach::identify(self.ground, self.records, kind.mapping.profile_paths()).await?;
         }
         Ok(())
     }
@@ -217,10 +217,14 @@ impl<'r> Processing<'_, 'r> {
             let rewritten = std::mem::take(&mut event.rewritten);
             named.iter().chain(&rewritten).for_each(|path| event.redact(path));
             event.redact(&["event", "context"].into_iter().collect());
-            let places = self.rules.types.get(event.kind()).map(|kind| kind.personal()).unwrap_or_default();
-            let (sent, written): (Vec<Path>, Vec<Path>) = places.into_iter().partition(EventDraft::is_sent);
-            sent.iter().for_each(|path| event.redact(path));
-            written.iter().for_each(|path| event.forget_written(path.split_root().1));
+            let kind = self.rules.types.get(event.kind());
+            for path in kind.into_iter().flat_map(|kind| &kind.mapping.personal) {
+                if EventDraft::is_sent(path) {
+                    event.redact(path);
+                } else {
+                    event.forget_written(path.split_root().1);
+                }
+            }
             for part in identity::PERSONAL {
                 let steps: Vec<Box<str>> = part.iter().copied().map(Into::into).collect();
                 event.forget_written(&steps);
@@ -232,8 +236,8 @@ impl<'r> Processing<'_, 'r> {
         }
     }
 
-    /// Events that came without a profile have one from here on: what begins with it, and what they mean for it, is caught
-    /// up with.
+    /// Events that came without a profile have one from here on: what begins with it, and what they mean for it, is
+    /// caught up with.
     pub(in crate::process) async fn catch_up(&mut self, event: Option<usize>) -> Result<(), Interrupted> {
         let beginnings = self.beginnings(false).await?;
         self.records.events.extend(beginnings);

@@ -301,7 +301,8 @@ fn compile_branches(branches: &[BranchDefinition], depth: usize, left: &mut usiz
 
 impl AttachProfile {
     /// `{ id = "..." }`, `{ email = "..." }`, `{ phone = "..." }`, `{ identifier = "..." }`, `{ pk = "..." }`,
-    /// `{ "profile.traits.card" = "..." }` or `{ new = true }`, each with `create = false` where no profile is to be made.
+    /// `{ "profile.traits.card" = "..." }` or `{ new = true }`, each with `create = false` where no profile is to be
+    /// made.
     fn compile(definition: &Json) -> Result<Self, Fault> {
         let value = Value::from(definition);
         let object = value.as_object().ok_or_else(|| Fault::wrong_type("an object"))?;
