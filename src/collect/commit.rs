@@ -2,10 +2,17 @@
 
 use std::sync::Arc;
 
-use super::{Collector, admit::Admitted, identify::Identified, parts::Parts, process::Processed, repeats::Sifted};
+use super::{
+    Collector,
+    admit::Admitted,
+    identify::Identified,
+    parts::{PartEvents, Parts},
+    process::Processed,
+    repeats::Sifted,
+};
 use crate::{
     model::{Answer, Debugging, DelayedEvent, EventRequest, Json, Profile, ProfileRef, Time},
-    process::{EventDraft, FixedProfile, Interrupted, ProfileDraft, Records, SessionDraft, referred_profile},
+    process::{FixedProfile, Interrupted, ProfileDraft, SessionDraft, referred_profile},
     store::{Entry, Moment},
 };
 
@@ -32,7 +39,7 @@ impl Collector {
             debugging.profile.ids.push(profile.id.clone());
         }
         Ok(to_json(&Answer {
-            profile: profile.map(|profile| (*profile).clone()),
+            profile,
             whole_profile: options.profile && self.settings.profile,
             consent: admitted.source.source.requires_consent,
             warnings: sifted.warnings,
@@ -45,9 +52,10 @@ impl Collector {
 impl Processed<'_> {
     /// The answer to a payload that is tried out: what would happen, and that nothing was stored.
     pub fn answer_trial(mut self, admitted: &Admitted, now: Time) -> Vec<u8> {
-        self.parts.sessions.iter_mut().for_each(|session| session.saved = false);
-        let events = self.parts.records.iter_mut().flat_map(|records| &mut records.events);
-        events.for_each(|event| event.saved = false);
+        let Parts { events, profiles, sessions } = &mut self.parts;
+        events.iter_mut().flat_map(|part| &mut part.list).for_each(|event| event.saved = false);
+        profiles.iter_mut().for_each(|profile| profile.changed = false);
+        sessions.iter_mut().for_each(|session| session.saved = false);
         let (_, answer) = self.fix(admitted, Moment { now, offset: 0 });
         answer
     }
@@ -55,15 +63,15 @@ impl Processed<'_> {
     /// Fixes times and offsets: the entries of the log, and the answer that goes out once they are durable.
     pub fn fix(self, admitted: &Admitted, moment: Moment) -> (Vec<Entry>, Vec<u8>) {
         let Self { parts, left, warnings, task, whole_profile, tells_changes } = self;
-        let happens = parts.records.iter().any(|records| !records.events.is_empty());
-        let Fixed { entries, profile, mut debugging } = Fixed::new(parts, tells_changes, happens, moment);
-        if admitted.incoming.trial.is_some() {
-            debugging.profile.saved = 0;
+        let happens = parts.events.iter().any(|part| !part.list.is_empty());
+        let mut debugging = task.map(|task| (task, saved(&parts)));
+        if let Some((_, shown)) = &mut debugging {
+            shown.segment_errors = left.segment_errors().collect();
+            shown.segments = left.segments;
+            shown.execution = left.executions;
+            shown.logs = left.logs;
         }
-        debugging.segment_errors = left.segment_errors().collect();
-        debugging.segments = left.segments;
-        debugging.execution = left.executions;
-        debugging.logs = left.logs;
+        let Fixed { entries, profile } = Fixed::new(parts, tells_changes, happens, moment);
         let answer = Answer {
             profile,
             whole_profile,
@@ -71,29 +79,45 @@ impl Processed<'_> {
             warnings,
             response: left.response,
             ux: left.ux,
-            debugging: task.map(|task| (task, debugging)),
+            debugging,
         };
         (entries, to_json(&answer))
     }
+}
+
+/// Which records the parts are about, and how many of them are written.
+fn saved(parts: &Parts<'_>) -> Debugging {
+    let Parts { events, profiles, sessions } = parts;
+    let mut debugging =
+        Debugging { session_id: sessions.first().map(|draft| draft.session.id.clone()), ..Debugging::default() };
+    for event in events.iter().flat_map(|part| &part.list) {
+        debugging.events.ids.push(event.id.clone());
+        debugging.events.types.push(event.payload.kind.id.clone());
+        debugging.stored.extend(event.saved.then(|| event.id.clone()));
+    }
+    debugging.events.saved = debugging.stored.len();
+    debugging.profile.ids.extend(profiles.iter().map(|draft| draft.profile.id.clone()));
+    debugging.profile.saved = profiles.iter().filter(|draft| draft.changed).count();
+    debugging.session.ids.extend(sessions.iter().map(|draft| draft.session.id.clone()));
+    debugging.session.saved = sessions.iter().filter(|draft| draft.saved).count();
+    debugging
 }
 
 /// What the parts of a request lead to, with times and offsets.
 pub struct Fixed {
     pub entries: Vec<Entry>,
     /// The profile that it is about, if it is about one.
-    pub profile: Option<Profile>,
-    pub debugging: Debugging,
+    pub profile: Option<Arc<Profile>>,
 }
 
 impl Fixed {
     /// `happens`: a client sent events, so that something happens in their session now.
     pub fn new(parts: Parts<'_>, tells_changes: bool, happens: bool, moment: Moment) -> Self {
-        let Parts { records, profiles, sessions } = parts;
-        let events: usize = records.iter().map(|records| records.events.len()).sum();
-        let list = Vec::with_capacity(events + 4);
+        let Parts { events, profiles, sessions } = parts;
+        let count: usize = events.iter().map(|part| part.list.len()).sum();
         let mut entries =
-            Entries { list, moment, tells_changes, happens, request: None, debugging: Debugging::default() };
-        let mut whose: Vec<Option<ProfileRef>> = vec![None; records.len()];
+            Entries { list: Vec::with_capacity(count + 4), moment, tells_changes, happens, request: None };
+        let mut whose: Vec<Option<ProfileRef>> = vec![None; events.len()];
         let mut fixed = Vec::with_capacity(profiles.len());
         for mut draft in profiles {
             let parts = std::mem::take(&mut draft.parts);
@@ -105,11 +129,11 @@ impl Fixed {
             let profiles: Vec<ProfileRef> = draft.parts.iter().filter_map(|part| whose[*part].clone()).collect();
             entries.add_session(draft, &profiles);
         }
-        for (records, profile) in records.into_iter().zip(whose) {
-            entries.add_events(records, profile);
+        for (part, profile) in events.into_iter().zip(whose) {
+            entries.add_events(part, profile);
         }
         let profile = if fixed.len() == 1 { fixed.pop() } else { None };
-        Self { entries: entries.list, profile, debugging: entries.debugging }
+        Self { entries: entries.list, profile }
     }
 }
 
@@ -121,44 +145,41 @@ struct Entries {
     happens: bool,
     /// What the latest events have in common.
     request: Option<Arc<EventRequest>>,
-    debugging: Debugging,
 }
 
 impl Entries {
     /// Adds the events of a part with what they have in common.
-    fn add_events(&mut self, records: Records<'_>, profile: Option<ProfileRef>) {
-        let mut request = records.request;
+    fn add_events(&mut self, part: PartEvents<'_>, profile: Option<ProfileRef>) {
+        let PartEvents { mut request, anonymous, list, delayed } = part;
         request.inserted = self.moment.now;
         request.profile_less = profile.is_none();
         request.profile = profile;
-        if records.anonymous {
+        if anonymous {
             request.profile = None;
             request.session = None;
             request.context = Json::empty_object();
             request.client = Arc::default();
         }
-        for event in records.delayed {
+        for event in delayed {
             let (session, profile) = (request.session.clone(), request.profile.clone());
             self.list.push(Entry::Delayed(Arc::new(DelayedEvent { session, profile, ..event })));
         }
-        if records.events.iter().any(|event| event.saved) && self.request.as_deref() != Some(&request) {
+        if list.iter().any(|event| event.saved) && self.request.as_deref() != Some(&request) {
             let request = self.request.insert(Arc::new(request));
             self.list.push(Entry::Request(request.clone()));
         }
-        for event in records.events {
-            self.add_event(&event);
-        }
+        let saved = list.iter().filter(|event| event.saved);
+        self.list.extend(saved.map(|event| Entry::Event(Arc::new(event.fixed()))));
     }
 
-    fn add_profile(&mut self, draft: ProfileDraft) -> Profile {
+    fn add_profile(&mut self, draft: ProfileDraft) -> Arc<Profile> {
         let FixedProfile { profile, alias, absorbed, changed, before } = draft.fix(self.moment.offset, self.moment.now);
-        self.debugging.profile.ids.push(profile.id.clone());
+        let profile = Arc::new(profile);
         if changed {
-            self.debugging.profile.saved += 1;
             let reference = profile.reference();
             let absorbed = absorbed.into_iter().map(|absorbed| Entry::Absorbed { absorbed, by: reference.clone() });
             self.list.extend(absorbed);
-            self.list.push(Entry::Profile(Arc::new(profile.clone())));
+            self.list.push(Entry::Profile(profile.clone()));
             let changes = if self.tells_changes { profile.changes_since(before.as_deref()) } else { Vec::new() };
             if !changes.is_empty() {
                 self.list.push(Entry::ProfileChanged { profile: reference.clone(), changes });
@@ -170,9 +191,6 @@ impl Entries {
 
     /// `profiles` are those that it had in the request, one after another.
     fn add_session(&mut self, draft: SessionDraft, profiles: &[ProfileRef]) {
-        let id = draft.session.id.clone();
-        self.debugging.session_id.get_or_insert_with(|| id.clone());
-        self.debugging.session.ids.push(id);
         if !draft.saved {
             return;
         }
@@ -192,19 +210,7 @@ impl Entries {
         if self.happens {
             session.touch(self.moment.now);
         }
-        self.debugging.session.saved += 1;
         self.list.push(Entry::Session(Arc::new(session)));
-    }
-
-    fn add_event(&mut self, event: &EventDraft<'_>) {
-        let events = &mut self.debugging.events;
-        events.ids.push(event.id.clone());
-        events.types.push(event.payload.kind.id.clone());
-        if event.saved {
-            events.saved += 1;
-            self.debugging.stored.push(event.id.clone());
-            self.list.push(Entry::Event(Arc::new(event.fixed())));
-        }
     }
 }
 

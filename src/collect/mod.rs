@@ -179,7 +179,8 @@ impl Collector {
         if sifted.only_repeats {
             return self.answer_repeats(admitted, &identified, sifted).await;
         }
-        let processed = self.process(admitted, &identified, sifted, rules, memory).await?;
+        // On the heap: while it waits for the disk, a request does not carry the room that processing took.
+        let processed = Box::pin(self.process(admitted, &identified, sifted, rules, memory)).await?;
         if admitted.incoming.trial.is_some() {
             self.store.settled().await?; // it speaks of what is durable only
             return Ok(processed.answer_trial(admitted, self.clock.now()));

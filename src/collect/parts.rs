@@ -4,24 +4,34 @@
 //! part of its own, which goes on with the profiles and sessions as the parts before left them.
 
 use crate::{
-    model::Id,
-    process::{ProfileDraft, Records, SessionDraft},
+    model::{DelayedEvent, EventRequest, Id},
+    process::{EventDraft, ProfileDraft, Records, SessionDraft},
 };
 
 #[derive(Default)]
 pub struct Parts<'a> {
-    /// The events of each part, with neither its profile nor its session.
-    pub records: Vec<Records<'a>>,
+    /// The events of each part.
+    pub events: Vec<PartEvents<'a>>,
     /// The profiles that the parts are about; each knows of which.
     pub profiles: Vec<ProfileDraft>,
     /// The sessions that the parts happened in; each knows which.
     pub sessions: Vec<SessionDraft>,
 }
 
+/// The events of a part, with what they have in common but for their profile and session.
+pub struct PartEvents<'a> {
+    pub request: EventRequest,
+    /// They are stored without what tells whose they are.
+    pub anonymous: bool,
+    pub list: Vec<EventDraft<'a>>,
+    /// Those that are to happen later.
+    pub delayed: Vec<DelayedEvent>,
+}
+
 impl<'a> Parts<'a> {
     /// Lets the next part see what the others are about.
     pub fn lend(&mut self, records: &mut Records<'a>) {
-        records.part = self.records.len();
+        records.part = self.events.len();
         records.others = std::mem::take(&mut self.profiles);
     }
 
@@ -31,18 +41,18 @@ impl<'a> Parts<'a> {
         Some(self.sessions.remove(place))
     }
 
-    pub fn push(&mut self, mut records: Records<'a>) {
-        let part = self.records.len();
-        self.profiles = std::mem::take(&mut records.others);
-        if let Some(mut profile) = records.profile.take() {
+    pub fn push(&mut self, records: Records<'a>) {
+        let Records { part, profile, others, session, events, delayed, request, anonymous, .. } = records;
+        self.profiles = others;
+        if let Some(mut profile) = profile {
             profile.parts.push(part);
             self.profiles.push(profile);
         }
-        if let Some(mut session) = records.session.take() {
+        if let Some(mut session) = session {
             session.parts.push(part);
             self.sessions.push(session);
         }
-        self.records.push(records);
+        self.events.push(PartEvents { request, anonymous, list: events, delayed });
     }
 
     /// About what they take in the queue beside a payload: all that a session and a profile gathered is written again.

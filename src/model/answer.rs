@@ -1,5 +1,7 @@
 //! The answer to a payload (contract, section 3).
 
+use std::sync::Arc;
+
 use serde::{Serialize, ser::SerializeMap};
 
 use super::{
@@ -10,7 +12,7 @@ use super::{
 /// What the client is told: the seed's answer, and nothing more unless there is something to say.
 #[derive(Default)]
 pub struct Answer {
-    pub profile: Option<Profile>,
+    pub profile: Option<Arc<Profile>>,
     /// The client asked for the whole profile and may have it.
     pub whole_profile: bool,
     /// The source requires consent.

@@ -140,7 +140,8 @@ impl EventType {
             return Err(Fault::new("value_error", "an event type must not be blank"));
         }
         check_name(&id, "an event type")?;
-        Ok(Self { id: id.into(), name: name.into() })
+        let id: Arc<str> = id.into();
+        Ok(Self { name: if *id == *name { id.clone() } else { name.into() }, id })
     }
 }
 

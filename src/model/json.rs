@@ -1,7 +1,7 @@
 //! Free-form JSON, kept as text.
 
 use std::{
-    collections::HashSet,
+    collections::BTreeSet,
     sync::{Arc, LazyLock},
 };
 
@@ -48,7 +48,7 @@ impl Json {
         let (Ok(mine), Ok(newers)) = (entries(self.0.as_bytes()), entries(newer.0.as_bytes())) else {
             return newer.clone(); // only a damaged store holds something else than the normal form of an object
         };
-        let keys: HashSet<&str> = newers.iter().map(|(key, _)| *key).collect();
+        let keys: BTreeSet<&str> = newers.iter().map(|(key, _)| *key).collect();
         let mut text = String::with_capacity(self.0.len() + newer.0.len());
         text.push('{');
         for (_, entry) in mine.iter().filter(|(key, _)| !keys.contains(key)) {

@@ -152,6 +152,10 @@ impl Rules {
         }
     }
 
+    fn event_type(&self, id: &str) -> Option<&EventType> {
+        self.types.get(id).map(|kind| &**kind)
+    }
+
     /// The places of the workflows that a type starts, in order.
     fn started_by(&self, kind: &str) -> Vec<usize> {
         let mut started = self.by_any_type.clone();

@@ -4,7 +4,7 @@ use super::{
     super::{
         EventDraft, Ground, Interrupted, Left, Memory, ProfileDraft, Records, SessionDraft, attach,
         consent::{self, CONSENT_UPDATE},
-        event_type::OnInvalid,
+        event_type::{EventType, OnInvalid},
         identity, internal_event,
         run::{Outcome, Run},
         scope::Scope,
@@ -133,7 +133,7 @@ impl<'r> Processing<'_, 'r> {
 
     async fn event(&mut self, event: usize) -> Result<(), Interrupted> {
         self.left.begin();
-        let kind = self.rules.types.get(self.records.events[event].kind());
+        let kind = self.rules.event_type(self.records.events[event].kind());
         if let Some(kind) = kind
             && let Err(wrong) = kind.check(self.records, event)
         {
@@ -152,10 +152,10 @@ impl<'r> Processing<'_, 'r> {
             kind.apply_to_event(self.records, event, &mut self.left.logs);
         }
         if self.records.session.is_some() {
-            self.tell_session(event);
+            self.tell_session(kind, event);
         }
         if self.records.profile.is_some() {
-            self.tell_profile(event).await?;
+            self.tell_profile(kind, event).await?;
         }
         for place in self.rules.started_by(self.records.events[event].kind()) {
             let workflow = &self.rules.workflows[place];
@@ -167,9 +167,9 @@ impl<'r> Processing<'_, 'r> {
         Ok(())
     }
 
-    /// What an event means for its session, once.
-    fn tell_session(&mut self, event: usize) {
-        let Some(kind) = self.rules.types.get(self.records.events[event].kind()) else { return };
+    /// What an event of a type means for its session, once.
+    fn tell_session(&mut self, kind: Option<&EventType>, event: usize) {
+        let Some(kind) = kind else { return };
         if !self.rules.lacks_consent(self.records)
             && !std::mem::replace(&mut self.records.events[event].told_session, true)
         {
@@ -181,14 +181,14 @@ impl<'r> Processing<'_, 'r> {
     fn treat_late(&mut self, event: usize) {
         let treated = consent::treat_sent(&self.rules.consents, self.records, event, &mut self.left.logs);
         if !treated.is_empty()
-            && let Some(kind) = self.rules.types.get(self.records.events[event].kind())
+            && let Some(kind) = self.rules.event_type(self.records.events[event].kind())
         {
             kind.mapping.apply_again(self.records, event, &treated, &mut self.left.logs);
         }
     }
 
-    /// What an event means for the profile.
-    async fn tell_profile(&mut self, event: usize) -> Result<(), Interrupted> {
+    /// What an event of a type means for the profile.
+    async fn tell_profile(&mut self, kind: Option<&EventType>, event: usize) -> Result<(), Interrupted> {
         let draft = &self.records.events[event];
         if draft.kind() == PAGE_VIEW
             && let Some(profile) = &mut self.records.profile
@@ -201,7 +201,7 @@ impl<'r> Processing<'_, 'r> {
         if let (Some(days), Some(profile)) = (self.rules.counted.get(draft.kind()), &mut self.records.profile) {
             profile.count_event(draft.kind(), self.records.now, *days);
         }
-        let Some(kind) = self.rules.types.get(draft.kind()) else { return Ok(()) };
+        let Some(kind) = kind else { return Ok(()) };
         kind.mapping.apply_to_profile(self.records, event, &mut self.left.logs);
         if kind.identifies {
             attach::identify(self.ground, self.records, kind.mapping.profile_paths()).await?;
@@ -217,7 +217,7 @@ impl<'r> Processing<'_, 'r> {
             let rewritten = std::mem::take(&mut event.rewritten);
             named.iter().chain(&rewritten).for_each(|path| event.redact(path));
             event.redact(&["event", "context"].into_iter().collect());
-            let kind = self.rules.types.get(event.kind());
+            let kind = self.rules.event_type(event.kind());
             for path in kind.into_iter().flat_map(|kind| &kind.mapping.personal) {
                 if EventDraft::is_sent(path) {
                     event.redact(path);
@@ -244,8 +244,9 @@ impl<'r> Processing<'_, 'r> {
         for event in 0..event.map_or(0, |event| event + 1) {
             if self.records.events[event].valid {
                 self.treat_late(event);
-                self.tell_session(event);
-                self.tell_profile(event).await?;
+                let kind = self.rules.event_type(self.records.events[event].kind());
+                self.tell_session(kind, event);
+                self.tell_profile(kind, event).await?;
             }
         }
         Ok(())
