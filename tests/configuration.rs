@@ -146,3 +146,23 @@ fn a_file_of_secrets_must_be_its_owner_s_alone() {
     let (status, told) = setup.start_refused();
     assert!(!status.success() && told.contains("line 1") && !told.contains("s3cret"), "{told}");
 }
+
+#[test]
+fn of_configurations_at_the_same_time_one_is_in_force() {
+    let (_folder, daemon) = started();
+    let all = |words: [&str; 2]| {
+        let tagged = (0..40).map(|number| json!({"id": format!("t{number}"), "tags": [words[number / 20]]}));
+        json!({"event_type": tagged.collect::<Vec<_>>()})
+    };
+    assert_eq!(daemon.post_admin("/configuration", &all(["a", "b"])).status, 200);
+    for _ in 0..10 {
+        std::thread::scope(|scope| {
+            for word in ["a", "b"] {
+                scope.spawn(|| assert_eq!(daemon.post_admin("/configuration", &all([word, word])).status, 200));
+            }
+        });
+        let found = daemon.record("/configuration")["event_type"].take();
+        let first = &found[0]["tags"];
+        assert!(found.as_array().unwrap().iter().all(|kind| kind["tags"] == *first), "{found}");
+    }
+}

@@ -278,3 +278,60 @@ fn a_place_of_one_s_own_can_hold_a_key() {
     let (status, told) = setup.set("identity.merge_keys", "event.type").start_refused();
     assert!(!status.success() && told.contains("identity.merge_keys"), "{told}");
 }
+
+#[test]
+fn what_an_event_says_identifies_and_not_what_stood_there() {
+    let (_folder, daemon) = started();
+    let note = json!({"id": "newsletter", "identifies": false, "map": [
+        {"from": "event.properties.email", "to": "profile.data.contact.email.main"}
+    ]});
+    let card = json!({"id": "card", "identifies": true, "map": [
+        {"from": "event.properties.contact", "to": "profile.data.contact", "op": "merge"},
+        {"from": "event.properties.private", "to": "profile.data.contact.email.private", "op": "set_if_empty"}
+    ]});
+    for kind in [note, card] {
+        assert_eq!(daemon.post_admin("/event-type", &kind).status, 200);
+    }
+    let ada = send(&daemon, "ada", "sign-in", &json!({"email": {"main": "ada@example.com"}}));
+    // Somebody gives another one's address: that is theirs, but tells nothing, later neither.
+    let eve = send(&daemon, "eve", "newsletter", &json!({"email": "ada@example.com"}));
+    assert_eq!(eve["data"]["contact"]["email"]["main"], "ada@example.com");
+    assert_eq!(id(&send(&daemon, "eve", "sign-in", &json!({"pk": "m-77"}))), id(&eve));
+    assert_ne!(id(&eve), id(&ada));
+    // What is not written because something stands there is not said.
+    send(&daemon, "eve", "card", &json!({"private": "eve@example.com"}));
+    assert_eq!(id(&send(&daemon, "eve", "card", &json!({"private": "ada@example.com"}))), id(&eve));
+    // An object says all that is in it.
+    let bob = send(&daemon, "bob", "card", &json!({"contact": {"email": {"business": "bob@example.com"}}}));
+    let works = send(&daemon, "works", "sign-in", &json!({"email": {"main": "bob@example.com"}}));
+    assert_eq!(id(&works), id(&bob));
+}
+
+#[test]
+fn what_was_split_stays_split() {
+    let (_folder, daemon) = started();
+    let first = send(&daemon, "first", "page-view", &json!({}));
+    let second = send(&daemon, "second", "sign-in", &json!({"email": {"main": "ada@example.com"}}));
+    let both = send(&daemon, "first", "sign-in", &json!({"email": {"main": "ada@example.com"}}));
+    assert_eq!(both["ids"], json!([first["id"], second["id"]]));
+    assert_eq!(daemon.post_admin(&format!("/profile/{}/split", id(&second)), &json!({})).status, 200);
+    let after = send(&daemon, "first", "profile-update", &json!({"pii": {"firstname": "Bob"}}));
+    assert_eq!((id(&after), &after["ids"]), (id(&first), &json!([first["id"]])));
+}
+
+#[test]
+fn addresses_may_be_long_and_keys_are_not_endless() {
+    let (_folder, daemon) = started();
+    let long = format!("{}@example.com", "a".repeat(200));
+    let one = send(&daemon, "one", "sign-in", &json!({"email": {"main": long}}));
+    assert_eq!(id(&send(&daemon, "two", "sign-in", &json!({"email": {"main": long.to_uppercase()}}))), id(&one));
+    let sign_in = |number: usize| {
+        daemon.tracked(&json!({
+            "source": {"id": "shop"}, "session": {"id": "many"}, "options": {"debugger": true},
+            "events": [{"type": "sign-in", "properties": {"pk": format!("pk-{number}")}}]
+        }))
+    };
+    let warned = |answer: &Value| answer["debugging"]["logs"].to_string().contains("is found by 100 keys already");
+    assert!(!(0..100).any(|number| warned(&sign_in(number))));
+    assert!(warned(&sign_in(100)));
+}

@@ -118,6 +118,44 @@ fn a_condition_that_cannot_be_evaluated_is_told_and_changes_nothing() {
 }
 
 #[test]
+fn conditions_need_no_blanks_and_may_name_keys_in_any_way() {
+    let (_folder, daemon) = started();
+    let conditions = [
+        "profile.stats.views>=1",
+        "profile.traits.vip==true",
+        "profile.stats.views>=1&&profile.traits.n>0",
+        "profile.traits.n-1==2",
+        "profile['traits'].vip == true",
+        "profile.traits['vip']",
+        "'vip' in profile.traits",
+        "profile.traits.first-buy",
+        r#"profile.traits["first-buy"]"#,
+        r#"profile["traits"]["first-buy"]==true"#,
+        "!profile.traits.never&&profile.traits.first-buy",
+    ];
+    let expected = |condition: &str| !condition.contains("&&profile.traits.first");
+    for (number, condition) in conditions.iter().enumerate() {
+        let segment = json!({"id": format!("s{number:02}"), "condition": condition});
+        let answer = daemon.post_admin("/segment", &segment);
+        assert_eq!(answer.status == 200, expected(condition), "{condition}: {}", answer.text());
+    }
+    for wrong in ["profile.traits.x=", "max(1, 2) == 2", "profile.traits.a&"] {
+        assert_eq!(daemon.post_admin("/segment", &json!({"id": "x", "condition": wrong})).status, 422, "{wrong}");
+    }
+    let traits = json!({"vip": true, "n": 3, "first-buy": true, "never": false});
+    let kind =
+        json!({"id": "about", "map": [{"from": "event.properties.traits", "to": "profile.traits", "op": "merge"}]});
+    assert_eq!(daemon.post_admin("/event-type", &kind).status, 200);
+    send(&daemon, "page-view", json!({}));
+    let profile = send(&daemon, "about", json!({"traits": traits}))["profile"].take();
+    let members: Vec<String> = (0..conditions.len())
+        .filter(|number| expected(conditions[*number]))
+        .map(|number| format!("s{number:02}"))
+        .collect();
+    assert_eq!(profile["segments"], json!(members));
+}
+
+#[test]
 fn a_segment_that_does_not_compile_is_refused() {
     let (_folder, daemon) = started();
     for (condition, says) in [

@@ -270,6 +270,20 @@ fn the_profile_of_a_session_becomes_one_with_who_is_named() {
 }
 
 #[test]
+fn an_event_that_breaks_its_schema_tells_nobody() {
+    let (_folder, daemon) = started();
+    assert_eq!(source(&daemon, &json!({"path": "properties.email", "is": "email", "create": true})).status, 200);
+    let schema = json!({"properties": {"type": "object", "required": ["note"]}});
+    let kind = json!({"id": "crm-note", "schema": schema, "on_invalid": "mark"});
+    assert_eq!(daemon.post_admin("/event-type", &kind).status, 200);
+    assert_eq!(call(&daemon, r#"{"email":"ada@example.com"}"#), Value::Null);
+    let ada = call(&daemon, r#"{"email":"ada@example.com","note":"called"}"#);
+    assert!(ada.is_string());
+    let answer = daemon.post_json("/collect/crm-note/crm/call-1", r#"{"email":"ada@example.com"}"#);
+    assert_ne!(answer.json()["profile"]["id"], ada, "the session's own");
+}
+
+#[test]
 fn a_profile_s_id_finds_it_and_makes_none() {
     let (_folder, daemon) = started();
     let body = json!({"source": {"id": "shop"}, "session": {"id": "s"}, "events": [{"type": "x"}]});

@@ -56,6 +56,7 @@ impl Admin {
     pub async fn save_definition(&self, kind: DefinitionKind, body: Json) -> Result<Id, NotSaved> {
         let definition = Definition::new(kind, body, self.clock.now()).map_err(NotSaved::Invalid)?;
         let id = definition.id.clone();
+        let _one = self.configuring.lock().await;
         self.save(Vec::new(), vec![definition], false).await?;
         Ok(id)
     }
@@ -171,6 +172,7 @@ impl Admin {
     /// Saves what is new or different in the configuration, all or nothing; what it does not name stays as it is.
     /// Returns what changed, once that is durable.
     pub async fn apply(&self, configuration: Configuration) -> Result<Vec<Difference>, NotSaved> {
+        let _one = self.configuring.lock().await;
         let differences = self.difference(&configuration).await.map_err(NotSaved::Invalid)?;
         let changes = |kind: &str, id: &Id| differences.iter().any(|changed| changed.kind == kind && changed.id == *id);
         let Configuration { mut sources, mut definitions } = configuration;
@@ -194,12 +196,11 @@ impl Admin {
         Value::Object(all).to_json()
     }
 
+    /// Saves one configuration at a time, so that each is compiled with what the one before left: `configuring` is held.
     async fn save(&self, sources: Vec<Source>, definitions: Vec<Definition>, in_tables: bool) -> Result<(), NotSaved> {
         if sources.is_empty() && definitions.is_empty() {
             return Ok(self.store.settled().await?);
         }
-        // One at a time, so that each is compiled with what the one before left.
-        let _one = self.configuring.lock().await;
         let rules = self.compile(&definitions).await.map_err(|fault| if in_tables { fault } else { fault.below(2) });
         let rules = rules.map_err(NotSaved::Invalid)?;
         let sources: Vec<_> = sources.into_iter().map(Arc::new).collect();

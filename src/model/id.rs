@@ -25,11 +25,16 @@ impl Id {
     /// It is longer than 128 bytes after trimming or holds a control character.
     pub fn parse(text: &str) -> Result<Option<Self>, Fault> {
         let text = text.trim();
-        if text.is_empty() || MISSING_WORDS.iter().any(|word| text.eq_ignore_ascii_case(word)) {
+        if Self::is_missing(text) {
             return Ok(None);
         }
         check_name(text, "an id")?;
         Ok(Some(Self(text.into())))
+    }
+
+    /// Whether a trimmed text says nothing: a word that an unset variable leads to, or none.
+    pub fn is_missing(text: &str) -> bool {
+        text.is_empty() || MISSING_WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
     }
 
     /// As [`Id::parse`], for a place where an id is required.

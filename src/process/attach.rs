@@ -58,7 +58,7 @@ pub async fn attach(
             return Ok(name(records, known, key));
         }
         Found::Nobody => return Ok(Err("there is no such profile".into())),
-        found if records.profile.is_some() => become_one(ground, records, found).await?,
+        found if records.profile.is_some() => return become_one(ground, records, found).await,
         found => records.profile = found.taken(records),
     }
     Ok(Ok(()))
@@ -177,16 +177,23 @@ fn name(records: &mut Records<'_>, known: Option<(Path, Value)>, key: Option<Mer
     }
     if let Some(draft) = &mut records.profile {
         draft.is_nameless = false;
-        key.into_iter().for_each(|key| draft.add_key(key));
+        key.map_or(Ok(()), |key| draft.add_key(key))?;
     }
     Ok(())
 }
 
-/// The profile in the records and `other` are one from here on, unless that is more than is kept of one.
-async fn become_one(ground: &Ground<'_>, records: &mut Records<'_>, other: Found) -> Result<(), Interrupted> {
-    let (Some(draft), Some(profile)) = (&records.profile, other.profile(records)) else { return Ok(()) };
+/// The profile in the records and `other` are one from here on.
+///
+/// # Errors
+/// The inner error: together they are more than is kept of one.
+async fn become_one(
+    ground: &Ground<'_>,
+    records: &mut Records<'_>,
+    other: Found,
+) -> Result<Result<(), String>, Interrupted> {
+    let (Some(draft), Some(profile)) = (&records.profile, other.profile(records)) else { return Ok(Ok(())) };
     if !draft.has_room_for(profile) {
-        return Ok(());
+        return Ok(Err(format!("{} and {}: together they are more than is kept of one", draft.profile.id, profile.id)));
     }
     let begun = other.begun(records);
     let visits = ground.people.visits_of_both(draft, profile, begun).await?;
@@ -195,7 +202,7 @@ async fn become_one(ground: &Ground<'_>, records: &mut Records<'_>, other: Found
     {
         draft.absorb(other, visits);
     }
-    Ok(())
+    Ok(Ok(()))
 }
 
 /// Gives events the profile that their source's configuration finds in them; a session's profile becomes one with it,
@@ -209,7 +216,8 @@ pub async fn attach_by_source(
 ) -> Result<(), Interrupted> {
     let Some(ProfileTerms { path, is, create }) = &records.registered().terms.profile else { return Ok(()) };
     let (path, is, create) = (path.clone(), *is, *create);
-    let named = (0..records.events.len()).filter_map(|event| {
+    let valid = (0..records.events.len()).filter(|event| records.events[*event].valid);
+    let named = valid.filter_map(|event| {
         Scope::new(records, Some(event)).get(&path).map(|value| value.into_owned()).filter(|value| !value.is_empty())
     });
     let named: Vec<Value> = named.filter(|value| ground.identity.key(is, value).is_some()).collect();
@@ -250,7 +258,9 @@ async fn identify_as(
     if !may_be {
         return Ok(Err("there is no consent".into()));
     }
-    become_one(ground, records, found).await?;
+    if let Err(why) = become_one(ground, records, found).await? {
+        return Ok(Err(why));
+    }
     let known = known_by(consents, records, sought);
     Ok(name(records, known, Some(key)))
 }
@@ -277,32 +287,43 @@ async fn are_one(
     Ok(people.iter().all(|person| person.is_some() && *person == people[0]))
 }
 
-/// What an event that may identify wrote tells whose profile it is: a key that another profile has makes them one.
+/// The keys that an event said of its profile, each with its place, tell whose it is: one that another profile has makes
+/// them one.
 pub async fn identify(
     ground: &Ground<'_>,
     records: &mut Records<'_>,
-    paths: impl Iterator<Item = &Path>,
+    keys: Vec<(Path, MergeKey)>,
+    logs: &mut Logs,
 ) -> Result<(), Interrupted> {
-    for path in paths {
+    for (place, key) in keys {
         let Some(draft) = &records.profile else { return Ok(()) };
-        let key = draft.get(&path.steps()[1..]).and_then(|value| ground.identity.key_at(path, value));
-        if let Some(key) = key {
-            identify_by(ground, records, key).await?;
+        // It may not have been written, because something stands there.
+        let stands = draft.get(&place.steps()[1..]).and_then(|value| ground.identity.key_at(&place, value));
+        if stands == Some(key)
+            && let Err(why) = identify_by(ground, records, key).await?
+        {
+            logs.warn(format!("{place}: {why}"));
         }
     }
     Ok(())
 }
 
 /// The profile in the records is found by `key` from here on; one that was found by it before is the same person.
-async fn identify_by(ground: &Ground<'_>, records: &mut Records<'_>, key: MergeKey) -> Result<(), Interrupted> {
-    let Some(draft) = &records.profile else { return Ok(()) };
+///
+/// # Errors
+/// The inner error says why it is not.
+async fn identify_by(
+    ground: &Ground<'_>,
+    records: &mut Records<'_>,
+    key: MergeKey,
+) -> Result<Result<(), String>, Interrupted> {
+    let Some(draft) = &records.profile else { return Ok(Ok(())) };
     if draft.profile.keys.contains(&key) {
-        return Ok(());
+        return Ok(Ok(()));
     }
     let other = by_key(ground, records, key).await?;
-    become_one(ground, records, other).await?;
-    if let Some(draft) = &mut records.profile {
-        draft.add_key(key);
+    if let Err(why) = become_one(ground, records, other).await? {
+        return Ok(Err(why));
     }
-    Ok(())
+    Ok(records.profile.as_mut().map_or(Ok(()), |draft| draft.add_key(key)))
 }

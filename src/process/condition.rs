@@ -79,11 +79,15 @@ impl Expression {
     /// As [`Expression::compile`].
     pub fn compile_counting(text: &str) -> Result<Self, Fault> {
         check::size(text)?;
-        if let Ok(path) = Path::parse(text)
-            && RECORDS.contains(&path.split_root().0)
-        {
-            return Ok(Self::Path(path));
+        let path = Path::parse(text).ok().filter(|path| RECORDS.contains(&path.split_root().0));
+        match (check::reading(text), path) {
+            (check::Reading::Path, Some(path)) => Ok(Self::Path(path)),
+            (check::Reading::Either, Some(path)) => Self::program(text).or(Ok(Self::Path(path))),
+            _ => Self::program(text),
         }
+    }
+
+    fn program(text: &str) -> Result<Self, Fault> {
         let owned = text.to_owned();
         let compiling = std::thread::Builder::new()
             .name("compile".into())

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use serde::Deserialize;
 
 use super::{
-    definition, identity,
+    definition,
     mapping::{LineDefinition, Mapping},
     records::Records,
     schema::Schema,
@@ -27,7 +27,7 @@ struct Written {
     on_invalid: OnInvalid,
     #[serde(default)]
     map: Vec<LineDefinition>,
-    /// Whether such events may give a profile a merge key.
+    /// Whether such events may give a profile a merge key; those that are ready-made may where they say one.
     identifies: Option<bool>,
 }
 
@@ -98,7 +98,6 @@ impl EventType {
             check_tag(index, tag).map_err(|fault| fault.at_index(index).at("tags"))?;
         }
         let mapping = Mapping::compile(&written.map, ready_made).map_err(|fault| fault.at("map"))?;
-        let writes_keys = || mapping.profile_paths().any(identity::is_key_path);
         let id = TypeName::parse(definition.id.as_str()).map_err(|fault| fault.at("id"))?.id;
         if *id != *definition.id.as_str() {
             return Err(Fault::new("value_error", format!("events of this type have the type {id}")).at("id"));
@@ -118,7 +117,7 @@ impl EventType {
             context: schema(&written.schema.context, "context")?,
             traits: schema(&written.schema.traits, "traits")?,
             on_invalid: written.on_invalid,
-            identifies: written.identifies.unwrap_or_else(|| ready_made && writes_keys()),
+            identifies: written.identifies.unwrap_or(ready_made),
             mapping,
         })
     }

@@ -21,15 +21,11 @@ const PLACES: [(&[&str], KnownBy); 9] = [
 
 /// Where what a profile is made for is written; an id is no such thing.
 pub fn place_of(known: KnownBy) -> Option<Path> {
-    let place = PLACES.iter().find(|(_, kind)| *kind == known)?.0;
-    Some(std::iter::once("profile").chain(place.iter().copied()).collect())
+    PLACES.iter().find(|(_, kind)| *kind == known).map(|(place, _)| in_profile(place))
 }
 
-/// The kind of merge key that stands at `path`, whose first step names the profile.
-fn kind_at(path: &Path) -> Option<KnownBy> {
-    let (_, steps) = path.split_root();
-    let same = |place: &[&str]| place.len() == steps.len() && place.iter().zip(steps).all(|(a, b)| *a == &**b);
-    PLACES.iter().find(|(place, _)| same(place)).map(|(_, kind)| *kind)
+fn in_profile(place: &[&str]) -> Path {
+    std::iter::once("profile").chain(place.iter().copied()).collect()
 }
 
 /// The parts of an event that speak of its person.
@@ -58,31 +54,28 @@ pub fn is_personal(path: &Path) -> bool {
     }
 }
 
-pub fn is_key_path(path: &Path) -> bool {
-    kind_at(path).is_some()
-}
-
 /// Makes merge keys of what people are known by.
 pub struct Identity {
     mac: Hmac<Sha256>,
-    /// More places in a profile that hold a merge key.
-    more: Vec<Path>,
+    /// The places that hold a merge key; what stands at one of this installation's own is no other place's.
+    places: Vec<(Path, Option<KnownBy>)>,
 }
 
 impl Identity {
     /// `secret` is this installation's own; `more` are places beside those of every installation.
     pub fn new(secret: &str, more: Vec<Path>) -> Self {
         // HMAC takes a key of any length (RFC 2104, section 2).
-        Self { mac: Hmac::new_from_slice(secret.as_bytes()).expect("every length is taken"), more }
+        let mac = Hmac::new_from_slice(secret.as_bytes()).expect("every length is taken");
+        let places = PLACES.iter().map(|(place, kind)| (in_profile(place), Some(*kind)));
+        Self { mac, places: places.chain(more.into_iter().map(|place| (place, None))).collect() }
     }
 
     /// The key that stands at `path`, whose first step names the profile, if it is a place for one and `value` says
     /// something.
     pub fn key_at(&self, path: &Path, value: &Value) -> Option<MergeKey> {
-        match kind_at(path) {
+        match self.places.iter().find(|(place, _)| place == path)?.1 {
             Some(kind) => self.key(kind, value),
-            None if self.more.contains(path) => self.hashed(&path.to_string(), value),
-            None => None,
+            None => self.hashed(&path.to_string(), value),
         }
     }
 
@@ -92,6 +85,16 @@ impl Identity {
             (KnownBy::Phone, Value::Text(text)) => self.hashed(kind.word(), &Value::text(&dialled(text))),
             _ => self.hashed(kind.word(), value),
         }
+    }
+
+    /// The keys that stand in `value` at `path`, itself one or an object that holds some.
+    pub fn keys_in(&self, path: &Path, value: &Value) -> impl Iterator<Item = (Path, MergeKey)> {
+        let places = self.places.iter().map(|(place, _)| place);
+        let within = places.filter(|place| place.steps().starts_with(path.steps()));
+        within.filter_map(|place| {
+            let key = self.key_at(place, value.get(&place.steps()[path.steps().len()..])?)?;
+            Some((place.clone(), key))
+        })
     }
 
     /// A name for `value` at `path`, to hold while somebody is looked for who has it there; `None` when it says
@@ -106,12 +109,14 @@ impl Identity {
             Value::Number(number) => number.to_string(),
             _ => return None,
         };
-        // The words that no id is, no key is either.
-        let text = Id::parse(&text).ok()??;
+        let text = text.trim();
+        if Id::is_missing(text) {
+            return None;
+        }
         let mut mac = self.mac.clone();
         mac.update(kind.as_bytes());
         mac.update(&[0]);
-        mac.update(text.as_str().as_bytes());
+        mac.update(text.as_bytes());
         let hash = mac.finalize().into_bytes();
         let mut key = [0; 16];
         key.copy_from_slice(&hash[..16]);

@@ -105,11 +105,6 @@ impl Mapping {
         Ok(mapping)
     }
 
-    /// The places in a profile that the mapping writes to.
-    pub fn profile_paths(&self) -> impl Iterator<Item = &Path> {
-        self.to_profile.iter().map(|line| &line.to.path)
-    }
-
     /// The places in the event that speak of its person: what goes to the profile, or to a part of the event that does.
     fn personal(&self) -> Vec<Path> {
         let mut personal: Vec<Path> = Vec::new();
@@ -130,13 +125,13 @@ impl Mapping {
 
     /// What the event says of itself.
     pub fn apply_to_event(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
-        apply(&self.to_event, records, event, logs);
+        apply(&self.to_event, records, event, logs, |_, _| ());
     }
 
     /// What it says of its session, if it has one.
     pub fn apply_to_session(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
         if records.session.is_some() {
-            apply(&self.to_session, records, event, logs);
+            apply(&self.to_session, records, event, logs, |_, _| ());
         }
     }
 
@@ -147,19 +142,31 @@ impl Mapping {
             |line: &&Line| line.origin().is_some_and(|from| changed.iter().any(|path| overlaps(path, from)));
         let lines = || self.to_event.iter().filter(is_concerned);
         lines().for_each(|line| records.events[event].forget_written(line.to.path.split_root().1));
-        apply(lines(), records, event, logs);
+        apply(lines(), records, event, logs, |_, _| ());
     }
 
-    /// What it says of its profile, once it has one.
-    pub fn apply_to_profile(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
-        apply(&self.to_profile, records, event, logs);
+    /// What it says of its profile, once it has one; `said` hears what of which place.
+    pub fn apply_to_profile(
+        &self,
+        records: &mut Records<'_>,
+        event: usize,
+        logs: &mut Logs,
+        said: impl FnMut(&Path, &Value),
+    ) {
+        apply(&self.to_profile, records, event, logs, said);
     }
 }
 
-/// Applies the lines in order. What cannot be written is skipped and logged.
-fn apply<'a>(lines: impl IntoIterator<Item = &'a Line>, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
+/// Applies the lines in order; `said` hears what they say of which place. What cannot be written is skipped and logged.
+fn apply<'a>(
+    lines: impl IntoIterator<Item = &'a Line>,
+    records: &mut Records<'_>,
+    event: usize,
+    logs: &mut Logs,
+    mut said: impl FnMut(&Path, &Value),
+) {
     for line in lines {
-        if let Err(error) = line.apply(records, event) {
+        if let Err(error) = line.apply(records, event, &mut said) {
             logs.warn(format!("{}: {error}", records.events[event].kind()));
         }
     }
@@ -266,7 +273,12 @@ impl Line {
         if let Origin::Path(path) = &self.from { Some(path) } else { None }
     }
 
-    fn apply(&self, records: &mut Records<'_>, event: usize) -> Result<(), String> {
+    fn apply(
+        &self,
+        records: &mut Records<'_>,
+        event: usize,
+        said: &mut impl FnMut(&Path, &Value),
+    ) -> Result<(), String> {
         let scope = Scope::new(records, Some(event));
         if let Some(condition) = &self.condition
             && !condition.holds(&scope)?
@@ -280,7 +292,7 @@ impl Line {
             Origin::Computed(expression) => expression.value(&scope)?,
         };
         let value = found.filter(|value| !value.is_empty()).or_else(|| self.default.clone());
-        if value.is_none() && !self.operation.works_alone() {
+        if value.is_none() && !matches!(self.from, Origin::Nothing) {
             return Ok(());
         }
         let Some(path) = self.to.path(&scope)? else { return Ok(()) };
@@ -292,6 +304,7 @@ impl Line {
         if self.is_plain && value.as_ref().is_some_and(|value| !fits(value)) {
             return Err(format!("{path}: a text, a number or a boolean is expected"));
         }
+        value.iter().for_each(|value| said(&path, value));
         self.operation.apply(records, Some(event), &path, value).map_err(|error| error.to_string())
     }
 }

@@ -59,7 +59,9 @@ impl<'a> Scope<'a> {
         };
         match root {
             "event" => records.events.get(self.event?)?.get(records, steps).map(Cow::Borrowed),
+            "profile" if steps.is_empty() => records.profile.as_ref().map(|draft| Cow::Owned(draft.whole())),
             "profile" => records.profile.as_ref()?.get(steps).map(Cow::Borrowed),
+            "session" if steps.is_empty() => records.session.as_ref().map(|draft| Cow::Owned(draft.whole())),
             "session" => records.session.as_ref()?.get(steps).map(Cow::Borrowed),
             "source" => records.source().get(steps).map(Cow::Borrowed),
             "steps" => match steps.split_first() {

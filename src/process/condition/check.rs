@@ -45,9 +45,32 @@ const FUNCTIONS: &[&str] = &[
     "getMinutes",
     "getSeconds",
     "getMilliseconds",
-    "min",
-    "max",
 ];
+
+/// How a text is read that may be a path.
+pub(super) enum Reading {
+    /// Nothing in it but names, or keys between `["` and `"]`.
+    Path,
+    /// There are dashes in it: a name may have them, and numbers are taken from each other.
+    Either,
+    /// It has operators.
+    Expression,
+}
+
+/// `profile.stats.visits>=1` would be a path with a strange name in it; it is an expression.
+pub(super) fn reading(text: &str) -> Reading {
+    let names = text.split("[\"").enumerate();
+    let outside_keys =
+        names.map(|(index, part)| if index == 0 { part } else { part.split_once("\"]").map_or("", |(_, rest)| rest) });
+    let outside_keys: String = outside_keys.collect();
+    if outside_keys.contains(|character| "+*/%<>=!&|?,;".contains(character)) {
+        Reading::Expression
+    } else if outside_keys.contains('-') {
+        Reading::Either
+    } else {
+        Reading::Path
+    }
+}
 
 /// Bounds what the parser sees.
 pub(super) fn size(text: &str) -> Result<(), Fault> {

@@ -124,7 +124,7 @@ impl<'a> EventDraft<'a> {
     }
 
     pub fn get(&self, records: &Records<'_>, steps: &[Box<str>]) -> Option<&Value> {
-        let (part, rest) = steps.split_first()?;
+        let Some((part, rest)) = steps.split_first() else { return Some(self.shown(records)) };
         match (&**part, rest) {
             ("properties", _) => self.properties().get(rest),
             ("id" | "type" | "name", _) => self.head().get(steps),

@@ -144,12 +144,21 @@ impl ProfileDraft {
         self.look_anew();
     }
 
-    pub fn add_key(&mut self, key: MergeKey) {
+    /// It is found by `key` from here on.
+    ///
+    /// # Errors
+    /// It is found by as many as there may be.
+    pub fn add_key(&mut self, key: MergeKey) -> Result<(), String> {
         self.is_nameless = false;
-        if !self.profile.keys.contains(&key) && self.profile.keys.len() < KEYS_MAX {
-            self.profile.keys.push(key);
-            self.touch();
+        if self.profile.keys.contains(&key) {
+            return Ok(());
         }
+        if self.profile.keys.len() >= KEYS_MAX {
+            return Err(format!("{} is found by {KEYS_MAX} keys already", self.profile.id));
+        }
+        self.profile.keys.push(key);
+        self.touch();
+        Ok(())
     }
 
     pub fn get(&self, steps: &[Box<str>]) -> Option<&Value> {
@@ -161,6 +170,15 @@ impl ProfileDraft {
             [part, rest @ ..] if **part == *"stats" => self.stats().get(rest),
             _ => self.shown().get(steps),
         }
+    }
+
+    /// All of it, with what was written.
+    pub fn whole(&self) -> Value {
+        let mut profile = self.profile.clone();
+        if self.facts_changed {
+            profile.facts = self.facts().to_json();
+        }
+        Value::shown(&profile.shown())
     }
 
     /// What conditions look at most; a tree of its own is made in a moment.

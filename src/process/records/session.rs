@@ -39,6 +39,15 @@ impl SessionDraft {
         }
     }
 
+    /// All of it, with what was written.
+    pub fn whole(&self) -> Value {
+        let mut session = self.session.clone();
+        if self.traits_changed {
+            session.traits = self.traits().to_json();
+        }
+        Value::shown(&session.shown())
+    }
+
     fn traits(&self) -> &Value {
         self.traits.get_or_init(|| Value::from(&self.session.traits))
     }

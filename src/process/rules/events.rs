@@ -46,6 +46,10 @@ impl<'r> Processing<'_, 'r> {
     /// nothing changed.
     pub async fn events(mut self, look: bool) -> Result<(), Interrupted> {
         if self.records.by_webhook {
+            if self.records.registered().terms.profile.is_some() {
+                // What does not keep to its schema tells nobody.
+                (0..self.records.events.len()).try_for_each(|event| self.check(event))?;
+            }
             attach::attach_by_source(self.ground, self.records, self.memory, &self.rules.consents, &mut self.left.logs)
                 .await?;
         }
@@ -133,17 +137,11 @@ impl<'r> Processing<'_, 'r> {
 
     async fn event(&mut self, event: usize) -> Result<(), Interrupted> {
         self.left.begin();
-        let kind = self.rules.event_type(self.records.events[event].kind());
-        if let Some(kind) = kind
-            && let Err(wrong) = kind.check(self.records, event)
-        {
-            if kind.on_invalid == OnInvalid::Reject {
-                return Err(Interrupted::NotAccepted(wrong));
-            }
-            self.records.events[event].valid = false;
-            self.left.logs.warn(wrong);
+        self.check(event)?;
+        if !self.records.events[event].valid {
             return Ok(());
         }
+        let kind = self.rules.event_type(self.records.events[event].kind());
         // What is granted right here counts at once.
         if self.records.profile.is_some() && self.records.events[event].kind() != CONSENT_UPDATE {
             consent::treat_sent(&self.rules.consents, self.records, event, &mut self.left.logs);
@@ -164,6 +162,19 @@ impl<'r> Processing<'_, 'r> {
                 Box::pin(Run::new(self.reborrow(), Some(event), None).workflow(workflow)).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Checks an event against its type's schema; one that does not keep to it may be stored and marked.
+    fn check(&mut self, event: usize) -> Result<(), Interrupted> {
+        let draft = &self.records.events[event];
+        let Some(kind) = self.rules.event_type(draft.kind()).filter(|_| draft.valid) else { return Ok(()) };
+        let Err(wrong) = kind.check(self.records, event) else { return Ok(()) };
+        if kind.on_invalid == OnInvalid::Reject {
+            return Err(Interrupted::NotAccepted(wrong));
+        }
+        self.records.events[event].valid = false;
+        self.left.logs.warn(wrong);
         Ok(())
     }
 
@@ -202,10 +213,13 @@ impl<'r> Processing<'_, 'r> {
             profile.count_event(draft.kind(), self.records.now, *days);
         }
         let Some(kind) = kind else { return Ok(()) };
-        kind.mapping.apply_to_profile(self.records, event, &mut self.left.logs);
-        if kind.identifies {
-            attach::identify(self.ground, self.records, kind.mapping.profile_paths()).await?;
-        }
+        let mut keys = Vec::new();
+        kind.mapping.apply_to_profile(self.records, event, &mut self.left.logs, |path, value| {
+            if kind.identifies {
+                keys.extend(self.ground.identity.keys_in(path, value));
+            }
+        });
+        attach::identify(self.ground, self.records, keys, &mut self.left.logs).await?;
         Ok(())
     }
 
