@@ -182,6 +182,16 @@ fn every_required_type_must_be_granted_and_may_expire() {
     let consents = json!({"terms": true, "newsletter": true, "tracking": {"revoke": null}});
     assert_eq!(granted["profile"]["consents"], consents, "the others stay as they were");
     support::daemon::wait_for("it to expire", || (!is_known(&uuid::Uuid::new_v4().to_string())).then_some(()));
+    // Granted again in the same words, it counts again: expiry begins anew.
+    let longer = json!({"id": "tracking", "required": true, "expires_after": "1h"});
+    let shorter = json!({"id": "tracking", "required": true, "expires_after": "300ms"});
+    let renewed = send(&daemon, "s", "c3", "consent-update", json!({"consents": {"tracking": {"revoke": null}}}));
+    let at = |profile: &Value| profile["metadata"]["fields"]["consents.tracking.revoke"].clone();
+    assert!(at(&renewed["profile"]).as_str() > at(&granted["profile"]).as_str(), "{renewed}");
+    for (body, known) in [(longer, true), (shorter, false)] {
+        assert_eq!(daemon.post_admin("/consent", &body).status, 200);
+        support::daemon::wait_for("its time", || (is_known(&uuid::Uuid::new_v4().to_string()) == known).then_some(()));
+    }
     // What is granted unless somebody says otherwise.
     assert_eq!(
         daemon.post_admin("/consent", &json!({"id": "tracking", "required": true, "default": "granted"})).status,

@@ -335,3 +335,63 @@ fn addresses_may_be_long_and_keys_are_not_endless() {
     assert!(!(0..100).any(|number| warned(&sign_in(number))));
     assert!(warned(&sign_in(100)));
 }
+
+/// Both sign in with one key after `theirs` and `mine` happened, in turns as they are listed.
+fn merged_after(story: &[(&str, &str, Value)]) -> Value {
+    let (_folder, daemon) = started();
+    let about = json!({"id": "about", "map": [{"from": "event.properties", "to": "profile.traits", "op": "merge"}]});
+    let add = json!({"id": "add", "map": [{"from": "event.properties.n", "to": "profile.traits.n", "op": "add"}]});
+    let forget = json!({"id": "forget", "map": [{"to": "profile.traits.{{ event.properties.key }}", "op": "delete"}]});
+    for kind in [about, add, forget] {
+        assert_eq!(daemon.post_admin("/event-type", &kind).status, 200);
+    }
+    send(&daemon, "a", "page-view", &json!({}));
+    send(&daemon, "b", "page-view", &json!({}));
+    for (session, kind, properties) in story {
+        send(&daemon, session, kind, properties);
+    }
+    send(&daemon, "a", "sign-in", &json!({"pk": "one"}));
+    send(&daemon, "b", "sign-in", &json!({"pk": "one"}))
+}
+
+#[test]
+fn what_was_written_last_stands_whatever_stood_there_before() {
+    // Said again is said later.
+    let town = |town: &str| json!({"town": town});
+    let both =
+        merged_after(&[("a", "about", town("Bern")), ("b", "about", town("Basel")), ("a", "about", town("Bern"))]);
+    assert_eq!(both["traits"], town("Bern"));
+    let grant = |granted: bool| json!({"consents": {"ads": granted}});
+    let both = merged_after(&[
+        ("a", "consent-update", grant(true)),
+        ("b", "consent-update", grant(false)),
+        ("a", "consent-update", grant(true)),
+    ]);
+    assert_eq!(both["consents"], json!({"ads": true}));
+    // What was emptied covers nothing that others wrote.
+    let both = merged_after(&[
+        ("a", "about", json!({"name": "Ann", "vip": true})),
+        ("b", "about", json!({"cart": 1})),
+        ("b", "forget", json!({"key": "cart"})),
+    ]);
+    assert_eq!((&both["traits"], &both["aux"]), (&json!({"name": "Ann", "vip": true}), &json!({})));
+    // What was added to something that was set is added to what others set or added, too.
+    let n = |n: u64| json!({"n": n});
+    let both = merged_after(&[("a", "about", n(10)), ("b", "add", n(5)), ("a", "add", n(3))]);
+    assert_eq!((&both["traits"], &both["aux"]), (&n(18), &json!({})));
+    let both = merged_after(&[("a", "add", n(5)), ("b", "add", n(5)), ("a", "about", n(5)), ("b", "add", n(2))]);
+    assert_eq!(both["traits"], n(7 + 5), "what b added since is one with what it added before");
+}
+
+#[test]
+fn any_key_survives_a_merge() {
+    let deep = (0..40).fold(json!(1), |inner, _| json!({"a": inner}));
+    let keys = json!({
+        "a\tb": 1, "a\nb": 2, "\u{a0}": 3, "a\"]b": 4, "a.\"][\"b.": 5, "a\\": 6, "": 7, "x".repeat(600): 8, "deep": deep
+    });
+    let both = merged_after(&[
+        ("a", "about", keys.clone()),
+        ("b", "consent-update", json!({"consents": {"news\u{a0}letter": false}})),
+    ]);
+    assert_eq!((&both["traits"], &both["consents"]), (&keys, &json!({"news\u{a0}letter": false})));
+}

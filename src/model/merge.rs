@@ -205,17 +205,21 @@ mod tests {
         for (path, offset) in writes {
             if *path >= COUNTER {
                 let steps = ["traits".into(), "n".into()];
-                let amount = *offset as f64 / 10.0;
-                let added = profile.added_at("traits.n").filter(|_| *path > COUNTER).map(|before| before + amount);
-                let before = facts.get(&steps).and_then(Value::as_f64).filter(|_| *path > COUNTER).unwrap_or(0.0);
-                facts.set(&steps, Value::float(before + amount)).unwrap();
-                profile.note_field("traits.n", *offset, Time::from_micros(offset.cast_signed()), added);
+                let (amount, time) = (*offset as f64 / 2.0, Time::from_micros(offset.cast_signed()));
+                let before = facts.get(&steps).cloned();
+                if *path == COUNTER {
+                    facts.set(&steps, Value::float(amount)).unwrap();
+                    profile.note_set("traits.n", &["traits.n".into()], *offset, time);
+                } else {
+                    let sum = before.as_ref().and_then(Value::as_f64).unwrap_or(0.0) + amount;
+                    facts.set(&steps, Value::float(sum)).unwrap();
+                    profile.note_added("traits.n", amount, before.as_ref(), *offset, time);
+                }
                 continue;
             }
             let path = PATHS[*path];
             if facts.set(Path::parse(path).unwrap().steps(), Value::number(*offset)).is_ok() {
-                profile.forget_fields(path);
-                profile.note_field(path, *offset, Time::from_micros(offset.cast_signed()), None);
+                profile.note_set(path, &[path.into()], *offset, Time::from_micros(offset.cast_signed()));
             }
         }
         facts.set(&["interests".into(), "sports".into()], Value::number(number)).unwrap();
@@ -299,12 +303,17 @@ mod tests {
     fn counters_add_up_and_go_on_counting() {
         let (set, add) = (COUNTER, COUNTER + 1);
         let mut both = merged(&profile(1, &[(set, 20), (add, 40)]), &profile(2, &[(add, 30), (add, 50)]));
-        // 2 was set and 4 added to it; what the other one added since then counts too, with the last of it.
-        assert_eq!(shown(&both)["traits"]["n"], 14);
+        // 10 was set and 20 added to it; what the other one added since then counts too.
+        assert_eq!(shown(&both)["traits"]["n"], 70);
+        let added_between = merged(&profile(1, &[(set, 20), (add, 40)]), &profile(2, &[(add, 30)]));
+        assert_eq!(shown(&added_between)["traits"]["n"], 45);
+        assert_eq!(shown(&added_between)["aux"], serde_json::json!({}));
+        let set_again = merged(&profile(1, &[(add, 20), (set, 50)]), &profile(2, &[(add, 30)]));
+        assert_eq!(shown(&set_again)["traits"]["n"], 25);
         assert_eq!(shown(&both)["aux"], serde_json::json!({}));
         both = merged(&both, &profile(3, &[(set, 70)]));
-        assert_eq!(shown(&both)["traits"]["n"], 7);
-        assert_eq!(shown(&both)["aux"]["conflicts"].as_array().unwrap().len(), 2);
+        assert_eq!(shown(&both)["traits"]["n"], 35);
+        assert_eq!(shown(&both)["aux"]["conflicts"].as_array().unwrap().len(), 3);
     }
 
     #[test]

@@ -11,6 +11,8 @@ const STEPS_MAX: usize = 32;
 pub struct Path(Vec<Box<str>>);
 
 impl Path {
+    /// Reads a path as people write it.
+    ///
     /// # Errors
     /// A step is empty, a bracket is not closed, or it is too long.
     pub fn parse(text: &str) -> Result<Self, Fault> {
@@ -18,35 +20,42 @@ impl Path {
         if text.len() > BYTES_MAX {
             return Err(wrong("a path is too long"));
         }
-        let mut steps = Vec::new();
-        let mut rest = text.trim();
+        let path = Self::read(text.trim()).map_err(wrong)?;
+        if path.0.len() > STEPS_MAX {
+            return Err(wrong("a path has too many steps"));
+        }
+        Ok(path)
+    }
+
+    /// Reads a path as it is written, however long.
+    ///
+    /// # Errors
+    /// A step is empty, or a bracket is not closed.
+    pub fn read(text: &str) -> Result<Self, &'static str> {
+        let (mut steps, mut rest) = (Vec::new(), text);
         loop {
             if let Some(quoted) = rest.strip_prefix("[\"") {
-                let (key, behind) = quoted.split_once("\"]").ok_or_else(|| wrong("a bracket is not closed"))?;
+                let (key, behind) = key_in_brackets(quoted).ok_or("a bracket is not closed")?;
                 steps.push(key.into());
                 rest = behind;
             } else {
                 let end = rest.find(['.', '[']).unwrap_or(rest.len());
                 let (key, behind) = rest.split_at(end);
-                if key.is_empty() || key.chars().any(|c| c.is_whitespace() || "{}()\"'".contains(c)) {
-                    return Err(wrong("not a path, like event.properties.name or profile.data[\"a.b\"]"));
+                if key.is_empty() || key.contains(is_bracketed) {
+                    return Err("not a path, like event.properties.name or profile.data[\"a.b\"]");
                 }
                 steps.push(key.into());
                 rest = behind;
             }
             if rest.is_empty() {
-                break;
+                return Ok(Self(steps));
             }
             if let Some(behind) = rest.strip_prefix('.') {
                 rest = behind;
             } else if !rest.starts_with("[\"") {
-                return Err(wrong("a step of a path begins with a dot or with [\""));
+                return Err("a step of a path begins with a dot or with [\"");
             }
         }
-        if steps.len() > STEPS_MAX {
-            return Err(wrong("a path has too many steps"));
-        }
-        Ok(Self(steps))
     }
 
     pub fn steps(&self) -> &[Box<str>] {
@@ -69,12 +78,35 @@ impl<'a> FromIterator<&'a str> for Path {
     }
 }
 
+/// Whether a key with this character stands in brackets.
+fn is_bracketed(character: char) -> bool {
+    character.is_whitespace() || ".[{}()\"'".contains(character)
+}
+
+/// The key up to `"]`, and what comes behind. A backslash stands before each quote and backslash that is part of it.
+fn key_in_brackets(text: &str) -> Option<(String, &str)> {
+    let (mut key, mut rest) = (String::new(), text);
+    loop {
+        let mut characters = rest.chars();
+        let mut next = characters.next()?;
+        if next == '"' && characters.as_str().starts_with(']') {
+            return Some((key, &characters.as_str()[1..]));
+        }
+        if next == '\\' && characters.as_str().starts_with(['"', '\\']) {
+            next = characters.next()?;
+        }
+        key.push(next);
+        rest = characters.as_str();
+    }
+}
+
 /// Steps as a path is written.
 pub fn steps_text(steps: &[Box<str>]) -> String {
     let mut text = String::new();
     for (index, step) in steps.iter().enumerate() {
-        if step.is_empty() || step.contains(['.', '[', '"', '{', '}', '(', ')', '\'', ' ']) {
-            text.extend(["[\"", step, "\"]"]);
+        if step.is_empty() || step.contains(is_bracketed) {
+            let key = step.replace('\\', "\\\\").replace('"', "\\\"");
+            text.extend(["[\"", &key, "\"]"]);
         } else {
             text.extend([if index > 0 { "." } else { "" }, step]);
         }
@@ -103,6 +135,8 @@ mod tests {
             ("event.properties.location.0", vec!["event", "properties", "location", "0"]),
             (r#"event.properties["a.b"].c"#, vec!["event", "properties", "a.b", "c"]),
             (r#"event.properties["data[email]"]"#, vec!["event", "properties", "data[email]"]),
+            (r#"traits["a.\"][\"b."]["\\ \""].\"#, vec!["traits", "a.\"][\"b.", "\\ \"", "\\"]),
+            ("[\"a\tb\"][\"\u{a0}\"][\"\"]", vec!["a\tb", "\u{a0}", ""]),
         ] {
             let path = Path::parse(text).unwrap();
             assert_eq!(path, steps.into_iter().collect());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Absorbed, Conflict, DailyCounts, Id, Json, Object, Path, Time, Value, is_within};
+use super::{Absorbed, Conflict, DailyCounts, Id, Json, Object, Path, Time, Value};
 
 /// Which profile is meant: an id may be used again after a deletion, and then names somebody else.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -106,29 +106,6 @@ impl Profile {
         ProfileRef { id: self.id.clone(), since: self.since }
     }
 
-    /// Notes that the leaf at `path` was written in the request at this offset and time; of a counter, what was added.
-    pub fn note_field(&mut self, path: &str, offset: u64, time: Time, added: Option<f64>) {
-        let noted = Field { path: path.into(), offset, time, added };
-        match self.fields.iter_mut().find(|field| *field.path == *path) {
-            Some(field) => *field = noted,
-            None => self.fields.push(noted),
-        }
-    }
-
-    /// What was added at `path` so far; `None` if something was set there, or stood there once.
-    pub fn added_at(&self, path: &str) -> Option<f64> {
-        match self.fields.iter().find(|field| *field.path == *path) {
-            Some(field) => field.added,
-            None if self.conflicts.iter().any(|conflict| *conflict.field.path == *path) => None,
-            None => Some(0.0),
-        }
-    }
-
-    /// Forgets when the leaf at `path`, and all below it, were written.
-    pub fn forget_fields(&mut self, path: &str) {
-        self.fields.retain(|field| !is_within(&field.path, path));
-    }
-
     /// Counts a session that has this profile for the first time.
     pub fn begin_visit(&mut self, session: Id, now: Time) {
         self.visits += 1;
@@ -168,7 +145,7 @@ impl Profile {
         let mut aux = aux;
         let conflicts = self.conflicts.iter().filter_map(|Conflict { field, value }| {
             let value = Value::from(value);
-            let path = Path::parse(&field.path).ok()?;
+            let path = Path::read(&field.path).ok()?;
             if facts.get(path.steps()) == Some(&value) || self.is_counted(field) {
                 return None;
             }

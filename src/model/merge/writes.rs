@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{Json, Object, Path, Profile, Value, is_within, profile::Field};
+use super::super::{Json, Object, Path, Profile, Time, Value, is_within, profile::Field};
 
 /// The parts of a profile whose leaves carry the offset of their last write.
 pub const NOTED_PARTS: [&str; 5] = ["traits", "data", "consents", "aux", "primary_id"];
@@ -26,6 +26,41 @@ impl Conflict {
 pub(super) type Writes = BTreeMap<(u64, Box<str>), (Field, Value)>;
 
 impl Profile {
+    /// Notes that something was set at `path`, in the request at this offset and time, that has these `leaves`; without
+    /// any, what stood there was deleted. What was written there, or below, or on the way, is forgotten.
+    pub fn note_set(&mut self, path: &str, leaves: &[String], offset: u64, time: Time) {
+        // What a number was made of lost against nobody else's.
+        let is_part = |conflict: &Conflict| is_within(&conflict.field.path, path) && self.is_counted(&conflict.field);
+        let mut parts = self.conflicts.iter().map(is_part).collect::<Vec<_>>().into_iter();
+        self.conflicts.retain(|_| parts.next() != Some(true));
+        self.fields.retain(|field| !is_within(&field.path, path) && !is_within(path, &field.path));
+        let noted = leaves.iter().map(|leaf| Field { path: leaf.as_str().into(), offset, time, added: None });
+        self.fields.extend(noted);
+    }
+
+    /// Notes that `amount` was added to the number at `path`, `before`.
+    pub fn note_added(&mut self, path: &str, amount: f64, before: Option<&Value>, offset: u64, time: Time) {
+        let noted = self.fields.iter().find(|field| *field.path == *path).cloned();
+        self.fields.retain(|field| !is_within(path, &field.path));
+        let added = match (noted, before) {
+            (Some(Field { added: Some(before), .. }), _) => Some(before + amount),
+            // What it is added to is kept: something else may be added to it in a merge.
+            (Some(set), Some(before)) if set.offset != offset && before.as_f64().is_some() => {
+                self.conflicts.push(Conflict { field: set, value: before.to_json() });
+                Some(amount)
+            }
+            // What once lost there is none of this.
+            (None, None) if self.conflicts.iter().any(|conflict| *conflict.field.path == *path) => None,
+            (None, None) => Some(amount),
+            _ => None,
+        };
+        self.fields.push(Field { path: path.into(), offset, time, added });
+    }
+
+    fn is_counter(&self, path: &str) -> bool {
+        self.fields.iter().any(|field| *field.path == *path && field.added.is_some())
+    }
+
     /// Everything that was ever written to a noted part, by offset and path; of a counter, what was added.
     pub(super) fn writes(&self) -> Writes {
         let facts = Value::from(&self.facts);
@@ -40,8 +75,12 @@ impl Profile {
         for leaf in leaves {
             let path: Box<str> = leaf.to_string().into();
             let noted = self.fields.iter().find(|field| field.path == path).cloned();
+            let value = facts.get(leaf.steps());
+            if noted.is_none() && value == Some(&Value::object()) {
+                continue; // nobody wrote this: what stood in it was deleted
+            }
             let field = noted.unwrap_or(Field { path, offset: self.since, time: self.inserted, added: None });
-            let value = field.added.map(Value::float).or_else(|| facts.get(leaf.steps()).cloned());
+            let value = field.added.map(Value::float).or_else(|| value.cloned());
             if let Some(value) = value {
                 note_write(&mut writes, field, value);
             }
@@ -77,7 +116,7 @@ impl Profile {
         let mut facts = Value::Object(rest);
         for Placed { value, mut writes } in placed {
             let Some((field, _)) = writes.last() else { continue };
-            let Ok(path) = Path::parse(&field.path) else { continue };
+            let Ok(path) = Path::read(&field.path) else { continue };
             if facts.set(path.steps(), value).is_err() {
                 continue; // deeper than a record can be, which nothing that was stored is
             }
@@ -112,9 +151,8 @@ impl Profile {
 
     /// Whether what was written there is part of the number that stands there now: nothing that was set covers it.
     pub(in crate::model) fn is_counted(&self, part: &Field) -> bool {
-        let is_counter = |field: &Field| field.path == part.path && field.added.is_some();
         let covers = |field: &Field| field.added.is_none() && overlap(&field.path, &part.path);
-        self.fields.iter().any(is_counter)
+        self.is_counter(&part.path)
             && !self.conflicts.iter().any(|later| later.field.offset > part.offset && covers(&later.field))
     }
 }

@@ -238,9 +238,12 @@ impl ProfileDraft {
         self.facts();
         let Some(facts) = self.facts.get_mut() else { return Ok(()) };
         let before = facts.get(steps);
-        if before == value.as_ref() {
+        let is_noted = NOTED_PARTS.contains(&&*steps[0]);
+        // Whoever writes again what stands there says so later than before.
+        if before == value.as_ref() && !(is_noted && value.is_some() && amount != Some(0.0)) {
             return Ok(());
         }
+        let before_number = amount.and(before.cloned());
         let leaves = value.as_ref().map(|value| leaves(steps, value));
         let (more, less) = (value.as_ref().map_or(0, Value::size), before.map_or(0, Value::size));
         let grows = self.grown.saturating_add_unsigned(more).saturating_sub_unsigned(less);
@@ -260,12 +263,11 @@ impl ProfileDraft {
             Some(value) => _ = facts.set(steps, value).map_err(|why| NotWritten::Misplaced(path.clone(), why))?,
             None => _ = facts.remove(steps),
         }
-        if NOTED_PARTS.contains(&&*steps[0]) {
-            let place = steps_text(steps);
-            let added = amount.and_then(|amount| self.profile.added_at(&place).map(|before| before + amount));
-            self.profile.forget_fields(&place);
-            for leaf in leaves.into_iter().flatten() {
-                self.profile.note_field(&leaf, THIS_REQUEST + part as u64, self.profile.updated, added);
+        if is_noted {
+            let (place, offset, now) = (steps_text(steps), THIS_REQUEST + part as u64, self.profile.updated);
+            match amount {
+                Some(amount) => self.profile.note_added(&place, amount, before_number.as_ref(), offset, now),
+                None => self.profile.note_set(&place, &leaves.unwrap_or_default(), offset, now),
             }
         }
         self.facts_changed = true;
