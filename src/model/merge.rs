@@ -209,7 +209,7 @@ mod tests {
                 let before = facts.get(&steps).cloned();
                 if *path == COUNTER {
                     facts.set(&steps, Value::float(amount)).unwrap();
-                    profile.note_set("traits.n", &["traits.n".into()], *offset, time);
+                    profile.note_set("traits.n", &["traits.n".into()], false, *offset, time);
                 } else {
                     let sum = before.as_ref().and_then(Value::as_f64).unwrap_or(0.0) + amount;
                     facts.set(&steps, Value::float(sum)).unwrap();
@@ -219,7 +219,7 @@ mod tests {
             }
             let path = PATHS[*path];
             if facts.set(Path::parse(path).unwrap().steps(), Value::number(*offset)).is_ok() {
-                profile.note_set(path, &[path.into()], *offset, Time::from_micros(offset.cast_signed()));
+                profile.note_set(path, &[path.into()], false, *offset, Time::from_micros(offset.cast_signed()));
             }
         }
         facts.set(&["interests".into(), "sports".into()], Value::number(number)).unwrap();

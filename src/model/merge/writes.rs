@@ -27,21 +27,35 @@ pub(super) type Writes = BTreeMap<(u64, Box<str>), (Field, Value)>;
 
 impl Profile {
     /// Notes that something was set at `path`, in the request at this offset and time, that has these `leaves`; without
-    /// any, what stood there was deleted. What was written there, or below, or on the way, is forgotten.
-    pub fn note_set(&mut self, path: &str, leaves: &[String], offset: u64, time: Time) {
+    /// any, what stood there was deleted. What was written there, or below, or on the way, is forgotten; where `is_more`,
+    /// it is one more entry of an object, and nothing was.
+    pub fn note_set(&mut self, path: &str, leaves: &[String], is_more: bool, offset: u64, time: Time) {
+        let noted = leaves.iter().map(|leaf| Field { path: leaf.as_str().into(), offset, time, added: None });
+        if is_more {
+            self.fields.extend(noted);
+            return;
+        }
         // What a number was made of lost against nobody else's.
         let is_part = |conflict: &Conflict| is_within(&conflict.field.path, path) && self.is_counted(&conflict.field);
         let mut parts = self.conflicts.iter().map(is_part).collect::<Vec<_>>().into_iter();
         self.conflicts.retain(|_| parts.next() != Some(true));
-        self.fields.retain(|field| !is_within(&field.path, path) && !is_within(path, &field.path));
-        let noted = leaves.iter().map(|leaf| Field { path: leaf.as_str().into(), offset, time, added: None });
+        self.forget_fields(path);
         self.fields.extend(noted);
+    }
+
+    fn forget_fields(&mut self, path: &str) {
+        // Objects of thousands of leaves are written key by key: a leaf in the place of a leaf is found sooner.
+        if let Some(place) = self.fields.iter().position(|field| *field.path == *path) {
+            self.fields.swap_remove(place);
+        } else {
+            self.fields.retain(|field| !is_within(&field.path, path) && !is_within(path, &field.path));
+        }
     }
 
     /// Notes that `amount` was added to the number at `path`, `before`.
     pub fn note_added(&mut self, path: &str, amount: f64, before: Option<&Value>, offset: u64, time: Time) {
         let noted = self.fields.iter().find(|field| *field.path == *path).cloned();
-        self.fields.retain(|field| !is_within(path, &field.path));
+        self.forget_fields(path);
         let added = match (noted, before) {
             (Some(Field { added: Some(before), .. }), _) => Some(before + amount),
             // What it is added to is kept: something else may be added to it in a merge.

@@ -244,6 +244,8 @@ impl ProfileDraft {
             return Ok(());
         }
         let before_number = amount.and(before.cloned());
+        let object = facts.get(&steps[..steps.len() - 1]).and_then(Value::as_object);
+        let is_more = before.is_none() && object.is_some_and(|object| !object.is_empty());
         let leaves = value.as_ref().map(|value| leaves(steps, value));
         let (more, less) = (value.as_ref().map_or(0, Value::size), before.map_or(0, Value::size));
         let grows = self.grown.saturating_add_unsigned(more).saturating_sub_unsigned(less);
@@ -267,7 +269,7 @@ impl ProfileDraft {
             let (place, offset, now) = (steps_text(steps), THIS_REQUEST + part as u64, self.profile.updated);
             match amount {
                 Some(amount) => self.profile.note_added(&place, amount, before_number.as_ref(), offset, now),
-                None => self.profile.note_set(&place, &leaves.unwrap_or_default(), offset, now),
+                None => self.profile.note_set(&place, &leaves.unwrap_or_default(), is_more, offset, now),
             }
         }
         self.facts_changed = true;
