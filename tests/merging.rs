@@ -395,3 +395,35 @@ fn any_key_survives_a_merge() {
     ]);
     assert_eq!((&both["traits"], &both["consents"]), (&keys, &json!({"news\u{a0}letter": false})));
 }
+
+#[test]
+fn a_payload_may_tell_of_many_people() {
+    let (_folder, daemon) = started();
+    for number in 0..30 {
+        send(&daemon, &format!("known-{number}"), "sign-in", &json!({"pk": format!("k{number}")}));
+    }
+    let events = |prefix: &str, count: usize| -> Vec<Value> {
+        let sign_in = |number: usize| json!({"type": "sign-in", "properties": {"pk": format!("{prefix}{number}")}});
+        (0..count).map(sign_in).collect()
+    };
+    let payload = |session: &str, events: Vec<Value>| json!({"source": {"id": "shop"}, "session": {"id": session}, "options": {"profile": true}, "events": events});
+    daemon.tracked(&payload("new", events("n", 60)));
+    let all = daemon.tracked(&payload("known", events("k", 30)));
+    assert_eq!(all["profile"]["ids"].as_array().unwrap().len(), 30, "those that were there, all one now");
+}
+
+#[test]
+fn what_a_list_wrote_is_no_later_than_it() {
+    let (_folder, daemon) = started();
+    let passing = json!({"id": "passing", "name": "Passing", "type": ["rest", "webhook"], "transitional": true,
+        "config": {"profile": {"path": "properties.email", "is": "email", "create": true}}});
+    daemon.source(&passing);
+    let kind = json!({"id": "note", "map": [{"from": "event.properties.x", "to": "profile.traits.x"}]});
+    assert_eq!(daemon.post_admin("/event-type", &kind).status, 200);
+    let mut list = vec![json!({"y": 1}); 900];
+    list.push(json!({"email": "ada@example.com", "x": "first"}));
+    assert_eq!(daemon.post_json("/collect/note/passing", &json!(list).to_string()).status, 200);
+    send(&daemon, "a", "note", &json!({"x": "later"}));
+    let both = send(&daemon, "a", "sign-in", &json!({"email": {"main": "ada@example.com"}}));
+    assert_eq!(both["traits"]["x"], "later");
+}

@@ -3,7 +3,10 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Daemon, Setup, daemon::started};
+use support::{
+    Daemon, Setup,
+    daemon::{started, wait_for},
+};
 
 fn workflow(daemon: &Daemon, body: &Value) {
     let response = daemon.post_admin("/workflow", body);
@@ -469,4 +472,37 @@ fn what_the_server_notes_is_stored_if_a_setting_says_so() {
     let noted = daemon.record(&format!("/event/{}", answer["events"][0].as_str().unwrap()))["event"].clone();
     assert_eq!((&noted["type"], &noted["profile"]["id"]), (&json!("profile-created"), &answer["profile"]["id"]));
     assert_eq!(send_a(&daemon, json!({}))["debugging"]["events"]["types"], json!(["a"]));
+}
+
+#[test]
+fn a_session_takes_so_much_and_no_more() {
+    let (_folder, daemon) = started();
+    on_a(&daemon, json!([{"append": {"session.traits.all": "{{ event.properties.text }}"}}]));
+    for number in 0..5 {
+        send_a(&daemon, json!({"text": format!("{number}{}", "x".repeat(60_000))}));
+    }
+    let answer = send_a(&daemon, json!({"text": "y".repeat(60_000)}));
+    assert!(answer["debugging"]["logs"].to_string().contains("more than is kept"), "{answer}");
+    assert_eq!(daemon.record("/session/s")["traits"]["all"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn a_request_that_takes_long_goes_by_what_is_set_up_meanwhile() {
+    let (_folder, daemon) = started();
+    let kind = json!({"id": "heavy", "map": [
+        {"compute": "event.properties.l.map(x, x * 2).filter(x, x > 5).size()", "to": "profile.traits.n"}
+    ]});
+    assert_eq!(daemon.post_admin("/event-type", &kind).status, 200);
+    let list: Vec<u64> = (0..10_000).collect();
+    let events = vec![json!({"type": "heavy", "properties": {"l": list}}); 15];
+    let payload = json!({"source": {"id": "shop"}, "session": {"id": "s"}, "events": events});
+    let answer = std::thread::scope(|scope| {
+        let answer = scope.spawn(|| daemon.tracked(&payload));
+        // Others are answered meanwhile, and what they set up counts.
+        let segment = json!({"id": "counted", "condition": "profile.traits.n > 5"});
+        assert_eq!(daemon.post_admin("/segment", &segment).status, 200);
+        answer.join().unwrap()
+    });
+    let path = format!("/profile/{}", answer["profile"]["id"].as_str().unwrap());
+    wait_for("the segment", || (daemon.record(&path)["segments"] == json!(["counted"])).then_some(()));
 }

@@ -114,9 +114,16 @@ impl Fixed {
     /// `happens`: a client sent events, so that something happens in their session now.
     pub fn new(parts: Parts<'_>, tells_changes: bool, happens: bool, moment: Moment) -> Self {
         let Parts { events, profiles, sessions } = parts;
-        let count: usize = events.iter().map(|part| part.list.len()).sum();
-        let mut entries =
-            Entries { list: Vec::with_capacity(count + 4), moment, tells_changes, happens, request: None };
+        let saved = events.iter().flat_map(|part| &part.list).filter(|event| event.saved).count();
+        let changed = profiles.iter().filter(|draft| draft.changed).count();
+        let mut entries = Entries {
+            list: Vec::with_capacity(saved + 4),
+            moment,
+            last: (saved + changed).saturating_sub(1) as u64,
+            tells_changes,
+            happens,
+            request: None,
+        };
         let mut whose: Vec<Option<ProfileRef>> = vec![None; events.len()];
         let mut fixed = Vec::with_capacity(profiles.len());
         for mut draft in profiles {
@@ -141,6 +148,8 @@ impl Fixed {
 struct Entries {
     list: Vec<Entry>,
     moment: Moment,
+    /// The last of its offsets that parts may stand for: there are at least as many entries.
+    last: u64,
     tells_changes: bool,
     happens: bool,
     /// What the latest events have in common.
@@ -173,7 +182,7 @@ impl Entries {
     }
 
     fn add_profile(&mut self, draft: ProfileDraft) -> Arc<Profile> {
-        let FixedProfile { profile, alias, absorbed, changed, before } = draft.fix(self.moment.offset, self.moment.now);
+        let FixedProfile { profile, alias, absorbed, changed, before } = draft.fix(self.moment, self.last);
         let profile = Arc::new(profile);
         if changed {
             let reference = profile.reference();

@@ -47,10 +47,9 @@ impl Collector {
     /// # Errors
     /// Nothing can be stored now: it is due still.
     pub async fn perform(&self, due: &Due) -> Result<Option<Performed>, Refused> {
-        let rules = self.rules.get();
         let (mut memory, mut tries) = (Memory::default(), Tries::default());
         loop {
-            match self.attempt_due(due, &rules, &mut memory).await {
+            match self.attempt_due(due, &self.rules.get(), &mut memory).await {
                 Ok(performed) => return Ok(performed),
                 Err(why) => match tries.again(why, &mut memory) {
                     Ok(()) => {}
@@ -68,7 +67,7 @@ impl Collector {
     async fn attempt_due(
         &self,
         due: &Due,
-        rules: &Rules,
+        rules: &Arc<Rules>,
         memory: &mut Memory,
     ) -> Result<Option<Performed>, Interrupted> {
         memory.begin();
@@ -88,6 +87,7 @@ impl Collector {
             Due::Event { .. } => processing.events(true).await?,
             Due::Scheduled { kind, id, .. } => processing.scheduled(*kind, id).await?,
         }
+        self.check_in_force(rules)?;
         let error = left.logs.errors().next().map(str::to_owned);
         let outcomes = left.outcomes();
         let mut parts = Parts::default();

@@ -157,10 +157,9 @@ impl Collector {
     /// Takes a payload; returns the answer as JSON once everything that it speaks of is durable.
     pub async fn collect(&self, incoming: Incoming) -> Result<Vec<u8>, Rejection> {
         let admitted = self.admit(incoming)?;
-        let rules = self.rules.get();
         let (mut memory, mut tries) = (Memory::default(), Tries::default());
         loop {
-            match self.attempt(&admitted, &rules, &mut memory).await {
+            match self.attempt(&admitted, &self.rules.get(), &mut memory).await {
                 Ok(answer) => return Ok(answer),
                 Err(why) => tries.again(why, &mut memory)?,
             }
@@ -170,7 +169,7 @@ impl Collector {
     async fn attempt(
         &self,
         admitted: &admit::Admitted,
-        rules: &Rules,
+        rules: &Arc<Rules>,
         memory: &mut Memory,
     ) -> Result<Vec<u8>, Interrupted> {
         memory.begin();
@@ -185,6 +184,7 @@ impl Collector {
             self.store.settled().await?; // it speaks of what is durable only
             return Ok(processed.answer_trial(admitted, self.clock.now()));
         }
+        self.check_in_force(rules)?;
         let outcomes = processed.left.outcomes();
         let room = self.store.room(admitted.incoming.bytes + processed.parts.bytes()).await?;
         let (answer, pending) =
@@ -193,5 +193,11 @@ impl Collector {
         self.rules.tallies.note_all(outcomes, &self.clock);
         pending.durable().await?;
         Ok(answer)
+    }
+
+    /// What was set up meanwhile counts for a request that took long, too: whoever looks through all profiles for it comes
+    /// by before the request is stored.
+    fn check_in_force(&self, rules: &Arc<Rules>) -> Result<(), Interrupted> {
+        if Arc::ptr_eq(&self.rules.get(), rules) { Ok(()) } else { Err(Interrupted::Again) }
     }
 }

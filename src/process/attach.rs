@@ -10,7 +10,10 @@ use super::{
     records::{ProfileDraft, Records},
     scope::Scope,
 };
-use crate::model::{Fault, Id, KnownBy, Logs, MergeKey, Path, Profile, ProfileTerms, Value};
+use crate::{
+    model::{Fault, Id, KnownBy, Logs, MergeKey, Path, Profile, ProfileTerms, Value},
+    store::Key,
+};
 
 /// Who is sought as the person that events are about.
 pub enum Sought {
@@ -295,6 +298,7 @@ pub async fn identify(
     keys: Vec<(Path, MergeKey)>,
     logs: &mut Logs,
 ) -> Result<(), Interrupted> {
+    ground.people.hold(keys.iter().map(|(_, key)| Key::MergeKey(*key)).collect())?;
     for (place, key) in keys {
         let Some(draft) = &records.profile else { return Ok(()) };
         // It may not have been written, because something stands there.

@@ -164,7 +164,7 @@ impl People<'_> {
     }
 
     /// Makes sure that the request holds `names`.
-    fn hold(&self, mut names: Vec<Key>) -> Result<(), Interrupted> {
+    pub fn hold(&self, mut names: Vec<Key>) -> Result<(), Interrupted> {
         names.retain(|name| !self.held.holds(name));
         if names.is_empty() { Ok(()) } else { Err(Interrupted::Names(names)) }
     }

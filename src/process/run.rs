@@ -20,9 +20,11 @@ use crate::model::{
     DefinitionKind, DelayedEvent, EventStatus, EventType, Execution, Id, Logs, Object, Path, StepExecution, Value,
 };
 
-/// The most steps that the workflows of an event take together, and how long those of a request may take.
+/// The most steps that the workflows of an event take together, and how long the events of a request may take.
 const STEPS_MAX: usize = 1_000;
 const TIME_MAX: Duration = Duration::from_secs(20);
+/// How long a request keeps a thread to itself.
+const TURN_MAX: Duration = Duration::from_millis(10);
 /// How many events may emit each other in a chain, and how many a request may emit: as many as it may bring.
 const DEPTH_MAX: u8 = 3;
 const EMITTED_MAX: usize = 1_000;
@@ -46,6 +48,8 @@ pub struct Left {
     emitted: usize,
     emitted_bytes: usize,
     begun: Option<Instant>,
+    /// When others were last let to their turn.
+    rested: Option<Instant>,
 }
 
 /// How a workflow, or a segment's condition, went.
@@ -73,6 +77,16 @@ impl Left {
     pub fn segment_errors(&self) -> impl Iterator<Item = String> {
         let segments = self.not_evaluated.iter().filter(|outcome| outcome.kind == DefinitionKind::Segment);
         segments.filter_map(|Outcome { id, error, .. }| error.as_ref().map(|error| format!("{id}: {error}")))
+    }
+
+    /// Whether there is time left for another event; others have their turn now and then.
+    pub(super) async fn has_time(&mut self) -> bool {
+        let now = Instant::now();
+        if now - *self.rested.get_or_insert(now) > TURN_MAX {
+            tokio::task::yield_now().await;
+            self.rested = Some(now);
+        }
+        now - *self.begun.get_or_insert(now) < TIME_MAX
     }
 
     /// Steps are counted anew: for another event, or a segment that was entered or left.
@@ -124,7 +138,6 @@ impl<'a, 'r> Run<'a, 'r> {
 
     /// Runs a workflow to its end, or to the step that fails.
     pub async fn workflow(mut self, workflow: &Workflow) -> Result<(), Interrupted> {
-        self.on.left.begun.get_or_insert_with(Instant::now);
         let ended = self.steps(&workflow.steps).await;
         let error = match ended {
             Ok(_) => None,

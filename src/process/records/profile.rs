@@ -6,6 +6,7 @@ use super::{super::people::Visits, NotWritten};
 use crate::model::{
     Alias, Id, Json, MergeKey, NOTED_PARTS, Object, Path, Profile, ProfileRef, Time, Value, is_within, steps_text,
 };
+use crate::store::Moment;
 
 /// The parts that can be written.
 pub(super) const PARTS: [&str; 7] = ["traits", "data", "interests", "consents", "segments", "aux", "primary_id"];
@@ -86,7 +87,8 @@ impl ProfileDraft {
     pub fn absorb(&mut self, mut other: Self, visits: Visits) {
         self.settle();
         other.settle();
-        if other.profile.since <= self.profile.since {
+        let first = |draft: &Self| (draft.profile.since, draft.profile.id.clone());
+        if first(&other) <= first(self) {
             std::mem::swap(self, &mut other);
         }
         let before = other.stored.as_ref().map(|stored| (**stored).clone());
@@ -307,19 +309,21 @@ impl ProfileDraft {
         self.begun.contains(session)
     }
 
-    /// The profile as it is stored by the request that begins at this offset and time, and what goes with it.
-    pub fn fix(mut self, offset: u64, now: Time) -> FixedProfile {
+    /// The profile as it is stored by the request of this moment, and what goes with it. `last` is how far behind the
+    /// first of its offsets one may be.
+    pub fn fix(mut self, Moment { now, offset }: Moment, last: u64) -> FixedProfile {
+        let fixed = |place: u64| offset + (place - THIS_REQUEST).min(last);
         if self.facts_changed {
             self.profile.facts = self.facts().to_json();
         }
         let mut profile = self.profile;
         let fields = profile.conflicts.iter_mut().map(|conflict| &mut conflict.field).chain(&mut profile.fields);
         for field in fields.filter(|field| field.offset >= THIS_REQUEST) {
-            field.offset = offset + (field.offset - THIS_REQUEST);
+            field.offset = fixed(field.offset);
             field.time = now;
         }
         if self.is_new {
-            profile.since = offset + (profile.since - THIS_REQUEST);
+            profile.since = fixed(profile.since);
             profile.inserted = now;
         }
         let alias = self.alias.filter(|id| *id != profile.id);

@@ -17,7 +17,12 @@ pub struct SessionDraft {
     traits: OnceLock<Value>,
     shown: OnceLock<Value>,
     traits_changed: bool,
+    /// How many bytes longer the traits are by what was written.
+    grown: isize,
 }
+
+/// About how many bytes may be written to a session: all of it is written again with each change.
+const BYTES_MAX: usize = 256 * 1024;
 
 impl SessionDraft {
     pub fn new(session: Session, saved: bool, is_new: bool) -> Self {
@@ -29,6 +34,7 @@ impl SessionDraft {
             traits: OnceLock::new(),
             shown: OnceLock::new(),
             traits_changed: false,
+            grown: 0,
         }
     }
 
@@ -56,6 +62,12 @@ impl SessionDraft {
         self.traits();
         let Some(traits) = self.traits.get_mut() else { return Ok(()) };
         let below = &steps[1..];
+        let more = value.as_ref().map_or(0, Value::size);
+        let less = traits.get(below).map_or(0, Value::size);
+        let grown = self.grown.saturating_add_unsigned(more).saturating_sub_unsigned(less);
+        if more > less && self.session.traits.as_str().len().saturating_add_signed(grown) > BYTES_MAX {
+            return Err(NotWritten::TooLarge(path.clone()));
+        }
         match value {
             Some(value) if below.is_empty() && value.as_object().is_none() => {
                 return Err(NotWritten::WrongType(path.clone(), "it is an object"));
@@ -67,6 +79,7 @@ impl SessionDraft {
             None => _ = traits.remove(below),
         }
         self.traits_changed = true;
+        self.grown = grown;
         Ok(())
     }
 

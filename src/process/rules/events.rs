@@ -13,7 +13,7 @@ use super::{
     },
     Rules,
 };
-use crate::model::{DefinitionKind, Id, Json, Object, Value};
+use crate::model::{DefinitionKind, EventStatus, Id, Json, Object, Value};
 
 /// The type whose events count as a profile's views.
 const PAGE_VIEW: &str = "page-view";
@@ -97,11 +97,25 @@ impl<'r> Processing<'_, 'r> {
     }
 
     async fn go_through(&mut self, look: bool) -> Result<(), Interrupted> {
-        let mut next = 0;
+        let (mut next, mut again) = (0, false);
         for _ in 0..ROUNDS_MAX {
-            while next < self.records.events.len() {
-                self.event(next).await?;
+            while next < self.records.events.len() && self.left.has_time().await {
+                let done = match self.event(next).await {
+                    Ok(()) if !again => self.workflows(next).await,
+                    told => told,
+                };
+                match done {
+                    Err(Interrupted::Names(names)) => {
+                        // What the others tell is listened to, so that it starts again with all names at once.
+                        self.memory.names.extend(names);
+                        again = true;
+                    }
+                    done => done?,
+                }
                 next += 1;
+            }
+            if again {
+                return Err(Interrupted::Again);
             }
             let changed = self.records.profile.as_ref().is_some_and(|draft| draft.changed);
             if self.rules.segments.is_empty() || !(changed || look) {
@@ -115,10 +129,10 @@ impl<'r> Processing<'_, 'r> {
                 self.crossing(crossing).await?;
             }
         }
-        if next < self.records.events.len() {
-            self.left.logs.error(
-                "segments and workflows change each other without end: the last events are stored as they are".into(),
-            );
+        for event in &mut self.records.events[next..] {
+            event.status = EventStatus::Error;
+            let why = "the request takes too long, or segments and workflows change each other without end";
+            self.left.logs.error(format!("event {}: stored as it is: {why}", event.id));
         }
         if !self.rules.consents.is_empty() {
             for event in 0..self.records.events.len() {
@@ -135,6 +149,7 @@ impl<'r> Processing<'_, 'r> {
         Ok(())
     }
 
+    /// What an event means for itself, its session and its profile.
     async fn event(&mut self, event: usize) -> Result<(), Interrupted> {
         self.left.begin();
         self.check(event)?;
@@ -154,6 +169,14 @@ impl<'r> Processing<'_, 'r> {
         }
         if self.records.profile.is_some() {
             self.tell_profile(kind, event).await?;
+        }
+        Ok(())
+    }
+
+    /// The workflows that an event starts.
+    async fn workflows(&mut self, event: usize) -> Result<(), Interrupted> {
+        if !self.records.events[event].valid {
+            return Ok(());
         }
         for place in self.rules.started_by(self.records.events[event].kind()) {
             let workflow = &self.rules.workflows[place];
