@@ -107,8 +107,8 @@ impl Scheduler {
         while let Some(performed) = tasks.join_next().await {
             match performed {
                 Ok(Ok(Some(Performed { pending, error }))) => {
-                    if error.is_some() {
-                        tracing::warn!("a workflow failed on a delayed event, which says so in its status");
+                    if let Some(error) = error {
+                        tracing::warn!(error, "something went wrong with a delayed event");
                     }
                     done = pending.durable().await.and(done);
                 }

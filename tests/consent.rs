@@ -281,3 +281,106 @@ fn a_consent_that_cannot_be_is_refused() {
         assert_eq!((response.status, response.loc()), (422, loc), "{body}: {}", response.text());
     }
 }
+
+#[test]
+fn nobody_is_made_of_an_address_that_comes_with_a_refusal() {
+    let (_folder, daemon) = strict();
+    daemon.source(&json!({
+        "id": "hook", "name": "Hook", "type": ["rest", "webhook"], "requires_consent": true,
+        "config": {"profile": {"path": "properties.email", "is": "email", "create": true}}
+    }));
+    assert_eq!(daemon.post_admin("/consent", &json!({"id": "tracking", "required": true})).status, 200);
+    let update = |consents: Value| {
+        let body = json!({"email": "ada@example.com", "consents": consents});
+        daemon.post_json("/collect/consent-update/hook", &body.to_string()).json()["profile"].clone()
+    };
+    for consents in [json!({"tracking": false}), json!({}), json!({"other": true}), Value::Null] {
+        assert_eq!(update(consents.clone()), json!({}), "{consents}");
+    }
+    assert!(update(json!({"tracking": true}))["id"].is_string());
+}
+
+#[test]
+fn what_expired_counts_no_more_where_no_type_is_required() {
+    let (_folder, daemon) = strict();
+    assert_eq!(daemon.post_admin("/consent", &json!({"id": "tracking", "expires_after": "200ms"})).status, 200);
+    let is_known = |id: &str| {
+        send(&daemon, "s", id, "x", json!({}));
+        daemon.record(&format!("/event/{id}"))["event"]["profile"].is_object()
+    };
+    send(&daemon, "s", "c1", "consent-update", json!({"consents": {"tracking": true}}));
+    support::daemon::wait_for("it to expire", || (!is_known(&uuid::Uuid::new_v4().to_string())).then_some(()));
+}
+
+#[test]
+fn nothing_that_workflows_made_of_an_event_is_kept_without_consent() {
+    let (folder, daemon) = strict();
+    let workflow = json!({"id": "w", "on": ["sign-up"], "step": [
+        {"append": {"event.tags": "{{ event.properties.email.main }}"}},
+        {"set": {
+            "event.traits.e": "{{ event.properties.email.main }}", "event.hit.e": "{{ event.properties.email.main }}",
+            "event.journey.state": "{{ event.properties.email.main }}", "event.app.e": "{{ event.properties.email.main }}"
+        }},
+        {"emit": {"type": "welcome", "properties": {"mail": "{{ event.properties.email.main }}"}}},
+        {"emit": {"type": "welcome", "properties": {"mail": "{{ event.properties.email.main }}"}, "delay": "1h"}}
+    ]});
+    assert_eq!(daemon.post_admin("/workflow", &workflow).status, 200);
+    send(&daemon, "s", "e1", "sign-up", json!({"email": {"main": "unconsented@example.com"}}));
+    assert!(!daemon.record("/event/e1").to_string().contains("unconsented"));
+    drop(daemon.stop());
+    for entry in walk(folder.path()) {
+        let bytes = std::fs::read(&entry).unwrap_or_default();
+        assert!(!bytes.windows(11).any(|it| it == b"unconsented"), "{}", entry.display());
+    }
+}
+
+/// Every file below a folder.
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_payload_that_revokes_leaves_nothing_in_its_session() {
+    let (_folder, daemon) = strict();
+    assert_eq!(daemon.post_admin("/consent", &json!({"id": "tracking", "required": true})).status, 200);
+    send(&daemon, "s", "c1", "consent-update", json!({"consents": {"tracking": true}}));
+    send(&daemon, "s", "e1", "x", json!({}));
+    let before = daemon.record("/session/s");
+    assert_eq!(before["context"], json!({"time": {"tz": "UTC"}}));
+    let answer = daemon.tracked(&json!({
+        "source": {"id": "strict"}, "session": {"id": "s"}, "device": {"id": "d"}, "options": {"profile": true},
+        "context": {"secret": 1}, "properties": {"secret": 2},
+        "events": [{"type": "consent-update", "properties": {"consents": {"tracking": false}}}, {"type": "page-view"}]
+    }));
+    let after = daemon.record("/session/s");
+    assert_eq!(
+        (&after["context"], &after["properties"], &after["device"]),
+        (&before["context"], &before["properties"], &before["device"])
+    );
+    assert_eq!(answer["profile"]["stats"]["views"], 0);
+}
+
+#[test]
+fn what_is_hashed_stays_as_it_is() {
+    let (_folder, daemon) = started();
+    let fields =
+        json!([{"path": "profile.traits.phone", "do": "hash"}, {"path": "event.properties.phone", "do": "hash"}]);
+    for id in ["one", "two"] {
+        assert_eq!(daemon.post_admin("/consent", &json!({"id": id, "fields": fields})).status, 200);
+    }
+    let kind = json!({"id": "a", "map": [{"from": "event.properties.number", "to": "profile.traits.phone"}]});
+    assert_eq!(daemon.post_admin("/event-type", &kind).status, 200);
+    let send = |kind: &str, properties: Value| {
+        daemon.tracked(&json!({
+            "source": {"id": "shop"}, "session": {"id": "s"}, "options": {"profile": true, "debugger": true},
+            "events": [{"type": kind, "properties": properties}]
+        }))
+    };
+    let hash = "a665a45920422f9d417e4867efdc4fb8a04a1f3fff1fa07e998e86f7f7a27ae3";
+    let answer = send("a", json!({"number": "123", "phone": "123"}));
+    assert_eq!(answer["profile"]["traits"]["phone"], hash);
+    let event = answer["debugging"]["events"]["ids"][0].as_str().unwrap();
+    assert_eq!(daemon.record(&format!("/event/{event}"))["event"]["properties"]["phone"], hash);
+    assert_eq!(send("b", json!({}))["profile"]["traits"]["phone"], hash);
+}

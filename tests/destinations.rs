@@ -249,3 +249,67 @@ fn a_destination_that_cannot_be_is_refused() {
         assert_eq!((response.status, response.loc()), (422, loc), "{body}: {}", response.text());
     }
 }
+
+#[test]
+fn a_line_that_was_cut_is_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).start();
+    daemon.shop();
+    assert_eq!(daemon.post_admin("/destination", &json!({"id": "f", "events": ["a"], "file": "f.ndjson"})).status, 200);
+    let path = folder.path().join("deliveries/f.ndjson");
+    let lines = |count: usize| {
+        wait_for("the lines", || {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            (text.lines().count() >= count && text.ends_with('\n')).then_some(text)
+        })
+    };
+    send(&daemon, "one", "a", json!({}));
+    let first = lines(1);
+    // As a disk that was full, or a crash, leaves it.
+    std::fs::write(&path, format!("{first}{{\"type\":\"event\",\"half\":\"{}", "x".repeat(100_000))).unwrap();
+    send(&daemon, "two", "a", json!({}));
+    let both = lines(2);
+    assert!(both.starts_with(&first));
+    let items: Vec<Value> = both.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(ids(&items), ["one", "two"]);
+}
+
+#[test]
+fn deliveries_are_bounded_in_bytes() {
+    let external = External::start(|_| (200, "{}".into()));
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).set("lookup.allowed_hosts", "127.0.0.1").start();
+    daemon.shop();
+    let webhook = json!({"url": format!("http://{}/hook", external.address)});
+    let destination = json!({"id": "w", "events": ["a"], "webhook": webhook, "batch": 1000});
+    assert_eq!(daemon.post_admin("/destination", &destination).status, 200);
+    let payload = json!({
+        "source": {"id": "shop"}, "session": {"id": "s"}, "context": {"x": "y".repeat(100_000)},
+        "events": vec![json!({"type": "a"}); 40]
+    });
+    daemon.tracked(&payload);
+    wait_for("the deliveries", || (items(&external).len() >= 40).then_some(()));
+    let longest = external.asked().iter().map(|asked| asked.body.len()).max().unwrap();
+    assert!(longest < 1_300_000, "{longest}");
+}
+
+#[test]
+fn a_condition_that_cannot_be_evaluated_is_told_and_one_that_never_could_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).start();
+    daemon.shop();
+    for condition in ["source.id == 's'", "session.id == 's'", "has(steps.x)", "segment == 'a'"] {
+        let destination = json!({"id": "d", "events": ["a"], "file": "d.ndjson", "if": condition});
+        let refused = daemon.post_admin("/destination", &destination);
+        assert_eq!((refused.status, refused.loc()), (422, json!(["body", "if"])), "{condition}");
+    }
+    let destination = json!({"id": "d", "events": ["a"], "file": "d.ndjson", "if": "event.properties.n > 5"});
+    assert_eq!(daemon.post_admin("/destination", &destination).status, 200);
+    send(&daemon, "one", "a", json!({"n": "7"}));
+    send(&daemon, "two", "a", json!({"n": 7}));
+    let status = wait_for("the delivery", || {
+        Some(daemon.record("/destination/d/status")).filter(|status| status["delivered"] == 1)
+    });
+    assert_eq!((&status["undecided"], &status["error"]), (&json!(1), &Value::Null));
+    assert!(status["undecided_error"].as_str().unwrap().contains("if: "), "{status}");
+}

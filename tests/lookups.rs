@@ -101,3 +101,29 @@ fn another_server_gets_no_secret_and_a_value_chooses_no_way() {
     assert_eq!(crm.asked().len(), before);
     assert_eq!(ask("GET", "v/{{ event.properties.v }}/x?y=..", json!({"v": "a..b"}))["status"], "done");
 }
+
+#[test]
+fn questions_are_told_apart_and_answers_shown_up_to_a_limit() {
+    let external = External::start(|asked| {
+        let named: Vec<_> = asked.headers.iter().filter(|header| header.starts_with("x-")).collect();
+        (200, json!({"named": named, "much": "m".repeat(500_000)}).to_string())
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).set("lookup.allowed_hosts", "127.0.0.1").start();
+    daemon.shop();
+    let lookup = |header: &str| {
+        let url = format!("http://{}/{{{{ event.properties.n }}}}", external.address);
+        json!([{"id": "it", "lookup": {"url": url, "headers": {header: "7"}, "cache": "10m"}}])
+    };
+    assert_eq!(first_step(&daemon, &lookup("X-A"), &json!({"n": 0}))["result"]["named"], json!(["x-a: 7"]));
+    assert_eq!(first_step(&daemon, &lookup("X-B"), &json!({"n": 0}))["result"]["named"], json!(["x-b: 7"]));
+    let payload = |debugger: bool| {
+        let events: Vec<Value> = (0..12).map(|n| json!({"type": "a", "properties": {"n": n}})).collect();
+        json!({"source": {"id": "shop"}, "session": {"id": "s"}, "options": {"debugger": debugger}, "events": events})
+    };
+    let answer = daemon.tracked(&payload(true));
+    let executions = answer["debugging"]["execution"]["w"].as_array().unwrap();
+    let shown = executions.iter().filter(|execution| execution["steps"][0]["result"].is_object()).count();
+    assert_eq!((executions.len(), shown), (12, 8));
+    assert!(answer["debugging"]["logs"].to_string().contains("some results are left out"));
+}

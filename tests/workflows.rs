@@ -62,9 +62,9 @@ fn a_profile_is_attached_by_a_field_that_one_of_them_has() {
     assert_eq!(till("C \"1\""), (one, Value::Null));
     assert_eq!(till("17"), (two, Value::Null), "a number is found by its text");
     assert_eq!(till("1"), (Value::Null, json!("there is no such profile")));
-    assert_eq!(till("undefined").1, "undefined: this tells nobody");
+    assert_eq!(till("undefined").1, "the value tells nobody");
     remember("three", json!("17"));
-    assert_eq!(till("17").1, "17: more than one profile has this");
+    assert_eq!(till("17").1, "profile.traits.card: more than one profile has this value");
     // Whoever comes with a card that is new, at once, is one person.
     attach(true);
     let ids: Vec<Value> = std::thread::scope(|scope| {
@@ -505,4 +505,60 @@ fn a_request_that_takes_long_goes_by_what_is_set_up_meanwhile() {
     });
     let path = format!("/profile/{}", answer["profile"]["id"].as_str().unwrap());
     wait_for("the segment", || (daemon.record(&path)["segments"] == json!(["counted"])).then_some(()));
+}
+
+#[test]
+fn attaching_a_session_goes_on_where_it_stands() {
+    let (_folder, daemon) = started();
+    workflow(
+        &daemon,
+        &json!({"id": "a1", "on": ["k"], "if": "event.session == null", "step": [
+            {"set": {"event.traits.first": "{{ event.type }}"}}
+        ]}),
+    );
+    workflow(
+        &daemon,
+        &json!({"id": "a2", "on": ["k"], "if": "event.session == null", "step": [
+            {"id": "call", "if": "event.session == null", "attach_session": "{{ event.properties.call }}"},
+            {"attach_profile": {"new": true}},
+            {"set": {"event.traits.call": "{{ steps.call }}", "session.traits.seen": "{{ event.session.id }}"}},
+            {"response": {"done": true}}
+        ]}),
+    );
+    for (call, new) in [("c1", true), ("c1", false), ("c2", true)] {
+        let answer = daemon.post_json("/collect/k/shop", &json!({"call": call}).to_string());
+        assert_eq!(answer.json()["response"], json!({"done": true}), "{}", answer.text());
+        let session = daemon.record(&format!("/session/{call}"));
+        assert_eq!((&session["traits"], &session["profile"]), (&json!({"seen": call}), &answer.json()["profile"]));
+        let profile = daemon.record(&format!("/profile/{}", answer.json()["profile"]["id"].as_str().unwrap()));
+        assert_eq!(profile["stats"]["visits"], 1, "{new}");
+    }
+}
+
+#[test]
+fn what_is_discarded_may_lead_to_something_else() {
+    let (_folder, daemon) = started();
+    on_a(&daemon, json!([{"discard": true}, {"emit": {"type": "b", "properties": {"from": "{{ event.id }}"}}}]));
+    let answer = send_a(&daemon, json!({}));
+    let ids = &answer["debugging"]["events"]["ids"];
+    assert_eq!(daemon.admin("GET", &format!("/event/{}", ids[0].as_str().unwrap())).status, 404);
+    let event = daemon.record(&format!("/event/{}", ids[1].as_str().unwrap()))["event"].take();
+    assert_eq!((&event["type"], &event["properties"]["from"]), (&json!("b"), &ids[0]));
+}
+
+#[test]
+fn a_null_on_the_way_is_missing() {
+    let (_folder, daemon) = started();
+    on_a(
+        &daemon,
+        json!([
+            {"if": "event.properties.user.level == 'gold'", "set": {"profile.traits.gold": true}},
+            {"if": "event.properties.user.level > 3 || true", "set": {"profile.traits.level": true}},
+            {"if": "!has(event.properties.nobody)", "set": {"profile.traits.done": true}}
+        ]),
+    );
+    let answer = send_a(&daemon, json!({"user": null}));
+    assert_eq!(answer["debugging"]["execution"]["w"][0]["status"], "done", "{answer}");
+    assert_eq!(answer["profile"]["traits"]["done"], true);
+    assert_eq!(answer["profile"]["traits"]["gold"], Value::Null);
 }

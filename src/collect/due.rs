@@ -37,6 +37,8 @@ struct Opened {
     held: Held,
     event: Option<Arc<DelayedEvent>>,
     session: Option<SessionDraft>,
+    /// One that a workflow asked for.
+    attachable: Option<SessionDraft>,
     /// `None` also if it was deleted.
     profile: Option<Arc<Profile>>,
 }
@@ -72,7 +74,7 @@ impl Collector {
     ) -> Result<Option<Performed>, Interrupted> {
         memory.begin();
         let Some(opened) = self.open_due(due, memory).await? else { return Ok(None) };
-        let Opened { generation, held, event, session, profile } = opened;
+        let Opened { generation, held, event, session, attachable, profile } = opened;
         if profile.is_none() && due.profile(event.as_deref()).is_some() {
             let pending = self.note(due).await?; // who was deleted meanwhile
             return Ok(Some(Performed { pending, error: None }));
@@ -80,6 +82,7 @@ impl Collector {
         let people = People { store: &self.store, held: &held };
         let ground = self.ground(&people, true);
         let mut records = self.due_records(event.as_deref(), session, profile);
+        records.attachable = attachable;
         let mut left = Left::default();
         let processing = Processing { rules, ground: &ground, records: &mut records, memory, left: &mut left };
         match due {
@@ -110,11 +113,10 @@ impl Collector {
             return Ok(None);
         }
         let reference = due.profile(event.as_deref());
-        let attached = memory.session(0);
-        let session_id = attached.or(event.as_ref().and_then(|event| event.session.as_ref()));
+        let session_id = event.as_ref().and_then(|event| event.session.as_ref());
         let mut names = memory.names.clone();
         names.push(due.key());
-        names.extend(session_id.cloned().map(Key::Session));
+        names.extend(session_id.into_iter().chain(memory.session(0)).cloned().map(Key::Session));
         names.extend(reference.map(|profile| Key::Profile(profile.id.clone())));
         let held = self.store.lock(names).await?;
         let generation = self.store.generation();
@@ -130,12 +132,17 @@ impl Collector {
         {
             return Err(Interrupted::Names(vec![name]));
         }
-        let stored = match session_id {
+        let mut session = match session_id {
             Some(id) => self.store.session(id).await?,
             None => None,
         };
-        let session = self.due_session(attached, stored, profile.as_deref());
-        Ok(Some(Opened { generation, held, event, session, profile }))
+        session = session.filter(|session| is_theirs(session, profile.as_deref()));
+        let session = session.map(|session| SessionDraft::new((*session).clone(), true, false));
+        let attachable = match memory.session(0) {
+            Some(id) => Some(self.attachable(id).await?),
+            None => None,
+        };
+        Ok(Some(Opened { generation, held, event, session, attachable, profile }))
     }
 
     /// The delayed event that is due, if it is one and did not happen yet.
@@ -146,25 +153,12 @@ impl Collector {
         }
     }
 
-    /// The session that it happens in: one that a workflow attached, or the stored one, if it is still this profile's.
-    fn due_session(
-        &self,
-        attached: Option<&Id>,
-        stored: Option<Arc<Session>>,
-        profile: Option<&Profile>,
-    ) -> Option<SessionDraft> {
-        let is_theirs = |session: &Session| match (&session.profile, profile) {
-            (Some(reference), Some(profile)) => profile.is_or_absorbed(reference),
-            (None, None) => true,
-            _ => attached.is_some(),
-        };
-        match (stored, attached) {
-            (Some(session), _) => is_theirs(&session).then(|| SessionDraft::new((*session).clone(), true, false)),
-            (None, Some(id)) => {
-                Some(SessionDraft::new(Session::new(id.clone(), 0, None, self.clock.now()), true, true))
-            }
-            (None, None) => None,
-        }
+    /// The session with this id, as it is stored or as it begins.
+    async fn attachable(&self, id: &Id) -> Result<SessionDraft, Refused> {
+        Ok(match self.store.session(id).await? {
+            Some(session) => SessionDraft::new((*session).clone(), true, false),
+            None => SessionDraft::new(Session::new(id.clone(), 0, None, self.clock.now()), true, true),
+        })
     }
 
     fn due_records(
@@ -195,6 +189,15 @@ impl Collector {
         let room = self.store.room(0).await?;
         let ((), pending) = self.store.push(self.store.generation(), room, |_| (vec![due.done()], ()))?;
         Ok(pending)
+    }
+}
+
+/// Whether what is due happens in this session: as long as it is the profile's, or nobody's.
+fn is_theirs(session: &Session, profile: Option<&Profile>) -> bool {
+    match (&session.profile, profile) {
+        (Some(reference), Some(profile)) => profile.is_or_absorbed(reference),
+        (None, None) => true,
+        _ => false,
     }
 }
 

@@ -42,7 +42,7 @@ impl<'a> Parts<'a> {
     }
 
     pub fn push(&mut self, records: Records<'a>) {
-        let Records { part, profile, others, session, events, delayed, request, anonymous, .. } = records;
+        let Records { part, profile, others, session, attachable, events, delayed, request, anonymous, .. } = records;
         self.profiles = others;
         if let Some(mut profile) = profile {
             profile.parts.push(part);
@@ -52,6 +52,8 @@ impl<'a> Parts<'a> {
             session.parts.push(part);
             self.sessions.push(session);
         }
+        // It was not attached after all; other parts may have happened in it.
+        self.sessions.extend(attachable.filter(|session| !session.parts.is_empty()));
         self.events.push(PartEvents { request, anonymous, list: events, delayed });
     }
 

@@ -42,7 +42,7 @@ impl Collector {
         let asks = incoming.trial.is_none_or(|trial| trial.lookups);
         let people = People { store: &self.store, held: &identified.held };
         let ground = self.ground(&people, asks);
-        let (mut parts, mut left, mut again) = (Parts::default(), Left::default(), false);
+        let (mut parts, mut left, mut again) = (Parts::default(), Left::new(admitted.debugger), false);
         for (place, events) in in_parts(admitted, sifted.events) {
             let mut records = self.records(admitted, identified, &mut parts, place, rules, memory)?;
             records.events.extend(events.into_iter().map(|SiftedEvent { event, save, .. }| {
@@ -93,11 +93,10 @@ impl Collector {
     ) -> Result<Records<'a>, Interrupted> {
         let payload = &admitted.incoming.payload;
         let now = self.clock.now();
-        let session = payload.session.as_ref().or(memory.session(place)).cloned();
         let request = EventRequest {
             inserted: now,
             source: admitted.source.source.id.clone(),
-            session: session.clone(),
+            session: payload.session.clone(),
             profile: None,
             profile_less: matches!(identified.person, Person::ProfileLess),
             context: payload.context.clone(),
@@ -115,14 +114,18 @@ impl Collector {
                 Some(ProfileDraft::made(id, alias.clone(), records.part, now))
             }
         };
-        if let Some(id) = session {
-            records.session = Some(match parts.take_session(&id) {
-                Some(session) => session,
-                None => {
-                    let stored = identified.session(&id).map(|session| &**session);
-                    self.session(admitted, id, stored, now, !rules.lacks_consent(&records))?
-                }
-            });
+        let consented = !rules.lacks_consent(&records);
+        let mut session = |id: &Id| match parts.take_session(id) {
+            Some(session) => Ok(session),
+            None => {
+                let stored = identified.session(id).map(|session| &**session);
+                self.session(admitted, id.clone(), stored, now, consented)
+            }
+        };
+        match (&payload.session, memory.session(place)) {
+            (Some(id), _) => records.session = Some(session(id)?),
+            (None, Some(id)) => records.attachable = Some(session(id)?),
+            (None, None) => {}
         }
         Ok(records)
     }
@@ -141,6 +144,7 @@ impl Collector {
         let made = || Session::new(id, 0, admitted.source.source.channel.clone(), now);
         let mut session = stored.cloned().unwrap_or_else(made);
         let is_new = stored.is_none();
+        let before = admitted.source.source.requires_consent.then(|| Box::new(session.clone()));
         if !consented {
             // What the payload says of the client is not kept.
             return Ok(SessionDraft::new(session, admitted.save_session, is_new));
@@ -155,7 +159,9 @@ impl Collector {
             session.user_agent = admitted.incoming.client.user_agent.clone().filter(|_| !told);
             session.landing = payload.events.iter().find_map(|event| landing(&session.context, &event.context));
         }
-        Ok(SessionDraft::new(session, admitted.save_session, is_new))
+        let mut draft = SessionDraft::new(session, admitted.save_session, is_new);
+        draft.before = before;
+        Ok(draft)
     }
 
     /// What a session has of its payloads' `what`, once `more` is written over it.

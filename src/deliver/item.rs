@@ -10,12 +10,18 @@ use crate::{
     store::{Entry, Refused, Store},
 };
 
+/// A delivery ends with the item that makes it longer than so many bytes.
+const BATCH_BYTES: usize = 1024 * 1024;
+
 /// Items that are delivered together.
 pub struct Batch {
     /// Each as JSON.
     pub items: Vec<String>,
     /// The offset behind the last entry that was looked at.
     pub end: u64,
+    /// For how many the condition could not be evaluated, so that they are not among the items, and why for the last.
+    pub undecided: u64,
+    pub undecided_error: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -45,7 +51,7 @@ pub async fn batch(
 ) -> Result<Batch, Refused> {
     let mut request: Option<&Arc<EventRequest>> = None;
     let mut profile: Option<&Arc<Profile>> = None;
-    let mut batch = Batch { items: Vec::new(), end: from };
+    let (mut batch, mut bytes) = (Batch { items: Vec::new(), end: from, undecided: 0, undecided_error: None }, 0);
     for (offset, entry) in (first..).zip(entries) {
         match entry {
             Entry::Request(found) => request = Some(found),
@@ -63,7 +69,7 @@ pub async fn batch(
                     None => None,
                 };
                 let records = records([("event", Some(&shown)), ("profile", profile.as_ref())]);
-                let wanted = wants(destination, &records, now) && !store.is_deleted_event(offset).await?;
+                let wanted = batch.wants(destination, &records, now, offset) && !store.is_deleted_event(offset).await?;
                 wanted.then(|| Item::Event { offset, event: &shown }.to_json())
             }
             (Entry::ProfileChanged { profile: reference, changes }, _) if destination.profiles => {
@@ -73,7 +79,7 @@ pub async fn batch(
                 let records = records([("profile", shown.as_ref()), ("event", None)]);
                 shown
                     .as_ref()
-                    .filter(|_| wants(destination, &records, now))
+                    .filter(|_| batch.wants(destination, &records, now, offset))
                     .map(|profile| Item::Profile { offset, profile, changed: changes }.to_json())
             }
             (Entry::ProfileDeleted { id, names, .. }, _) if destination.profiles => {
@@ -83,20 +89,25 @@ pub async fn batch(
             _ => None,
         };
         batch.end = offset + 1;
+        bytes += item.as_ref().map_or(0, String::len);
         batch.items.extend(item);
-        if batch.items.len() >= destination.batch {
+        if batch.items.len() >= destination.batch || bytes > BATCH_BYTES {
             break;
         }
     }
     Ok(batch)
 }
 
-/// Whether the destination's condition holds; one that cannot be evaluated does not.
-fn wants(destination: &Destination, records: &Object, now: Time) -> bool {
-    destination.takes(records, now).unwrap_or_else(|error| {
-        tracing::warn!(destination = %destination.id, error, "the destination's condition cannot be evaluated");
-        false
-    })
+impl Batch {
+    /// Whether the destination's condition holds; one that cannot be evaluated does not.
+    fn wants(&mut self, destination: &Destination, records: &Object, now: Time, offset: u64) -> bool {
+        destination.takes(records, now).unwrap_or_else(|error| {
+            tracing::warn!(destination = %destination.id, error, "the destination's condition cannot be evaluated");
+            self.undecided += 1;
+            self.undecided_error = Some(format!("offset {offset}: if: {error}"));
+            false
+        })
+    }
 }
 
 fn records<const N: usize>(named: [(&str, Option<&Value>); N]) -> Object {

@@ -48,6 +48,10 @@ pub struct Status {
     /// How many deliveries failed one after another, and why the last one did.
     pub failures: u64,
     pub error: Option<String>,
+    /// For how many items the condition could not be evaluated since the start, so that they were not delivered, and why
+    /// for the last one.
+    pub undecided: u64,
+    pub undecided_error: Option<String>,
 }
 
 /// A destination at work; dropped, it stops.
@@ -132,6 +136,12 @@ impl Deliveries {
         loop {
             let (first, entries) = self.store.entries(at).await?;
             let batch = item::batch(&self.store, destination, first, &entries, at, self.clock.now()).await?;
+            if batch.undecided > 0 {
+                self.note(id, |status| {
+                    status.undecided += batch.undecided;
+                    status.undecided_error = batch.undecided_error;
+                });
+            }
             if !batch.items.is_empty() {
                 self.deliver(destination, &batch.items).await;
                 if !self.advance(id, noted, batch.end).await? {

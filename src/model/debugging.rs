@@ -93,6 +93,11 @@ impl Logs {
     fn push(&mut self, level: &'static str, message: String) {
         if self.0.len() < LOGS_MAX {
             self.0.push(LogEntry { level, message });
+        } else if self.0.len() == LOGS_MAX {
+            self.0.push(LogEntry {
+                level: "warning",
+                message: format!("more than {LOGS_MAX} entries: the others are left out"),
+            });
         }
     }
 }

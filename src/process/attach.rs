@@ -129,17 +129,18 @@ async fn find(
     records: &Records<'_>,
     sought: &Sought,
 ) -> Result<Result<(Found, Option<MergeKey>), String>, Interrupted> {
-    let nobody = |value: &Value| Ok(Err(format!("{}: this tells nobody", value.to_text())));
+    // Values stand in no log.
+    let nobody = || Ok(Err("the value tells nobody".to_owned()));
     let people = ground.people;
     let key = match sought {
         Sought::New => return Ok(Ok((Found::Nobody, None))),
         Sought::Known(KnownBy::Id, value) => {
-            let Ok(Some(id)) = Id::parse(&value.to_text()) else { return nobody(value) };
+            let Ok(Some(id)) = Id::parse(&value.to_text()) else { return nobody() };
             return Ok(Ok((Found::new(records, people.by_id(&id).await?, |_| false), None)));
         }
         Sought::Known(kind, value) => match ground.identity.key(*kind, value) {
             Some(key) => key,
-            None => return nobody(value),
+            None => return nobody(),
         },
         Sought::Field(path, value) => match (ground.identity.key_at(path, value), ground.identity.name_of(path, value))
         {
@@ -151,7 +152,7 @@ async fn find(
                 let found = people.by_field(name, path, value).await?;
                 return Ok(found.map(|stored| (Found::new(records, stored, has), None)));
             }
-            (None, None) => return nobody(value),
+            (None, None) => return nobody(),
         },
     };
     Ok(Ok((by_key(ground, records, key).await?, Some(key))))

@@ -33,6 +33,8 @@ const LOOKED_AT_MAX: usize = 4 * 1024 * 1024;
 const ITEM_BYTES: usize = 8;
 /// The same where a loop reads a pattern for each.
 const PATTERN_ITEM_BYTES: usize = 4_096;
+/// How the interpreter says that a path goes on behind a null.
+const STEP_OF_NULL: &str = "'_._' applied to '(null_type";
 /// `count('purchase-order', '30d')`: how many events of a type the profile had in the last days.
 const COUNT: &str = "count";
 
@@ -215,6 +217,7 @@ impl<'a> Resolver<'a> {
         match value {
             Ok(value) => Ok(Some(value)),
             Err(ExecutionError::NoSuchKey(_) | ExecutionError::UndeclaredReference(_)) => Ok(None),
+            Err(ExecutionError::NoSuchOverload(error)) if error.to_string().contains(STEP_OF_NULL) => Ok(None),
             Err(error) => Err(error.to_string()),
         }
     }

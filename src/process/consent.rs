@@ -10,7 +10,7 @@ use super::{
     records::{EventDraft, ProfileDraft, Records},
     scope::Scope,
 };
-use crate::model::{Definition, Fault, Id, Logs, Path, Profile, Time, Value};
+use crate::model::{Definition, Fault, Id, Logs, Object, Path, Profile, Time, Value};
 
 /// The type whose events grant and revoke.
 pub const CONSENT_UPDATE: &str = "consent-update";
@@ -122,17 +122,21 @@ fn answer(value: &Value) -> Option<bool> {
     }
 }
 
-/// Whether the profile consented to what a source that requires consent needs: every required type, or, if none is,
-/// any.
-fn is_given(consents: &[Consent], profile: Option<&ProfileDraft>, now: Time) -> bool {
-    let is_granted = |consent: &Consent| consent.is_granted(profile, now);
+/// Whether the profile consented to what a source that requires consent needs: every required type, or, if none is, any.
+/// What was `told` right now counts before what it said so far.
+fn is_given(consents: &[Consent], profile: Option<&ProfileDraft>, told: &Object, now: Time) -> bool {
+    let is_granted = |consent: &Consent| {
+        let told = told.get(consent.id.as_str()).and_then(answer);
+        told.unwrap_or_else(|| consent.is_granted(profile, now))
+    };
     let mut required = consents.iter().filter(|consent| consent.required).peekable();
     if required.peek().is_some() {
         return required.all(is_granted);
     }
     let said = profile.and_then(|profile| profile.get(&["consents".into()])).and_then(Value::as_object);
-    let any_said = said.is_some_and(|said| said.iter().any(|(_, value)| answer(value) == Some(true)));
-    any_said || consents.iter().any(is_granted)
+    let is_type = |name: &str| consents.iter().any(|consent| consent.id.as_str() == name);
+    let mut others = said.into_iter().chain([told]).flat_map(Object::iter).filter(|(name, _)| !is_type(name));
+    others.any(|(_, value)| answer(value) == Some(true)) || consents.iter().any(is_granted)
 }
 
 /// The types with fields that are not granted.
@@ -143,12 +147,13 @@ fn lacking<'a>(consents: &'a [Consent], records: &Records<'_>) -> Vec<&'a Consen
 
 /// Whether the source requires a consent that the profile did not give.
 pub fn is_missing(consents: &[Consent], records: &Records<'_>) -> bool {
-    records.registered().source.requires_consent && !is_given(consents, records.profile.as_ref(), records.now)
+    records.registered().source.requires_consent
+        && !is_given(consents, records.profile.as_ref(), &Object::default(), records.now)
 }
 
-/// Whether what events say of somebody may be kept, or is about to be allowed.
+/// Whether what events say of somebody may be kept, or is allowed by what they grant.
 pub fn may_tell(consents: &[Consent], records: &Records<'_>) -> bool {
-    !is_missing(consents, records) || records.events.iter().any(|event| event.kind() == CONSENT_UPDATE)
+    !is_missing(consents, records) || is_given(consents, records.profile.as_ref(), &told(records), records.now)
 }
 
 /// Whether events of this source may be given to the profile.
@@ -157,7 +162,20 @@ pub fn admits(consents: &[Consent], records: &Records<'_>, profile: &Profile) ->
         return true;
     }
     let draft = ProfileDraft::known(Arc::new(profile.clone()));
-    is_given(consents, Some(&draft), records.now) || may_tell(consents, records)
+    is_given(consents, Some(&draft), &Object::default(), records.now)
+        || is_given(consents, Some(&draft), &told(records), records.now)
+}
+
+/// What the events grant and revoke, the last word of each type.
+fn told(records: &Records<'_>) -> Object {
+    let updates = records.events.iter().filter(|event| event.valid && event.kind() == CONSENT_UPDATE);
+    let mut told = Object::default();
+    for event in updates {
+        let said = event.properties().as_object().and_then(|properties| properties.get("consents"));
+        let said = said.and_then(Value::as_object).into_iter().flat_map(Object::iter);
+        said.for_each(|(name, value)| told.insert(name, value.clone()));
+    }
+    told
 }
 
 /// What is kept of a value that an event brought, where the profile did not consent to the field that holds it.
@@ -229,6 +247,8 @@ impl Consent {
         let new = match treatment {
             Treatment::Keep => return false,
             Treatment::Remove => None,
+            // What stays in a profile is treated again with each request, and a field may be of several types.
+            Treatment::Hash if digest::is_sha256(&found.to_text()) => return false,
             Treatment::Hash => Some(Value::text(&digest::sha256(&found.to_text()))),
         };
         if is_context {

@@ -88,12 +88,18 @@ impl Destination {
             (None, Some(name)) => Target::File(file_name(&name).map_err(|fault| fault.at("file"))?),
             _ => return Err(Fault::new("value_error", "one of webhook and file is expected")),
         };
+        let condition = written.r#if.as_deref().map(Expression::compile).transpose().map_err(|it| it.at("if"))?;
+        let is_seen = |name: &&&str| condition.as_ref().is_some_and(|condition| condition.mentions(name));
+        if let Some(other) = ["session", "source", "steps", "segment"].iter().find(is_seen) {
+            let what = format!("a destination's condition speaks of the event and the profile, not of {other}");
+            return Err(Fault::new("value_error", what).at("if"));
+        }
         Ok(Self {
             id: definition.id.clone(),
             enabled: written.enabled,
             events: types.collect::<Result<_, _>>()?,
             profiles: written.profiles,
-            condition: written.r#if.as_deref().map(Expression::compile).transpose().map_err(|it| it.at("if"))?,
+            condition,
             target,
             batch,
         })
@@ -132,7 +138,8 @@ impl WebhookDefinition {
 
 /// A name without a way: deliveries stay in their folder.
 fn file_name(name: &str) -> Result<Box<str>, Fault> {
-    let fine = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
+    let fine = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']);
+    let fine = fine && !name.contains(char::is_control);
     if fine && name.len() <= 128 {
         Ok(name.into())
     } else {

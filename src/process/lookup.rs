@@ -154,8 +154,10 @@ impl Lookups {
         }
         for (name, template) in &lookup.headers {
             let value = template.text(scope, Place::Header, Some(&self.secrets))?;
-            hash.update(value.as_bytes());
-            hash.update([0]);
+            for part in [name.as_str(), &value] {
+                hash.update(part.as_bytes());
+                hash.update([0]);
+            }
             let mut value = HeaderValue::from_str(&value).map_err(|_| format!("header {name}: it cannot be sent"))?;
             value.set_sensitive(true);
             headers.insert(name.clone(), value);

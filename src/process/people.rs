@@ -77,7 +77,7 @@ impl People<'_> {
             let some = self.store.profiles(after.as_ref(), SEARCH_STEP).await?;
             for profile in some.iter().filter(|profile| has(profile)) {
                 if found.replace(profile.clone()).is_some() {
-                    return Ok(Err(format!("{text}: more than one profile has this")));
+                    return Ok(Err(format!("{path}: more than one profile has this value")));
                 }
             }
             match some.last() {

@@ -52,6 +52,8 @@ pub struct Records<'a> {
     /// The profiles that other parts of the request are about, as these left them.
     pub others: Vec<ProfileDraft>,
     pub session: Option<SessionDraft>,
+    /// The session that a workflow asked for before the request started again: it is attached where the workflow does.
+    pub attachable: Option<SessionDraft>,
     pub events: Vec<EventDraft<'a>>,
     /// Events that are to happen later; whose they are is known when they are stored.
     pub delayed: Vec<DelayedEvent>,
@@ -77,6 +79,7 @@ impl Records<'_> {
             part: 0,
             others: Vec::new(),
             session: None,
+            attachable: None,
             events: Vec::new(),
             delayed: Vec::new(),
             request,

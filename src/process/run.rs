@@ -10,14 +10,14 @@ use super::{
     attach::{self, Sought},
     digest,
     operation::Operation,
-    records::EventDraft,
+    records::{EventDraft, SessionDraft},
     scope::Scope,
     segment,
     template::{Place, Template, ValueTemplate},
     workflow::{Action, AttachProfile, By, Step, Workflow},
 };
 use crate::model::{
-    DefinitionKind, DelayedEvent, EventStatus, EventType, Execution, Id, Logs, Object, Path, StepExecution, Value,
+    DefinitionKind, DelayedEvent, EventStatus, EventType, Execution, Id, Json, Logs, Object, Path, StepExecution, Value,
 };
 
 /// The most steps that the workflows of an event take together, and how long the events of a request may take.
@@ -30,6 +30,8 @@ const DEPTH_MAX: u8 = 3;
 const EMITTED_MAX: usize = 1_000;
 /// The most bytes of properties that they have together.
 const EMITTED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The most bytes of what steps led to that the debugger shows.
+const RESULTS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How many characters a masked text keeps, at its end.
 const UNMASKED: usize = 4;
 
@@ -47,6 +49,8 @@ pub struct Left {
     steps: usize,
     emitted: usize,
     emitted_bytes: usize,
+    /// How many bytes of steps' results may still be shown.
+    results_left: usize,
     begun: Option<Instant>,
     /// When others were last let to their turn.
     rested: Option<Instant>,
@@ -61,6 +65,26 @@ pub struct Outcome {
 }
 
 impl Left {
+    /// `shows`: somebody wants to see what each step led to.
+    pub fn new(shows: bool) -> Self {
+        Self { results_left: if shows { RESULTS_BYTES_MAX } else { 0 }, ..Self::default() }
+    }
+
+    /// A step's result as the debugger shows it, if it does and did not show as much as it may.
+    fn shown(&mut self, result: &Value) -> Option<Json> {
+        if self.results_left == 0 {
+            return None;
+        }
+        let bytes = result.size();
+        if bytes > self.results_left {
+            self.logs.warn("the steps led to more than is shown: some results are left out".into());
+            self.results_left = 0;
+            return None;
+        }
+        self.results_left -= bytes;
+        Some(result.to_json())
+    }
+
     /// How what is set up went: what ended each early, if something did.
     pub fn outcomes(&self) -> Vec<Outcome> {
         let executions = self.executions.iter().flat_map(|(id, executions)| executions.iter().map(move |it| (id, it)));
@@ -175,7 +199,7 @@ impl<'a, 'r> Run<'a, 'r> {
             match done {
                 Ok(None) => taken.status = "skipped",
                 Ok(Some(End::Done(result))) => {
-                    taken.result = result.as_ref().map(Value::to_json);
+                    taken.result = result.as_ref().and_then(|result| self.on.left.shown(result));
                     if let Some(result) = result {
                         self.steps.insert(&step.id, result);
                     }
@@ -229,11 +253,13 @@ impl<'a, 'r> Run<'a, 'r> {
             Action::AttachSession(template) => {
                 let id = template.text(&self.scope(), Place::Text, None)?;
                 let id = Id::required(&id).map_err(|fault| fault.to_string())?;
-                let held = self.on.records.session.as_ref().map(|draft| draft.session.id.clone());
-                match held {
-                    Some(session) if session == id => {}
-                    Some(_) => return Err(Failed::Step("the event has a session already".into())),
-                    None => return Err(Interrupted::Session(id).into()),
+                let is_it = |draft: &SessionDraft| draft.session.id == id;
+                match (self.on.records.session.as_ref().map(is_it), self.on.records.attachable.take_if(|it| is_it(it)))
+                {
+                    (Some(true), _) => {}
+                    (Some(false), _) => return Err(Failed::Step("the event has a session already".into())),
+                    (None, Some(session)) => self.on.attach_session(session, self.event).await?,
+                    (None, None) => return Err(Interrupted::Session(id).into()),
                 }
                 Some(Value::text(id.as_str()))
             }
@@ -291,7 +317,13 @@ impl<'a, 'r> Run<'a, 'r> {
             self.on.left.logs.info(format!("{path}: not written, for there is no consent"));
             return Ok(());
         }
-        operation.apply(self.on.records, self.event, path, value).map_err(|error| Failed::Step(error.to_string()))
+        let applied = operation.apply(self.on.records, self.event, path, value);
+        if path.split_root().0 == "event"
+            && let Some(event) = self.event
+        {
+            self.on.records.events[event].note_rewritten(path);
+        }
+        applied.map_err(|error| Failed::Step(error.to_string()))
     }
 
     /// Without the consent that its source requires, nothing is kept of somebody but what they allow.
@@ -362,7 +394,7 @@ impl<'a, 'r> Run<'a, 'r> {
         if self.on.left.emitted_bytes > EMITTED_BYTES_MAX {
             return Err(Failed::Step("the events that are emitted have too large properties".into()));
         }
-        let saved = self.event.map_or(self.on.records.saves_events, |event| self.on.records.events[event].saved);
+        let saved = self.event.map_or(self.on.records.saves_events, |event| self.on.records.events[event].wanted);
         if let Some(delay) = delay {
             let due = self.on.records.now.later(delay);
             self.on.records.delayed.push(DelayedEvent {

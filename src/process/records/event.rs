@@ -23,6 +23,8 @@ pub struct EventDraft<'a> {
     pub id: Id,
     /// It is stored.
     pub saved: bool,
+    /// It was to be stored before a workflow discarded it, so that what it leads to is.
+    pub wanted: bool,
     /// How many events emitted each other before it.
     pub depth: u8,
     pub journey: Option<Arc<str>>,
@@ -34,8 +36,8 @@ pub struct EventDraft<'a> {
     pub treated: bool,
     /// Its session heard of it.
     pub told_session: bool,
-    /// Where something was put in the place of what was sent.
-    pub rewritten: Vec<Path>,
+    /// Where something was put that its type's mapping does not speak of: in what was sent, or by a workflow.
+    rewritten: Vec<Path>,
     written: Object,
     written_bytes: usize,
     head: OnceLock<Value>,
@@ -49,6 +51,7 @@ impl<'a> EventDraft<'a> {
             payload,
             id,
             saved,
+            wanted: saved,
             depth: 0,
             journey: None,
             tags: None,
@@ -106,6 +109,30 @@ impl<'a> EventDraft<'a> {
     pub fn redact(&mut self, path: &Path) {
         // Nothing is put anywhere, so nothing is misplaced.
         _ = self.write_sent(path.split_root().1, None);
+    }
+
+    /// What it is about is another.
+    pub fn look_anew(&mut self) {
+        self.shown = OnceLock::new();
+    }
+
+    /// Notes that a workflow wrote to `path`.
+    pub fn note_rewritten(&mut self, path: &Path) {
+        if !Self::is_sent(path) {
+            self.rewritten.push(path.clone());
+        }
+    }
+
+    /// Takes back what was written beside what its type's mapping says.
+    pub fn take_back(&mut self) {
+        for path in std::mem::take(&mut self.rewritten) {
+            match path.split_root().1 {
+                _ if Self::is_sent(&path) => self.redact(&path),
+                [part, ..] if **part == *"tags" => self.tags = None,
+                [part, ..] if **part == *"journey" => self.journey = None,
+                steps => self.forget_written(steps),
+            }
+        }
     }
 
     /// Forgets what was written to a part, or below it.

@@ -14,6 +14,8 @@ pub struct SessionDraft {
     pub is_new: bool,
     /// The parts of the request that happened in it.
     pub parts: Vec<usize>,
+    /// As it was before the payload, whose consent may be revoked by the payload itself.
+    pub before: Option<Box<Session>>,
     traits: OnceLock<Value>,
     shown: OnceLock<Value>,
     traits_changed: bool,
@@ -31,6 +33,7 @@ impl SessionDraft {
             saved,
             is_new,
             parts: Vec::new(),
+            before: None,
             traits: OnceLock::new(),
             shown: OnceLock::new(),
             traits_changed: false,
@@ -52,6 +55,15 @@ impl SessionDraft {
             session.traits = self.traits().to_json();
         }
         Value::shown(&session.shown())
+    }
+
+    /// Forgets what the payload says of the client.
+    pub fn forget_payload(&mut self) {
+        if let Some(before) = &self.before {
+            let Session { context, properties, device, user_agent, landing, .. } = (**before).clone();
+            self.session = Session { context, properties, device, user_agent, landing, ..self.session.clone() };
+            self.shown = OnceLock::new();
+        }
     }
 
     fn traits(&self) -> &Value {

@@ -53,9 +53,7 @@ impl<'r> Processing<'_, 'r> {
             attach::attach_by_source(self.ground, self.records, self.memory, &self.rules.consents, &mut self.left.logs)
                 .await?;
         }
-        let is_opened = |draft: &SessionDraft| draft.is_new && draft.saved && draft.parts.is_empty();
-        let opened = self.records.session.as_ref().is_some_and(is_opened);
-        let beginnings = self.beginnings(opened).await?;
+        let beginnings = self.beginnings(true, true).await?;
         self.records.events.splice(0..0, beginnings);
         self.go_through(look).await
     }
@@ -79,14 +77,15 @@ impl<'r> Processing<'_, 'r> {
         self.go_through(is_due && kind == DefinitionKind::Segment).await
     }
 
-    /// What begins with the profile in the records, and with the session if it was `opened`: events like any other, for
-    /// those who set something up for them.
-    async fn beginnings(&mut self, opened: bool) -> Result<Vec<EventDraft<'r>>, Interrupted> {
+    /// What begins with the `profile` and the `session` in the records, if they have just come there: events like any
+    /// other, for those who set something up for them.
+    async fn beginnings(&mut self, profile: bool, session: bool) -> Result<Vec<EventDraft<'r>>, Interrupted> {
         let visits = self.ground.people.note_visit(self.records).await?;
         let is_created = |draft: &ProfileDraft| draft.is_new && draft.parts.is_empty();
+        let is_opened = |draft: &SessionDraft| draft.is_new && draft.saved && draft.parts.is_empty();
         let beginnings = [
-            (PROFILE_CREATED, self.records.profile.as_ref().is_some_and(is_created)),
-            (SESSION_OPENED, opened),
+            (PROFILE_CREATED, profile && self.records.profile.as_ref().is_some_and(is_created)),
+            (SESSION_OPENED, session && self.records.session.as_ref().is_some_and(is_opened)),
             (VISIT_STARTED, visits),
         ];
         let noted = beginnings
@@ -224,13 +223,13 @@ impl<'r> Processing<'_, 'r> {
     /// What an event of a type means for the profile.
     async fn tell_profile(&mut self, kind: Option<&EventType>, event: usize) -> Result<(), Interrupted> {
         let draft = &self.records.events[event];
+        if draft.kind() != CONSENT_UPDATE && self.rules.lacks_consent(self.records) {
+            return Ok(()); // what it says of somebody is not kept
+        }
         if draft.kind() == PAGE_VIEW
             && let Some(profile) = &mut self.records.profile
         {
             profile.count_view();
-        }
-        if draft.kind() != CONSENT_UPDATE && self.rules.lacks_consent(self.records) {
-            return Ok(()); // what it says of somebody is not kept
         }
         if let (Some(days), Some(profile)) = (self.rules.counted.get(draft.kind()), &mut self.records.profile) {
             profile.count_event(draft.kind(), self.records.now, *days);
@@ -251,8 +250,8 @@ impl<'r> Processing<'_, 'r> {
         self.records.anonymous = true;
         let named = self.records.registered().terms.profile.as_ref().map(|terms| terms.path.clone());
         for event in &mut self.records.events {
-            let rewritten = std::mem::take(&mut event.rewritten);
-            named.iter().chain(&rewritten).for_each(|path| event.redact(path));
+            named.iter().for_each(|path| event.redact(path));
+            event.take_back();
             event.redact(&["event", "context"].into_iter().collect());
             let kind = self.rules.event_type(event.kind());
             for path in kind.into_iter().flat_map(|kind| &kind.mapping.personal) {
@@ -271,12 +270,19 @@ impl<'r> Processing<'_, 'r> {
                 event.redact(&["event", "properties"].into_iter().collect());
             }
         }
+        for event in &mut self.records.delayed {
+            event.properties = Json::empty_object();
+        }
+        if let Some(session) = &mut self.records.session {
+            session.forget_payload();
+        }
     }
 
     /// Events that came without a profile have one from here on: what begins with it, and what they mean for it, is
     /// caught up with.
     pub(in crate::process) async fn catch_up(&mut self, event: Option<usize>) -> Result<(), Interrupted> {
-        let beginnings = self.beginnings(false).await?;
+        let beginnings = self.beginnings(true, false).await?;
+        self.records.events.iter_mut().for_each(EventDraft::look_anew);
         self.records.events.extend(beginnings);
         for event in 0..event.map_or(0, |event| event + 1) {
             if self.records.events[event].valid {
@@ -284,6 +290,26 @@ impl<'r> Processing<'_, 'r> {
                 let kind = self.rules.event_type(self.records.events[event].kind());
                 self.tell_session(kind, event);
                 self.tell_profile(kind, event).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Events that came without a session have one from here on: what begins with it, and what they mean for it, is caught
+    /// up with.
+    pub(in crate::process) async fn attach_session(
+        &mut self,
+        session: SessionDraft,
+        event: Option<usize>,
+    ) -> Result<(), Interrupted> {
+        self.records.request.session = Some(session.session.id.clone());
+        self.records.session = Some(session);
+        let beginnings = self.beginnings(false, true).await?;
+        self.records.events.iter_mut().for_each(EventDraft::look_anew);
+        self.records.events.extend(beginnings);
+        for event in 0..event.map_or(0, |event| event + 1) {
+            if self.records.events[event].valid {
+                self.tell_session(self.rules.event_type(self.records.events[event].kind()), event);
             }
         }
         Ok(())
