@@ -51,6 +51,13 @@ fn the_page_s_address_tells_page_and_campaign() {
     assert_eq!(event["utm"], campaign);
     assert_eq!(daemon.record("/session/s1")["utm"], campaign, "the session began there");
     // The next page of the session is no landing page.
+    // Also where the payload tells of the page, for all its events.
+    for url in [url, "https://shop.example/next"] {
+        daemon.tracked(&json!({
+            "source": {"id": "shop"}, "session": {"id": "s2"}, "context": {"page": {"url": url}}, "events": [{"type": "a"}]
+        }));
+        assert_eq!(daemon.record("/session/s2")["utm"], campaign);
+    }
     let page = json!({"page": {"url": "https://shop.example/?utm_source=other"}});
     assert_eq!(daemon.post_json("/track", &body("s1", page).replace("e-s1", "e-2")).status, 200);
     assert_eq!(daemon.record("/session/s1")["utm"], campaign);

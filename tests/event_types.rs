@@ -213,6 +213,23 @@ fn a_value_of_another_type_is_skipped_and_told() {
 }
 
 #[test]
+fn lists_go_where_lists_belong() {
+    let (_folder, daemon) = started();
+    let update = json!({
+        "preferences": {"colors": ["red", "blue"]}, "loyalty": {"codes": ["A1"]}, "identifier": {"coupons": ["c1"], "id": [1]},
+        "pii": {"language": {"spoken": ["de", "fr"]}, "firstname": [2]}, "contact": {"email": {"main": [3]}}
+    });
+    let (_, profile) = send(&daemon, "s", "profile-update", &update);
+    assert_eq!(
+        profile["data"],
+        json!({
+            "preferences": {"colors": ["red", "blue"]}, "loyalty": {"codes": ["A1"]}, "identifier": {"coupons": ["c1"]},
+            "pii": {"language": {"spoken": ["de", "fr"]}}
+        })
+    );
+}
+
+#[test]
 fn a_profile_keeps_so_much_and_no_more() {
     let (_folder, daemon) = started();
     let colors = |from: usize, count: usize| (from..from + count).map(|n| format!("c{n}")).collect::<Vec<_>>();
@@ -250,6 +267,7 @@ fn a_type_that_does_not_compile_is_refused_with_its_place() {
     for (body, loc) in [
         (json!({"id": "Coupon Received"}), json!(["body", "id"])),
         (json!({"name": "x"}), json!(["body", "id"])),
+        (json!({"id": "a", "map": [{"from": "event.properties.a"}]}), json!(["body", "map", 0, "to"])),
         (json!({"id": "a", "mapp": []}), json!(["body", "mapp"])),
         (json!({"id": "a", "tags": "x"}), json!(["body", "tags"])),
         (json!({"id": "a", "schema": {"properties": {"type": "objekt"}}}), json!(["body", "schema", "properties"])),

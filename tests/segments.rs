@@ -200,3 +200,17 @@ fn segments_that_change_each_other_come_to_an_end() {
     assert_eq!(answer["profile"]["traits"]["n"], debugging["execution"]["next"].as_array().unwrap().len());
     assert!(debugging["logs"].to_string().contains("without end"), "{debugging}");
 }
+
+#[test]
+fn segments_of_segments_are_followed_to_the_end() {
+    let (_folder, daemon) = started();
+    let chained = |number: usize| match number {
+        0 => json!({"id": "c0", "condition": "profile.stats.views >= 1"}),
+        _ => json!({"id": format!("c{number}"), "condition": format!("'c{}' in profile.segments", number - 1)}),
+    };
+    // The later in the alphabet look first at what the others left.
+    let segments: Vec<Value> = (0..10).rev().map(chained).collect();
+    assert_eq!(daemon.post_admin("/configuration", &json!({"segment": segments})).status, 200);
+    let answer = send(&daemon, "page-view", json!({}));
+    assert_eq!(answer["profile"]["segments"].as_array().unwrap().len(), 10, "{answer}");
+}

@@ -157,7 +157,9 @@ impl Collector {
         if is_new {
             let told = session.context.as_str().contains("userAgent");
             session.user_agent = admitted.incoming.client.user_agent.clone().filter(|_| !told);
-            session.landing = payload.events.iter().find_map(|event| landing(&session.context, &event.context));
+            // What the payload says of the page goes for all its events, and is another's in the session's next payload.
+            let mut contexts = payload.events.iter().map(|event| &event.context).chain([&payload.context]);
+            session.landing = contexts.find_map(|context| landing(&session.context, context));
         }
         let mut draft = SessionDraft::new(session, admitted.save_session, is_new);
         draft.before = before;

@@ -40,7 +40,7 @@ pub use id::{EventType, Id};
 pub use json::Json;
 pub use merge::{Absorbed, Conflict, NOTED_PARTS};
 pub use origin::Origin;
-pub use path::{Path, is_within, steps_text};
+pub use path::{Path, begins_with, is_within, steps_text};
 pub use payload::{EVENTS_MAX, EventPayload, Options, Payload, PayloadError, check_tag};
 pub use profile::{Alias, FieldChange, MergeKey, Profile, ProfileRef};
 pub use reader::{LEVELS_MAX, Reader};

@@ -114,6 +114,11 @@ pub fn steps_text(steps: &[Box<str>]) -> String {
     text
 }
 
+/// Whether the steps begin with these keys.
+pub fn begins_with(steps: &[Box<str>], keys: &[&str]) -> bool {
+    steps.len() >= keys.len() && keys.iter().zip(steps).all(|(a, b)| *a == &**b)
+}
+
 /// Whether a place, as it is written, is the one at `path` or leads through it.
 pub fn is_within(place: &str, path: &str) -> bool {
     place.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))

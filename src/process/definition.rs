@@ -26,7 +26,12 @@ pub fn read<T: DeserializeOwned>(definition: &Definition) -> Result<T, Fault> {
     let json = body.to_json();
     let mut reader = serde_json::Deserializer::from_str(json.as_str());
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let mut fault = Fault::new("value_error", without_place(&error.inner().to_string()));
+        let message = error.inner().to_string();
+        let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
+        let mut fault = match missing {
+            Some((field, _)) => Fault::missing().at(field),
+            None => Fault::new("value_error", without_place(&message)),
+        };
         for segment in error.path().iter().rev() {
             fault = match segment {
                 serde_path_to_error::Segment::Seq { index } => fault.at_index(*index),

@@ -51,7 +51,7 @@ pub enum OnInvalid {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a text is expected, or first_visit and later")]
 enum JourneyDefinition {
     Always(String),
     ByVisit { first_visit: String, later: String },

@@ -3,7 +3,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::model::{Id, KnownBy, MergeKey, Path, Value};
+use crate::model::{Id, KnownBy, MergeKey, Path, Value, begins_with};
 
 /// The places in a profile that hold a merge key, and the kind of it: an address is the same person's wherever it
 /// stands.
@@ -47,7 +47,7 @@ const IMPERSONAL: [&[&str]; 2] = [&["consents"], &["data", "metrics"]];
 /// Whether what is written to `path`, whose first step names the record, speaks of a person.
 pub fn is_personal(path: &Path) -> bool {
     let (root, steps) = path.split_root();
-    let begins = |part: &&[&str]| steps.len() >= part.len() && part.iter().zip(steps).all(|(a, b)| *a == &**b);
+    let begins = |part: &&[&str]| begins_with(steps, part);
     match root {
         "profile" => !IMPERSONAL.iter().any(begins),
         _ => PERSONAL.iter().any(begins),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{condition::Expression, identity, operation::Operation, records::Records, scope::Scope};
-use crate::model::{Fault, Json, Logs, Path, Value};
+use crate::model::{Fault, Json, Logs, Path, Value, begins_with};
 
 /// Stands in `to` for the word that `from` has of its braces.
 const SAME: &str = "{same}";
@@ -28,7 +28,7 @@ pub struct LineDefinition {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a path is expected, or a list of them")]
 enum OneOrMore {
     One(String),
     More(Vec<String>),
@@ -225,6 +225,20 @@ impl LineDefinition {
     }
 }
 
+/// The parts of events and profiles where ready-made types put a list as it is.
+const LISTS: [&[&str]; 6] = [
+    &["data", "preferences"],
+    &["data", "loyalty", "codes"],
+    &["data", "identifier", "coupons"],
+    &["data", "pii", "language"],
+    &["device", "geo", "location"],
+    &["data", "devices", "last", "geo", "location"],
+];
+
+fn holds_list(path: &Path) -> bool {
+    LISTS.iter().any(|part| begins_with(path.split_root().1, part))
+}
+
 fn is_plain(value: &Value) -> bool {
     !matches!(value, Value::Object(_) | Value::List(_))
 }
@@ -296,9 +310,9 @@ impl Line {
             return Ok(());
         }
         let Some(path) = self.to.path(&scope)? else { return Ok(()) };
+        let may_be_list = self.operation == Operation::Append || holds_list(&path);
         let fits = |value: &Value| match value {
-            Value::List(list) if self.operation == Operation::Append => list.iter().all(is_plain),
-            Value::List(list) => list.iter().all(|item| item.as_f64().is_some()), // a place on earth
+            Value::List(list) => may_be_list && list.iter().all(is_plain),
             value => is_plain(value),
         };
         if self.is_plain && value.as_ref().is_some_and(|value| !fits(value)) {

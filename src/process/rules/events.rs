@@ -25,7 +25,7 @@ const VISIT_STARTED: &str = "visit-started";
 const SEGMENT_ENTERED: &str = "segment-entered";
 const SEGMENT_LEFT: &str = "segment-left";
 /// How often segments may change and start workflows that change them again.
-const ROUNDS_MAX: usize = 4;
+const ROUNDS_MAX: usize = 16;
 
 /// Events on their way through what is set up.
 pub struct Processing<'a, 'r> {
