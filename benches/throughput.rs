@@ -122,9 +122,13 @@ impl Bench<'_> {
         let mut variants = comparison::variants(&self.options.daemon);
         let connections = COMPARED_CONNECTIONS;
         let plan = Plan { case: Case::Visits, connections, warm_up: self.options.warm_up, window: self.options.window };
-        for _ in 0..self.options.turns {
+        for turn in 0..self.options.turns {
             let seed = self.seed();
-            for variant in &mut variants {
+            // Forth and back, so that a machine that grows slower or faster meets them alike.
+            let order: Vec<usize> =
+                if turn % 2 == 0 { (0..variants.len()).collect() } else { (0..variants.len()).rev().collect() };
+            for place in order {
+                let variant = &mut variants[place];
                 let folder = Folder::new(self.root)?;
                 disk::settle();
                 let run = || {

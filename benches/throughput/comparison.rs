@@ -75,14 +75,18 @@ pub fn print(variants: &[Variant], connections: usize) -> Result<()> {
     println!(
         "Visits at {connections} connections, in turns; ratios of each turn, the median and from lowest to highest:\n"
     );
-    println!("| daemon | requests/s | of nothing set up | |");
-    println!("|---|---:|---:|---|");
+    println!("| daemon | requests/s | of nothing set up | | CPU time per request | |");
+    println!("|---|---:|---:|---|---:|---|");
     for variant in variants {
         let rate = |measured: &Measured| measured.requests_per_second;
-        let ratios = || variant.runs.iter().zip(&plain.runs).map(|(run, plain)| rate(run) / rate(plain));
-        let (least, most) = ratios().fold((f64::MAX, f64::MIN), |(least, most), it| (least.min(it), most.max(it)));
+        let cost = |measured: &Measured| measured.cpu.server / measured.requests_per_second;
+        let ratios = |of: fn(&Measured) -> f64| {
+            let ratios = || variant.runs.iter().zip(&plain.runs).map(|(run, plain)| of(run) / of(plain));
+            let (least, most) = ratios().fold((f64::MAX, f64::MIN), |(least, most), it| (least.min(it), most.max(it)));
+            format!("{:.2} | {least:.2} to {most:.2}", median(ratios()))
+        };
         let rates = median(variant.runs.iter().map(rate));
-        println!("| {} | {} | {:.2} | {least:.2} to {most:.2} |", variant.name, whole(rates), median(ratios()));
+        println!("| {} | {} | {} | {} |", variant.name, whole(rates), ratios(rate), ratios(cost));
     }
     Ok(())
 }

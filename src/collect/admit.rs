@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Bots, Collector, Incoming, Rejection};
-use crate::model::{Id, Origin, RegisteredSource, SourceType};
+use crate::model::{ClientFacts, Id, Origin, RegisteredSource, SourceType};
 
 /// A payload that its source admits.
 pub struct Admitted {
@@ -20,7 +20,7 @@ pub struct Admitted {
 
 impl Collector {
     pub(super) fn admit(&self, incoming: Incoming) -> Result<Admitted, Rejection> {
-        let source = self.check_source(incoming.endpoint, &incoming.payload.source, incoming.origin.as_ref())?;
+        let source = self.check_source(incoming.endpoint, &incoming.payload.source, &incoming.client)?;
         let payload = &incoming.payload;
         let sent_ids = payload.session.iter().chain(&payload.profile).chain(&payload.device);
         let event_ids = payload.events.iter().filter_map(|event| event.id.as_ref());
@@ -41,7 +41,7 @@ impl Collector {
         })
     }
 
-    /// The source, if it takes what comes to this endpoint from this origin.
+    /// The source, if it takes what comes to this endpoint from the client's web origin.
     ///
     /// # Errors
     /// It does not.
@@ -49,12 +49,12 @@ impl Collector {
         &self,
         endpoint: SourceType,
         id: &Id,
-        origin: Option<&Option<Origin>>,
+        client: &ClientFacts,
     ) -> Result<Arc<RegisteredSource>, Rejection> {
         let source = self.store.source(id).ok_or(Rejection::Denied("Invalid source."))?;
         usable(&source, endpoint)?;
-        if let (Some(allowed), Some(origin)) = (&source.terms.origins, origin)
-            && !origin.as_ref().is_some_and(|origin| allowed.contains(origin))
+        if let (Some(allowed), Some(origin)) = (&source.terms.origins, &client.origin)
+            && !Origin::parse(origin).is_ok_and(|origin| allowed.contains(&origin))
         {
             return Err(Rejection::Denied("The source does not take events from this origin."));
         }

@@ -26,7 +26,7 @@ pub use due::{Due, Performed};
 
 use crate::{
     clock::Clock,
-    model::{ClientFacts, Fault, Origin, Payload, SourceType},
+    model::{ClientFacts, Fault, Payload, SourceType},
     process::{Identity, Interrupted, Lookups, Memory, Rules, RulesInForce},
     store::{Refused, Store},
 };
@@ -63,8 +63,6 @@ pub struct Incoming {
     pub payload: Payload,
     pub profile_less: bool,
     pub client: Arc<ClientFacts>,
-    /// The web origin that the browser named; `Some(None)` when it cannot be read.
-    pub origin: Option<Option<Origin>>,
     /// The length of the body, for the queue's sake.
     pub bytes: usize,
     /// Process it and answer, and store nothing.

@@ -67,8 +67,7 @@ pub async fn collect(collector: &Collector, request: &Request) -> Result<Reply, 
 /// HEAD: would this source take such a webhook? Services ring before they send.
 pub fn ring(collector: &Collector, request: &Request) -> Result<Reply, Failure> {
     let Address { source, .. } = Address::read(&request.route)?;
-    let origin = track::origin(&request.client);
-    collector.check_source(SourceType::Webhook, &source, origin.as_ref())?;
+    collector.check_source(SourceType::Webhook, &source, &request.client)?;
     Ok(reply::empty(StatusCode::OK))
 }
 

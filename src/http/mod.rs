@@ -12,6 +12,7 @@ mod cors;
 mod definitions;
 mod dispatch;
 mod failure;
+mod finish;
 mod health;
 mod media;
 mod records;

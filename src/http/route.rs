@@ -1,12 +1,12 @@
 //! Every path and what it leads to.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use hyper::{Method, Uri, header::HeaderMap};
 use percent_encoding::percent_decode_str;
 
 use super::{body::Body, failure::Failure};
-use crate::model::{DefinitionKind, Fault, Form, Id, boolean_word};
+use crate::model::{ClientFacts, DefinitionKind, Fault, Form, Id, boolean_word};
 
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ pub struct Request {
     pub route: Route,
     pub headers: HeaderMap,
     pub body: Body,
-    pub client: crate::model::ClientFacts,
+    pub client: Arc<ClientFacts>,
 }
 
 impl Route {

@@ -16,6 +16,7 @@ use super::{
     connection::{Activity, Connection},
     cors, dispatch,
     failure::Failure,
+    finish::ToItsEnd,
     media,
     reply::Reply,
     route::{Audience, Endpoint, Request, Route},
@@ -97,14 +98,13 @@ async fn answer_connection(app: Arc<App>, socket: TcpStream, peer: SocketAddr, m
     }
 }
 
-/// Answers a request in a task of its own, which begins at once: hyper drops what it asked for, even unlooked at, when
-/// the client goes away, but a request that was sent whole is finished.
+/// Answers a request, to its end.
 fn answer(app: Arc<App>, request: hyper::Request<Incoming>, peer: SocketAddr) -> impl Future<Output = Reply> {
     let origin = request.headers().get(hyper::header::ORIGIN).cloned();
     let route = Route::find(request.uri());
     // Who is not shown the way has no business with other origins either.
     let audience = route.as_ref().map_or(Audience::Public, |route| route.audience);
-    let answered = tokio::spawn({
+    let answered = ToItsEnd::new({
         let app = app.clone();
         async move {
             match read(&app, route?, request, peer).await? {
@@ -114,11 +114,7 @@ fn answer(app: Arc<App>, request: hyper::Request<Incoming>, peer: SocketAddr) ->
         }
     });
     async move {
-        let answered = answered.await.unwrap_or_else(|panicked| {
-            tracing::error!(%panicked, "a request failed");
-            Err(Failure::Bug)
-        });
-        answered.unwrap_or_else(|failure| {
+        answered.await.unwrap_or_else(|failure| {
             let mut reply = Reply::from(failure);
             cors::add_headers(&app.settings, audience, origin.as_ref(), &mut reply);
             reply
@@ -156,7 +152,7 @@ async fn read(app: &App, route: Route, request: hyper::Request<Incoming>, peer: 
         body::check_head(settings, &head.headers, media::Encoding::Plain)?;
         Body::default()
     };
-    let client = client::facts(app, peer.ip(), &head.headers);
+    let client = Arc::new(client::facts(app, peer.ip(), &head.headers));
     Ok(Read::Request(Request { method: head.method, route, headers: head.headers, body: bytes, client }))
 }
 

@@ -1,7 +1,5 @@
 //! POST /track (contract, section 3).
 
-use std::sync::Arc;
-
 use hyper::StatusCode;
 
 use super::{
@@ -12,7 +10,7 @@ use super::{
 };
 use crate::{
     collect::{Collector, Incoming, Trial},
-    model::{ClientFacts, Origin, Payload, SourceType},
+    model::{Payload, SourceType},
 };
 
 pub async fn track(app: &App, collector: &Collector, request: &Request) -> Result<Reply, Failure> {
@@ -37,14 +35,7 @@ pub async fn take(
     profile_less: bool,
     trial: Option<Trial>,
 ) -> Result<Reply, Failure> {
-    let client = Arc::new(request.client.clone());
-    let origin = origin(&client);
-    let bytes = request.body.bytes.len();
-    let incoming = Incoming { endpoint, payload, profile_less, client, origin, bytes, trial };
+    let (client, bytes) = (request.client.clone(), request.body.bytes.len());
+    let incoming = Incoming { endpoint, payload, profile_less, client, bytes, trial };
     Ok(reply::json_bytes(StatusCode::OK, collector.collect(incoming).await?))
-}
-
-/// The web origin that the browser named; `Some(None)` when it cannot be read.
-pub fn origin(client: &ClientFacts) -> Option<Option<Origin>> {
-    client.origin.as_ref().map(|origin| Origin::parse(origin).ok())
 }

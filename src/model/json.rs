@@ -32,6 +32,16 @@ impl Json {
         &self.0
     }
 
+    /// Whether it may hold an object with this key, as far as its text tells at a glance.
+    pub fn mentions(&self, key: &str) -> bool {
+        let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+        !key.bytes().all(is_plain)
+            || self.0.match_indices(key).any(|(at, _)| {
+                let (before, behind) = (&self.0.as_bytes()[..at], &self.0.as_bytes()[at + key.len()..]);
+                before.last() == Some(&b'"') && behind.first() == Some(&b'"')
+            })
+    }
+
     pub fn is_empty_object(&self) -> bool {
         &*self.0 == "{}"
     }

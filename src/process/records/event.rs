@@ -153,6 +153,10 @@ impl<'a> EventDraft<'a> {
     pub fn get(&self, records: &Records<'_>, steps: &[Box<str>]) -> Option<&Value> {
         let Some((part, rest)) = steps.split_first() else { return Some(self.shown(records)) };
         match (&**part, rest) {
+            // Most look for keys that few events have: that is told without making a tree.
+            ("properties", [key, ..]) if self.properties.get().is_none() && !self.payload.properties.mentions(key) => {
+                None
+            }
             ("properties", _) => self.properties().get(rest),
             ("id" | "type" | "name", _) => self.head().get(steps),
             // Only what was written stands there; for the others it is laid over what is derived.
