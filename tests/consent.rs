@@ -384,3 +384,53 @@ fn what_is_hashed_stays_as_it_is() {
     assert_eq!(daemon.record(&format!("/event/{event}"))["event"]["properties"]["phone"], hash);
     assert_eq!(send("b", json!({}))["profile"]["traits"]["phone"], hash);
 }
+
+#[test]
+fn copies_of_a_field_are_treated_with_it() {
+    let (_folder, daemon) = started();
+    let treat = |what: &str| {
+        let fields = json!([{"path": "event.properties.phone", "do": what}]);
+        assert_eq!(daemon.post_admin("/consent", &json!({"id": "calls", "fields": fields})).status, 200);
+    };
+    let workflow = json!({"id": "w", "on": ["call"], "step": [
+        {"set": {
+            "event.traits.copy": "{{ event.properties.phone }}", "event.properties.copy": "call {{ event.properties.phone }}",
+            "event.traits.kind": "call"
+        }},
+        {"emit": {"type": "called", "properties": {"phone": "{{ event.properties.phone }}"}}},
+        {"if": "has(event.properties.who)", "attach_profile": {"new": true}},
+        {"if": "has(event.properties.who)", "set": {"profile.traits.phone": "{{ event.traits.copy }}"}}
+    ]});
+    assert_eq!(daemon.post_admin("/workflow", &workflow).status, 200);
+    for what in ["remove", "hash"] {
+        treat(what);
+        for properties in [json!({"phone": "+41791234567"}), json!({"phone": "+41791234567", "who": "new"})] {
+            let answer = tracked_nobody(
+                &daemon,
+                &json!({
+                    "source": {"id": "shop"}, "session": {"id": uuid::Uuid::new_v4().to_string()},
+                    "options": {"debugger": true}, "events": [{"type": "call", "properties": properties}]
+                }),
+            );
+            for id in answer["debugging"]["events"]["ids"].as_array().unwrap() {
+                let event = daemon.record(&format!("/event/{}", id.as_str().unwrap()));
+                assert!(!event.to_string().contains("1234567"), "{what}: {event}");
+                assert!(event["event"]["type"] != "call" || event["event"]["traits"]["kind"] == "call", "{event}");
+            }
+            if let Some(id) = answer["profile"]["id"].as_str() {
+                let profile = daemon.record(&format!("/profile/{id}"));
+                assert!(!profile.to_string().contains("1234567"), "{what}: {profile}");
+                assert_eq!(
+                    profile["traits"]["phone"].as_str().map_or(0, str::len),
+                    if what == "hash" { 64 } else { 0 }
+                );
+            }
+        }
+    }
+}
+
+fn tracked_nobody(daemon: &Daemon, payload: &Value) -> Value {
+    let answer = daemon.post_json("/track?profile_less=true", &payload.to_string());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}

@@ -6,6 +6,8 @@ use super::{Json, Path, Reader, json::push_string};
 
 /// The deepest that a value may stand in a record, so that everything can be read back.
 const DEPTH_MAX: usize = 120;
+/// How long a text is at least that is replaced within others.
+const REPLACED_WITHIN_MIN: usize = 4;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -210,6 +212,20 @@ impl Value {
             Self::List(list) => 1 + list.iter().map(Self::depth).max().unwrap_or(0),
             Self::Object(object) => 1 + object.iter().map(|(_, value)| value.depth()).max().unwrap_or(0),
             _ => 0,
+        }
+    }
+
+    /// Puts `new` in the place of `old` in every text in it; a short one is only replaced where nothing else stands.
+    pub fn replace(&mut self, old: &str, new: &str) {
+        match self {
+            Self::Text(text) if **text == *old => *text = new.into(),
+            Self::Text(text) if old.len() >= REPLACED_WITHIN_MIN && text.contains(old) => {
+                *text = text.replace(old, new).into();
+            }
+            Self::Number(number) if **number == *old => *self = Self::text(new),
+            Self::List(list) => list.iter_mut().for_each(|item| item.replace(old, new)),
+            Self::Object(object) => object.0.iter_mut().for_each(|(_, value)| value.replace(old, new)),
+            _ => {}
         }
     }
 

@@ -254,6 +254,15 @@ impl Consent {
         if is_context {
             records.treat_context(path, new.clone());
         }
+        if EventDraft::is_sent(path) {
+            // It may have gone elsewhere before it was known whose it is.
+            let mut leaves = Vec::new();
+            found.leaves(&[].into_iter().collect(), &mut leaves);
+            for leaf in leaves.iter().filter_map(|leaf| found.get(leaf.steps())).map(Value::to_text) {
+                let in_its_place = if treatment == Treatment::Hash { digest::sha256(&leaf) } else { String::new() };
+                records.replace(&leaf, &in_its_place);
+            }
+        }
         let written = records.write(event, path, new);
         if let Err(error) = &written {
             logs.warn(format!("consent {}: {error}", self.id));

@@ -195,6 +195,19 @@ impl Records<'_> {
         self.treated.push(path.clone());
     }
 
+    /// Puts `new` in the place of `old` in everything that workflows made of what was sent.
+    pub fn replace(&mut self, old: &str, new: &str) {
+        self.events.iter_mut().for_each(|event| event.replace(old, new));
+        for event in &mut self.delayed {
+            let mut properties = Value::from(&event.properties);
+            properties.replace(old, new);
+            event.properties = properties.to_json();
+        }
+        if let Some(session) = &mut self.session {
+            session.replace(old, new);
+        }
+    }
+
     /// Writes a number to `path` that is what stood there and `amount`; a profile remembers that it was added.
     pub fn add(&mut self, event: Option<usize>, path: &Path, sum: Value, amount: f64) -> Result<(), NotWritten> {
         match (path.split_root(), &mut self.profile) {

@@ -349,7 +349,9 @@ impl<'a, 'r> Run<'a, 'r> {
         if self.on.records.profile.is_none() {
             return Err(Failed::Step("there is no profile".into()));
         }
-        if !self.may_write(&["profile", "segments"].into_iter().collect()) {
+        let path: Path = ["profile", "segments"].into_iter().collect();
+        if !self.may_write(&path) {
+            self.on.left.logs.info(format!("{path}: not written, for there is no consent"));
             return Ok(None);
         }
         let mut members = segment::members(self.on.records);
@@ -388,7 +390,11 @@ impl<'a, 'r> Run<'a, 'r> {
         if depth > DEPTH_MAX || self.on.left.emitted >= EMITTED_MAX {
             return Err(Failed::Step("too many events emit each other".into()));
         }
-        let properties = properties.fill(&self.scope())?.to_json();
+        let properties = properties.fill(&self.scope())?;
+        if properties.as_object().is_none() {
+            return Err(Failed::Step("the properties of an event are an object".into()));
+        }
+        let properties = properties.to_json();
         self.on.left.emitted += 1;
         self.on.left.emitted_bytes += properties.as_str().len();
         if self.on.left.emitted_bytes > EMITTED_BYTES_MAX {

@@ -135,6 +135,39 @@ impl<'a> EventDraft<'a> {
         }
     }
 
+    /// Puts `new` in the place of `old` in everything that was made of what was sent, in this event or in another one that
+    /// it is emitted for.
+    pub fn replace(&mut self, old: &str, new: &str) {
+        let mut written = Value::Object(std::mem::take(&mut self.written));
+        written.replace(old, new);
+        if let Value::Object(written) = written {
+            self.written = written;
+        }
+        let mut places: Vec<Path> = self.rewritten.iter().filter(|path| Self::is_sent(path)).cloned().collect();
+        if self.depth > 0 {
+            places.push(["event", "properties"].into_iter().collect());
+        }
+        for path in places {
+            let (_, steps) = path.split_root();
+            let sent = if *steps[0] == *"properties" { &self.payload.properties } else { &self.payload.context };
+            if let Some(mut value) = Value::from(sent).get(&steps[1..]).cloned() {
+                value.replace(old, new);
+                // It goes where it stood.
+                _ = self.write_sent(steps, Some(value));
+            }
+        }
+        let tags = self.tags.iter().flat_map(|tags| tags.iter()).map(|tag| Value::text(tag));
+        let mut tags = Value::List(tags.collect());
+        tags.replace(old, new);
+        if let (Some(kept), Value::List(list)) = (&mut self.tags, tags) {
+            *kept = list.iter().map(|tag| tag.to_text().into()).collect();
+        }
+        if self.journey.as_deref() == Some(old) {
+            self.journey = None;
+        }
+        self.shown = OnceLock::new();
+    }
+
     /// Forgets what was written to a part, or below it.
     pub fn forget_written(&mut self, steps: &[Box<str>]) {
         let mut parts = Value::Object(std::mem::take(&mut self.written));

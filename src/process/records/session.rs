@@ -57,6 +57,13 @@ impl SessionDraft {
         Value::shown(&session.shown())
     }
 
+    /// Puts `new` in the place of `old` in what was written by this request.
+    pub fn replace(&mut self, old: &str, new: &str) {
+        if let Some(traits) = self.traits.get_mut().filter(|_| self.traits_changed) {
+            traits.replace(old, new);
+        }
+    }
+
     /// Forgets what the payload says of the client.
     pub fn forget_payload(&mut self) {
         if let Some(before) = &self.before {
