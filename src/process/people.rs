@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Interrupted,
-    records::{ProfileDraft, Records},
+    records::{ProfileDraft, Records, Visits},
 };
 use crate::{
     model::{Id, MergeKey, Path, Profile, ProfileRef, Session, Value},
@@ -17,14 +17,6 @@ use crate::{
 /// How long all profiles are looked through, and how many are read at a time.
 const SEARCH_MAX: Duration = Duration::from_secs(2);
 const SEARCH_STEP: usize = 1_000;
-
-/// The visits of two profiles that become one.
-pub struct Visits {
-    /// How many sessions had both.
-    pub shared: u64,
-    /// The sessions that had neither of them before this request.
-    pub begun: Vec<Id>,
-}
 
 /// The stored profiles, as a request may see them: it works on one only while it holds its name.
 pub struct People<'a> {

@@ -14,7 +14,7 @@ use crate::model::{
 };
 
 pub use event::EventDraft;
-pub use profile::{FixedProfile, ProfileDraft};
+pub use profile::{FixedProfile, ProfileDraft, Visits};
 pub use session::SessionDraft;
 
 /// The source of what comes from no client; clients' ids do not begin with `@`.

@@ -1,9 +1,6 @@
 //! Running workflows: step by step, each seeing what the one before left.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use super::{
     Interrupted, Processing,
@@ -16,108 +13,12 @@ use super::{
     template::{Place, Template, ValueTemplate},
     workflow::{Action, AttachProfile, By, Step, Workflow},
 };
-use crate::model::{
-    DefinitionKind, DelayedEvent, EventStatus, EventType, Execution, Id, Json, Logs, Object, Path, StepExecution, Value,
-};
+use crate::model::{DelayedEvent, EventStatus, EventType, Execution, Id, Object, Path, StepExecution, Value};
 
-/// The most steps that the workflows of an event take together, and how long the events of a request may take.
-const STEPS_MAX: usize = 1_000;
-const TIME_MAX: Duration = Duration::from_secs(20);
-/// How long a request keeps a thread to itself.
-const TURN_MAX: Duration = Duration::from_millis(10);
-/// How many events may emit each other in a chain, and how many a request may emit: as many as it may bring.
+/// How many events may emit each other in a chain.
 const DEPTH_MAX: u8 = 3;
-const EMITTED_MAX: usize = 1_000;
-/// The most bytes of properties that they have together.
-const EMITTED_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// The most bytes of what steps led to that the debugger shows.
-const RESULTS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How many characters a masked text keeps, at its end.
 const UNMASKED: usize = 4;
-
-/// What processing leaves beside the records.
-#[derive(Default)]
-pub struct Left {
-    pub executions: BTreeMap<Id, Vec<Execution>>,
-    pub logs: Logs,
-    pub response: Object,
-    pub ux: Vec<Value>,
-    /// Workflows and segments whose condition could not be evaluated.
-    pub not_evaluated: Vec<Outcome>,
-    /// The segments that the profiles are in.
-    pub segments: Vec<Box<str>>,
-    steps: usize,
-    emitted: usize,
-    emitted_bytes: usize,
-    /// How many bytes of steps' results may still be shown.
-    results_left: usize,
-    begun: Option<Instant>,
-    /// When others were last let to their turn.
-    rested: Option<Instant>,
-}
-
-/// How a workflow, or a segment's condition, went.
-#[derive(Clone)]
-pub struct Outcome {
-    pub kind: DefinitionKind,
-    pub id: Id,
-    pub error: Option<String>,
-}
-
-impl Left {
-    /// `shows`: somebody wants to see what each step led to.
-    pub fn new(shows: bool) -> Self {
-        Self { results_left: if shows { RESULTS_BYTES_MAX } else { 0 }, ..Self::default() }
-    }
-
-    /// A step's result as the debugger shows it, if it does and did not show as much as it may.
-    fn shown(&mut self, result: &Value) -> Option<Json> {
-        if self.results_left == 0 {
-            return None;
-        }
-        let bytes = result.size();
-        if bytes > self.results_left {
-            self.logs.warn("the steps led to more than is shown: some results are left out".into());
-            self.results_left = 0;
-            return None;
-        }
-        self.results_left -= bytes;
-        Some(result.to_json())
-    }
-
-    /// How what is set up went: what ended each early, if something did.
-    pub fn outcomes(&self) -> Vec<Outcome> {
-        let executions = self.executions.iter().flat_map(|(id, executions)| executions.iter().map(move |it| (id, it)));
-        let told = |execution: &Execution| match (&execution.event, &execution.error) {
-            (Some(event), Some(error)) => Some(format!("event {event}: {error}")),
-            (_, error) => error.clone(),
-        };
-        let kind = DefinitionKind::Workflow;
-        let ran = executions.map(|(id, execution)| Outcome { kind, id: id.clone(), error: told(execution) });
-        ran.chain(self.not_evaluated.iter().cloned()).collect()
-    }
-
-    /// The segments whose condition could not be evaluated, and why.
-    pub fn segment_errors(&self) -> impl Iterator<Item = String> {
-        let segments = self.not_evaluated.iter().filter(|outcome| outcome.kind == DefinitionKind::Segment);
-        segments.filter_map(|Outcome { id, error, .. }| error.as_ref().map(|error| format!("{id}: {error}")))
-    }
-
-    /// Whether there is time left for another event; others have their turn now and then.
-    pub(super) async fn has_time(&mut self) -> bool {
-        let now = Instant::now();
-        if now - *self.rested.get_or_insert(now) > TURN_MAX {
-            tokio::task::yield_now().await;
-            self.rested = Some(now);
-        }
-        now - *self.begun.get_or_insert(now) < TIME_MAX
-    }
-
-    /// Steps are counted anew: for another event, or a segment that was entered or left.
-    pub(super) fn begin(&mut self) {
-        self.steps = 0;
-    }
-}
 
 /// What a workflow runs on.
 pub struct Run<'a, 'r> {
@@ -188,10 +89,7 @@ impl<'a, 'r> Run<'a, 'r> {
 
     async fn steps(&mut self, steps: &[Step]) -> Result<End, Failed> {
         for step in steps {
-            self.on.left.steps += 1;
-            if self.on.left.steps > STEPS_MAX || self.on.left.begun.is_some_and(|begun| begun.elapsed() > TIME_MAX) {
-                return Err(Failed::Step("the workflows take too many steps, or too long".into()));
-            }
+            self.on.left.take_step()?;
             let begun = Instant::now();
             let done = self.step(step).await;
             let time_ms = (begun.elapsed().as_secs_f64() * 1e6).round() / 1e3;
@@ -387,7 +285,7 @@ impl<'a, 'r> Run<'a, 'r> {
     /// Another event of the same request, whose id is the result, or one that happens later, whose time is the result.
     fn emit(&mut self, kind: &EventType, properties: &ValueTemplate, delay: Option<Duration>) -> Result<Value, Failed> {
         let depth = self.event.map_or(0, |event| self.on.records.events[event].depth) + 1;
-        if depth > DEPTH_MAX || self.on.left.emitted >= EMITTED_MAX {
+        if depth > DEPTH_MAX {
             return Err(Failed::Step("too many events emit each other".into()));
         }
         let properties = properties.fill(&self.scope())?;
@@ -395,11 +293,7 @@ impl<'a, 'r> Run<'a, 'r> {
             return Err(Failed::Step("the properties of an event are an object".into()));
         }
         let properties = properties.to_json();
-        self.on.left.emitted += 1;
-        self.on.left.emitted_bytes += properties.as_str().len();
-        if self.on.left.emitted_bytes > EMITTED_BYTES_MAX {
-            return Err(Failed::Step("the events that are emitted have too large properties".into()));
-        }
+        self.on.left.take_emitted(properties.as_str().len())?;
         let saved = self.event.map_or(self.on.records.saves_events, |event| self.on.records.events[event].wanted);
         if let Some(delay) = delay {
             let due = self.on.records.now.later(delay);

@@ -6,8 +6,8 @@ use super::{
     Left,
     condition::Expression,
     definition,
+    left::Outcome,
     records::Records,
-    run::Outcome,
     schedule::{Schedule, When},
     scope::Scope,
 };

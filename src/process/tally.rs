@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::run::Outcome;
+use super::left::Outcome;
 use crate::{
     clock::Clock,
     model::{DefinitionKind, Id, Time},

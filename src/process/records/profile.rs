@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{super::people::Visits, NotWritten};
+use super::NotWritten;
 use crate::model::{
     Alias, Id, Json, MergeKey, NOTED_PARTS, Object, Path, Profile, ProfileRef, Time, Value, is_within, steps_text,
 };
@@ -337,6 +337,14 @@ impl ProfileDraft {
         }
         FixedProfile { profile, alias, absorbed: self.absorbed, changed: self.changed, before: self.stored }
     }
+}
+
+/// The visits of two profiles that become one.
+pub struct Visits {
+    /// How many sessions had both.
+    pub shared: u64,
+    /// The sessions that had neither of them before this request.
+    pub begun: Vec<Id>,
 }
 
 /// A profile that is ready to be stored.
