@@ -313,3 +313,26 @@ fn a_condition_that_cannot_be_evaluated_is_told_and_one_that_never_could_is_refu
     assert_eq!((&status["undecided"], &status["error"]), (&json!(1), &Value::Null));
     assert!(status["undecided_error"].as_str().unwrap().contains("if: "), "{status}");
 }
+
+#[test]
+fn other_changes_leave_deliveries_alone() {
+    let external = External::start(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        (200, "{}".into())
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).set("lookup.allowed_hosts", "127.0.0.1").start();
+    daemon.shop();
+    let webhook = json!({"url": format!("http://{}/hook", external.address)});
+    let destination = json!({"id": "w", "events": ["a"], "webhook": webhook});
+    assert_eq!(daemon.post_admin("/destination", &destination).status, 200);
+    send(&daemon, "one", "a", json!({}));
+    let mut views = 0;
+    wait_for("the delivery", || {
+        views += 1;
+        let segment = json!({"id": "s", "condition": format!("profile.stats.views > {views}")});
+        assert_eq!(daemon.post_admin("/segment", &segment).status, 200);
+        (daemon.record("/destination/w/status")["delivered"] == 1).then_some(())
+    });
+    assert_eq!(ids(&items(&external)), ["one"]);
+}

@@ -127,3 +127,23 @@ fn questions_are_told_apart_and_answers_shown_up_to_a_limit() {
     assert_eq!((executions.len(), shown), (12, 8));
     assert!(answer["debugging"]["logs"].to_string().contains("some results are left out"));
 }
+
+#[test]
+fn an_event_is_asked_about_once_however_often_its_request_starts_again() {
+    let external = External::start(|_| (200, "{}".into()));
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).set("lookup.allowed_hosts", "127.0.0.1").start();
+    daemon.shop();
+    let steps = json!([
+        {"lookup": {"url": format!("http://{}/order", external.address), "method": "POST", "body": {"id": "{{ event.id }}"}}},
+        {"attach_session": "{{ event.properties.call }}"},
+        {"attach_profile": {"email": "{{ event.properties.mail }}"}}
+    ]);
+    assert_eq!(daemon.post_admin("/workflow", &json!({"id": "w", "on": ["k"], "step": steps})).status, 200);
+    let answer = daemon.post_json("/collect/k/shop", r#"{"call":"c1","mail":"ada@example.com"}"#);
+    assert!(answer.json()["profile"]["id"].is_string(), "{}", answer.text());
+    let asked = external.asked();
+    assert_eq!(asked.len(), 1);
+    let id = serde_json::from_str::<Value>(&asked[0].body).unwrap()["id"].as_str().unwrap().to_owned();
+    assert_eq!(daemon.record(&format!("/event/{id}"))["event"]["type"], "k");
+}

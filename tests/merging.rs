@@ -427,3 +427,19 @@ fn what_a_list_wrote_is_no_later_than_it() {
     let both = send(&daemon, "a", "sign-in", &json!({"email": {"main": "ada@example.com"}}));
     assert_eq!(both["traits"]["x"], "later");
 }
+
+#[test]
+fn a_split_gives_back_the_sessions_that_came_by_and_by() {
+    let (_folder, daemon) = started();
+    let [first, second, third] = [0, 1, 2].map(|number| {
+        let mail = json!({"email": {"main": format!("{number}@example.com")}});
+        send(&daemon, &format!("k{number}"), "sign-in", &mail)
+    });
+    let private = json!({"email": {"private": "1@example.com"}});
+    assert_eq!(id(&send(&daemon, "k2", "sign-in", &private)), id(&second));
+    assert_eq!(id(&send(&daemon, "k0", "sign-in", &private)), id(&first));
+    assert_eq!(daemon.post_admin(&format!("/profile/{}/split", id(&third)), &json!({})).status, 200);
+    assert_eq!(daemon.record("/session/k2")["profile"]["id"], third["id"]);
+    assert_eq!(daemon.record("/session/k1")["profile"]["id"], first["id"]);
+    assert_eq!(profile(&daemon, id(&third))["stats"]["visits"], 1);
+}

@@ -86,18 +86,14 @@ impl Admin {
         let _one = self.configuring.lock().await;
         // Nothing is passed over: behind the end there is only what is still to come.
         let offset = offset.min(self.store.end());
-        let replayed = retry(|| async {
+        retry(|| async {
             let decided = self.decide(vec![Key::Delivered(destination.clone())]).await?;
             if self.store.definition(DefinitionKind::Destination, destination).is_none() {
                 return self.nothing().await;
             }
             self.write(decided, vec![Entry::Delivered { destination: destination.clone(), offset }]).await
-        });
-        let replayed = replayed.await?;
-        if replayed && let Ok(rules) = self.compile(&[]).await {
-            self.rules.set(rules); // whoever is at work begins anew
-        }
-        Ok(replayed)
+        })
+        .await
     }
 
     /// Reads a configuration: an object with a list under `source` and under the name of each kind of definition.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Admin, retry};
 use crate::{
-    model::{DelayedEvent, Id, Profile, ProfileRef, Session, ShownEvent},
+    model::{DelayedEvent, Id, Profile, Session, ShownEvent},
     process::{PROFILE_SPLIT, Records, find_profile, referred_profile},
     store::{Entry, Key, Refused},
 };
@@ -86,7 +86,7 @@ impl Admin {
         let (survivor, reference) = (left.reference(), split.reference());
         let own_names = split.ids().cloned().map(|name| Entry::Name { name, profile: reference.clone() });
         let own_names = own_names.collect::<Vec<_>>();
-        let sessions = self.pointed_back(&survivor, &split).await?;
+        let sessions = self.pointed_back(&left, &split).await?;
         let tells = self.rules.get().tells_changes();
         let mut entries = Vec::new();
         for (state, before) in [(left, Some(&*profile)), (split, None)] {
@@ -106,11 +106,13 @@ impl Admin {
     }
 
     /// The sessions that a profile came with, as they are when they are its own again and not the survivor's.
-    async fn pointed_back(&self, survivor: &ProfileRef, split: &Profile) -> Result<Vec<Session>, Refused> {
+    async fn pointed_back(&self, survivor: &Profile, split: &Profile) -> Result<Vec<Session>, Refused> {
         let mut sessions = Vec::new();
         for visit in split.latest_visits.iter().flatten() {
             let session = self.store.session(&visit.session).await?;
-            let session = session.filter(|session| session.profile.as_ref() == Some(survivor));
+            let is_survivors =
+                |session: &Arc<Session>| session.profile.as_ref().is_some_and(|it| survivor.is_or_absorbed(it));
+            let session = session.filter(is_survivors);
             let profile = Some(split.reference());
             sessions.extend(session.map(|session| Session { profile, ..(*session).clone() }));
         }

@@ -81,7 +81,7 @@ impl Collector {
         }
         let people = People { store: &self.store, held: &held };
         let ground = self.ground(&people, true);
-        let mut records = self.due_records(event.as_deref(), session, profile);
+        let mut records = self.due_records(event.as_deref(), session, profile, memory);
         records.attachable = attachable;
         let mut left = Left::default();
         let processing = Processing { rules, ground: &ground, records: &mut records, memory, left: &mut left };
@@ -90,7 +90,7 @@ impl Collector {
             Due::Event { .. } => processing.events(true).await?,
             Due::Scheduled { kind, id, .. } => processing.scheduled(*kind, id).await?,
         }
-        self.check_in_force(rules)?;
+        self.check_in_force(rules, memory)?;
         let error = left.logs.errors().next().map(str::to_owned);
         let outcomes = left.outcomes();
         let mut parts = Parts::default();
@@ -166,6 +166,7 @@ impl Collector {
         event: Option<&DelayedEvent>,
         session: Option<SessionDraft>,
         profile: Option<Arc<Profile>>,
+        memory: &mut Memory,
     ) -> Records<'static> {
         // Of a source that is not there any more, it comes from nowhere.
         let source = event.and_then(|event| self.store.source(&event.source));
@@ -176,7 +177,7 @@ impl Collector {
         records.session = session;
         if let Some(event) = event {
             let kind = EventType { id: event.kind.clone(), name: event.name.clone() };
-            let (id, properties) = (self.clock.make_id(), event.properties.clone());
+            let (id, properties) = (memory.event_id(0, &self.clock), event.properties.clone());
             let mut draft = EventDraft::internal(kind, properties, id, records.saves_events);
             draft.depth = event.depth;
             records.events.push(draft);

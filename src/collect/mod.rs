@@ -31,7 +31,7 @@ use crate::{
     store::{Refused, Store},
 };
 
-/// How often a request starts again at identify because what it read was taken back.
+/// How often a request starts again at identify because what it read was taken back, or what is set up changed.
 const ATTEMPTS_MAX: usize = 5;
 /// How often it starts again because more names turned up.
 const MORE_NAMES_MAX: usize = 20;
@@ -182,7 +182,7 @@ impl Collector {
             self.store.settled().await?; // it speaks of what is durable only
             return Ok(processed.answer_trial(admitted, self.clock.now()));
         }
-        self.check_in_force(rules)?;
+        self.check_in_force(rules, memory)?;
         let outcomes = processed.left.outcomes();
         let room = self.store.room(admitted.incoming.bytes + processed.parts.bytes()).await?;
         let (answer, pending) =
@@ -195,7 +195,11 @@ impl Collector {
 
     /// What was set up meanwhile counts for a request that took long, too: whoever looks through all profiles for it comes
     /// by before the request is stored.
-    fn check_in_force(&self, rules: &Arc<Rules>) -> Result<(), Interrupted> {
-        if Arc::ptr_eq(&self.rules.get(), rules) { Ok(()) } else { Err(Interrupted::Again) }
+    fn check_in_force(&self, rules: &Arc<Rules>, memory: &mut Memory) -> Result<(), Interrupted> {
+        if Arc::ptr_eq(&self.rules.get(), rules) || memory.outdated == ATTEMPTS_MAX {
+            return Ok(());
+        }
+        memory.outdated += 1;
+        Err(Interrupted::Again)
     }
 }

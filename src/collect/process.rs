@@ -45,8 +45,8 @@ impl Collector {
         let (mut parts, mut left, mut again) = (Parts::default(), Left::new(admitted.debugger), false);
         for (place, events) in in_parts(admitted, sifted.events) {
             let mut records = self.records(admitted, identified, &mut parts, place, rules, memory)?;
-            records.events.extend(events.into_iter().map(|SiftedEvent { event, save, .. }| {
-                let id = event.id.clone().unwrap_or_else(|| self.clock.make_id());
+            records.events.extend(events.into_iter().map(|SiftedEvent { event, save, place, .. }| {
+                let id = event.id.clone().unwrap_or_else(|| memory.event_id(place, &self.clock));
                 EventDraft::new(Cow::Borrowed(event), id, save)
             }));
             let processing = Processing { rules, ground: &ground, records: &mut records, memory, left: &mut left };

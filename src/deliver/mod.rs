@@ -97,7 +97,7 @@ impl Deliveries {
             let mut kept = HashMap::new();
             for destination in wanted {
                 let before = running.remove(&destination.id);
-                let same = before.filter(|before| Arc::ptr_eq(&before.destination, destination));
+                let same = before.filter(|before| before.destination.is_same(destination));
                 let running = same.unwrap_or_else(|| Running {
                     destination: destination.clone(),
                     task: tokio::spawn(self.clone().deliver_all(destination.clone())),
@@ -142,8 +142,14 @@ impl Deliveries {
                     status.undecided_error = batch.undecided_error;
                 });
             }
-            if !batch.items.is_empty() {
-                self.deliver(destination, &batch.items).await;
+            if batch.items.is_empty() {
+                if self.store.delivered(id).await? != noted {
+                    return Ok(());
+                }
+            } else {
+                if !self.deliver(destination, &batch.items, noted).await? {
+                    return Ok(());
+                }
                 if !self.advance(id, noted, batch.end).await? {
                     return Ok(());
                 }
@@ -155,13 +161,13 @@ impl Deliveries {
         }
     }
 
-    /// Delivers items until they are taken.
-    async fn deliver(&self, destination: &Destination, items: &[String]) {
+    /// Delivers items until they are taken. `false`: the destination was sent elsewhere meanwhile.
+    async fn deliver(&self, destination: &Destination, items: &[String], noted: Option<u64>) -> Result<bool, Refused> {
         let mut pause = PAUSE;
         loop {
             let Err(error) = target::deliver(&self.lookups, &self.folder, &destination.target, items).await else {
                 self.note(&destination.id, |status| (status.failures, status.error) = (0, None));
-                return;
+                return Ok(true);
             };
             tracing::warn!(destination = %destination.id, error, "a delivery failed and is tried again");
             self.note(&destination.id, |status| {
@@ -169,6 +175,9 @@ impl Deliveries {
                 status.error = Some(error);
             });
             tokio::time::sleep(pause).await;
+            if self.store.delivered(&destination.id).await? != noted {
+                return Ok(false);
+            }
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }

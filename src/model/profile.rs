@@ -143,10 +143,10 @@ impl Profile {
     /// `aux` with the values that lost in a merge, where they are not what stands there anyway.
     fn shown_aux(&self, aux: Value, facts: &Value) -> Value {
         let mut aux = aux;
-        let conflicts = self.conflicts.iter().filter_map(|Conflict { field, value }| {
-            let value = Value::from(value);
+        let conflicts = self.conflicts.iter().filter_map(|lost| {
+            let (field, value) = (&lost.field, Value::from(&lost.value));
             let path = Path::read(&field.path).ok()?;
-            if facts.get(path.steps()) == Some(&value) || self.is_counted(field) {
+            if facts.get(path.steps()) == Some(&value) || self.is_counted(lost) {
                 return None;
             }
             let mut conflict = Object::default();

@@ -6,8 +6,8 @@ use super::{Json, Path, Reader, json::push_string};
 
 /// The deepest that a value may stand in a record, so that everything can be read back.
 const DEPTH_MAX: usize = 120;
-/// How long a text is at least that is replaced within others.
-const REPLACED_WITHIN_MIN: usize = 4;
+/// How long a text is at least that is replaced.
+const REPLACED_MIN: usize = 4;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -215,13 +215,11 @@ impl Value {
         }
     }
 
-    /// Puts `new` in the place of `old` in every text in it; a short one is only replaced where nothing else stands.
+    /// Puts `new` in the place of `old` in every text in it, but for a short one, which may stand there for something else.
     pub fn replace(&mut self, old: &str, new: &str) {
         match self {
-            Self::Text(text) if **text == *old => *text = new.into(),
-            Self::Text(text) if old.len() >= REPLACED_WITHIN_MIN && text.contains(old) => {
-                *text = text.replace(old, new).into();
-            }
+            _ if old.len() < REPLACED_MIN => {}
+            Self::Text(text) if text.contains(old) => *text = text.replace(old, new).into(),
             Self::Number(number) if **number == *old => *self = Self::text(new),
             Self::List(list) => list.iter_mut().for_each(|item| item.replace(old, new)),
             Self::Object(object) => object.0.iter_mut().for_each(|(_, value)| value.replace(old, new)),

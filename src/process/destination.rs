@@ -9,7 +9,7 @@ use super::{
     definition::{self, duration},
     scope::Scope,
 };
-use crate::model::{Definition, EventType, Fault, Id, Object, Time};
+use crate::model::{Definition, EventType, Fault, Id, Json, Object, Time};
 
 const BATCH: usize = 100;
 const BATCH_MAX: usize = 1_000;
@@ -47,6 +47,8 @@ struct WebhookDefinition {
 #[derive(Debug)]
 pub struct Destination {
     pub id: Id,
+    /// As it was written.
+    body: Json,
     pub enabled: bool,
     events: Vec<Box<str>>,
     pub profiles: bool,
@@ -96,6 +98,7 @@ impl Destination {
         }
         Ok(Self {
             id: definition.id.clone(),
+            body: definition.body.clone(),
             enabled: written.enabled,
             events: types.collect::<Result<_, _>>()?,
             profiles: written.profiles,
@@ -103,6 +106,11 @@ impl Destination {
             target,
             batch,
         })
+    }
+
+    /// Whether it is set up as `other` is.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id && self.body == other.body
     }
 
     pub fn takes_type(&self, kind: &str) -> bool {

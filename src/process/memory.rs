@@ -19,6 +19,10 @@ pub struct Memory {
     pub names: Vec<Key>,
     /// The session that a workflow attached to a part, by the place of the part's first event in the payload.
     sessions: BTreeMap<usize, Id>,
+    /// The ids of events that came without one, by their places.
+    event_ids: BTreeMap<usize, Id>,
+    /// How often what is set up changed while the request was processed.
+    pub outdated: usize,
     answers: HashMap<[u8; 32], Result<Value, String>>,
     /// Ids that were given, and how many of them since it started again.
     ids: Vec<Id>,
@@ -38,6 +42,11 @@ impl Memory {
         }
         self.ids_used += 1;
         self.ids[self.ids_used - 1].clone()
+    }
+
+    /// The id of the event at `place`, which came without one: the same one when the request starts again.
+    pub fn event_id(&mut self, place: usize, clock: &Clock) -> Id {
+        self.event_ids.entry(place).or_insert_with(|| clock.make_id()).clone()
     }
 
     /// What an external system says; it is asked once.

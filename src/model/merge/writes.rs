@@ -36,7 +36,7 @@ impl Profile {
             return;
         }
         // What a number was made of lost against nobody else's.
-        let is_part = |conflict: &Conflict| is_within(&conflict.field.path, path) && self.is_counted(&conflict.field);
+        let is_part = |conflict: &Conflict| is_within(&conflict.field.path, path) && self.is_counted(conflict);
         let mut parts = self.conflicts.iter().map(is_part).collect::<Vec<_>>().into_iter();
         self.conflicts.retain(|_| parts.next() != Some(true));
         self.forget_fields(path);
@@ -163,11 +163,12 @@ impl Profile {
         }
     }
 
-    /// Whether what was written there is part of the number that stands there now: nothing that was set covers it.
-    pub(in crate::model) fn is_counted(&self, part: &Field) -> bool {
-        let covers = |field: &Field| field.added.is_none() && overlap(&field.path, &part.path);
-        self.is_counter(&part.path)
-            && !self.conflicts.iter().any(|later| later.field.offset > part.offset && covers(&later.field))
+    /// Whether what once stood there is part of the number that stands there now: nothing that was set covers it.
+    pub(in crate::model) fn is_counted(&self, part: &Conflict) -> bool {
+        let covers = |field: &Field| field.added.is_none() && overlap(&field.path, &part.field.path);
+        self.is_counter(&part.field.path)
+            && Value::from(&part.value).as_f64().is_some()
+            && !self.conflicts.iter().any(|it| it.field.offset > part.field.offset && covers(&it.field))
     }
 }
 
