@@ -135,47 +135,56 @@ impl<'a> EventDraft<'a> {
         }
     }
 
-    /// Puts `new` in the place of `old` in everything that was made of what was sent, in this event or in another one that
-    /// it is emitted for.
+    /// Puts `new` in the place of `old` in everything that workflows made of what was sent, in this event or in another
+    /// one that it is emitted for.
     pub fn replace(&mut self, old: &str, new: &str) {
-        let mut written = Value::Object(std::mem::take(&mut self.written));
-        written.replace(old, new);
-        if let Value::Object(written) = written {
-            self.written = written;
-        }
-        let mut places: Vec<Path> = self.rewritten.iter().filter(|path| Self::is_sent(path)).cloned().collect();
+        let mut places = self.rewritten.clone();
         if self.depth > 0 {
             places.push(["event", "properties"].into_iter().collect());
         }
         for path in places {
-            let (_, steps) = path.split_root();
-            let sent = if *steps[0] == *"properties" { &self.payload.properties } else { &self.payload.context };
-            if let Some(mut value) = Value::from(sent).get(&steps[1..]).cloned() {
-                value.replace(old, new);
-                // It goes where it stood.
-                _ = self.write_sent(steps, Some(value));
+            match path.split_root().1 {
+                steps if Self::is_sent(&path) => {
+                    let (part, below) = (&*steps[0], &steps[1..]);
+                    let sent = if part == "properties" { &self.payload.properties } else { &self.payload.context };
+                    if let Some(mut value) = Value::from(sent).get(below).cloned() {
+                        value.replace(old, new);
+                        _ = self.write_sent(steps, Some(value)); // it goes where it stood
+                    }
+                }
+                [part, ..] if **part == *"tags" => {
+                    let tags = self.tags.iter().flat_map(|tags| tags.iter()).map(|tag| Value::text(tag));
+                    let mut tags = Value::List(tags.collect());
+                    tags.replace(old, new);
+                    if let (Some(kept), Value::List(list)) = (&mut self.tags, tags) {
+                        *kept = list.iter().map(|tag| tag.to_text().into()).collect();
+                    }
+                }
+                [part, ..] if **part == *"journey" => self.journey = self.journey.take().filter(|it| **it != *old),
+                steps => self.change_written(|parts| {
+                    if let Some(mut value) = parts.get(steps).cloned() {
+                        value.replace(old, new);
+                        _ = parts.set(steps, value); // it goes where it stood
+                    }
+                }),
             }
-        }
-        let tags = self.tags.iter().flat_map(|tags| tags.iter()).map(|tag| Value::text(tag));
-        let mut tags = Value::List(tags.collect());
-        tags.replace(old, new);
-        if let (Some(kept), Value::List(list)) = (&mut self.tags, tags) {
-            *kept = list.iter().map(|tag| tag.to_text().into()).collect();
-        }
-        if self.journey.as_deref() == Some(old) {
-            self.journey = None;
         }
         self.shown = OnceLock::new();
     }
 
     /// Forgets what was written to a part, or below it.
     pub fn forget_written(&mut self, steps: &[Box<str>]) {
+        self.change_written(|parts| _ = parts.remove(steps));
+    }
+
+    fn change_written<T>(&mut self, change: impl FnOnce(&mut Value) -> T) -> T {
         let mut parts = Value::Object(std::mem::take(&mut self.written));
-        parts.remove(steps);
+        let changed = change(&mut parts);
         if let Value::Object(parts) = parts {
             self.written = parts;
         }
         self.shown = OnceLock::new();
+        changed
     }
 
     /// The event's type.
@@ -245,11 +254,7 @@ impl<'a> EventDraft<'a> {
                 if steps.len() == 1 && value.as_object().is_none() {
                     return Err(NotWritten::WrongType(path.clone(), "it is an object"));
                 }
-                let mut parts = Value::Object(std::mem::take(&mut self.written));
-                let set = parts.set(steps, value);
-                if let Value::Object(parts) = parts {
-                    self.written = parts;
-                }
+                let set = self.change_written(|parts| parts.set(steps, value));
                 set.map_err(|why| NotWritten::Misplaced(path.clone(), why))?;
                 debug_assert!(PARTS.contains(&part));
             }
