@@ -145,25 +145,29 @@ fn lacking<'a>(consents: &'a [Consent], records: &Records<'_>) -> Vec<&'a Consen
     consents.iter().filter(|consent| !consent.fields.is_empty() && !is_granted(consent)).collect()
 }
 
+fn is_required(records: &Records<'_>) -> bool {
+    records.registered().source.requires_consent
+}
+
 /// Whether the source requires a consent that the profile did not give.
 pub fn is_missing(consents: &[Consent], records: &Records<'_>) -> bool {
-    records.registered().source.requires_consent
-        && !is_given(consents, records.profile.as_ref(), &Object::default(), records.now)
+    is_required(records) && !is_given(consents, records.profile.as_ref(), &Object::default(), records.now)
 }
 
 /// Whether what events say of somebody may be kept, or is allowed by what they grant.
 pub fn may_tell(consents: &[Consent], records: &Records<'_>) -> bool {
-    !is_missing(consents, records) || is_given(consents, records.profile.as_ref(), &told(records), records.now)
+    !is_required(records) || allows(consents, records, records.profile.as_ref())
 }
 
 /// Whether events of this source may be given to the profile.
 pub fn admits(consents: &[Consent], records: &Records<'_>, profile: &Profile) -> bool {
-    if !records.registered().source.requires_consent {
-        return true;
-    }
-    let draft = ProfileDraft::known(Arc::new(profile.clone()));
-    is_given(consents, Some(&draft), &Object::default(), records.now)
-        || is_given(consents, Some(&draft), &told(records), records.now)
+    !is_required(records) || allows(consents, records, Some(&ProfileDraft::known(Arc::new(profile.clone()))))
+}
+
+/// Whether the profile gave its consent, or gives it with the events.
+fn allows(consents: &[Consent], records: &Records<'_>, profile: Option<&ProfileDraft>) -> bool {
+    let is_given = |told: &Object| is_given(consents, profile, told, records.now);
+    is_given(&Object::default()) || is_given(&told(records))
 }
 
 /// What the events grant and revoke, the last word of each type.
