@@ -3,10 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use super::NotWritten;
-use crate::model::{
-    Alias, Id, Json, MergeKey, NOTED_PARTS, Object, Path, Profile, ProfileRef, Time, Value, is_within, steps_text,
+use crate::{
+    model::{
+        Alias, Id, Json, MergeKey, NOTED_PARTS, Object, Path, Profile, ProfileRef, Time, Value, is_within, steps_text,
+    },
+    store::Moment,
 };
-use crate::store::Moment;
 
 /// The parts that can be written.
 pub(super) const PARTS: [&str; 7] = ["traits", "data", "interests", "consents", "segments", "aux", "primary_id"];
@@ -87,8 +89,7 @@ impl ProfileDraft {
     pub fn absorb(&mut self, mut other: Self, visits: Visits) {
         self.settle();
         other.settle();
-        let first = |draft: &Self| (draft.profile.since, draft.profile.id.clone());
-        if first(&other) <= first(self) {
+        if (other.profile.since, &other.profile.id) <= (self.profile.since, &self.profile.id) {
             std::mem::swap(self, &mut other);
         }
         let before = other.stored.as_ref().map(|stored| (**stored).clone());

@@ -5,6 +5,9 @@ use std::sync::OnceLock;
 use super::NotWritten;
 use crate::model::{Path, Session, Value};
 
+/// About how many bytes may be written to a session: all of it is written again with each change.
+const BYTES_MAX: usize = 256 * 1024;
+
 /// A session as it will be.
 pub struct SessionDraft {
     /// As it was, or as it begins, with the payload's context and properties in it.
@@ -22,9 +25,6 @@ pub struct SessionDraft {
     /// How many bytes longer the traits are by what was written.
     grown: isize,
 }
-
-/// About how many bytes may be written to a session: all of it is written again with each change.
-const BYTES_MAX: usize = 256 * 1024;
 
 impl SessionDraft {
     pub fn new(session: Session, saved: bool, is_new: bool) -> Self {
