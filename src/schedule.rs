@@ -96,7 +96,7 @@ impl Scheduler {
 
     /// Lets some of the events happen that are due; how many there were.
     async fn perform_events(self: &Arc<Self>) -> Result<usize, Refused> {
-        let due = self.store.due(self.clock.now(), EVENTS_MAX).await?;
+        let due = self.store.read_view().due(self.clock.now(), EVENTS_MAX).await?;
         let count = due.len();
         let mut tasks = JoinSet::new();
         for (due, number) in due {
@@ -118,7 +118,7 @@ impl Scheduler {
             }
         }
         if count > 0 {
-            self.store.caught_up().await?; // so that the next look does not see them again
+            self.store.read_view().applied().await?; // so that the next look does not see them again
         }
         done
     }
@@ -166,7 +166,8 @@ impl Scheduler {
 
     /// How far the schedule is, as it is set up now.
     async fn pass(&self, schedule: &Schedule) -> Result<Option<Pass>, Refused> {
-        let pass = self.store.pass(schedule.kind, &schedule.id).await?;
+        let view = self.store.read_view();
+        let pass = view.answer(view.pass(schedule.kind, &schedule.id).await?).await?;
         Ok(pass.filter(|pass| pass.begun >= schedule.saved))
     }
 
@@ -204,10 +205,10 @@ impl Scheduler {
 
     /// Goes on with a pass over all profiles that there were when it began.
     async fn pass_profiles(&self, rules: &Rules, schedule: &Schedule, pass: Pass) -> Result<(), Refused> {
-        self.store.caught_up().await?;
+        self.store.read_view().applied().await?;
         let Pass { begun, under_way: mut after } = pass;
         loop {
-            let profiles = self.store.profiles(after.as_ref(), PROFILES_MAX).await?;
+            let profiles = self.store.read_view().profiles(after.as_ref(), PROFILES_MAX).await?;
             let mut last = None;
             for profile in self.concerned(rules, schedule, begun, &profiles) {
                 let pass = Pass { begun, under_way: Some(profile.id.clone()) };

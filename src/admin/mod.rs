@@ -14,7 +14,7 @@ pub use definitions::{Configuration, Difference, NotSaved};
 use crate::{
     clock::Clock,
     process::RulesInForce,
-    store::{Entry, Generation, Held, Key, Refused, Room, Store},
+    store::{Entry, Held, Key, QueuePermit, ReadView, Refused, Store},
 };
 
 /// How often something is read again because what was read was taken back.
@@ -47,13 +47,13 @@ impl Admin {
 
     /// As [`Admin::write`], of entries that know the offset at which they stand.
     async fn write_at(&self, decided: Decided, entries: impl FnOnce(u64) -> Vec<Entry>) -> Result<bool, Refused> {
-        let Decided { generation, room, held } = decided;
-        let ((), pending) = self.store.push(generation, room, |moment| (entries(moment.offset), ()))?;
+        let Decided { view, permit, held } = decided;
+        let ((), pending) = view.push(permit, |moment| (entries(moment.offset), ()))?;
         drop(held); // the next request sees it already; only the answer waits for the disk
         pending.durable().await.map(|()| true)
     }
 
-    /// Takes what a change needs: room, the names it is about, and the state of the store it is decided on.
+    /// Takes what a change needs: room in the queue, the names it is about, and a view of the states it is decided on.
     async fn decide(&self, names: Vec<Key>) -> Result<Decided, Refused> {
         self.decide_on(names, 0).await
     }
@@ -61,20 +61,15 @@ impl Admin {
     /// As [`Admin::decide`], for entries that hold `bytes` of what people wrote.
     async fn decide_on(&self, names: Vec<Key>, bytes: usize) -> Result<Decided, Refused> {
         let held = self.store.lock(names).await?;
-        let room = self.store.room(ENTRY_BYTES + bytes).await?;
-        Ok(Decided { generation: self.store.generation(), room, held })
-    }
-
-    /// There is nothing to change, and that is durable.
-    async fn nothing(&self) -> Result<bool, Refused> {
-        self.store.settled().await.map(|()| false)
+        let permit = self.store.permit(ENTRY_BYTES + bytes).await?;
+        Ok(Decided { view: self.store.read_view(), permit, held })
     }
 }
 
 /// What a change is decided under.
 struct Decided {
-    generation: Generation,
-    room: Room,
+    view: ReadView,
+    permit: QueuePermit,
     held: Held,
 }
 

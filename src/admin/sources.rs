@@ -39,8 +39,8 @@ impl Admin {
 
     async fn try_delete_source(&self, id: &Id) -> Result<bool, Refused> {
         let decided = self.decide(vec![Key::Source(id.clone())]).await?;
-        if !self.store.has_source(id).await? {
-            return self.nothing().await;
+        if !decided.view.has_source(id).await? {
+            return decided.view.answer(false).await;
         }
         self.write(decided, vec![Entry::SourceDeleted(id.clone())]).await
     }

@@ -27,10 +27,9 @@ impl Collector {
         let options = &admitted.incoming.payload.options;
         let reference = sifted.first_repeat.and_then(|place| place.profile);
         let profile = match &reference {
-            Some(reference) => referred_profile(&self.store, reference).await?,
+            Some(reference) => referred_profile(&identified.view, reference).await?,
             None => None,
         };
-        self.store.settled().await?;
         let session_id = admitted.incoming.payload.session.clone();
         let mut debugging = Debugging { session_id, ..Debugging::default() };
         let session = debugging.session_id.as_ref().and_then(|id| identified.session(id));
@@ -38,14 +37,15 @@ impl Collector {
         if let Some(profile) = &profile {
             debugging.profile.ids.push(profile.id.clone());
         }
-        Ok(to_json(&Answer {
+        let answer = to_json(&Answer {
             profile,
             whole_profile: options.profile && self.settings.profile,
             consent: admitted.source.source.requires_consent,
             warnings: sifted.warnings,
             debugging: admitted.debugger.then(|| (self.clock.make_id(), debugging)),
             ..Answer::default()
-        }))
+        });
+        Ok(identified.view.answer(answer).await?)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
         EventDraft, Interrupted, Left, Memory, People, Processing, ProfileDraft, Records, Rules, SessionDraft,
         referred_profile,
     },
-    store::{Entry, Generation, Held, Key, Pending, Refused},
+    store::{Entry, Held, Key, Pending, ReadView, Refused},
 };
 
 /// Something that is due.
@@ -33,7 +33,7 @@ pub struct Performed {
 
 /// What is due, with the session and the profile that it is about, as they are while their names are held.
 struct Opened {
-    generation: Generation,
+    view: ReadView,
     held: Held,
     event: Option<Arc<DelayedEvent>>,
     session: Option<SessionDraft>,
@@ -74,12 +74,12 @@ impl Collector {
     ) -> Result<Option<Performed>, Interrupted> {
         memory.begin();
         let Some(opened) = self.open_due(due, memory).await? else { return Ok(None) };
-        let Opened { generation, held, event, session, attachable, profile } = opened;
+        let Opened { view, held, event, session, attachable, profile } = opened;
         if profile.is_none() && due.profile(event.as_deref()).is_some() {
             let pending = self.note(due).await?; // who was deleted meanwhile
             return Ok(Some(Performed { pending, error: None }));
         }
-        let people = People { store: &self.store, held: &held };
+        let people = People { view: &view, held: &held };
         let ground = self.ground(&people, true);
         let mut records = self.due_records(event.as_deref(), session, profile, memory);
         records.attachable = attachable;
@@ -95,8 +95,8 @@ impl Collector {
         let outcomes = left.outcomes();
         let mut parts = Parts::default();
         parts.push(records);
-        let room = self.store.room(parts.bytes()).await?;
-        let ((), pending) = self.store.push(generation, room, |moment| {
+        let permit = self.store.permit(parts.bytes()).await?;
+        let ((), pending) = view.push(permit, |moment| {
             let mut entries = Fixed::new(parts, rules.tells_changes(), false, moment).entries;
             entries.push(due.done());
             (entries, ())
@@ -108,7 +108,7 @@ impl Collector {
 
     /// Holds the names of what it is about; `None` if it was done before.
     async fn open_due(&self, due: &Due, memory: &Memory) -> Result<Option<Opened>, Interrupted> {
-        let event = self.delayed_event(due).await?;
+        let event = delayed_event(&self.store.read_view(), due).await?;
         if event.is_none() && matches!(due, Due::Event { .. }) {
             return Ok(None);
         }
@@ -119,12 +119,12 @@ impl Collector {
         names.extend(session_id.into_iter().chain(memory.session(0)).cloned().map(Key::Session));
         names.extend(reference.map(|profile| Key::Profile(profile.id.clone())));
         let held = self.store.lock(names).await?;
-        let generation = self.store.generation();
-        if event.is_some() && self.delayed_event(due).await?.is_none() {
+        let view = self.store.read_view();
+        if event.is_some() && delayed_event(&view, due).await?.is_none() {
             return Ok(None);
         }
         let profile = match reference {
-            Some(reference) => referred_profile(&self.store, reference).await?,
+            Some(reference) => referred_profile(&view, reference).await?,
             None => None,
         };
         if let Some(name) = profile.as_ref().map(|profile| Key::Profile(profile.id.clone()))
@@ -133,29 +133,21 @@ impl Collector {
             return Err(Interrupted::Names(vec![name]));
         }
         let mut session = match session_id {
-            Some(id) => self.store.session(id).await?,
+            Some(id) => view.session(id).await?,
             None => None,
         };
         session = session.filter(|session| is_theirs(session, profile.as_deref()));
         let session = session.map(|session| SessionDraft::new((*session).clone(), true, false));
         let attachable = match memory.session(0) {
-            Some(id) => Some(self.attachable(id).await?),
+            Some(id) => Some(self.attachable(&view, id).await?),
             None => None,
         };
-        Ok(Some(Opened { generation, held, event, session, attachable, profile }))
-    }
-
-    /// The delayed event that is due, if it is one and did not happen yet.
-    async fn delayed_event(&self, due: &Due) -> Result<Option<Arc<DelayedEvent>>, Refused> {
-        match due {
-            Due::Event { due, number } => self.store.delayed(*due, *number).await,
-            Due::Scheduled { .. } => Ok(None),
-        }
+        Ok(Some(Opened { view, held, event, session, attachable, profile }))
     }
 
     /// The session with this id, as it is stored or as it begins.
-    async fn attachable(&self, id: &Id) -> Result<SessionDraft, Refused> {
-        Ok(match self.store.session(id).await? {
+    async fn attachable(&self, view: &ReadView, id: &Id) -> Result<SessionDraft, Refused> {
+        Ok(match view.session(id).await? {
             Some(session) => SessionDraft::new((*session).clone(), true, false),
             None => SessionDraft::new(Session::new(id.clone(), 0, None, self.clock.now()), true, true),
         })
@@ -187,9 +179,17 @@ impl Collector {
 
     /// Notes that it is done, and nothing else.
     pub async fn note(&self, due: &Due) -> Result<Pending, Refused> {
-        let room = self.store.room(0).await?;
-        let ((), pending) = self.store.push(self.store.generation(), room, |_| (vec![due.done()], ()))?;
+        let permit = self.store.permit(0).await?;
+        let ((), pending) = self.store.read_view().push(permit, |_| (vec![due.done()], ()))?;
         Ok(pending)
+    }
+}
+
+/// The delayed event that is due, if it is one and did not happen yet.
+async fn delayed_event(view: &ReadView, due: &Due) -> Result<Option<Arc<DelayedEvent>>, Refused> {
+    match due {
+        Due::Event { due, number } => view.delayed(*due, *number).await,
+        Due::Scheduled { .. } => Ok(None),
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Collector, admit::Admitted};
 use crate::{
     model::{Id, Profile, Session},
     process::{Memory, find_profile, referred_profile},
-    store::{EventPlace, Generation, Held, Key, Refused},
+    store::{EventPlace, Held, Key, ReadView, Refused},
 };
 
 /// How many more names may turn up on the way to a profile.
@@ -14,7 +14,8 @@ const NAMES_MAX: usize = 8;
 
 /// The session and the profile of a request, as they are while it holds their names.
 pub struct Identified {
-    pub generation: Generation,
+    /// What was read of them.
+    pub view: ReadView,
     /// The stored ones of the session that was named, and of those that workflows attached.
     sessions: Vec<Arc<Session>>,
     pub person: Person,
@@ -56,12 +57,12 @@ impl Collector {
         names.extend(event_ids.map(|id| Key::EventId { id, source: source.clone() }));
         for _ in 0..NAMES_MAX {
             let held = self.store.lock(names.clone()).await?;
-            let generation = self.store.generation();
+            let view = self.store.read_view();
             let mut sessions = Vec::with_capacity(session_ids.len());
             for id in &session_ids {
-                sessions.extend(self.store.session(id).await?);
+                sessions.extend(view.session(id).await?);
             }
-            let person = self.person(admitted, sessions.first().map(|session| &**session)).await?;
+            let person = self.person(admitted, &view, sessions.first().map(|session| &**session)).await?;
             if let Person::Known(profile) = &person {
                 let name = Key::Profile(profile.id.clone());
                 if !held.holds(&name) {
@@ -73,17 +74,17 @@ impl Collector {
             let mut repeats = Vec::with_capacity(payload.events.len());
             for event in &payload.events {
                 repeats.push(match &event.id {
-                    Some(id) => self.store.event_id(id, source).await?,
+                    Some(id) => view.event_id(id, source).await?,
                     None => None,
                 });
             }
-            return Ok(Identified { generation, sessions, person, repeats, held });
+            return Ok(Identified { view, sessions, person, repeats, held });
         }
         Err(Refused::Unavailable("the profile's names change too fast".into()))
     }
 
     /// The session's profile wins over the payload's, unless the source's profile ids are permanent.
-    async fn person(&self, admitted: &Admitted, session: Option<&Session>) -> Result<Person, Refused> {
+    async fn person(&self, admitted: &Admitted, view: &ReadView, session: Option<&Session>) -> Result<Person, Refused> {
         let incoming = &admitted.incoming;
         let without_session = incoming.payload.session.is_none();
         if incoming.profile_less || without_session {
@@ -91,19 +92,19 @@ impl Collector {
         }
         let sent = incoming.payload.profile.as_ref();
         if let (true, Some(id)) = (admitted.source.keeps_profile_ids(), sent) {
-            return Ok(match find_profile(&self.store, id).await? {
+            return Ok(match find_profile(view, id).await? {
                 Some(profile) => Person::Known(profile),
                 // Should it turn out to be somebody known, the id leads to them.
                 None => Person::New { id: Some(id.clone()), alias: Some(id.clone()) },
             });
         }
         if let Some(reference) = session.and_then(|session| session.profile.as_ref())
-            && let Some(profile) = referred_profile(&self.store, reference).await?
+            && let Some(profile) = referred_profile(view, reference).await?
         {
             return Ok(Person::Known(profile));
         }
         let Some(id) = sent else { return Ok(Person::New { id: None, alias: None }) };
-        Ok(match find_profile(&self.store, id).await? {
+        Ok(match find_profile(view, id).await? {
             Some(profile) => Person::Known(profile),
             // A forged id must not create or reach a profile. A UUID is one that an earlier answer may have given.
             None => Person::New { id: None, alias: id.is_uuid().then(|| id.clone()) },

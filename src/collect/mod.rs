@@ -179,14 +179,12 @@ impl Collector {
         // On the heap: while it waits for the disk, a request does not carry the room that processing took.
         let processed = Box::pin(self.process(admitted, &identified, sifted, rules, memory)).await?;
         if admitted.incoming.trial.is_some() {
-            self.store.settled().await?; // it speaks of what is durable only
-            return Ok(processed.answer_trial(admitted, self.clock.now()));
+            return Ok(identified.view.answer(processed.answer_trial(admitted, self.clock.now())).await?);
         }
         self.check_in_force(rules, memory)?;
         let outcomes = processed.left.outcomes();
-        let room = self.store.room(admitted.incoming.bytes + processed.parts.bytes()).await?;
-        let (answer, pending) =
-            self.store.push(identified.generation, room, |moment| processed.fix(admitted, moment))?;
+        let permit = self.store.permit(admitted.incoming.bytes + processed.parts.bytes()).await?;
+        let (answer, pending) = identified.view.push(permit, |moment| processed.fix(admitted, moment))?;
         drop(identified); // the next request of this session sees it already; only the answer waits for the disk
         self.rules.tallies.note_all(outcomes, &self.clock);
         pending.durable().await?;

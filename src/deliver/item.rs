@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     model::{EventRequest, FieldChange, Id, Object, Profile, ProfileRef, ShownEvent, Time, Value},
     process::{Destination, referred_profile},
-    store::{Entry, Refused, Store},
+    store::{Entry, ReadView, Refused},
 };
 
 /// A delivery ends with the item that makes it longer than so many bytes.
@@ -42,7 +42,7 @@ struct Deleted<'a> {
 /// What of `entries`, the first of which stands at offset `first`, the destination wants from offset `from` on; at most
 /// as many items as it takes in a delivery.
 pub async fn batch(
-    store: &Store,
+    view: &ReadView,
     destination: &Destination,
     first: u64,
     entries: &[Entry],
@@ -65,11 +65,11 @@ pub async fn batch(
             (Entry::Event(event), Some(request)) if destination.takes_type(&event.kind) => {
                 let shown = Value::shown(&ShownEvent { request: request.clone(), event: event.clone() });
                 let profile = match &request.profile {
-                    Some(reference) => stored_profile(store, reference).await?,
+                    Some(reference) => stored_profile(view, reference).await?,
                     None => None,
                 };
                 let records = records([("event", Some(&shown)), ("profile", profile.as_ref())]);
-                let wanted = batch.wants(destination, &records, now, offset) && !store.is_deleted_event(offset).await?;
+                let wanted = batch.wants(destination, &records, now, offset) && !view.is_deleted_event(offset).await?;
                 wanted.then(|| Item::Event { offset, event: &shown }.to_json())
             }
             (Entry::ProfileChanged { profile: reference, changes }, _) if destination.profiles => {
@@ -120,8 +120,8 @@ fn records<const N: usize>(named: [(&str, Option<&Value>); N]) -> Object {
     records
 }
 
-async fn stored_profile(store: &Store, reference: &ProfileRef) -> Result<Option<Value>, Refused> {
-    let profile = referred_profile(store, reference).await?;
+async fn stored_profile(view: &ReadView, reference: &ProfileRef) -> Result<Option<Value>, Refused> {
+    let profile = referred_profile(view, reference).await?;
     Ok(profile.map(|profile| Value::shown(&profile.shown())))
 }
 

@@ -130,12 +130,14 @@ impl Deliveries {
     /// Delivers what comes, from where the destination is; returns when somebody sent it elsewhere.
     async fn follow(&self, destination: &Destination) -> Result<(), Refused> {
         let id = &destination.id;
-        let mut noted = self.store.delivered(id).await?;
+        let mut noted = self.delivered(id).await?;
         let mut at = noted.unwrap_or_else(|| self.store.end());
         self.note(id, |status| (status.offset, status.error) = (at, None));
         loop {
             let (first, entries) = self.store.entries(at).await?;
-            let batch = item::batch(&self.store, destination, first, &entries, at, self.clock.now()).await?;
+            let view = self.store.read_view();
+            let batch = item::batch(&view, destination, first, &entries, at, self.clock.now()).await?;
+            let batch = view.answer(batch).await?;
             if batch.undecided > 0 {
                 self.note(id, |status| {
                     status.undecided += batch.undecided;
@@ -143,7 +145,7 @@ impl Deliveries {
                 });
             }
             if batch.items.is_empty() {
-                if self.store.delivered(id).await? != noted {
+                if self.delivered(id).await? != noted {
                     return Ok(());
                 }
             } else {
@@ -175,7 +177,7 @@ impl Deliveries {
                 status.error = Some(error);
             });
             tokio::time::sleep(pause).await;
-            if self.store.delivered(&destination.id).await? != noted {
+            if self.delivered(&destination.id).await? != noted {
                 return Ok(false);
             }
             pause = (pause * 2).min(PAUSE_MAX);
@@ -185,15 +187,21 @@ impl Deliveries {
     /// Notes that the destination has everything before `offset`, durably. `false`: it was sent elsewhere meanwhile.
     async fn advance(&self, id: &Id, noted: Option<u64>, offset: u64) -> Result<bool, Refused> {
         let held = self.store.lock(vec![Key::Delivered(id.clone())]).await?;
-        let room = self.store.room(ENTRY_BYTES).await?;
-        let generation = self.store.generation();
-        if self.store.delivered(id).await? != noted {
+        let permit = self.store.permit(ENTRY_BYTES).await?;
+        let view = self.store.read_view();
+        if view.delivered(id).await? != noted {
             return Ok(false);
         }
         let entry = Entry::Delivered { destination: id.clone(), offset };
-        let ((), pending) = self.store.push(generation, room, |_| (vec![entry], ()))?;
+        let ((), pending) = view.push(permit, |_| (vec![entry], ()))?;
         drop(held);
         pending.durable().await.map(|()| true)
+    }
+
+    /// How far the destination is, durably.
+    async fn delivered(&self, id: &Id) -> Result<Option<u64>, Refused> {
+        let view = self.store.read_view();
+        view.answer(view.delivered(id).await?).await
     }
 
     fn note(&self, id: &Id, change: impl FnOnce(&mut Status)) {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     model::{Id, MergeKey, Path, Profile, ProfileRef, Session, Value},
-    store::{Held, Key, Refused, Store},
+    store::{Held, Key, ReadView, Refused},
 };
 
 /// How long all profiles are looked through, and how many are read at a time.
@@ -20,7 +20,7 @@ const SEARCH_STEP: usize = 1_000;
 
 /// The stored profiles, as a request may see them: it works on one only while it holds its name.
 pub struct People<'a> {
-    pub store: &'a Store,
+    pub view: &'a ReadView,
     pub held: &'a Held,
 }
 
@@ -28,15 +28,15 @@ impl People<'_> {
     /// The profile that `id` is one of the ids of.
     pub async fn by_id(&self, id: &Id) -> Result<Option<Arc<Profile>>, Interrupted> {
         self.hold(vec![Key::Profile(id.clone())])?;
-        let found = find_profile(self.store, id).await?;
+        let found = find_profile(self.view, id).await?;
         self.held_too(found)
     }
 
     /// The profile that a merge key leads to.
     pub async fn by_key(&self, key: MergeKey) -> Result<Option<Arc<Profile>>, Interrupted> {
         self.hold(vec![Key::MergeKey(key)])?;
-        let found = match self.store.merge_key(key).await? {
-            Some(reference) => referred_profile(self.store, &reference).await?,
+        let found = match self.view.merge_key(key).await? {
+            Some(reference) => referred_profile(self.view, &reference).await?,
             None => None,
         };
         self.held_too(found)
@@ -54,7 +54,7 @@ impl People<'_> {
         value: &Value,
     ) -> Result<Result<Option<Arc<Profile>>, String>, Interrupted> {
         self.hold(vec![Key::MergeKey(name)])?;
-        self.store.caught_up().await?;
+        self.view.applied().await?;
         let until = Instant::now() + SEARCH_MAX;
         let text = value.to_text();
         // As it stands within a JSON string: most profiles do not have it anywhere.
@@ -66,7 +66,7 @@ impl People<'_> {
         };
         let (mut found, mut after): (Option<Arc<Profile>>, Option<Id>) = (None, None);
         loop {
-            let some = self.store.profiles(after.as_ref(), SEARCH_STEP).await?;
+            let some = self.view.profiles(after.as_ref(), SEARCH_STEP).await?;
             for profile in some.iter().filter(|profile| has(profile)) {
                 if found.replace(profile.clone()).is_some() {
                     return Ok(Err(format!("{path}: more than one profile has this value")));
@@ -101,7 +101,7 @@ impl People<'_> {
         let current = records.session.as_ref().map(|session| &session.session.id);
         let visits = draft.profile.latest_visits.iter().flatten();
         let Some(before) = visits.map(|visit| &visit.session).find(|id| Some(*id) != current) else { return Ok(None) };
-        let session = self.store.session(before).await?;
+        let session = self.view.session(before).await?;
         // Its id may have been used again by somebody else.
         let is_theirs =
             |session: &Arc<Session>| session.profile.as_ref().is_some_and(|it| draft.profile.is_or_absorbed(it));
@@ -115,7 +115,7 @@ impl People<'_> {
             return Ok(true);
         }
         for reference in profile.references() {
-            if self.store.has_visited(session.number, &reference).await? {
+            if self.view.has_visited(session.number, &reference).await? {
                 return Ok(true);
             }
         }
@@ -127,7 +127,7 @@ impl People<'_> {
     pub async fn visits_of_both(&self, draft: &ProfileDraft, other: &Profile, begun: &[Id]) -> Result<Visits, Refused> {
         let mine: Vec<ProfileRef> = if draft.is_new { Vec::new() } else { draft.profile.references().collect() };
         let mut visits =
-            Visits { shared: self.store.shared_sessions(mine, other.references().collect()).await?, begun: Vec::new() };
+            Visits { shared: self.view.shared_sessions(mine, other.references().collect()).await?, begun: Vec::new() };
         for id in draft.begun().iter().chain(begun.iter().filter(|id| !draft.has_begun(id))) {
             let (had_mine, had_other) =
                 (self.has_visited_stored(id, &draft.profile).await?, self.has_visited_stored(id, other).await?);
@@ -142,7 +142,7 @@ impl People<'_> {
 
     /// Whether the session, as it is stored, ever had the profile.
     async fn has_visited_stored(&self, id: &Id, profile: &Profile) -> Result<bool, Refused> {
-        match self.store.session(id).await? {
+        match self.view.session(id).await? {
             Some(session) => self.has_visited(&session, profile).await,
             None => Ok(false),
         }
@@ -163,22 +163,22 @@ impl People<'_> {
 }
 
 /// The profile that `id` is one of the ids of.
-pub async fn find_profile(store: &Store, id: &Id) -> Result<Option<Arc<Profile>>, Refused> {
-    if let Some(profile) = store.profile(id).await? {
+pub async fn find_profile(view: &ReadView, id: &Id) -> Result<Option<Arc<Profile>>, Refused> {
+    if let Some(profile) = view.profile(id).await? {
         return Ok(Some(profile));
     }
-    match store.name(id).await? {
-        Some(reference) => referred_profile(store, &reference).await,
+    match view.name(id).await? {
+        Some(reference) => referred_profile(view, &reference).await,
         None => Ok(None),
     }
 }
 
 /// The profile that was meant, or the one that took it in: not somebody else's who has its id since it was deleted.
-pub async fn referred_profile(store: &Store, reference: &ProfileRef) -> Result<Option<Arc<Profile>>, Refused> {
-    let found = match store.profile(&reference.id).await? {
+pub async fn referred_profile(view: &ReadView, reference: &ProfileRef) -> Result<Option<Arc<Profile>>, Refused> {
+    let found = match view.profile(&reference.id).await? {
         Some(profile) => Some(profile),
-        None => match store.name(&reference.id).await? {
-            Some(by) => store.profile(&by.id).await?.filter(|profile| profile.since == by.since),
+        None => match view.name(&reference.id).await? {
+            Some(by) => view.profile(&by.id).await?.filter(|profile| profile.since == by.since),
             None => None,
         },
     };

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     Shared,
-    committed::{Committed, Word},
+    committed::{ApplierMessage, CommittedGroup},
     engine::{Engine, Opening, ViewsTrust},
     entry::Fold,
     error::{RESTORE, StoreError},
@@ -26,11 +26,11 @@ const BATCH_TIME: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Runs until the committer is gone and everything is applied, then closes the parts. Returns whether all is closed.
-pub fn run(shared: &Shared, words: &mpsc::Receiver<Word>) -> bool {
-    while let Ok(word) = words.recv() {
-        let batch = collect(word, words);
-        let applied = match shared.take_doubt() {
-            Some(doubt) => Err(doubt),
+pub fn run(shared: &Shared, messages: &mpsc::Receiver<ApplierMessage>) -> bool {
+    while let Ok(message) = messages.recv() {
+        let batch = collect(message, messages);
+        let applied = match shared.take_damage() {
+            Some(damage) => Err(damage),
             None => apply(shared, &batch),
         };
         if let Err(error) = applied
@@ -38,49 +38,49 @@ pub fn run(shared: &Shared, words: &mpsc::Receiver<Word>) -> bool {
         {
             return false;
         }
-        // The share of the batch in the queue's room ends here, when it is applied either way.
+        // The share of the batch of the queue's permits ends here, when it is applied either way.
     }
     close(shared)
 }
 
 /// Gathers groups until there are enough, their time is up, or somebody is in a hurry.
-fn collect(first: Word, words: &mpsc::Receiver<Word>) -> Vec<Committed> {
+fn collect(first: ApplierMessage, messages: &mpsc::Receiver<ApplierMessage>) -> Vec<CommittedGroup> {
     let until = Instant::now() + BATCH_TIME;
     let mut entries = 0;
     let mut batch = Vec::new();
     let mut next = Some(first);
-    while let Some(Word::Committed(group)) = next {
-        entries += group.stretches.iter().map(|stretch| u64::from(stretch.block.count)).sum::<u64>();
+    while let Some(ApplierMessage::Committed(group)) = next {
+        entries += group.blocks.iter().map(|committed| u64::from(committed.block.count)).sum::<u64>();
         batch.push(group);
         if entries >= BATCH_ENTRIES {
             break;
         }
-        next = words.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
+        next = messages.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
     }
     batch
 }
 
 /// Puts the batch into the log, then into the views.
-fn apply(shared: &Shared, batch: &[Committed]) -> Result<(), StoreError> {
+fn apply(shared: &Shared, batch: &[CommittedGroup]) -> Result<(), StoreError> {
     let Some(last) = batch.last() else { return Ok(()) };
     let engine =
         shared.engine().ok_or_else(|| StoreError::damaged(shared.folder.path(), "the parts are closed", RESTORE))?;
     guarded(shared, || {
         let mut fold = Fold::default();
-        for stretch in batch.iter().flat_map(|group| &group.stretches) {
-            if stretch.block.end() <= engine.log.end() {
+        for committed in batch.iter().flat_map(|group| &group.blocks) {
+            if committed.block.end() <= engine.log.end() {
                 continue; // it was read back from the journal when the parts were made again
             }
-            engine.log.append(&log::Stretch { raw: &stretch.raw, entries: &stretch.entries })?;
-            let entries = stretch.entries.iter().flat_map(|entries| entries.iter());
-            for (offset, entry) in (stretch.block.first..).zip(entries) {
+            engine.log.append(&log::EncodedEntries { raw: &committed.raw, entries: &committed.entries })?;
+            let entries = committed.entries.iter().flat_map(|entries| entries.iter());
+            for (offset, entry) in (committed.block.first..).zip(entries) {
                 fold.entry(offset, entry);
             }
         }
         if last.end > engine.views.progress().to {
             engine.views.apply(last.end, &fold)?;
         }
-        shared.queue.is_applied(last.end);
+        shared.queue.set_applied(last.end);
         if engine.log.is_full() {
             // What is sealed is durable, so the journal must be up to there too.
             let journal = shared.journal.lock();
@@ -116,19 +116,21 @@ fn make_again(shared: &Shared, error: &StoreError) -> bool {
                 torn_end: false,
                 may_be_short: false,
             };
-            Engine::open(&shared.folder, &how, &|_, _, _| {}).map(|(engine, _)| engine)
+            let (engine, _) = Engine::open(&shared.folder, &how, &|_, _, _| {})?;
+            engine.views.flush()?;
+            Ok(engine)
         });
         match made {
             Ok(engine) => {
                 let end = engine.log.end();
                 shared.set_engine(Some(Arc::new(engine)));
-                shared.queue.is_applied(end);
+                shared.queue.set_applied(end);
                 tracing::info!("the store behind the journal was made again");
                 return true;
             }
             Err(error) => tracing::error!(%error, "the store behind the journal cannot be made again yet"),
         }
-        if shared.queue.lock().closing {
+        if shared.queue.is_closing() {
             return false;
         }
         thread::sleep(RETRY);

@@ -2,26 +2,26 @@
 
 use std::sync::Arc;
 
-use super::{block::Block, entry::Entry, queue::Room};
+use super::{block::Block, entry::Entry, queue::QueuePermit};
 
 /// What the applier is told.
-pub enum Word {
-    Committed(Committed),
-    /// Somebody waits for what is committed, or has doubts.
-    Hurry,
+pub enum ApplierMessage {
+    Committed(CommittedGroup),
+    /// Somebody waits for what is committed, or reported damage.
+    Flush,
 }
 
 /// A group that is in the journal.
-pub struct Committed {
+pub struct CommittedGroup {
     /// The offset behind its last entry.
     pub end: u64,
-    pub stretches: Vec<Stretch>,
+    pub blocks: Vec<CommittedBlock>,
     /// Given back when it is dropped.
-    pub _rooms: Vec<Room>,
+    pub _permits: Vec<QueuePermit>,
 }
 
 /// A block of a group, with what it was made from.
-pub struct Stretch {
+pub struct CommittedBlock {
     pub block: Block,
     pub raw: Vec<u8>,
     pub entries: Vec<Arc<[Entry]>>,

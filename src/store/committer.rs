@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     block::{self, Block, Packer},
-    committed::{Committed, Stretch, Word},
+    committed::{ApplierMessage, CommittedBlock, CommittedGroup},
     entry::{self, Entry},
     error::{Refused, StoreError},
     folder, journal,
@@ -27,7 +27,7 @@ const IDLE: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(250);
 
 /// Runs until the queue is closed and empty.
-pub fn run(shared: &Shared, to_applier: &mpsc::Sender<Word>) {
+pub fn run(shared: &Shared, to_applier: &mpsc::Sender<ApplierMessage>) {
     let mut committer = Committer { shared, to_applier, packer: Packer::for_journal(), unsynced_since: None };
     let patience = shared.flush_interval.unwrap_or(IDLE).min(IDLE);
     while let Some(group) = shared.queue.take(GROUP_REQUESTS_MAX, patience) {
@@ -35,8 +35,8 @@ pub fn run(shared: &Shared, to_applier: &mpsc::Sender<Word>) {
             committer.commit(group);
         }
         committer.flush_if_due();
-        if shared.queue.lock().trouble.is_some() {
-            committer.mend();
+        if shared.queue.trouble().is_some() {
+            committer.recover();
         }
     }
     if let Err(error) = shared.journal.lock().sync() {
@@ -46,7 +46,7 @@ pub fn run(shared: &Shared, to_applier: &mpsc::Sender<Word>) {
 
 struct Committer<'a> {
     shared: &'a Shared,
-    to_applier: &'a mpsc::Sender<Word>,
+    to_applier: &'a mpsc::Sender<ApplierMessage>,
     packer: Packer,
     /// In relaxed mode: since when something is written and not synced.
     unsynced_since: Option<Instant>,
@@ -54,29 +54,30 @@ struct Committer<'a> {
 
 impl Committer<'_> {
     fn commit(&mut self, group: Vec<Queued>) {
-        let mut stretches = Vec::new();
+        let mut blocks = Vec::new();
         let mut done = Vec::with_capacity(group.len());
-        let mut rooms = Vec::with_capacity(group.len());
-        let mut stretch = Open::default();
-        for Queued { first, entries, done: answer, room } in group {
-            stretch.add(first, entries);
-            if stretch.raw.len() >= block::RAW_BYTES {
-                stretches.push(std::mem::take(&mut stretch).close(&mut self.packer));
+        let mut permits = Vec::with_capacity(group.len());
+        let mut block = OpenBlock::default();
+        for Queued { first, entries, done: answer, permit } in group {
+            block.add(first, entries);
+            if block.raw.len() >= block::RAW_BYTES {
+                blocks.push(std::mem::take(&mut block).close(&mut self.packer));
             }
             done.push(answer);
-            rooms.push(room);
+            permits.push(permit);
         }
-        if !stretch.entries.is_empty() {
-            stretches.push(stretch.close(&mut self.packer));
+        if !block.entries.is_empty() {
+            blocks.push(block.close(&mut self.packer));
         }
-        let end = stretches.last().map_or(0, |stretch| stretch.block.end());
-        match self.write(&stretches, end) {
+        let end = blocks.last().map_or(0, |committed| committed.block.end());
+        match self.write(&blocks, end) {
             Ok(()) => {
-                self.shared.note_configuration(stretches.iter().flat_map(|stretch| &stretch.entries));
+                self.shared.note_configuration(blocks.iter().flat_map(|committed| &committed.entries));
                 // First, so that whoever hears that it is durable finds it on its way; the applier outlives the
                 // committer.
-                _ = self.to_applier.send(Word::Committed(Committed { end, stretches, _rooms: rooms }));
-                self.shared.queue.is_durable(end);
+                let group = CommittedGroup { end, blocks, _permits: permits };
+                _ = self.to_applier.send(ApplierMessage::Committed(group));
+                self.shared.queue.set_durable(end);
                 for answer in done {
                     _ = answer.send(Ok(())); // a client that went away does not wait
                 }
@@ -91,15 +92,15 @@ impl Committer<'_> {
     }
 
     /// Appends the group's frame and makes it as durable as the setting demands.
-    fn write(&mut self, stretches: &[Stretch], end: u64) -> Result<(), Refused> {
+    fn write(&mut self, blocks: &[CommittedBlock], end: u64) -> Result<(), Refused> {
         self.shared.check_space().map_err(Refused::Stopped)?;
         let mut journal = self.shared.journal.lock();
         if journal.bytes() >= self.shared.segment_bytes {
-            let first = stretches.first().map_or(end, |stretch| stretch.block.first);
+            let first = blocks.first().map_or(end, |committed| committed.block.first);
             journal.roll(first).map_err(|error| Refused::Stopped(error.to_string()))?;
             self.unsynced_since = None;
         }
-        let frame = journal::frame(stretches.iter().map(|stretch| &stretch.block));
+        let frame = journal::frame(blocks.iter().map(|committed| &committed.block));
         let written = journal.append(&frame).and_then(|()| match self.shared.flush_interval {
             Some(_) => {
                 self.unsynced_since.get_or_insert_with(Instant::now);
@@ -110,7 +111,6 @@ impl Committer<'_> {
         match written {
             Ok(()) => {
                 journal.accept(frame.len());
-                self.shared.set_durable_end(end);
                 Ok(())
             }
             Err(error) => {
@@ -134,12 +134,15 @@ impl Committer<'_> {
     }
 
     /// Nothing can be stored: takes back what was refused, waits until the disk takes writes again, and goes on.
-    fn mend(&mut self) {
+    fn recover(&mut self) {
         let shared = self.shared;
         let mut taken_back = false;
         loop {
             let clean = shared.journal.lock().cut_back().is_ok();
-            taken_back = taken_back || (clean && shared.queue.take_back(shared.durable_end()));
+            if clean && !taken_back {
+                shared.queue.take_back(shared.queue.durable_end());
+                taken_back = true;
+            }
             if taken_back
                 && clean
                 && shared.is_engine_up()
@@ -149,7 +152,7 @@ impl Committer<'_> {
                 shared.queue.resume();
                 return;
             }
-            if shared.queue.lock().closing {
+            if shared.queue.is_closing() {
                 return;
             }
             thread::sleep(RETRY);
@@ -157,16 +160,16 @@ impl Committer<'_> {
     }
 }
 
-/// The stretch that is being filled.
+/// The block that is being filled.
 #[derive(Default)]
-struct Open {
+struct OpenBlock {
     first: Option<u64>,
     count: u32,
     raw: Vec<u8>,
     entries: Vec<Arc<[Entry]>>,
 }
 
-impl Open {
+impl OpenBlock {
     fn add(&mut self, first: u64, entries: Arc<[Entry]>) {
         self.first.get_or_insert(first);
         self.count += entries.len() as u32;
@@ -174,9 +177,9 @@ impl Open {
         self.entries.push(entries);
     }
 
-    fn close(self, packer: &mut Packer) -> Stretch {
+    fn close(self, packer: &mut Packer) -> CommittedBlock {
         let block = Block::build(packer, self.first.unwrap_or(0), self.count, &self.raw);
-        Stretch { block, raw: self.raw, entries: self.entries }
+        CommittedBlock { block, raw: self.raw, entries: self.entries }
     }
 }
 

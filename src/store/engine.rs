@@ -7,7 +7,7 @@ use super::{
     error::{RESTORE, StoreError},
     folder::{self, Folder, LastEnd},
     journal::{self, Recovered},
-    log::{Log, Stretch},
+    log::{EncodedEntries, Log},
     views::Views,
 };
 
@@ -95,7 +95,7 @@ fn fill_up(log: &Log, folder: &Folder, torn_end: bool, report: Report<'_>) -> Re
         if block.first < from {
             return Err(damaged("the log ends within a block"));
         }
-        log.append(&Stretch { raw: &raw, entries: &[entries] })?;
+        log.append(&EncodedEntries { raw: &raw, entries: &[entries] })?;
         if log.is_full() { log.seal() } else { Ok(()) }
     })?;
     if recovered.first > from || recovered.end < from || (recovered.is_missing() && from > 0) {

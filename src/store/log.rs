@@ -77,8 +77,8 @@ pub struct FoundEvent {
     pub event: Arc<Event>,
 }
 
-/// A stretch of entries as they come from the journal, and how they are encoded.
-pub struct Stretch<'a> {
+/// Entries that stand behind each other, and their encoded form.
+pub struct EncodedEntries<'a> {
     pub raw: &'a [u8],
     pub entries: &'a [Arc<[Entry]>],
 }
@@ -140,11 +140,11 @@ impl Log {
         self.live.read().as_ref().map_or_else(|| self.sealed_end(), |live| live.pending.summary.end())
     }
 
-    /// Puts a stretch behind the end.
-    pub fn append(&self, stretch: &Stretch<'_>) -> Result<(), StoreError> {
+    /// Puts entries behind the end.
+    pub fn append(&self, more: &EncodedEntries<'_>) -> Result<(), StoreError> {
         let mut live = self.live.write();
         let live = live.as_mut().ok_or_else(|| StoreError::damaged(&self.path, "the log is closed", "start again"))?;
-        live.append(stretch)
+        live.append(more)
     }
 
     /// Whether the live segment has all that it should hold.
@@ -335,9 +335,9 @@ impl Live {
         Ok(Self { first, path, segment, summaries, bytes, pending: Pending::new(end), packer: Packer::for_log() })
     }
 
-    fn append(&mut self, stretch: &Stretch<'_>) -> Result<(), StoreError> {
-        stretch.entries.iter().flat_map(|entries| entries.iter()).for_each(|entry| self.pending.summary.add(entry));
-        self.pending.raw.extend_from_slice(stretch.raw);
+    fn append(&mut self, more: &EncodedEntries<'_>) -> Result<(), StoreError> {
+        more.entries.iter().flat_map(|entries| entries.iter()).for_each(|entry| self.pending.summary.add(entry));
+        self.pending.raw.extend_from_slice(more.raw);
         if self.pending.raw.len() >= block::RAW_BYTES { self.flush() } else { Ok(()) }
     }
 

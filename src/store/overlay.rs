@@ -11,17 +11,19 @@ const RECENT_BYTES: usize = 8 * 1024 * 1024;
 
 #[derive(Default)]
 pub struct Overlay {
-    states: HashMap<Key, (u64, State)>,
-    /// States in the order in which they came.
-    order: VecDeque<Came>,
-    /// What the states in `order` take together.
+    /// The newest state under each key, and the offset behind the entries that led to it.
+    newest: HashMap<Key, (u64, State)>,
+    /// Every state that was added, the oldest first: what was newest before the later ones were taken back.
+    added: VecDeque<Added>,
+    /// What the states in `added` take together.
     bytes: usize,
 }
 
-struct Came {
+struct Added {
     /// The offset behind the entries that led to the state.
     end: u64,
     key: Key,
+    state: State,
     bytes: usize,
 }
 
@@ -31,28 +33,87 @@ impl Overlay {
         for (key, state) in fold.states {
             let bytes = state.bytes();
             self.bytes += bytes;
-            self.order.push_back(Came { end, key: key.clone(), bytes });
-            self.states.insert(key, (end, state));
+            self.newest.insert(key.clone(), (end, state.clone()));
+            self.added.push_back(Added { end, key, state, bytes });
         }
     }
 
-    pub fn get(&self, key: &Key) -> Option<State> {
-        self.states.get(key).map(|(_, state)| state.clone())
+    /// The newest state under `key`, and the offset behind the entries that led to it.
+    pub fn get(&self, key: &Key) -> Option<(u64, State)> {
+        self.newest.get(key).cloned()
     }
 
     /// The views have everything before offset `applied`.
     pub fn applied(&mut self, applied: u64) {
-        while self.bytes > RECENT_BYTES && self.order.front().is_some_and(|oldest| oldest.end <= applied) {
-            let Some(Came { end, key, bytes }) = self.order.pop_front() else { return };
+        while self.bytes > RECENT_BYTES && self.added.front().is_some_and(|oldest| oldest.end <= applied) {
+            let Some(Added { end, key, bytes, .. }) = self.added.pop_front() else { return };
             self.bytes -= bytes;
-            if self.states.get(&key).is_some_and(|(newest, _)| *newest == end) {
-                self.states.remove(&key);
+            if self.newest.get(&key).is_some_and(|(newest, _)| *newest == end) {
+                self.newest.remove(&key);
             }
         }
     }
 
-    /// Forgets everything: the views have all that is committed.
-    pub fn clear(&mut self) {
-        *self = Self::default();
+    /// Forgets the states that the entries from offset `end` on led to: those before them are the newest again.
+    pub fn take_back(&mut self, end: u64) {
+        while self.added.back().is_some_and(|last| last.end > end) {
+            let Some(Added { key, bytes, .. }) = self.added.pop_back() else { return };
+            self.bytes -= bytes;
+            self.newest.remove(&key);
+        }
+        self.newest = self.added.iter().map(|added| (added.key.clone(), (added.end, added.state.clone()))).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A fold that says of each of `keys` that its newest offset is `value`.
+    fn fold(keys: &[u64], value: u64) -> Fold {
+        let states = keys.iter().map(|key| (Key::DeletedEvent(*key), State::Offset(value))).collect();
+        Fold { states, ..Fold::default() }
+    }
+
+    fn get(overlay: &Overlay, key: u64) -> Option<(u64, State)> {
+        overlay.get(&Key::DeletedEvent(key))
+    }
+
+    #[test]
+    fn what_the_views_have_stays_only_while_there_is_room() {
+        let mut overlay = Overlay::default();
+        let many: Vec<u64> = (0..2 * RECENT_BYTES as u64 / State::There.bytes() as u64).collect();
+        overlay.add(1, fold(&many, 1));
+        overlay.add(2, fold(&[0], 2));
+        overlay.applied(0);
+        assert!(overlay.newest.len() == many.len(), "nothing goes before the views have it");
+        overlay.applied(2);
+        assert!(overlay.bytes <= RECENT_BYTES && overlay.newest.len() <= many.len() / 2 + 1);
+        assert_eq!(get(&overlay, 0), Some((2, State::Offset(2))), "the newest stays longest");
+    }
+
+    proptest! {
+        /// Any adding and taking back gives what adding only what stayed gives.
+        #[test]
+        fn taking_back_leaves_no_trace(steps in prop::collection::vec((prop::collection::vec(0_u64..6, 1..4), 0_u64..4), 1..40)) {
+            let (mut overlay, mut kept) = (Overlay::default(), Vec::<(u64, Vec<u64>)>::new());
+            let mut end = 0;
+            for (keys, back) in steps {
+                if back == 0 && end > 0 {
+                    end = end / 2;
+                    overlay.take_back(end);
+                    kept.retain(|(kept_end, _)| *kept_end <= end);
+                }
+                end += 1;
+                overlay.add(end, fold(&keys, end));
+                kept.push((end, keys));
+            }
+            for key in 0..6 {
+                let expected = kept.iter().rev().find(|(_, keys)| keys.contains(&key)).map(|(end, _)| (*end, State::Offset(*end)));
+                prop_assert_eq!(get(&overlay, key), expected);
+            }
+        }
     }
 }

@@ -2,32 +2,39 @@
 //!
 //! One lock guards both, so that putting a request into the queue and into the overlay is one step. The lock is a plain
 //! one: nothing under it waits, and the committer's thread takes it too.
+//!
+//! Waits have no limit of their own here: whoever waits sets one.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::{
-    entry::{Entry, Fold},
+    entry::{Entry, Fold, Key, State},
     error::Refused,
     overlay::Overlay,
 };
 use crate::{clock::Clock, model::Time};
 
-/// How long a read waits until what it saw is durable.
-const SETTLED_WAIT: Duration = Duration::from_secs(5);
-/// What the queue and the overlay may hold together, as [`Queue::room`] counts it.
-const ROOM_BYTES: usize = 24 * 1024 * 1024;
+#[cfg(test)]
+use shuttle::sync::{Condvar, Mutex, MutexGuard};
+/// The lock and its condition; in this crate's own tests those of `shuttle`, which tries every order of threads.
+#[cfg(not(test))]
+use std::sync::{Condvar, Mutex, MutexGuard};
+
+/// What the queue and the overlay may hold together, as [`Queue::permit`] counts it.
+const QUEUE_BYTES: usize = 24 * 1024 * 1024;
 /// What a request takes in queue and overlay beside its body.
 const REQUEST_BYTES: usize = 1_024;
-/// How long a request waits for room.
-const ROOM_WAIT: Duration = Duration::from_secs(1);
 
 pub struct Queue {
     state: Mutex<QueueState>,
     filled: Condvar,
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     /// Where the log is durable, for those who read.
     durable: watch::Sender<Durable>,
     /// The log and the views have everything before this offset.
@@ -38,20 +45,19 @@ pub struct Queue {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Durable {
     offset: u64,
-    /// Raised when queued entries are taken back.
-    generation: u64,
+    generation: Generation,
 }
 
 #[derive(Default)]
-pub struct QueueState {
+struct QueueState {
     /// The offset that the next entry gets.
-    pub next: u64,
-    pub overlay: Overlay,
+    next: u64,
+    overlay: Overlay,
     waiting: VecDeque<Queued>,
-    generation: u64,
+    generation: Generation,
     /// Why nothing can be stored now.
-    pub trouble: Option<String>,
-    pub closing: bool,
+    trouble: Option<String>,
+    closing: bool,
 }
 
 /// Entries of one request on their way to the disk.
@@ -59,14 +65,15 @@ pub struct Queued {
     pub first: u64,
     pub entries: Arc<[Entry]>,
     pub done: oneshot::Sender<Result<(), Refused>>,
-    pub room: Room,
+    pub permit: QueuePermit,
 }
 
 /// A request's share of queue and overlay, given back when the views have its entries.
-pub struct Room(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub struct QueuePermit(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
-/// The state of the store that a request reads: entries built on it are taken only while it stands.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The state of the store that a request reads: it is raised when queued entries are taken back, and what was read
+/// under an older one is stale.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Generation(u64);
 
 /// What is fixed about a request's entries at the moment in which they are queued.
@@ -79,6 +86,7 @@ pub struct Moment {
 }
 
 /// Entries that are queued; the answer waits for [`Pending::durable`].
+#[must_use = "what is queued may still be refused"]
 pub struct Pending(oneshot::Receiver<Result<(), Refused>>);
 
 impl Pending {
@@ -93,30 +101,52 @@ impl Queue {
         Self {
             state: Mutex::new(QueueState { next: end, ..QueueState::default() }),
             filled: Condvar::new(),
-            room: Arc::new(Semaphore::new(ROOM_BYTES)),
+            permits: Arc::new(Semaphore::new(QUEUE_BYTES)),
             applied: watch::Sender::new(end),
-            durable: watch::Sender::new(Durable { offset: end, generation: 0 }),
+            durable: watch::Sender::new(Durable { offset: end, generation: Generation::default() }),
         }
     }
 
-    pub fn lock(&self) -> MutexGuard<'_, QueueState> {
-        self.state.lock()
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        // Nothing under the lock panics half way through a change, but for the entries that a request builds, which are
+        // built before anything is changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for room for a request of `bytes`.
-    pub async fn room(&self, bytes: usize) -> Result<Room, Refused> {
-        if let Some(trouble) = &self.lock().trouble {
-            return Err(Refused::Stopped(trouble.clone()));
+    ///
+    /// # Errors
+    /// Nothing can be stored now.
+    pub async fn permit(&self, bytes: usize) -> Result<QueuePermit, Refused> {
+        if let Some(trouble) = self.trouble() {
+            return Err(Refused::Stopped(trouble));
         }
-        let share = u32::try_from((REQUEST_BYTES + bytes).min(ROOM_BYTES)).unwrap_or(u32::MAX);
-        match tokio::time::timeout(ROOM_WAIT, self.room.clone().acquire_many_owned(share)).await {
-            Ok(Ok(permit)) => Ok(Room(permit)),
-            _ => Err(Refused::Unavailable("too many requests are waiting for the disk".into())),
-        }
+        let share = u32::try_from((REQUEST_BYTES + bytes).min(QUEUE_BYTES)).unwrap_or(u32::MAX);
+        let permit = self.permits.clone().acquire_many_owned(share).await;
+        permit.map(QueuePermit).map_err(|_| Refused::OutcomeUnknown) // the semaphore is never closed
     }
 
     pub fn generation(&self) -> Generation {
-        Generation(self.lock().generation)
+        self.lock().generation
+    }
+
+    /// The state under `key` that is on its way to the views, and the offset behind the entries that led to it.
+    ///
+    /// # Errors
+    /// [`Refused::Stale`]: entries were taken back since the reader's `generation`.
+    pub fn read(&self, generation: Generation, key: &Key) -> Result<Option<(u64, State)>, Refused> {
+        let state = self.lock();
+        if state.generation == generation { Ok(state.overlay.get(key)) } else { Err(Refused::Stale) }
+    }
+
+    /// Whether nothing was ever queued.
+    pub fn is_empty(&self) -> bool {
+        self.lock().next == 0
+    }
+
+    /// The offset behind everything that is queued.
+    pub fn end(&self) -> u64 {
+        self.lock().next
     }
 
     /// Queues what `build` makes and shows it to the next requests. Nothing that was read under an older generation is
@@ -125,7 +155,7 @@ impl Queue {
         &self,
         clock: &Clock,
         read_under: Generation,
-        room: Room,
+        permit: QueuePermit,
         build: impl FnOnce(Moment) -> (Vec<Entry>, T),
     ) -> Result<(T, Pending), Refused> {
         let mut state = self.lock();
@@ -135,7 +165,7 @@ impl Queue {
         if state.closing {
             return Err(Refused::Unavailable("the server is shutting down".into()));
         }
-        if read_under.0 != state.generation {
+        if read_under != state.generation {
             return Err(Refused::Stale);
         }
         let first = state.next;
@@ -148,7 +178,7 @@ impl Queue {
         let end = state.next;
         state.overlay.add(end, fold);
         let (done, pending) = oneshot::channel();
-        state.waiting.push_back(Queued { first, entries: entries.into(), done, room });
+        state.waiting.push_back(Queued { first, entries: entries.into(), done, permit });
         drop(state);
         self.filled.notify_one();
         Ok((made, Pending(pending)))
@@ -158,7 +188,8 @@ impl Queue {
     pub fn take(&self, most: usize, patience: Duration) -> Option<Vec<Queued>> {
         let mut state = self.lock();
         if state.waiting.is_empty() && !state.closing {
-            self.filled.wait_for(&mut state, patience);
+            let waited = self.filled.wait_timeout(state, patience);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         if state.waiting.is_empty() && state.closing {
             return None;
@@ -168,83 +199,78 @@ impl Queue {
     }
 
     /// Everything before `offset` is durable.
-    pub fn is_durable(&self, offset: u64) {
+    pub fn set_durable(&self, offset: u64) {
         self.durable.send_modify(|durable| durable.offset = offset);
     }
 
-    /// Waits until everything that is queued now is durable.
+    /// The offset behind what is durable.
+    pub fn durable_end(&self) -> u64 {
+        self.durable.borrow().offset
+    }
+
+    /// Waits until everything before `offset`, which was read under `generation`, is durable.
     ///
     /// # Errors
-    /// [`Refused::Stale`]: some of it was taken back, so what was read must be read again.
-    pub async fn settled(&self) -> Result<(), Refused> {
-        let (wanted, generation) = {
-            let state = self.lock();
-            (state.next, state.generation)
-        };
+    /// [`Refused::Stale`]: some of it was taken back, so it must be read again.
+    pub async fn durable(&self, generation: Generation, offset: u64) -> Result<(), Refused> {
         let mut durable = self.durable.subscribe();
-        let seen = durable.wait_for(|durable| durable.offset >= wanted || durable.generation != generation);
-        match tokio::time::timeout(SETTLED_WAIT, seen).await {
-            Ok(Ok(durable)) if durable.generation == generation => Ok(()),
-            Ok(_) => Err(Refused::Stale),
-            Err(_) => Err(Refused::Unavailable("what was read is not on the disk yet".into())),
+        let seen = durable.wait_for(|durable| durable.generation != generation || durable.offset >= offset).await;
+        match seen {
+            Ok(durable) if durable.generation == generation => Ok(()),
+            _ => Err(Refused::Stale),
         }
     }
 
-    /// Waits until the log and the views have everything that is durable now.
-    pub async fn applied(&self) -> Result<(), Refused> {
-        let wanted = self.durable.borrow().offset;
-        let mut applied = self.applied.subscribe();
-        match tokio::time::timeout(SETTLED_WAIT, applied.wait_for(|applied| *applied >= wanted)).await {
-            Ok(Ok(_)) => Ok(()),
-            _ => Err(Refused::Unavailable("what was read is not in the log yet".into())),
-        }
-    }
-
-    /// Waits until the log and the views have the entry at `offset`.
-    pub async fn applied_beyond(&self, offset: u64) {
-        _ = self.applied.subscribe().wait_for(|applied| *applied > offset).await; // the queue lives as long as the store
+    /// Waits until the log and the views have everything before `offset`.
+    pub async fn applied(&self, offset: u64) {
+        _ = self.applied.subscribe().wait_for(|applied| *applied >= offset).await; // the queue lives as long as the store
     }
 
     /// The views have everything before offset `end`.
-    pub fn is_applied(&self, end: u64) {
-        let mut state = self.lock();
-        state.overlay.applied(end);
-        drop(state);
+    pub fn set_applied(&self, end: u64) {
+        self.lock().overlay.applied(end);
         self.applied.send_replace(end);
     }
 
-    /// Nothing can be stored until [`Queue::resume`]: what waits is refused, what comes is too.
+    /// Why nothing can be stored now, if so.
+    pub fn trouble(&self) -> Option<String> {
+        self.lock().trouble.clone()
+    }
+
+    /// Nothing can be stored until [`Queue::resume`]: what waits is refused, what comes is too. Said again, the latest
+    /// reason stands.
     pub fn stop(&self, trouble: &str) {
         let mut state = self.lock();
-        if state.trouble.is_none() {
+        if state.trouble.as_deref() != Some(trouble) {
             tracing::error!(trouble, "nothing can be stored");
+            state.trouble = Some(trouble.to_owned());
         }
-        state.trouble = Some(trouble.to_owned());
-        for queued in state.waiting.drain(..) {
+        let refused: Vec<Queued> = state.waiting.drain(..).collect();
+        drop(state);
+        for queued in refused {
             _ = queued.done.send(Err(Refused::Stopped(trouble.to_owned())));
         }
-        drop(state);
         self.filled.notify_all();
     }
 
-    /// Takes back what was queued behind offset `end` and refused, once the views have everything before it: the
-    /// states that it led to are gone, and what was read of them is stale. `false`: the views are not that far.
-    pub fn take_back(&self, end: u64) -> bool {
+    /// Takes back what was queued from offset `end` on and refused: the states that it led to are gone, and what was
+    /// read of them is stale.
+    pub fn take_back(&self, end: u64) {
         let mut state = self.lock();
-        if *self.applied.borrow() < end {
-            return false;
+        if state.next == end {
+            return; // nothing is behind it
         }
-        state.overlay.clear();
+        state.overlay.take_back(end);
         state.next = end;
-        state.generation += 1;
+        state.generation.0 += 1;
         let generation = state.generation;
         self.durable.send_modify(|durable| *durable = Durable { offset: end, generation });
-        true
     }
 
     pub fn resume(&self) {
-        self.lock().trouble = None;
-        tracing::info!("storing goes on");
+        if self.lock().trouble.take().is_some() {
+            tracing::info!("storing goes on");
+        }
     }
 
     /// Takes nothing more; what is queued is still committed.
@@ -252,4 +278,11 @@ impl Queue {
         self.lock().closing = true;
         self.filled.notify_all();
     }
+
+    pub fn is_closing(&self) -> bool {
+        self.lock().closing
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,21 +2,17 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc,
-    },
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
 use parking_lot::{Mutex, RwLock};
 
 use super::{
-    committed::Word,
+    committed::ApplierMessage,
     engine::Engine,
     entry::Entry,
-    error::StoreError,
+    error::{self, Refused, StoreError},
     folder::{self, Folder},
     journal::Journal,
     queue::Queue,
@@ -33,14 +29,12 @@ pub struct Shared {
     pub journal: Mutex<Journal>,
     /// The log and the views; `None` while they are made again.
     pub engine: RwLock<Option<Arc<Engine>>>,
-    /// What a reader met that casts doubt on the log or the views.
-    pub doubt: Mutex<Option<StoreError>>,
-    /// To the applier; gone when the store is being closed.
-    pub words: Mutex<Option<mpsc::Sender<Word>>>,
+    /// What a reader met that says that the live segment or the views are damaged.
+    pub damage: Mutex<Option<StoreError>>,
+    /// Gone when the store is being closed.
+    pub to_applier: Mutex<Option<mpsc::Sender<ApplierMessage>>>,
     pub sources: RwLock<HashMap<Id, Arc<RegisteredSource>>>,
     pub definitions: RwLock<BTreeMap<(DefinitionKind, Id), Arc<Definition>>>,
-    /// The offset behind what is in the journal.
-    pub durable_end: AtomicU64,
     pub segment_bytes: u64,
     pub reserve_bytes: u64,
     /// Set in relaxed mode.
@@ -72,28 +66,52 @@ impl Shared {
         }
     }
 
-    pub fn cast_doubt(&self, error: StoreError) {
-        self.doubt.lock().get_or_insert(error);
-        self.hurry();
+    /// The applier is to make the log's live segment and the views again.
+    pub fn report_damage(&self, error: StoreError) {
+        self.damage.lock().get_or_insert(error);
+        self.flush_applier();
+    }
+
+    pub fn take_damage(&self) -> Option<StoreError> {
+        self.damage.lock().take()
     }
 
     /// Lets the applier go on with what it has.
-    pub fn hurry(&self) {
-        if let Some(words) = &*self.words.lock() {
-            _ = words.send(Word::Hurry); // an applier that ended hurries no more
+    pub fn flush_applier(&self) {
+        if let Some(to_applier) = &*self.to_applier.lock() {
+            _ = to_applier.send(ApplierMessage::Flush); // an applier that ended has nothing to go on with
         }
     }
 
-    pub fn take_doubt(&self) -> Option<StoreError> {
-        self.doubt.lock().take()
+    /// Reads the views on a thread that may block.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refused> {
+        let unavailable = || Refused::Unavailable("the store behind the journal is being made again".into());
+        let engine = self.engine().ok_or_else(unavailable)?;
+        match tokio::task::spawn_blocking(move || read(&engine)).await {
+            Ok(Ok(read)) => Ok(read),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the store cannot be read");
+                self.report_damage(error);
+                Err(unavailable())
+            }
+            Err(panicked) => {
+                tracing::error!(%panicked, "reading the store failed");
+                let what = "the embedded database failed";
+                self.report_damage(StoreError::damaged(self.folder.path(), what, error::RESTORE));
+                Err(unavailable())
+            }
+        }
     }
 
-    pub fn durable_end(&self) -> u64 {
-        self.durable_end.load(Ordering::Acquire)
-    }
-
-    pub fn set_durable_end(&self, end: u64) {
-        self.durable_end.store(end, Ordering::Release);
+    /// Reads the log on a thread that may block.
+    pub async fn read_log<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refused> {
+        self.read(read).await
     }
 
     /// Whether the disk has more than the reserve left.

@@ -151,6 +151,11 @@ impl Views {
         Ok((records, sum) == (progress.records, progress.sum))
     }
 
+    /// Writes everything to the views' files, so that it is known that they can be written.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.db.flush().map(|_| ()).at(&self.path)
+    }
+
     /// Writes everything to the views' files and makes them durable.
     pub fn close(self) -> Result<(), StoreError> {
         let mut progress = self.progress();

@@ -1,0 +1,1 @@
+//! What the queue promises, in every order of threads.

@@ -1,0 +1,221 @@
+//! Reading the newest states, and what follows from having read them.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{
+    entry::{Entry, EventPlace, Key, State},
+    error::Refused,
+    log::FoundEvent,
+    queue::{Generation, Moment, Pending, QueuePermit},
+    shared::Shared,
+};
+use crate::model::{DefinitionKind, DelayedEvent, Id, MergeKey, Pass, Profile, ProfileRef, Session, ShownEvent, Time};
+
+/// How long a read waits until what it saw is durable, or is in the log.
+const SETTLE_WAIT: Duration = Duration::from_secs(5);
+
+/// The newest states, as one request reads them: durable ones, and those that other requests queued.
+///
+/// What was queued can still be refused by the disk. So whoever read something either builds on it, and
+/// [`ReadView::push`] takes that only while nothing of what was read was taken back, or speaks of it, and
+/// [`ReadView::answer`] waits until what was read is durable. Nothing else may be made of a read. Every read fails with
+/// [`Refused::Stale`] once something was taken back since the view was made.
+pub struct ReadView {
+    shared: Arc<Shared>,
+    generation: Generation,
+    /// The offset behind the latest of the entries whose states were read here and were not durable then; 0: none.
+    undurable: AtomicU64,
+}
+
+impl ReadView {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let generation = shared.queue.generation();
+        Self { shared, generation, undurable: AtomicU64::new(0) }
+    }
+
+    /// Queues the entries that `build` makes of the moment; from here on the next requests see them. Every state that
+    /// they are built on was read in this view and under locks that are still held.
+    ///
+    /// # Errors
+    /// Nothing can be stored now, or what was read is stale.
+    pub fn push<T>(
+        &self,
+        permit: QueuePermit,
+        build: impl FnOnce(Moment) -> (Vec<Entry>, T),
+    ) -> Result<(T, Pending), Refused> {
+        self.shared.queue.push(&self.shared.clock, self.generation, permit, build)
+    }
+
+    /// `answer`, once everything that was read for it is durable.
+    ///
+    /// # Errors
+    /// [`Refused::Stale`]: some of it was taken back, and it is to be read again; or it is not durable in time.
+    pub async fn answer<T>(&self, answer: T) -> Result<T, Refused> {
+        let end = self.undurable.load(Ordering::Relaxed);
+        if end > 0 {
+            let durable = tokio::time::timeout(SETTLE_WAIT, self.shared.queue.durable(self.generation, end)).await;
+            durable.map_err(|_| Refused::Unavailable("what was read is not on the disk yet".into()))??;
+        }
+        Ok(answer)
+    }
+
+    /// Waits until the log and the views have everything that is queued now: for what is read from them alone.
+    pub async fn applied(&self) -> Result<(), Refused> {
+        let end = self.shared.queue.end();
+        let applied = async {
+            self.shared.queue.durable(self.generation, end).await?;
+            self.shared.flush_applier();
+            self.shared.queue.applied(end).await;
+            Ok(())
+        };
+        let applied = tokio::time::timeout(SETTLE_WAIT, applied).await;
+        applied.map_err(|_| Refused::Unavailable("what was read is not in the log yet".into()))?
+    }
+
+    pub async fn session(&self, id: &Id) -> Result<Option<Arc<Session>>, Refused> {
+        let state = self.newest(Key::Session(id.clone())).await?;
+        Ok(if let Some(State::Session(session)) = state { Some(session) } else { None })
+    }
+
+    /// The profile with this id of its own.
+    pub async fn profile(&self, id: &Id) -> Result<Option<Arc<Profile>>, Refused> {
+        let state = self.newest(Key::Profile(id.clone())).await?;
+        Ok(if let Some(State::Profile(profile)) = state { Some(profile) } else { None })
+    }
+
+    /// Up to `most` profiles, those that come behind the id `after` in the order of the view, which is the same every
+    /// time. What is on its way to the views is not there yet: see [`ReadView::applied`].
+    pub async fn profiles(&self, after: Option<&Id>, most: usize) -> Result<Vec<Arc<Profile>>, Refused> {
+        let after = after.cloned();
+        self.shared.read(move |engine| engine.views.profiles(after.as_ref(), most)).await
+    }
+
+    /// The profile that `name` is another name of.
+    pub async fn name(&self, name: &Id) -> Result<Option<ProfileRef>, Refused> {
+        let state = self.newest(Key::Name(name.clone())).await?;
+        Ok(if let Some(State::Name(profile)) = state { Some(profile) } else { None })
+    }
+
+    /// The profile that is found by `key`.
+    pub async fn merge_key(&self, key: MergeKey) -> Result<Option<ProfileRef>, Refused> {
+        let state = self.newest(Key::MergeKey(key)).await?;
+        Ok(if let Some(State::Name(profile)) = state { Some(profile) } else { None })
+    }
+
+    /// How far a destination is; `None` before anything was ever said of it.
+    pub async fn delivered(&self, destination: &Id) -> Result<Option<u64>, Refused> {
+        let state = self.newest(Key::Delivered(destination.clone())).await?;
+        Ok(if let Some(State::Offset(offset)) = state { Some(offset) } else { None })
+    }
+
+    /// How far something that is scheduled is; `None` before it ever began.
+    pub async fn pass(&self, kind: DefinitionKind, id: &Id) -> Result<Option<Pass>, Refused> {
+        let state = self.newest(Key::Pass(kind, id.clone())).await?;
+        Ok(if let Some(State::Pass(pass)) = state { Some(pass) } else { None })
+    }
+
+    /// The delayed event of this time and number, unless it happened.
+    pub async fn delayed(&self, due: Time, number: u64) -> Result<Option<Arc<DelayedEvent>>, Refused> {
+        let state = self.newest(Key::Delayed { due, number }).await?;
+        Ok(if let Some(State::Delayed(event)) = state { Some(event) } else { None })
+    }
+
+    /// Times and numbers of up to `most` delayed events that are due at `now`, as the views have them: those that just
+    /// happened may be among them.
+    pub async fn due(&self, now: Time, most: usize) -> Result<Vec<(Time, u64)>, Refused> {
+        self.shared.read(move |engine| engine.views.due(now, most)).await
+    }
+
+    /// Where the event stands that came from `source` with the client's id `id`.
+    pub async fn event_id(&self, id: &Id, source: &Id) -> Result<Option<EventPlace>, Refused> {
+        let state = self.newest(Key::EventId { id: id.clone(), source: source.clone() }).await?;
+        Ok(if let Some(State::EventId(place)) = state { Some(place) } else { None })
+    }
+
+    /// Whether the session numbered `session` had `profile` before another one.
+    pub async fn has_visited(&self, session: u64, profile: &ProfileRef) -> Result<bool, Refused> {
+        Ok(self.newest(Key::Visited { session, profile: profile.clone() }).await?.is_some())
+    }
+
+    /// How many sessions had a profile of both lists. Only sessions that changed their profile can have: these are
+    /// looked through.
+    pub async fn shared_sessions(&self, ones: Vec<ProfileRef>, others: Vec<ProfileRef>) -> Result<u64, Refused> {
+        if ones.is_empty() || others.is_empty() {
+            return Ok(0);
+        }
+        self.applied().await?;
+        self.shared.read(move |engine| engine.views.shared_sessions(&ones, &others)).await
+    }
+
+    pub async fn is_deleted_event(&self, offset: u64) -> Result<bool, Refused> {
+        Ok(self.newest(Key::DeletedEvent(offset)).await?.is_some())
+    }
+
+    /// Whether there is a source of this id once everything that is queued is done.
+    pub async fn has_source(&self, id: &Id) -> Result<bool, Refused> {
+        Ok(self.newest(Key::Source(id.clone())).await?.is_some())
+    }
+
+    /// The event with this id, from `source` if it is named, and its offset: the one that a client gave the id if there
+    /// is one, else the one that the server made it for. Not one that is deleted.
+    pub async fn event(&self, id: &Id, source: Option<&Id>) -> Result<Option<(u64, ShownEvent)>, Refused> {
+        if let Some(found) = self.applied_event(id, source).await? {
+            return Ok(Some(found));
+        }
+        // What is on its way to the log is found there once it is applied. What stands in the log is answered without
+        // waiting, also while nothing can be stored.
+        self.applied().await?;
+        self.applied_event(id, source).await
+    }
+
+    /// As [`ReadView::event`], of the events that the log and the views have.
+    async fn applied_event(&self, id: &Id, source: Option<&Id>) -> Result<Option<(u64, ShownEvent)>, Refused> {
+        let (wanted, from) = (id.clone(), source.cloned());
+        let given = self.shared.read(move |engine| {
+            let mut places: Vec<u64> = match from {
+                Some(source) => match engine.views.state(&Key::EventId { id: wanted, source })? {
+                    Some(State::EventId(place)) => vec![place.offset],
+                    _ => Vec::new(),
+                },
+                None => engine.views.event_ids(&wanted)?.into_iter().map(|place| place.offset).collect(),
+            };
+            places.sort_unstable();
+            Ok(places)
+        });
+        let given = given.await?;
+        for offset in &given {
+            let offset = *offset;
+            if !self.is_deleted_event(offset).await?
+                && let Some(FoundEvent { request, event, .. }) =
+                    self.shared.read_log(move |engine| engine.log.event_at(offset)).await?
+            {
+                return Ok(Some((offset, ShownEvent { request, event })));
+            }
+        }
+        if !given.is_empty() {
+            return Ok(None); // the id means the client's events, and they are gone
+        }
+        let wanted = id.clone();
+        let made = self.shared.read_log(move |engine| engine.log.event_made(&wanted)).await?;
+        let Some(FoundEvent { offset, request, event }) = made else { return Ok(None) };
+        let is_shown = source.is_none_or(|source| *source == request.source) && !self.is_deleted_event(offset).await?;
+        Ok(is_shown.then_some((offset, ShownEvent { request, event })))
+    }
+
+    /// The newest state under `key`: from memory, or from the views.
+    async fn newest(&self, key: Key) -> Result<Option<State>, Refused> {
+        if let Some((end, state)) = self.shared.queue.read(self.generation, &key)? {
+            if end > self.shared.queue.durable_end() {
+                self.undurable.fetch_max(end, Ordering::Relaxed);
+            }
+            return Ok(Some(state).filter(|state| *state != State::Gone));
+        }
+        self.shared.read(move |engine| engine.views.state(&key)).await
+    }
+}
