@@ -4,8 +4,6 @@
 
 mod support;
 
-use std::time::Duration;
-
 use support::{Setup, load, power_cut::PowerCut};
 
 fn setup(power: &PowerCut, durability: &str) -> Setup {
@@ -43,6 +41,6 @@ fn a_relaxed_store_starts_again_after_a_power_cut() {
     let daemon = setup(&power, "relaxed").start();
     daemon.shop();
     let mut sent = load::Sent::default();
-    load::run_and(&daemon, 9, &mut sent, || std::thread::sleep(Duration::from_millis(100)));
+    load::run_until(&daemon, 9, &mut sent, 200);
     sent.check_acked(&daemon);
 }

@@ -71,6 +71,8 @@ pub enum CommandError {
     Listen { address: String, source: std::io::Error },
     #[error("{path}: {source}")]
     File { path: String, source: std::io::Error },
+    #[error("{0}")]
+    StoreFailed(String),
     #[error("the store took nothing: {0}")]
     Refused(#[from] Refused),
     #[error("{0}")]

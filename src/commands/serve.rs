@@ -77,7 +77,11 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     let (stop, stopped) = watch::channel(false);
     let delivering = tokio::spawn(deliveries.run(stopped.clone()));
     let scheduling = tokio::spawn(scheduler.run(stopped));
-    signals.next().await;
+    tokio::select! {
+        () = signals.next() => {}
+        // Requests would wait for what does not come any more.
+        why = store.failed() => return Err(CommandError::StoreFailed(why)),
+    }
     tracing::info!("ending");
     tokio::spawn(async move {
         signals.next().await;

@@ -4,19 +4,19 @@
 //! journal and the log, without a restart.
 
 use std::{
-    panic::{self, AssertUnwindSafe},
+    io,
     sync::{Arc, mpsc},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use super::{
-    Shared,
     committed::{ApplierMessage, CommittedGroup},
     engine::{Engine, Opening, ViewsTrust},
     entry::Fold,
-    error::{RESTORE, StoreError},
-    log,
+    error::{At, RESTORE, StoreError},
+    folder, log, panics,
+    shared::Shared,
 };
 
 /// About how many entries are folded before they are written, so that a profile touched often is written once.
@@ -25,129 +25,194 @@ const BATCH_ENTRIES: u64 = 8_192;
 const BATCH_TIME: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Runs until the committer is gone and everything is applied, then closes the parts. Returns whether all is closed.
-pub fn run(shared: &Shared, messages: &mpsc::Receiver<ApplierMessage>) -> bool {
-    while let Ok(message) = messages.recv() {
-        let batch = collect(message, messages);
-        let applied = match shared.take_damage() {
-            Some(damage) => Err(damage),
-            None => apply(shared, &batch),
-        };
-        if let Err(error) = applied
-            && !make_again(shared, &error)
-        {
-            return false;
-        }
-        // The share of the batch of the queue's permits ends here, when it is applied either way.
+pub struct Applier {
+    shared: Arc<Shared>,
+    messages: mpsc::Receiver<ApplierMessage>,
+    /// Seals the segment that was set aside, at most one at a time.
+    sealer: Option<JoinHandle<Result<(), StoreError>>>,
+}
+
+impl Applier {
+    pub fn new(shared: Arc<Shared>, messages: mpsc::Receiver<ApplierMessage>) -> Self {
+        Self { shared, messages, sealer: None }
     }
-    close(shared)
-}
 
-/// Gathers groups until there are enough, their time is up, or somebody is in a hurry.
-fn collect(first: ApplierMessage, messages: &mpsc::Receiver<ApplierMessage>) -> Vec<CommittedGroup> {
-    let until = Instant::now() + BATCH_TIME;
-    let mut entries = 0;
-    let mut batch = Vec::new();
-    let mut next = Some(first);
-    while let Some(ApplierMessage::Committed(group)) = next {
-        entries += group.blocks.iter().map(|committed| u64::from(committed.block.count)).sum::<u64>();
-        batch.push(group);
-        if entries >= BATCH_ENTRIES {
-            break;
-        }
-        next = messages.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
-    }
-    batch
-}
-
-/// Puts the batch into the log, then into the views.
-fn apply(shared: &Shared, batch: &[CommittedGroup]) -> Result<(), StoreError> {
-    let Some(last) = batch.last() else { return Ok(()) };
-    let engine =
-        shared.engine().ok_or_else(|| StoreError::damaged(shared.folder.path(), "the parts are closed", RESTORE))?;
-    guarded(shared, || {
-        let mut fold = Fold::default();
-        for committed in batch.iter().flat_map(|group| &group.blocks) {
-            if committed.block.end() <= engine.log.end() {
-                continue; // it was read back from the journal when the parts were made again
-            }
-            engine.log.append(&log::EncodedEntries { raw: &committed.raw, entries: &committed.entries })?;
-            let entries = committed.entries.iter().flat_map(|entries| entries.iter());
-            for (offset, entry) in (committed.block.first..).zip(entries) {
-                fold.entry(offset, entry);
-            }
-        }
-        if last.end > engine.views.progress().to {
-            engine.views.apply(last.end, &fold)?;
-        }
-        shared.queue.set_applied(last.end);
-        if engine.log.is_full() {
-            // What is sealed is durable, so the journal must be up to there too.
-            let journal = shared.journal.lock();
-            journal
-                .sync()
-                .map_err(|source| StoreError::Io { path: shared.folder.journal().display().to_string(), source })?;
-            drop(journal);
-            engine.seal_if_full(&shared.folder)?;
-        }
-        Ok(())
-    })
-}
-
-/// Makes the log's live segment and the views again, until it succeeds; `false` when the store is closed before that.
-fn make_again(shared: &Shared, error: &StoreError) -> bool {
-    shared.queue.stop(&format!("the store behind the journal failed: {error}"));
-    // Closing what failed may fail as well; it is thrown away or checked when it is opened again.
-    _ = guarded(shared, || {
-        shared.set_engine(None);
-        Ok(())
-    });
-    loop {
-        let made = guarded(shared, || {
-            // Held so that nothing is appended meanwhile; what could not be cut back must not be read.
-            let mut journal = shared.journal.lock();
-            journal
-                .cut_back()
-                .map_err(|source| StoreError::Io { path: shared.folder.journal().display().to_string(), source })?;
-            let how = Opening {
-                segment_bytes: shared.segment_bytes,
-                keep_live: false,
-                views: ViewsTrust::Checked,
-                torn_end: false,
-                may_be_short: false,
+    /// Runs until the committer is gone and everything is applied, then closes the parts. Returns whether all is closed.
+    pub fn run(mut self) -> bool {
+        while let Ok(message) = self.messages.recv() {
+            let batch = self.gather(message);
+            let applied = match self.shared.take_damage() {
+                Some(damage) => Err(damage),
+                None => self.apply(&batch).and_then(|()| self.seal()),
             };
-            let (engine, _) = Engine::open(&shared.folder, &how, &|_, _, _| {})?;
-            engine.views.flush()?;
-            Ok(engine)
-        });
-        match made {
-            Ok(engine) => {
-                let end = engine.log.end();
-                shared.set_engine(Some(Arc::new(engine)));
-                shared.queue.set_applied(end);
-                tracing::info!("the store behind the journal was made again");
-                return true;
+            if let Err(error) = applied
+                && !self.make_again(&error)
+            {
+                return false;
             }
-            Err(error) => tracing::error!(%error, "the store behind the journal cannot be made again yet"),
+            // The share of the batch of the queue's permits ends here, when it is applied either way.
         }
-        if shared.queue.is_closing() {
-            return false;
-        }
-        thread::sleep(RETRY);
+        self.close()
     }
-}
 
-fn close(shared: &Shared) -> bool {
-    let Some(engine) = shared.take_engine() else { return false };
-    let closed = guarded(shared, || engine.close());
-    if let Err(error) = &closed {
-        tracing::error!(%error, "the store cannot be closed; the next start makes it whole again");
+    /// Gathers groups until there are enough, their time is up, or somebody waits for them.
+    fn gather(&self, first: ApplierMessage) -> Vec<CommittedGroup> {
+        let until = Instant::now() + BATCH_TIME;
+        let mut entries = 0;
+        let mut batch = Vec::new();
+        let mut next = Some(first);
+        while let Some(ApplierMessage::Committed(group)) = next {
+            entries += group.blocks.iter().map(|committed| u64::from(committed.block.count)).sum::<u64>();
+            batch.push(group);
+            if entries >= BATCH_ENTRIES {
+                break;
+            }
+            next = self.messages.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
+        }
+        batch
     }
-    closed.is_ok()
+
+    /// Puts the batch into the log, then into the views.
+    fn apply(&self, batch: &[CommittedGroup]) -> Result<(), StoreError> {
+        let Some(last) = batch.last() else { return Ok(()) };
+        let engine = self.engine()?;
+        guarded(&self.shared, || {
+            let mut fold = Fold::default();
+            for committed in batch.iter().flat_map(|group| &group.blocks) {
+                if committed.block.end() <= engine.log.end() {
+                    continue; // it was read back from the journal when the parts were made again
+                }
+                engine.log.append(&log::EncodedEntries { raw: &committed.raw, entries: &committed.entries })?;
+                let entries = committed.entries.iter().flat_map(|entries| entries.iter());
+                for (offset, entry) in (committed.block.first..).zip(entries) {
+                    fold.entry(offset, entry);
+                }
+            }
+            if last.end > engine.views.progress().to {
+                engine.views.apply(last.end, &fold)?;
+            }
+            Ok(())
+        })?;
+        self.shared.queue.set_applied(last.end);
+        Ok(())
+    }
+
+    fn engine(&self) -> Result<Arc<Engine>, StoreError> {
+        let closed = || StoreError::damaged(self.shared.folder.path(), "the parts are closed", RESTORE);
+        self.shared.engine().ok_or_else(closed)
+    }
+
+    /// Has a full segment sealed beside the collecting.
+    fn seal(&mut self) -> Result<(), StoreError> {
+        if let Some(sealer) = self.sealer.take_if(|sealer| sealer.is_finished()) {
+            match sealer.join() {
+                Ok(Err(error @ StoreError::Io { .. })) => {
+                    // What is to be sealed can be read as it is: it is tried again.
+                    tracing::warn!(%error, "a segment of the log cannot be sealed yet");
+                    self.spawn_sealer()?;
+                }
+                Ok(sealed) => sealed?,
+                Err(_) => return Err(failed(&self.shared, "sealing a segment")),
+            }
+        }
+        let engine = self.engine()?;
+        if self.sealer.is_none() && engine.log.is_to_seal() {
+            guarded(&self.shared, || engine.log.roll())?;
+            self.spawn_sealer()?;
+        }
+        Ok(())
+    }
+
+    fn spawn_sealer(&mut self) -> Result<(), StoreError> {
+        let (shared, engine) = (self.shared.clone(), self.engine()?);
+        let sealer = thread::Builder::new().name("sealer".into()).spawn(move || {
+            guarded(&shared, || {
+                // What is sealed is durable, so the journal must be up to there too.
+                shared.journal.lock().sync().at(&shared.folder.journal())?;
+                engine.log.seal()?;
+                shared.journal.lock().drop_before(engine.log.sealed_end())
+            })
+        });
+        self.sealer = Some(sealer.at(self.shared.folder.path())?);
+        Ok(())
+    }
+
+    /// Waits for the sealer, whatever comes of it: what it did not do is done after the next start.
+    fn end_sealer(&mut self) {
+        if let Some(Ok(Err(error))) = self.sealer.take().map(JoinHandle::join) {
+            tracing::warn!(%error, "a segment of the log was not sealed");
+        }
+    }
+
+    /// Makes the log's live segment and the views again, until it succeeds; `false` when the store is closed before that.
+    /// Until the disk takes writes, what failed goes on answering reads.
+    fn make_again(&mut self, error: &StoreError) -> bool {
+        let mut failure = format!("the store behind the journal failed: {error}");
+        self.shared.set_engine_failure(&failure);
+        self.shared.queue.stop(&failure);
+        self.end_sealer();
+        loop {
+            let reopened = folder::probe(self.shared.folder.path()).and_then(|()| {
+                // Closing what failed may fail as well; it is thrown away or checked when it is opened again.
+                _ = guarded(&self.shared, || Ok(drop(self.shared.take_engine())));
+                guarded(&self.shared, || self.reopened())
+            });
+            match reopened {
+                Ok(engine) => {
+                    let end = engine.log.end();
+                    self.shared.set_engine(engine);
+                    self.shared.queue.set_applied(end);
+                    tracing::info!("the store behind the journal was made again");
+                    return true;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the store behind the journal cannot be made again yet");
+                    failure = format!("the store behind the journal cannot be made again yet: {error}");
+                    self.shared.set_engine_failure(&failure);
+                }
+            }
+            if self.shared.queue.is_closing() {
+                return false;
+            }
+            thread::sleep(RETRY);
+        }
+    }
+
+    fn reopened(&self) -> Result<Engine, StoreError> {
+        let Shared { folder, settings, .. } = &*self.shared;
+        // Held so that nothing is appended meanwhile; what could not be taken back must not be read.
+        let mut journal = self.shared.journal.lock();
+        journal.sync().at(&folder.journal())?;
+        let how = Opening {
+            segment_bytes: settings.segment_bytes,
+            keep_live: false,
+            views: ViewsTrust::Checked,
+            may_be_short: false,
+        };
+        let engine = Engine::open(folder, &journal, &how, &|_, _, _| {})?;
+        engine.views.flush()?; // so that it is known that they can be written
+        Ok(engine)
+    }
+
+    fn close(&mut self) -> bool {
+        self.end_sealer();
+        let Some(engine) = self.shared.take_engine() else { return false };
+        let closed = guarded(&self.shared, || engine.close());
+        if let Err(error) = &closed {
+            tracing::error!(%error, "the store cannot be closed; the next start makes it whole again");
+        }
+        closed.is_ok()
+    }
 }
 
 /// Runs what uses sled, which may panic on a damaged file; that is an error like any other then.
 fn guarded<T>(shared: &Shared, run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    panic::catch_unwind(AssertUnwindSafe(run))
-        .unwrap_or_else(|_| Err(StoreError::damaged(shared.folder.path(), "the embedded database failed", RESTORE)))
+    panics::caught(run).unwrap_or_else(|said| Err(failed(shared, &said)))
+}
+
+fn failed(shared: &Shared, what: &str) -> StoreError {
+    StoreError::Io {
+        path: shared.folder.path().display().to_string(),
+        source: io::Error::other(format!("the embedded database failed: {what}")),
+    }
 }

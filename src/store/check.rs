@@ -2,12 +2,13 @@
 
 use super::{
     StoreSettings,
+    checksums::{self, Comparison},
     engine::Report,
-    error::StoreError,
+    error::{RESTORE, StoreError},
     folder::{Folder, LastEnd},
     journal,
-    log::Log,
-    views::Views,
+    log::{self, Log},
+    views::{self, Views},
 };
 
 /// One line of what was found.
@@ -18,13 +19,24 @@ pub struct Finding {
     pub wrong: bool,
 }
 
-impl Finding {
-    fn fine(text: String) -> Self {
-        Self { text, wrong: false }
+/// What is found on the way.
+struct Findings<'a> {
+    list: Vec<Finding>,
+    report: Report<'a>,
+}
+
+impl Findings<'_> {
+    fn fine(&mut self, text: impl Into<String>) {
+        self.list.push(Finding { text: text.into(), wrong: false });
     }
 
-    fn wrong(error: &StoreError) -> Self {
-        Self { text: error.to_string(), wrong: true }
+    fn wrong(&mut self, what: &StoreError) {
+        self.list.push(Finding { text: what.to_string(), wrong: true });
+    }
+
+    /// What was found, or nothing where it was wrong.
+    fn or_wrong<T>(&mut self, found: Result<T, StoreError>) -> Option<T> {
+        found.map_err(|error| self.wrong(&error)).ok()
     }
 }
 
@@ -37,93 +49,98 @@ pub fn check(settings: &StoreSettings, report: Report<'_>) -> Result<Vec<Finding
     let folder = Folder::take(&settings.path)?;
     let last_end = folder.last_end()?;
     let clean = last_end == LastEnd::Clean;
-    let mut findings = Vec::new();
+    let mut findings = Findings { list: Vec::new(), report };
     if !clean {
-        findings.push(Finding::fine("the last process did not close the store: the next start recovers it".into()));
+        findings.fine("the last process did not close the store: the next start recovers it");
     }
-    let log_end = check_log(&folder, settings, clean, report).unwrap_or_else(|error| {
-        findings.push(Finding::wrong(&error));
-        None
-    });
-    match check_journal(&folder, log_end, clean, report) {
-        Ok((text, end)) => {
-            findings.push(Finding::fine(text));
-            match check_views(&folder, end, clean, report) {
-                Ok(text) => findings.push(Finding::fine(text)),
-                Err(error) => findings.push(Finding::wrong(&error)),
-            }
-        }
-        Err(error) => findings.push(Finding::wrong(&error)),
+    let log_end = check_log(&folder, settings, clean, &mut findings);
+    if let Some(end) = check_journal(&folder, log_end, clean, &mut findings) {
+        let checked = check_views(&folder, end, clean, &mut findings);
+        findings.or_wrong(checked);
     }
-    if let Some(end) = log_end {
-        findings.push(Finding::fine(format!("log: the entries up to offset {end} are whole")));
-    }
-    Ok(findings)
+    Ok(findings.list)
 }
 
-/// Reads all blocks; returns the offset behind the last one that a start will take from the log.
-fn check_log(
-    folder: &Folder,
-    settings: &StoreSettings,
-    clean: bool,
-    report: Report<'_>,
-) -> Result<Option<u64>, StoreError> {
-    if !folder.segments().exists() {
-        return Ok(Some(0));
+/// Reads all blocks; the offset behind the last one that a start will take from the log, if nothing is missing.
+fn check_log(folder: &Folder, settings: &StoreSettings, clean: bool, findings: &mut Findings<'_>) -> Option<u64> {
+    let path = folder.segments();
+    if !path.exists() {
+        return Some(0);
     }
-    let log = Log::open(&folder.segments(), settings.segment_bytes, clean)?;
-    let end = log.end();
-    log.scan(0, |first, entries| {
+    let (sealed, live) = findings.or_wrong(log::segments(&path))?;
+    let mut databases: Vec<_> = sealed.iter().map(|segment| segment.path().to_owned()).collect();
+    if clean {
+        databases.extend(live); // of another store they are made again
+    }
+    for database in databases {
+        let comparison = checksums::compare(&database);
+        if let Some(Comparison::Differs(what)) = findings.or_wrong(comparison) {
+            findings.wrong(&StoreError::damaged(&database, what, RESTORE));
+        }
+    }
+    let log = findings.or_wrong(Log::open(&path, settings.segment_bytes, clean))?;
+    let (report, end) = (findings.report, log.end());
+    let scanned = log.scan(0, |first, entries| {
         report("reading the log", first + entries.len() as u64, end);
         Ok(())
-    })?;
-    log.close()?;
-    Ok(Some(end))
+    });
+    if findings.or_wrong(scanned).is_some() {
+        findings.fine(format!("log: the entries up to offset {end} can be read"));
+    }
+    findings.or_wrong(log.close());
+    Some(end)
 }
 
-fn check_journal(
-    folder: &Folder,
-    log_end: Option<u64>,
-    clean: bool,
-    report: Report<'_>,
-) -> Result<(String, u64), StoreError> {
+/// The offset behind the last entry of the journal.
+fn check_journal(folder: &Folder, log_end: Option<u64>, clean: bool, findings: &mut Findings<'_>) -> Option<u64> {
+    let (report, path) = (findings.report, folder.journal());
     let mut entries = 0_u64;
-    let read = journal::read(&folder.journal(), 0, !clean, |block| {
-        let damaged = |what| {
-            StoreError::damaged(&folder.journal(), format!("{what} at offset {}", block.first), super::error::RESTORE)
-        };
+    let read = journal::inspect(&path, !clean, |block| {
+        let damaged = |what| StoreError::damaged(&path, format!("{what} at offset {}", block.first), RESTORE);
         entries += block.entries().map_err(damaged)?.len() as u64;
         report("reading the journal", entries, 0);
         Ok(())
-    })?;
+    });
+    let found = findings.or_wrong(read)?;
+    let (first, end) = found.unwrap_or_default();
     if let Some(log_end) = log_end
-        && (read.first > log_end || read.end < log_end || (read.is_missing() && log_end > 0))
+        && (first > log_end || end < log_end)
     {
-        let what = format!("it has the entries from offset {} to {}, the log ends at {log_end}", read.first, read.end);
-        return Err(StoreError::damaged(&folder.journal(), what, super::error::RESTORE));
+        let what = format!("it has the entries from offset {first} to {end}, the log ends at {log_end}");
+        findings.wrong(&StoreError::damaged(&path, what, RESTORE));
+        return None;
     }
-    Ok((format!("journal: {entries} entries, up to offset {}", read.end), read.end))
+    findings.fine(format!("journal: {entries} entries, up to offset {end}"));
+    Some(end)
 }
 
-fn check_views(folder: &Folder, end: u64, clean: bool, report: Report<'_>) -> Result<String, StoreError> {
-    if !clean || !folder.views().exists() {
-        return Ok("views: not checked, the next start checks or makes them".into());
+fn check_views(folder: &Folder, end: u64, clean: bool, findings: &mut Findings<'_>) -> Result<(), StoreError> {
+    let path = folder.views();
+    if !clean || !path.exists() {
+        findings.fine("views: not checked, the next start checks or makes them");
+        return Ok(());
     }
-    let views = Views::open(&folder.views())?;
+    if let Comparison::Differs(what) = checksums::compare(&path)? {
+        return Err(StoreError::damaged(&path, what, views::REBUILD));
+    }
+    checksums::forget(&path)?;
+    let views = Views::open(&path)?;
     let progress = views.progress();
     if progress.to > end {
         let what = format!("the entries from offset {end} to {} are missing at the end", progress.to);
-        return Err(StoreError::damaged(&folder.journal(), what, super::error::RESTORE));
+        return Err(StoreError::damaged(&folder.journal(), what, RESTORE));
     }
+    let report = findings.report;
     let seen = std::cell::Cell::new(0);
     let whole = views.verify(|| {
         seen.set(seen.get() + 1);
         report("reading the views", seen.get(), 0);
     })?;
-    views.close()?;
     if !whole {
-        let what = "the records are not those that were written";
-        return Err(StoreError::damaged(&folder.views(), what, super::views::REBUILD));
+        // It stays without a note, so that the next start makes them again.
+        return Err(StoreError::damaged(&path, "the records are not those that were written", views::REBUILD));
     }
-    Ok(format!("views: {} records, up to offset {}", seen.get(), progress.to))
+    views.close()?;
+    findings.fine(format!("views: {} records, up to offset {}", seen.get(), progress.to));
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{block::Block, entry::Entry, queue::QueuePermit};
+use super::{entry::Entry, log::Block, queue::QueuePermit};
 
 /// What the applier is told.
 pub enum ApplierMessage {

@@ -1,22 +1,22 @@
 //! The committer: takes what is queued, makes it durable in the journal as one frame, and lets its requests answer.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write},
-    path::Path,
     sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
+
 use super::{
-    block::{self, Block, Packer},
     committed::{ApplierMessage, CommittedBlock, CommittedGroup},
+    configuration::Configuration,
+    disk::Disk,
     entry::{self, Entry},
-    error::{Refused, StoreError},
-    folder, journal,
-    queue::Queued,
-    shared::Shared,
+    error::Refused,
+    journal::{Frame, Journal, NotAppended},
+    log::{Block, Packer, RAW_BYTES},
+    queue::{Queue, Queued},
 };
 
 /// The most requests in a group.
@@ -26,33 +26,55 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How often it looks whether the disk takes writes again.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// Runs until the queue is closed and empty.
-pub fn run(shared: &Shared, to_applier: &mpsc::Sender<ApplierMessage>) {
-    let mut committer = Committer { shared, to_applier, packer: Packer::for_journal(), unsynced_since: None };
-    let patience = shared.flush_interval.unwrap_or(IDLE).min(IDLE);
-    while let Some(group) = shared.queue.take(GROUP_REQUESTS_MAX, patience) {
-        if !group.is_empty() {
-            committer.commit(group);
-        }
-        committer.flush_if_due();
-        if shared.queue.trouble().is_some() {
-            committer.recover();
-        }
-    }
-    if let Err(error) = shared.journal.lock().sync() {
-        tracing::error!(%error, "the journal cannot be synced");
-    }
-}
-
-struct Committer<'a> {
-    shared: &'a Shared,
-    to_applier: &'a mpsc::Sender<ApplierMessage>,
+pub struct Committer<'a, D: Disk> {
+    queue: &'a Queue,
+    journal: &'a Mutex<Journal<D>>,
+    configuration: &'a Configuration,
+    to_applier: mpsc::Sender<ApplierMessage>,
+    /// In relaxed mode: how long what was answered may stay unsynced.
+    flush_interval: Option<Duration>,
+    /// Why nothing may be stored now, whatever the journal says: the disk is too full, or what is behind the journal is
+    /// being made again.
+    obstacle: &'a (dyn Fn() -> Option<String> + Sync),
     packer: Packer,
     /// In relaxed mode: since when something is written and not synced.
     unsynced_since: Option<Instant>,
 }
 
-impl Committer<'_> {
+impl<'a, D: Disk> Committer<'a, D> {
+    pub fn new(
+        queue: &'a Queue,
+        journal: &'a Mutex<Journal<D>>,
+        configuration: &'a Configuration,
+        to_applier: mpsc::Sender<ApplierMessage>,
+        flush_interval: Option<Duration>,
+        obstacle: &'a (dyn Fn() -> Option<String> + Sync),
+    ) -> Self {
+        let packer = Packer::for_journal();
+        Self { queue, journal, configuration, to_applier, flush_interval, obstacle, packer, unsynced_since: None }
+    }
+
+    /// Runs until the queue is closed and empty. Returns whether the journal is whole and synced then.
+    pub fn run(mut self) -> bool {
+        let patience = self.flush_interval.unwrap_or(IDLE).min(IDLE);
+        while let Some(group) = self.queue.take(GROUP_REQUESTS_MAX, patience) {
+            if !group.is_empty() {
+                self.commit(group);
+            }
+            self.sync_if_due();
+            if self.queue.trouble().is_some() {
+                self.recover();
+            }
+        }
+        match self.journal.lock().sync() {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, "the journal cannot be made whole; the next start does it");
+                false
+            }
+        }
+    }
+
     fn commit(&mut self, group: Vec<Queued>) {
         let mut blocks = Vec::new();
         let mut done = Vec::with_capacity(group.len());
@@ -60,7 +82,7 @@ impl Committer<'_> {
         let mut block = OpenBlock::default();
         for Queued { first, entries, done: answer, permit } in group {
             block.add(first, entries);
-            if block.raw.len() >= block::RAW_BYTES {
+            if block.raw.len() >= RAW_BYTES {
                 blocks.push(std::mem::take(&mut block).close(&mut self.packer));
             }
             done.push(answer);
@@ -69,21 +91,25 @@ impl Committer<'_> {
         if !block.entries.is_empty() {
             blocks.push(block.close(&mut self.packer));
         }
-        let end = blocks.last().map_or(0, |committed| committed.block.end());
-        match self.write(&blocks, end) {
+        let Some(first) = blocks.first().map(|committed| committed.block.first) else { return };
+        let frame = Frame::new(first, blocks.iter().map(|committed| &committed.block));
+        match self.write(&frame) {
             Ok(()) => {
-                self.shared.note_configuration(blocks.iter().flat_map(|committed| &committed.entries));
+                self.configuration.note(blocks.iter().flat_map(|committed| &committed.entries));
                 // First, so that whoever hears that it is durable finds it on its way; the applier outlives the
                 // committer.
-                let group = CommittedGroup { end, blocks, _permits: permits };
+                let group = CommittedGroup { end: frame.end, blocks, _permits: permits };
                 _ = self.to_applier.send(ApplierMessage::Committed(group));
-                self.shared.queue.set_durable(end);
+                self.queue.set_durable(frame.end);
                 for answer in done {
                     _ = answer.send(Ok(())); // a client that went away does not wait
                 }
             }
             Err(refused) => {
-                self.shared.queue.stop(&refused.to_string());
+                self.queue.stop(&refused.to_string());
+                // Also where it may still be there: it is cut off before anything else is written, and only a crash
+                // before that can bring it back.
+                self.queue.take_back(self.queue.durable_end());
                 for answer in done {
                     _ = answer.send(Err(refused.clone()));
                 }
@@ -92,71 +118,65 @@ impl Committer<'_> {
     }
 
     /// Appends the group's frame and makes it as durable as the setting demands.
-    fn write(&mut self, blocks: &[CommittedBlock], end: u64) -> Result<(), Refused> {
-        self.shared.check_space().map_err(Refused::Stopped)?;
-        let mut journal = self.shared.journal.lock();
-        if journal.bytes() >= self.shared.segment_bytes {
-            let first = blocks.first().map_or(end, |committed| committed.block.first);
-            journal.roll(first).map_err(|error| Refused::Stopped(error.to_string()))?;
-            self.unsynced_since = None;
+    fn write(&mut self, frame: &Frame) -> Result<(), Refused> {
+        if let Some(obstacle) = (self.obstacle)() {
+            return Err(Refused::Stopped(obstacle));
         }
-        let frame = journal::frame(blocks.iter().map(|committed| &committed.block));
-        let written = journal.append(&frame).and_then(|()| match self.shared.flush_interval {
+        let mut journal = self.journal.lock();
+        let appended = match self.flush_interval {
             Some(_) => {
                 self.unsynced_since.get_or_insert_with(Instant::now);
-                Ok(())
+                journal.append(frame)
             }
-            None => journal.sync(),
-        });
-        match written {
-            Ok(()) => {
-                journal.accept(frame.len());
-                Ok(())
+            None => journal.append_durably(frame),
+        };
+        appended.map_err(|error| {
+            tracing::error!(%error, "a group was not stored");
+            match error {
+                NotAppended::TakenBack(_) => Refused::Stopped(error.to_string()),
+                NotAppended::Unknown(_) => Refused::OutcomeUnknown,
             }
-            Err(error) => {
-                tracing::error!(%error, "the journal cannot be written");
-                match journal.cut_back() {
-                    Ok(()) => Err(Refused::Stopped(format!("the journal cannot be written: {error}"))),
-                    Err(_) => Err(Refused::OutcomeUnknown),
-                }
-            }
+        })
+    }
+
+    /// In relaxed mode: makes durable what waits for it, and tries again and again where that fails.
+    fn sync_if_due(&mut self) {
+        let (Some(interval), Some(since)) = (self.flush_interval, self.unsynced_since) else { return };
+        if since.elapsed() < interval {
+            return;
+        }
+        match self.journal.lock().sync() {
+            Ok(()) => self.unsynced_since = None,
+            Err(error) => self.queue.stop(&format!("the journal cannot be synced: {error}")),
         }
     }
 
-    fn flush_if_due(&mut self) {
-        let Some(interval) = self.shared.flush_interval else { return };
-        if self.unsynced_since.is_some_and(|since| since.elapsed() >= interval) {
-            self.unsynced_since = None;
-            if let Err(error) = self.shared.journal.lock().sync() {
-                self.shared.queue.stop(&format!("the journal cannot be synced: {error}"));
-            }
-        }
-    }
-
-    /// Nothing can be stored: takes back what was refused, waits until the disk takes writes again, and goes on.
+    /// Nothing can be stored: takes back what was refused, waits until the journal takes frames again, and goes on.
     fn recover(&mut self) {
-        let shared = self.shared;
-        let mut taken_back = false;
         loop {
-            let clean = shared.journal.lock().cut_back().is_ok();
-            if clean && !taken_back {
-                shared.queue.take_back(shared.queue.durable_end());
-                taken_back = true;
+            match self.try_again() {
+                Ok(()) => return self.queue.resume(),
+                // The latest reason is the one that is told.
+                Err(obstacle) => self.queue.stop(&obstacle),
             }
-            if taken_back
-                && clean
-                && shared.is_engine_up()
-                && shared.check_space().is_ok()
-                && probe(shared.folder.path()).is_ok()
-            {
-                shared.queue.resume();
-                return;
-            }
-            if shared.queue.is_closing() {
+            if self.queue.is_closing() {
                 return;
             }
             thread::sleep(RETRY);
         }
+    }
+
+    /// Whether what was refused is gone and frames can be appended again.
+    fn try_again(&mut self) -> Result<(), String> {
+        let mut journal = self.journal.lock();
+        journal.clean().map_err(|error| format!("the journal cannot be written: {error}"))?;
+        self.queue.take_back(self.queue.durable_end());
+        if let Some(obstacle) = (self.obstacle)() {
+            return Err(obstacle);
+        }
+        journal.probe().map_err(|error| error.to_string())?;
+        self.unsynced_since = None;
+        Ok(())
     }
 }
 
@@ -181,18 +201,4 @@ impl OpenBlock {
         let block = Block::build(packer, self.first.unwrap_or(0), self.count, &self.raw);
         CommittedBlock { block, raw: self.raw, entries: self.entries }
     }
-}
-
-/// Whether the folder takes a file and makes it durable.
-fn probe(path: &Path) -> Result<(), StoreError> {
-    use super::error::At;
-    let probe = path.join("probe");
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&probe)?;
-        file.write_all(&[0; 4096])?;
-        file.sync_all()
-    };
-    write().at(&probe)?;
-    fs::remove_file(&probe).at(&probe)?;
-    folder::sync_dir(path)
 }

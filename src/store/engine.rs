@@ -1,12 +1,14 @@
 //! The log and its views, opened together: what a process finds when it starts, and makes again when a part failed.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use super::{
+    checksums::{self, Comparison},
+    disk::Disk,
     entry::{Entry, Fold},
-    error::{RESTORE, StoreError},
+    error::{At, RESTORE, StoreError},
     folder::{self, Folder, LastEnd},
-    journal::{self, Recovered},
+    journal::Journal,
     log::{EncodedEntries, Log},
     views::Views,
 };
@@ -25,8 +27,8 @@ pub struct Engine {
 /// What the views of the last process are worth.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ViewsTrust {
-    /// They were closed.
-    Whole,
+    /// They were closed: they are whole if they are as they were then.
+    Closed,
     /// Whoever wrote them ended before closing them.
     Checked,
     /// What they were written to may have lost any part of them.
@@ -36,7 +38,7 @@ pub enum ViewsTrust {
 impl From<LastEnd> for ViewsTrust {
     fn from(end: LastEnd) -> Self {
         match end {
-            LastEnd::Clean => Self::Whole,
+            LastEnd::Clean => Self::Closed,
             LastEnd::ProcessCrash(_) => Self::Checked,
             LastEnd::MachineCrash(_) => Self::Rebuilt,
         }
@@ -46,34 +48,29 @@ impl From<LastEnd> for ViewsTrust {
 /// How to open the parts behind the journal.
 pub struct Opening {
     pub segment_bytes: u64,
-    /// The live segment was closed and can be taken as it is.
+    /// The live segment was closed and can be taken if it is as it was then.
     pub keep_live: bool,
     pub views: ViewsTrust,
-    /// The last frame of the journal may be torn.
-    pub torn_end: bool,
     /// The last process may have lost what it had answered, so the views may say more than the log.
     pub may_be_short: bool,
 }
 
 impl Engine {
-    /// Opens the log, fills it up from the journal, and brings the views to its end.
+    /// Opens the log, fills it up from the journal, all of which is durable, and brings the views to its end.
     ///
     /// # Errors
     /// A part of the log is damaged or missing; views that are, are made again.
-    pub fn open(folder: &Folder, how: &Opening, report: Report<'_>) -> Result<(Self, Recovered), StoreError> {
+    pub fn open<D: Disk>(
+        folder: &Folder,
+        journal: &Journal<D>,
+        how: &Opening,
+        report: Report<'_>,
+    ) -> Result<Self, StoreError> {
+        fs::create_dir_all(folder.segments()).at(&folder.segments())?;
         let log = Log::open(&folder.segments(), how.segment_bytes, how.keep_live)?;
-        let recovered = fill_up(&log, folder, how.torn_end, report)?;
+        fill_up(&log, folder, journal, report)?;
         let views = open_views(folder, &log, how, report)?;
-        Ok((Self { log, views }, recovered))
-    }
-
-    /// Seals the live segment if it is full, and removes the journal's files that it makes superfluous.
-    pub fn seal_if_full(&self, folder: &Folder) -> Result<(), StoreError> {
-        if self.log.is_full() {
-            self.log.seal()?;
-            journal::remove_before(&folder.journal(), self.log.sealed_end())?;
-        }
-        Ok(())
+        Ok(Self { log, views })
     }
 
     /// Closes both, durably.
@@ -83,11 +80,15 @@ impl Engine {
     }
 }
 
-/// Appends what the journal has and the log has not.
-fn fill_up(log: &Log, folder: &Folder, torn_end: bool, report: Report<'_>) -> Result<Recovered, StoreError> {
+/// Appends what the journal has and the log has not. All of it is durable, so full segments can be sealed.
+fn fill_up<D: Disk>(log: &Log, folder: &Folder, journal: &Journal<D>, report: Report<'_>) -> Result<(), StoreError> {
     let from = log.end();
-    let recovered = journal::read(&folder.journal(), from, torn_end, |block| {
-        report("reading the journal", block.end() - from, 0);
+    if journal.first() > from || journal.end() < from {
+        let what = format!("the entries behind offset {} are missing, the log has {from}", journal.end().min(from));
+        return Err(StoreError::damaged(&folder.journal(), what, RESTORE));
+    }
+    journal.read(from, |block| {
+        report("reading the journal", block.end() - from, journal.end() - from);
         let damaged =
             |what| StoreError::damaged(&folder.journal(), format!("{what} at offset {}", block.first), RESTORE);
         let raw = block.unpack().map_err(damaged)?;
@@ -96,19 +97,28 @@ fn fill_up(log: &Log, folder: &Folder, torn_end: bool, report: Report<'_>) -> Re
             return Err(damaged("the log ends within a block"));
         }
         log.append(&EncodedEntries { raw: &raw, entries: &[entries] })?;
-        if log.is_full() { log.seal() } else { Ok(()) }
-    })?;
-    if recovered.first > from || recovered.end < from || (recovered.is_missing() && from > 0) {
-        let what = format!("the entries behind offset {} are missing, the log has {from}", recovered.end.min(from));
-        return Err(StoreError::damaged(&folder.journal(), what, RESTORE));
-    }
-    Ok(recovered)
+        if log.is_to_seal() {
+            log.roll()?;
+            log.seal()?;
+        }
+        Ok(())
+    })
 }
 
 fn open_views(folder: &Folder, log: &Log, how: &Opening, report: Report<'_>) -> Result<Views, StoreError> {
     let path = folder.views();
     if how.views == ViewsTrust::Rebuilt {
         return rebuild(path, log, report);
+    }
+    if how.views == ViewsTrust::Closed && path.exists() {
+        let comparison = checksums::compare(&path)?;
+        if comparison != Comparison::Same {
+            tracing::warn!(?comparison, "the views are not as they were closed; they are made again from the log");
+            return rebuild(path, log, report);
+        }
+    }
+    if path.exists() {
+        checksums::forget(&path)?;
     }
     let views = match Views::open(&path) {
         Ok(views) => views,

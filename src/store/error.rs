@@ -13,6 +13,9 @@ pub enum StoreError {
     UnknownFormat { path: String, found: String, expected: u32 },
     #[error("{path}: {what}; {advice}")]
     Damaged { path: String, what: String, advice: &'static str },
+    /// A sealed segment of the log cannot be read; everything else can.
+    #[error("{path}: {what}; what stands from offset {behind} on may be whole")]
+    DamagedSegment { path: String, what: String, behind: u64 },
     #[error("{path}: {source}")]
     Io { path: String, source: io::Error },
 }
@@ -55,6 +58,9 @@ pub enum Refused {
     /// Nothing can be stored now, for this reason; nothing of it was, and it may be sent again.
     #[error("{0}")]
     Stopped(String),
+    /// A part of the log cannot be read. It stays so until the storage folder is restored from a backup.
+    #[error("the log is damaged: {0}")]
+    Damaged(String),
     /// It may or may not have been stored; events with ids may be sent again without harm.
     #[error("outcome unknown")]
     OutcomeUnknown,

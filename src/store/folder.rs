@@ -11,6 +11,8 @@ use super::error::{At, StoreError};
 /// The format of everything in the folder, as ARCHITECTURE.md describes it.
 const FORMAT: u32 = 3;
 const FORMAT_WORDS: &str = "tracardi store ";
+/// How much is written to find out whether the disk takes writes: more than what sled writes at a time.
+const PROBE_BYTES: usize = 1024 * 1024;
 
 /// When an answer is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +119,7 @@ impl Folder {
 
     /// Says, durably, that a process runs on this folder: before anything else in it is touched.
     pub fn mark_running(&self, durability: Durability) -> Result<(), StoreError> {
-        self.write_durably(&self.marker(), &format!("{}\n{}\n", boot_id(), durability.word()))
+        write_durably(&self.marker(), format!("{}\n{}\n", boot_id(), durability.word()).as_bytes())
     }
 
     /// Says, durably, that the store was closed: after everything else in it is synced.
@@ -143,20 +145,29 @@ impl Folder {
                 if [self.journal(), self.segments(), self.views()].iter().any(|part| part.exists()) {
                     return Err(unknown("without a name"));
                 }
-                self.write_durably(&path, &format!("{FORMAT_WORDS}{FORMAT}\n"))
+                write_durably(&path, format!("{FORMAT_WORDS}{FORMAT}\n").as_bytes())
             }
             Err(error) => Err(error).at(&path),
         }
     }
+}
 
-    fn write_durably(&self, path: &Path, text: &str) -> Result<(), StoreError> {
-        let new = path.with_extension("new");
-        let mut file = File::create(&new).at(&new)?;
-        file.write_all(text.as_bytes()).at(&new)?;
-        file.sync_all().at(&new)?;
-        fs::rename(&new, path).at(path)?;
-        sync_dir(&self.path)
-    }
+/// Puts a file of these bytes at `path`, whole and durable, or leaves what is there.
+pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new).at(&new)?;
+    file.write_all(bytes).at(&new)?;
+    file.sync_all().at(&new)?;
+    fs::rename(&new, path).at(path)?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Whether the folder takes a file and makes it durable.
+pub fn probe(folder: &Path) -> Result<(), StoreError> {
+    let path = folder.join("probe");
+    write_durably(&path, &[0; PROBE_BYTES])?;
+    fs::remove_file(&path).at(&path)?;
+    sync_dir(folder)
 }
 
 /// Makes what was created, renamed or removed in a folder durable.

@@ -8,10 +8,12 @@
 //! is on its way answers from the `overlay`. ARCHITECTURE.md has the forms on disk.
 
 mod applier;
-mod block;
 mod check;
+mod checksums;
 mod committed;
 mod committer;
+mod configuration;
+mod disk;
 mod engine;
 mod entry;
 mod error;
@@ -20,31 +22,38 @@ mod journal;
 mod locks;
 mod log;
 mod overlay;
+mod panics;
 mod queue;
 mod read_view;
-mod segment;
+mod readers;
 mod session_codec;
 mod shared;
 mod tree;
 mod views;
 
 use std::{
+    panic::AssertUnwindSafe,
     path::PathBuf,
     sync::{Arc, mpsc},
     thread::JoinHandle,
     time::Duration,
 };
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::{
     clock::Clock,
     model::{Definition, DefinitionKind, Id, RegisteredSource},
 };
 
+use applier::Applier;
+use committer::Committer;
+use disk::RealDisk;
 use engine::{Engine, Opening, ViewsTrust};
+use error::At;
 use folder::LastEnd;
-use queue::Queue;
+use journal::Journal;
 use shared::Shared;
 
 pub use check::{Finding, check};
@@ -79,10 +88,14 @@ pub struct Store {
     shared: Arc<Shared>,
     locks: locks::Locks,
     threads: Mutex<Option<Threads>>,
+    /// Why one of the threads ended before its time.
+    failure: watch::Receiver<Option<String>>,
 }
 
 struct Threads {
-    committer: JoinHandle<()>,
+    /// Whether the journal is whole and synced.
+    committer: JoinHandle<bool>,
+    /// Whether the log and the views are closed.
     applier: JoinHandle<bool>,
 }
 
@@ -126,45 +139,42 @@ impl Store {
             segment_bytes: settings.segment_bytes,
             keep_live: !crashed,
             views,
-            torn_end: crashed,
             may_be_short: last_end.was_relaxed(),
         };
-        let (engine, recovered) = Engine::open(&folder, &how, report)?;
-        let journal = recovered.open(&folder.journal(), crashed)?;
-        engine.seal_if_full(&folder)?;
+        std::fs::create_dir_all(folder.journal()).at(&folder.journal())?;
+        let journal = Journal::open(RealDisk, &folder.journal(), 0, settings.segment_bytes, crashed)?;
+        let engine = Engine::open(&folder, &journal, &how, report)?;
         folder::sync_dir(folder.path())?; // the names of the parts that were just made
-        let end = engine.log.end();
         clock.not_before(engine.views.progress().latest);
-        let sources = engine.views.sources()?.into_iter().map(|source| (source.id.clone(), Arc::new(source.into())));
-        let definitions = engine.views.definitions()?.into_iter();
-        let definitions = definitions.map(|definition| ((definition.kind, definition.id.clone()), definition));
         let (to_applier, messages) = mpsc::channel();
-        let shared = Arc::new(Shared {
-            clock,
-            to_applier: Mutex::new(Some(to_applier.clone())),
-            queue: Queue::new(end),
-            journal: Mutex::new(journal),
-            sources: RwLock::new(sources.collect()),
-            definitions: RwLock::new(definitions.collect()),
-            engine: RwLock::new(Some(Arc::new(engine))),
-            damage: Mutex::new(None),
-            segment_bytes: settings.segment_bytes,
-            reserve_bytes: settings.reserve_bytes,
-            flush_interval: (settings.durability == Durability::Relaxed).then_some(settings.flush_interval),
-            folder,
-        });
-        let spawn_error = |source| StoreError::Io { path: settings.path.display().to_string(), source };
-        let applier = std::thread::Builder::new().name("applier".into()).spawn({
+        let shared = Arc::new(Shared::new(settings.clone(), folder, clock, journal, engine, to_applier.clone())?);
+        let (failed, failure) = watch::channel(None);
+        let applier = spawn("applier", &shared, failed.clone(), {
+            let applier = Applier::new(shared.clone(), messages);
+            move || applier.run()
+        })?;
+        let committer = spawn("committer", &shared, failed, {
             let shared = shared.clone();
-            move || applier::run(&shared, &messages)
-        });
-        let applier = applier.map_err(spawn_error)?;
-        let committer = std::thread::Builder::new().name("committer".into()).spawn({
-            let shared = shared.clone();
-            move || committer::run(&shared, &to_applier)
-        });
-        let committer = committer.map_err(spawn_error)?;
-        Ok(Self { shared, locks: locks::Locks::default(), threads: Mutex::new(Some(Threads { committer, applier })) })
+            move || {
+                let interval = shared.settings.durability == Durability::Relaxed;
+                let interval = interval.then_some(shared.settings.flush_interval);
+                let obstacle = || shared.obstacle();
+                Committer::new(&shared.queue, &shared.journal, &shared.configuration, to_applier, interval, &obstacle)
+                    .run()
+            }
+        })?;
+        let threads = Mutex::new(Some(Threads { committer, applier }));
+        Ok(Self { shared, locks: locks::Locks::default(), threads, failure })
+    }
+
+    /// Waits until the store has failed for good, which it does only by a bug; why. Nothing that was acknowledged is at
+    /// stake, but nothing can be stored until it is opened again.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.failure.clone();
+        match failure.wait_for(Option::is_some).await {
+            Ok(failure) => failure.clone().unwrap_or_default(),
+            Err(_) => std::future::pending().await, // both threads ended in good order
+        }
     }
 
     /// Waits for room for entries of about `bytes` in the queue. Asked for last, with the locks held: who has room
@@ -188,7 +198,7 @@ impl Store {
         ReadView::new(self.shared.clone())
     }
 
-    /// A stretch of the log that holds `offset`: its entries and the offset of the first. Waits until it is there; only
+    /// The block of the log that holds `offset`: its entries and the offset of the first. Waits until it is there; only
     /// what is durable is.
     pub async fn entries(&self, offset: u64) -> Result<(u64, Vec<Entry>), Refused> {
         self.shared.queue.applied(offset + 1).await;
@@ -208,23 +218,21 @@ impl Store {
 
     /// The source of this id, as it is durable.
     pub fn source(&self, id: &Id) -> Option<Arc<RegisteredSource>> {
-        self.shared.sources.read().get(id).cloned()
+        self.shared.configuration.source(id)
     }
 
     /// All sources, in the order of their ids.
     pub fn sources(&self) -> Vec<Arc<RegisteredSource>> {
-        let mut sources: Vec<_> = self.shared.sources.read().values().cloned().collect();
-        sources.sort_by(|a, b| a.source.id.cmp(&b.source.id));
-        sources
+        self.shared.configuration.sources()
     }
 
     /// What is set up beside sources, as it is durable, in the order of kinds and ids.
     pub fn definitions(&self) -> Vec<Arc<Definition>> {
-        self.shared.definitions.read().values().cloned().collect()
+        self.shared.configuration.definitions()
     }
 
     pub fn definition(&self, kind: DefinitionKind, id: &Id) -> Option<Arc<Definition>> {
-        self.shared.definitions.read().get(&(kind, id.clone())).cloned()
+        self.shared.configuration.definition(kind, id)
     }
 
     /// Why nothing can be stored now, if so.
@@ -233,21 +241,42 @@ impl Store {
             return Some(trouble);
         }
         let shared = self.shared.clone();
-        let space = tokio::task::spawn_blocking(move || shared.check_space()).await;
-        space.ok()?.err()
+        tokio::task::spawn_blocking(move || shared.obstacle()).await.ok()?
     }
 
     /// Commits what is queued and closes everything, durably. Blocks; nothing is taken any more.
     pub fn close(&self) {
         let Some(threads) = self.threads.lock().take() else { return };
         self.shared.queue.close();
-        self.shared.to_applier.lock().take();
-        if threads.committer.join().is_err() {
-            tracing::error!("the committer ended in a panic");
-        }
-        let closed = threads.applier.join().unwrap_or(false);
-        if closed && let Err(error) = self.shared.folder.mark_closed() {
+        self.shared.close_applier();
+        let is_journal_whole = threads.committer.join().unwrap_or(false);
+        let is_closed = threads.applier.join().unwrap_or(false);
+        // Else the next start takes the store for one whose process ended, and makes it whole.
+        if is_journal_whole
+            && is_closed
+            && let Err(error) = self.shared.folder.mark_closed()
+        {
             tracing::error!(%error, "the store cannot be marked as closed; the next start checks it");
         }
     }
+}
+
+/// Starts a thread of the store. If it panics, what waits is refused, and whoever opened the store is told.
+fn spawn(
+    name: &'static str,
+    shared: &Arc<Shared>,
+    failed: watch::Sender<Option<String>>,
+    run: impl FnOnce() -> bool + Send + 'static,
+) -> Result<JoinHandle<bool>, StoreError> {
+    let queue_of = shared.clone();
+    let guarded = move || {
+        let ran = std::panic::catch_unwind(AssertUnwindSafe(run));
+        ran.unwrap_or_else(|_| {
+            let what = format!("the {name} failed; nothing that was acknowledged is lost, start again");
+            queue_of.queue.stop(&what);
+            failed.send_replace(Some(what));
+            false
+        })
+    };
+    std::thread::Builder::new().name(name.into()).spawn(guarded).at(shared.folder.path())
 }

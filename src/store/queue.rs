@@ -241,9 +241,8 @@ impl Queue {
     /// reason stands.
     pub fn stop(&self, trouble: &str) {
         let mut state = self.lock();
-        if state.trouble.as_deref() != Some(trouble) {
+        if state.trouble.replace(trouble.to_owned()).is_none() {
             tracing::error!(trouble, "nothing can be stored");
-            state.trouble = Some(trouble.to_owned());
         }
         let refused: Vec<Queued> = state.waiting.drain(..).collect();
         drop(state);

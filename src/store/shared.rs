@@ -1,60 +1,92 @@
 //! What requests, committer and applier share.
+//!
+//! | part | written by |
+//! |---|---|
+//! | queue and overlay | requests push; the committer takes, stops and resumes; the applier says how far the views are |
+//! | journal | the committer appends; the sealer drops what is sealed; the applier reads it when it makes parts again |
+//! | engine (log and views), and why it failed | the applier |
+//! | configuration | the committer, once it is durable |
+//! | reported damage | readers; the applier takes it |
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, mpsc},
-    time::Duration,
-};
+use std::sync::{Arc, mpsc};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::{
+    StoreSettings,
     committed::ApplierMessage,
+    configuration::Configuration,
     engine::Engine,
-    entry::Entry,
     error::{self, Refused, StoreError},
     folder::{self, Folder},
     journal::Journal,
+    panics,
     queue::Queue,
+    readers::Readers,
 };
-use crate::{
-    clock::Clock,
-    model::{Definition, DefinitionKind, Id, RegisteredSource},
-};
+use crate::clock::Clock;
 
 pub struct Shared {
+    pub settings: StoreSettings,
     pub folder: Folder,
     pub clock: Arc<Clock>,
     pub queue: Queue,
     pub journal: Mutex<Journal>,
-    /// The log and the views; `None` while they are made again.
-    pub engine: RwLock<Option<Arc<Engine>>>,
+    pub configuration: Configuration,
+    /// `None` while it is made again.
+    engine: RwLock<Option<Arc<Engine>>>,
+    /// Why the engine takes no writes, while it does not.
+    engine_failure: Mutex<Option<String>>,
+    readers: Readers,
     /// What a reader met that says that the live segment or the views are damaged.
-    pub damage: Mutex<Option<StoreError>>,
+    damage: Mutex<Option<StoreError>>,
     /// Gone when the store is being closed.
-    pub to_applier: Mutex<Option<mpsc::Sender<ApplierMessage>>>,
-    pub sources: RwLock<HashMap<Id, Arc<RegisteredSource>>>,
-    pub definitions: RwLock<BTreeMap<(DefinitionKind, Id), Arc<Definition>>>,
-    pub segment_bytes: u64,
-    pub reserve_bytes: u64,
-    /// Set in relaxed mode.
-    pub flush_interval: Option<Duration>,
+    to_applier: Mutex<Option<mpsc::Sender<ApplierMessage>>>,
 }
 
 impl Shared {
+    pub fn new(
+        settings: StoreSettings,
+        folder: Folder,
+        clock: Arc<Clock>,
+        journal: Journal,
+        engine: Engine,
+        to_applier: mpsc::Sender<ApplierMessage>,
+    ) -> Result<Self, StoreError> {
+        let readers =
+            Readers::new().map_err(|source| StoreError::Io { path: folder.path().display().to_string(), source })?;
+        Ok(Self {
+            queue: Queue::new(engine.log.end()),
+            configuration: Configuration::load(&engine.views)?,
+            settings,
+            folder,
+            clock,
+            journal: Mutex::new(journal),
+            engine: RwLock::new(Some(Arc::new(engine))),
+            engine_failure: Mutex::new(None),
+            readers,
+            damage: Mutex::new(None),
+            to_applier: Mutex::new(Some(to_applier)),
+        })
+    }
+
     pub fn engine(&self) -> Option<Arc<Engine>> {
         self.engine.read().clone()
     }
 
-    pub fn set_engine(&self, engine: Option<Arc<Engine>>) {
-        *self.engine.write() = engine;
+    /// The applier has made the parts again: what was reported of those before is done with.
+    pub fn set_engine(&self, engine: Engine) {
+        *self.engine.write() = Some(Arc::new(engine));
+        self.damage.lock().take();
+        self.engine_failure.lock().take();
     }
 
-    pub fn is_engine_up(&self) -> bool {
-        self.engine.read().is_some()
+    /// The applier cannot write to the parts, for this reason.
+    pub fn set_engine_failure(&self, failure: &str) {
+        *self.engine_failure.lock() = Some(failure.to_owned());
     }
 
-    /// The engine, once no reader has it any more.
+    /// The engine, once no reader has it any more; for the applier, which closes it or makes it again.
     pub fn take_engine(&self) -> Option<Engine> {
         let mut engine = self.engine.write().take()?;
         loop {
@@ -62,16 +94,18 @@ impl Shared {
                 Ok(engine) => return Some(engine),
                 Err(shared) => engine = shared,
             }
-            std::thread::sleep(Duration::from_millis(1)); // a reader holds it for the length of one read
+            std::thread::sleep(std::time::Duration::from_millis(1)); // a reader holds it for the length of one read
         }
     }
 
     /// The applier is to make the log's live segment and the views again.
-    pub fn report_damage(&self, error: StoreError) {
+    fn report_damage(&self, error: StoreError) {
+        tracing::error!(%error, "the store cannot be read");
         self.damage.lock().get_or_insert(error);
         self.flush_applier();
     }
 
+    /// What readers reported; the applier looks to it.
     pub fn take_damage(&self) -> Option<StoreError> {
         self.damage.lock().take()
     }
@@ -83,27 +117,19 @@ impl Shared {
         }
     }
 
+    /// The applier is to end once the committer did.
+    pub fn close_applier(&self) {
+        self.to_applier.lock().take();
+    }
+
     /// Reads the views on a thread that may block.
     pub async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refused> {
-        let unavailable = || Refused::Unavailable("the store behind the journal is being made again".into());
-        let engine = self.engine().ok_or_else(unavailable)?;
-        match tokio::task::spawn_blocking(move || read(&engine)).await {
-            Ok(Ok(read)) => Ok(read),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the store cannot be read");
-                self.report_damage(error);
-                Err(unavailable())
-            }
-            Err(panicked) => {
-                tracing::error!(%panicked, "reading the store failed");
-                let what = "the embedded database failed";
-                self.report_damage(StoreError::damaged(self.folder.path(), what, error::RESTORE));
-                Err(unavailable())
-            }
-        }
+        let engine = self.engine().ok_or_else(being_made_again)?;
+        let read = self.readers.views(move || panics::caught(|| read(&engine))).await;
+        self.outcome(read)
     }
 
     /// Reads the log on a thread that may block.
@@ -111,42 +137,50 @@ impl Shared {
         &self,
         read: impl FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refused> {
-        self.read(read).await
+        let engine = self.engine().ok_or_else(being_made_again)?;
+        let read = self.readers.log(move || panics::caught(|| read(&engine))).await;
+        self.outcome(read)
     }
 
-    /// Whether the disk has more than the reserve left.
-    pub fn check_space(&self) -> Result<(), String> {
+    /// What a read came to. A sealed segment that is damaged is the error of whoever reads it; all else that cannot be
+    /// read can be made again.
+    fn outcome<T>(&self, read: Option<Result<Result<T, StoreError>, String>>) -> Result<T, Refused> {
+        let said = match read {
+            Some(Ok(Ok(read))) => return Ok(read),
+            Some(Ok(Err(error @ StoreError::DamagedSegment { .. }))) => {
+                tracing::error!(%error, "a part of the log cannot be read");
+                return Err(Refused::Damaged(error.to_string()));
+            }
+            Some(Ok(Err(error))) => {
+                self.report_damage(error);
+                return Err(being_made_again());
+            }
+            Some(Err(said)) => said,
+            None => "a panic".to_owned(),
+        };
+        let what = format!("the embedded database failed: {said}");
+        self.report_damage(StoreError::damaged(self.folder.path(), what, error::RESTORE));
+        Err(being_made_again())
+    }
+
+    /// Why nothing may be stored now, whatever the journal says.
+    pub fn obstacle(&self) -> Option<String> {
+        if let Some(failure) = &*self.engine_failure.lock() {
+            return Some(failure.clone());
+        }
+        let reserve = self.settings.reserve_bytes;
         match folder::free_bytes(self.folder.path()) {
-            Ok(free) if free < self.reserve_bytes => Err(format!(
+            Ok(free) if free < reserve => Some(format!(
                 "the disk is full: {} MiB are free, {} MiB are kept in reserve",
                 free >> 20,
-                self.reserve_bytes >> 20
+                reserve >> 20
             )),
-            Ok(_) => Ok(()),
-            Err(error) => Err(format!("the disk cannot be asked for its free space: {error}")),
+            Ok(_) => None,
+            Err(error) => Some(format!("the disk cannot be asked for its free space: {error}")),
         }
     }
+}
 
-    /// Takes over what the entries say of sources and definitions, once they are durable.
-    pub fn note_configuration<'a>(&self, entries: impl Iterator<Item = &'a Arc<[Entry]>>) {
-        for entry in entries.flat_map(|entries| entries.iter()) {
-            match entry {
-                Entry::Source(source) => {
-                    let source = Arc::new(RegisteredSource::from(source.clone()));
-                    self.sources.write().insert(source.source.id.clone(), source);
-                }
-                Entry::SourceDeleted(id) => {
-                    self.sources.write().remove(id);
-                }
-                Entry::Definition(definition) => {
-                    let key = (definition.kind, definition.id.clone());
-                    self.definitions.write().insert(key, definition.clone());
-                }
-                Entry::DefinitionDeleted { kind, id } => {
-                    self.definitions.write().remove(&(*kind, id.clone()));
-                }
-                _ => {}
-            }
-        }
-    }
+fn being_made_again() -> Refused {
+    Refused::Unavailable("the store behind the journal is being made again".into())
 }

@@ -1,11 +1,14 @@
-//! Access to sled as this store needs it: opened off the caller's thread, values cut into parts.
+//! Access to sled as this store needs it: opened where a panic is caught, values cut into parts.
 //!
-//! sled can panic on a damaged database, so it is opened where a panic is caught; a node above 131,052 bytes becomes a
-//! file that is never synced, so no value is larger than [`PART_BYTES`].
+//! sled can panic on a damaged database; a node above 131,052 bytes becomes a file that is never synced, so no value is
+//! larger than [`PART_BYTES`].
 
 use std::{ops::Bound, path::Path};
 
-use super::error::{At, StoreError};
+use super::{
+    error::{At, StoreError},
+    panics,
+};
 
 /// The largest value put into a tree; longer ones are cut into parts of this size.
 pub const PART_BYTES: usize = 7_000;
@@ -17,22 +20,18 @@ const LAST_PART: usize = 0xff_ffff;
 /// Opens the database at `path` with `cache_bytes` of cache, without a flushing thread of its own.
 pub fn open(path: &Path, cache_bytes: u64, advice: &'static str) -> Result<sled::Db, StoreError> {
     let config = sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(None);
-    guarded(path, advice, move || config.open())?.at(path)
+    guarded(path, advice, || config.open())?.at(path)
 }
 
 /// Closes a database: everything it holds in memory is written to its files.
 pub fn close(path: &Path, advice: &'static str, db: sled::Db) -> Result<(), StoreError> {
-    guarded(path, advice, move || db.flush().map(|_| ()))?.at(path)
+    guarded(path, advice, || db.flush().map(|_| drop(db)))?.at(path)
 }
 
-/// Runs what may panic inside sled on a thread of its own and makes the panic an error that names `path`.
-fn guarded<T: Send + 'static>(
-    path: &Path,
-    advice: &'static str,
-    run: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, StoreError> {
-    let thread = std::thread::Builder::new().name("sled".into()).spawn(run).at(path)?;
-    thread.join().map_err(|_| StoreError::damaged(path, "the database cannot be read", advice))
+/// Runs what may panic inside sled and makes the panic an error that names `path`.
+fn guarded<T>(path: &Path, advice: &'static str, run: impl FnOnce() -> T) -> Result<T, StoreError> {
+    panics::caught(run)
+        .map_err(|said| StoreError::damaged(path, format!("the database cannot be read ({said})"), advice))
 }
 
 /// The records that hold `value` under `key`: the first says how many there are.

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    checksums,
     entry::{self, EventPlace, Fold, Key, State},
     error::{At, StoreError},
     folder,
@@ -164,7 +165,8 @@ impl Views {
         let Self { path, db, trees, .. } = self;
         drop(trees);
         tree::close(&path, REBUILD, db)?;
-        folder::sync_tree(&path)
+        folder::sync_tree(&path)?;
+        checksums::note(&path)
     }
 
     /// The newest state under `key` that the views have.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -45,19 +45,26 @@ pub fn configure(daemon: &Daemon) {
     assert_eq!(response.status, 200, "{}", response.text());
 }
 
+/// Loads the daemon until it has taken so many payloads.
+pub fn run_until(daemon: &Daemon, round: u64, sent: &mut Sent, payloads: u64) {
+    run_and(daemon, round, sent, |taken| {
+        super::daemon::wait_for("payloads to be taken", || (taken.load(Ordering::Relaxed) >= payloads).then_some(()));
+    });
+}
+
 /// Loads the daemon while `meanwhile` runs; what was sent joins `sent`.
-pub fn run_and(daemon: &Daemon, round: u64, sent: &mut Sent, meanwhile: impl FnOnce()) {
-    let stop = AtomicBool::new(false);
+fn run_and(daemon: &Daemon, round: u64, sent: &mut Sent, meanwhile: impl FnOnce(&AtomicU64)) {
+    let (stop, taken) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|client| {
                 scope.spawn({
-                    let stop = &stop;
-                    move || send(daemon, round, client, stop)
+                    let (stop, taken) = (&stop, &taken);
+                    move || send(daemon, round, client, stop, taken)
                 })
             })
             .collect();
-        meanwhile();
+        meanwhile(&taken);
         stop.store(true, Ordering::Relaxed);
         for client in clients {
             sent.add(client.join().unwrap());
@@ -67,7 +74,7 @@ pub fn run_and(daemon: &Daemon, round: u64, sent: &mut Sent, meanwhile: impl FnO
 
 /// Loads the daemon and kills it at a moment that nobody knows, with requests in flight.
 pub fn run_and_kill(mut daemon: Daemon, round: u64, sent: &mut Sent) {
-    run_and(&daemon, round, sent, || {
+    run_and(&daemon, round, sent, |_| {
         let moment = 60 + uuid::Uuid::new_v4().as_u128() % 400;
         println!("round {round}: killed after {moment} ms");
         std::thread::sleep(Duration::from_millis(moment as u64));
@@ -76,7 +83,7 @@ pub fn run_and_kill(mut daemon: Daemon, round: u64, sent: &mut Sent) {
     daemon.kill();
 }
 
-fn send(daemon: &Daemon, round: u64, client: usize, stop: &AtomicBool) -> Sent {
+fn send(daemon: &Daemon, round: u64, client: usize, stop: &AtomicBool, taken: &AtomicU64) -> Sent {
     let mut sent = Sent::default();
     let Ok(mut connection) = daemon.kept() else { return sent };
     for number in 0.. {
@@ -101,7 +108,10 @@ fn send(daemon: &Daemon, round: u64, client: usize, stop: &AtomicBool) -> Sent {
         .to_string();
         *sent.views.entry(session).or_default() += 1;
         match connection.post("/track", &body) {
-            Ok(response) if response.status == 200 => sent.acked.extend(ids),
+            Ok(response) if response.status == 200 => {
+                taken.fetch_add(1, Ordering::Relaxed);
+                sent.acked.extend(ids);
+            }
             Ok(_) => sent.unsure.push(body),
             Err(_) => {
                 sent.unsure.push(body);

@@ -1,6 +1,6 @@
 //! Blocks: entries of the log that stand together, compressed and checked. The form is in ARCHITECTURE.md.
 
-use super::entry::{self, Entry};
+use crate::store::entry::{self, Entry};
 
 /// About how much a block holds before it is compressed: so much that a visit's next requests mostly meet the one
 /// before in it, and still little enough to be read for one event.

@@ -1,16 +1,18 @@
-//! A segment: a stretch of the log in a small sled database of its own.
+//! A segment: a part of the log in a small sled database of its own.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    block::Block,
-    entry::{self, Entry},
-    error::{At, RESTORE, StoreError},
-    folder, tree,
+use super::block::Block;
+use crate::{
+    model::Id,
+    store::{
+        entry::{self, Entry},
+        error::{At, RESTORE, StoreError},
+        folder, tree,
+    },
 };
-use crate::model::Id;
 
 /// Blocks are read once in a while and mostly new; the system's page cache holds the rest.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;

@@ -1,0 +1,144 @@
+//! The live segment: entries that are applied and not sealed yet. The journal has them too.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    EncodedEntries, FoundEvent,
+    block::{Block, Packer, RAW_BYTES},
+    events,
+    segment::{Segment, Summary},
+};
+use crate::{
+    model::Id,
+    store::{
+        checksums,
+        entry::{self, Entry},
+        error::StoreError,
+    },
+};
+
+pub struct Live {
+    /// The offset of its first entry.
+    pub first: u64,
+    pub path: PathBuf,
+    segment: Segment,
+    summaries: Vec<Summary>,
+    /// Of its blocks.
+    pub bytes: u64,
+    pending: Pending,
+    packer: Packer,
+}
+
+/// Entries that are too few for a block yet.
+struct Pending {
+    summary: Summary,
+    raw: Vec<u8>,
+}
+
+impl Pending {
+    fn new(first: u64) -> Self {
+        Self { summary: Summary::new(first), raw: Vec::new() }
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        entry::decode_entries(&self.raw, self.summary.count).unwrap_or_default()
+    }
+}
+
+impl Live {
+    /// Opens the segment in the folder `path`, whose first entry stands or will stand at offset `first`.
+    pub fn open(path: &Path, first: u64) -> Result<Self, StoreError> {
+        let segment = Segment::open(path)?;
+        let summaries = segment.summaries().collect::<Result<Vec<_>, _>>()?;
+        let end = summaries.last().map_or(first, Summary::end);
+        let mut bytes = 0;
+        for summary in &summaries {
+            bytes += segment.block(summary.first)?.bytes.len() as u64;
+        }
+        let path = path.to_owned();
+        Ok(Self { first, path, segment, summaries, bytes, pending: Pending::new(end), packer: Packer::for_log() })
+    }
+
+    /// The offset behind its last entry.
+    pub fn end(&self) -> u64 {
+        self.pending.summary.end()
+    }
+
+    pub fn append(&mut self, more: &EncodedEntries<'_>) -> Result<(), StoreError> {
+        more.entries.iter().flat_map(|entries| entries.iter()).for_each(|entry| self.pending.summary.add(entry));
+        self.pending.raw.extend_from_slice(more.raw);
+        if self.pending.raw.len() >= RAW_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// Puts the pending entries into a block of their own.
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        let summary = self.pending.summary;
+        if summary.count > 0 {
+            let block = Block::build(&mut self.packer, summary.first, summary.count, &self.pending.raw);
+            self.segment.put(&block, &summary)?;
+            self.bytes += block.bytes.len() as u64;
+            self.summaries.push(summary);
+            self.pending = Pending::new(summary.end());
+        }
+        Ok(())
+    }
+
+    /// Its blocks, in order; pending entries are not among them.
+    pub fn blocks(&self) -> impl Iterator<Item = Result<(Summary, Block), StoreError>> + '_ {
+        self.summaries.iter().map(|summary| Ok((*summary, self.segment.block(summary.first)?)))
+    }
+
+    /// The entries of the block that holds `offset`, with the offset of the first; `None` behind the end.
+    pub fn block_around(&self, offset: u64) -> Result<Option<(u64, Vec<Entry>)>, StoreError> {
+        if offset >= self.pending.summary.first {
+            return Ok(Some((self.pending.summary.first, self.pending.entries())));
+        }
+        let Some(block) = self.segment.block_at(offset)? else { return Ok(None) };
+        Ok(Some((block.first, self.segment.entries(&block)?)))
+    }
+
+    /// The event that the server gave the id `id`, whose number is `number`.
+    pub fn event_made(&self, id: &Id, number: u128) -> Result<Option<FoundEvent>, StoreError> {
+        // The newest first, for that is what is mostly asked for.
+        if self.pending.summary.may_hold(number)
+            && let Some(found) = find_made(self.pending.summary.first, &self.pending.entries(), id)
+        {
+            return Ok(Some(found));
+        }
+        for summary in self.summaries.iter().rev().filter(|summary| summary.may_hold(number)) {
+            let block = self.segment.block(summary.first)?;
+            if let Some(found) = find_made(block.first, &self.segment.entries(&block)?, id) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Hands every block that reaches beyond offset `from` to `each`, in order.
+    pub fn scan(
+        &self,
+        from: u64,
+        each: &mut impl FnMut(u64, Vec<Entry>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        for summary in self.summaries.iter().filter(|summary| summary.end() > from) {
+            let block = self.segment.block(summary.first)?;
+            each(block.first, self.segment.entries(&block)?)?;
+        }
+        if self.pending.summary.count > 0 {
+            each(self.pending.summary.first, self.pending.entries())?;
+        }
+        Ok(())
+    }
+
+    /// Writes it out durably and notes what it is.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.flush()?;
+        self.segment.close()?;
+        checksums::note(&self.path)
+    }
+}
+
+/// The event among `entries` that the server gave the id `id`.
+pub fn find_made(first: u64, entries: &[Entry], id: &Id) -> Option<FoundEvent> {
+    events(first, entries).find(|found| !found.event.given && found.event.id == *id)
+}

@@ -1,0 +1,266 @@
+//! The log: sealed segments, and the live one that grows behind them.
+//!
+//! The journal has every entry that is not in a sealed segment, so the live segment owes nothing to sled's own
+//! recovery: after a crash it is thrown away and filled again. A full one is sealed beside the collecting: another live
+//! one takes its place, and it is read until the sealed one stands.
+
+mod block;
+mod live;
+mod sealed;
+mod segment;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::RwLock;
+
+use super::{
+    checksums::{self, Comparison},
+    entry::Entry,
+    error::{At, RESTORE, StoreError},
+    folder,
+};
+use crate::model::{Event, EventRequest, Id};
+use live::Live;
+use sealed::OpenSegments;
+use segment::made_id;
+
+pub use block::{Block, Packer, RAW_BYTES};
+pub use sealed::Sealed;
+
+const LIVE_EXTENSION: &str = "live";
+const NEW_EXTENSION: &str = "new";
+
+pub struct Log {
+    path: PathBuf,
+    /// A live segment of this many bytes is full.
+    segment_bytes: u64,
+    /// The live segment; `None` after the log was closed. Taken before `sealing`, and this before `sealed`.
+    live: RwLock<Option<Live>>,
+    /// A full one that is being sealed; it is gone only once it stands among the sealed ones.
+    sealing: RwLock<Option<Arc<Live>>>,
+    sealed: RwLock<Vec<Arc<Sealed>>>,
+    open: OpenSegments,
+}
+
+/// An event with its request and its place.
+pub struct FoundEvent {
+    pub offset: u64,
+    pub request: Arc<EventRequest>,
+    pub event: Arc<Event>,
+}
+
+/// Entries that stand behind each other, and their encoded form.
+pub struct EncodedEntries<'a> {
+    pub raw: &'a [u8],
+    pub entries: &'a [Arc<[Entry]>],
+}
+
+impl Log {
+    /// Opens the log. `keep_live`: the last process closed it, so the live segment can be taken if it is as it was then.
+    ///
+    /// # Errors
+    /// A segment is missing between two others, or the live one cannot be opened.
+    pub fn open(path: &Path, segment_bytes: u64, keep_live: bool) -> Result<Self, StoreError> {
+        let (sealed, live) = segments(path)?;
+        let sealed_end = sealed.last().map_or(0, |segment| segment.end);
+        let kept = path.join(format!("{sealed_end:020}.{LIVE_EXTENSION}"));
+        for path in live {
+            if !(keep_live && path == kept && is_as_closed(&path)?) {
+                folder::remove_tree(&path)?; // made again from the journal
+            }
+        }
+        if kept.exists() {
+            checksums::forget(&kept)?;
+        }
+        let live = Live::open(&kept, sealed_end)?;
+        Ok(Self {
+            path: path.to_owned(),
+            segment_bytes,
+            live: RwLock::new(Some(live)),
+            sealing: RwLock::default(),
+            sealed: RwLock::new(sealed),
+            open: OpenSegments::default(),
+        })
+    }
+
+    /// The offset up to which the entries stand in sealed segments: before it, no journal is needed.
+    pub fn sealed_end(&self) -> u64 {
+        self.sealed.read().last().map_or(0, |segment| segment.end)
+    }
+
+    pub fn sealed(&self) -> Vec<Arc<Sealed>> {
+        self.sealed.read().clone()
+    }
+
+    /// The offset behind the last entry.
+    pub fn end(&self) -> u64 {
+        self.live.read().as_ref().map_or_else(|| self.sealed_end(), Live::end)
+    }
+
+    /// Puts entries behind the end.
+    pub fn append(&self, more: &EncodedEntries<'_>) -> Result<(), StoreError> {
+        let mut live = self.live.write();
+        let live = live.as_mut().ok_or_else(|| StoreError::damaged(&self.path, "the log is closed", "start again"))?;
+        live.append(more)
+    }
+
+    /// Whether the live segment is full and none is being sealed.
+    pub fn is_to_seal(&self) -> bool {
+        self.sealing.read().is_none() && self.live.read().as_ref().is_some_and(|live| live.bytes >= self.segment_bytes)
+    }
+
+    /// Lets another live segment take the place of the full one, which is to be sealed; called by whoever appends.
+    pub fn roll(&self) -> Result<(), StoreError> {
+        let end = self.end();
+        let next = Live::open(&self.path.join(format!("{end:020}.{LIVE_EXTENSION}")), end)?;
+        let mut slot = self.live.write();
+        if let Some(live) = slot.as_mut() {
+            live.flush()?;
+        }
+        let mut sealing = self.sealing.write();
+        *sealing = slot.replace(next).map(Arc::new);
+        Ok(())
+    }
+
+    /// Seals the segment that [`Log::roll`] set aside, if there is one. Readers go on, and so does whoever appends.
+    ///
+    /// # Errors
+    /// It cannot be written, and is to be sealed still; or it cannot be read.
+    pub fn seal(&self) -> Result<(), StoreError> {
+        let Some(full) = self.sealing.read().clone() else { return Ok(()) };
+        let sealed = Sealed::write(&self.path, &full)?;
+        self.sealed.write().push(Arc::new(sealed));
+        *self.sealing.write() = None;
+        folder::remove_tree(&full.path)
+    }
+
+    /// Writes the live segment out durably; nothing can be appended or read after it. One that is to be sealed is made
+    /// again from the journal at the next start.
+    pub fn close(&self) -> Result<(), StoreError> {
+        let live = self.live.write().take();
+        self.sealing.write().take();
+        self.open.close();
+        if let Some(live) = live {
+            live.close()?;
+        }
+        folder::sync_dir(&self.path)
+    }
+
+    /// Hands every block that reaches beyond offset `from` to `each`, in order.
+    pub fn scan(
+        &self,
+        from: u64,
+        mut each: impl FnMut(u64, Vec<Entry>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        for part in self.sealed().iter().filter(|part| part.end > from) {
+            part.scan(&self.open, from, &mut each)?;
+        }
+        let live = self.live.read();
+        if let Some(sealing) = self.sealing.read().as_ref() {
+            sealing.scan(from, &mut each)?;
+        }
+        live.as_ref().map_or(Ok(()), |live| live.scan(from, &mut each))
+    }
+
+    /// The event at `offset`, with its request.
+    pub fn event_at(&self, offset: u64) -> Result<Option<FoundEvent>, StoreError> {
+        let Some((first, entries)) = self.block_around(offset)? else { return Ok(None) };
+        Ok(events(first, &entries).find(|found| found.offset == offset))
+    }
+
+    /// The event that the server gave the id `id`.
+    pub fn event_made(&self, id: &Id) -> Result<Option<FoundEvent>, StoreError> {
+        let Some(number) = made_id(id) else { return Ok(None) };
+        if let Some(live) = self.live.read().as_ref()
+            && let Some(found) = live.event_made(id, number)?
+        {
+            return Ok(Some(found));
+        }
+        let sealing = self.sealing.read().clone();
+        if let Some(sealing) = sealing
+            && let Some(found) = sealing.event_made(id, number)?
+        {
+            return Ok(Some(found));
+        }
+        // One that is damaged may have it, if no other one has.
+        let mut damage = None;
+        for part in self.sealed().iter().rev() {
+            match part.event_made(&self.open, id, number) {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                Err(error) => damage = Some(error),
+            }
+        }
+        damage.map_or(Ok(None), Err)
+    }
+
+    /// The entries of the block that holds `offset`, with the offset of the first; `None` behind the end.
+    pub fn block_around(&self, offset: u64) -> Result<Option<(u64, Vec<Entry>)>, StoreError> {
+        if let Some(live) = self.live.read().as_ref().filter(|live| offset >= live.first) {
+            return live.block_around(offset);
+        }
+        let sealing = self.sealing.read().clone();
+        if let Some(sealing) = sealing.filter(|sealing| offset >= sealing.first) {
+            return sealing.block_around(offset);
+        }
+        let part = self.sealed.read().iter().find(|part| (part.first..part.end).contains(&offset)).cloned();
+        part.map(|part| part.block_around(&self.open, offset)).transpose()
+    }
+}
+
+/// The sealed segments in a folder, in order, and the folders of live ones. What was being sealed is removed.
+///
+/// # Errors
+/// A segment is missing between two others.
+pub fn segments(path: &Path) -> Result<(Vec<Arc<Sealed>>, Vec<PathBuf>), StoreError> {
+    let (mut sealed, mut live) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(path).at(path)? {
+        let path = entry.at(path)?.path();
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some(LIVE_EXTENSION) => live.push(path),
+            Some(NEW_EXTENSION) => folder::remove_tree(&path)?,
+            _ => {
+                let name = path.clone();
+                let segment = Sealed::of(path)
+                    .ok_or_else(|| StoreError::damaged(&name, "not a name of a segment", "move it away"))?;
+                sealed.push(Arc::new(segment));
+            }
+        }
+    }
+    sealed.sort_by_key(|segment| segment.first);
+    let mut end = 0;
+    for segment in &sealed {
+        if segment.first != end {
+            let what = format!("the segment with the offsets from {end} to {} is missing", segment.first);
+            return Err(StoreError::damaged(segment.path(), what, RESTORE));
+        }
+        end = segment.end;
+    }
+    Ok((sealed, live))
+}
+
+/// Whether a live segment is as it was when it was closed.
+fn is_as_closed(path: &Path) -> Result<bool, StoreError> {
+    let comparison = checksums::compare(path)?;
+    if let Comparison::Differs(what) = &comparison {
+        tracing::warn!(segment = %path.display(), what, "the live segment is damaged and made again from the journal");
+    }
+    Ok(comparison == Comparison::Same)
+}
+
+/// The events among `entries`, each with its offset and its request.
+fn events(first: u64, entries: &[Entry]) -> impl Iterator<Item = FoundEvent> + '_ {
+    let mut request = None;
+    (first..).zip(entries).filter_map(move |(offset, entry)| {
+        match entry {
+            Entry::Request(new) => request = Some(new.clone()),
+            Entry::Event(event) => return Some(FoundEvent { offset, request: request.clone()?, event: event.clone() }),
+            _ => {}
+        }
+        None
+    })
+}

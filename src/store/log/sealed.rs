@@ -1,0 +1,223 @@
+//! Sealed segments: never changed again, opened when they are read.
+//!
+//! Damage in one of them is the error of whoever reads what is damaged, and of nobody else.
+
+use std::{
+    collections::VecDeque,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+
+use super::{
+    FoundEvent, live,
+    live::Live,
+    segment::{Segment, Summary},
+};
+use crate::{
+    model::Id,
+    store::{
+        checksums::{self, Comparison},
+        entry::Entry,
+        error::{At, StoreError},
+        folder,
+    },
+};
+
+/// How many sealed segments are open at a time.
+const OPEN_MAX: usize = 32;
+/// Of a segment that is being sealed.
+const NEW_EXTENSION: &str = "new";
+
+/// A segment that is never changed again.
+pub struct Sealed {
+    pub first: u64,
+    /// The offset behind its last entry.
+    pub end: u64,
+    path: PathBuf,
+    /// What is known of it from having opened it; held while it is opened, so that this is done once.
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// It was compared with its checksums.
+    is_compared: bool,
+    /// What all of its blocks may hold together.
+    summary: Option<Summary>,
+}
+
+/// An open sealed segment.
+pub struct OpenSegment {
+    segment: Segment,
+    summaries: Vec<Summary>,
+}
+
+/// The sealed segments that are open, the one used last at the end.
+#[derive(Default)]
+pub struct OpenSegments(Mutex<VecDeque<(u64, Arc<OpenSegment>)>>);
+
+impl Sealed {
+    /// The segment in the folder `path`, as its name says; `None` if the name says nothing.
+    pub fn of(path: PathBuf) -> Option<Self> {
+        let (first, end) = path.file_name()?.to_str()?.split_once('-')?;
+        let (first, end) = (first.parse().ok()?, end.parse().ok()?);
+        Some(Self { first, end, path, known: Mutex::default() })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes what a full live segment holds as a sealed one below `folder`, durably. The live one stays as it is, and
+    /// can be read meanwhile.
+    pub fn write(folder: &Path, live: &Live) -> Result<Self, StoreError> {
+        let (first, end) = (live.first, live.end());
+        let path = folder.join(format!("{first:020}-{end:020}"));
+        let new = path.with_extension(NEW_EXTENSION);
+        folder::remove_tree(&new)?;
+        let segment = Segment::open(&new)?;
+        for block in live.blocks() {
+            let (summary, block) = block?;
+            segment.put(&block, &summary)?;
+        }
+        segment.close()?;
+        // Opened and closed once more, it no longer holds what sled must recover: damage is an error then, not a panic.
+        Segment::open(&new)?.close()?;
+        checksums::note(&new)?;
+        fs::rename(&new, &path).at(&path)?;
+        folder::sync_dir(folder)?;
+        Ok(Self { first, end, path, known: Mutex::default() })
+    }
+
+    /// Compares it with the checksums that were noted when it was sealed.
+    pub fn compare(&self) -> Result<Comparison, StoreError> {
+        checksums::compare(&self.path)
+    }
+
+    /// The segment, opened if it is not; the one that was used longest ago is closed for it.
+    fn opened(&self, open: &OpenSegments) -> Result<Arc<OpenSegment>, StoreError> {
+        if let Some(found) = open.get(self.first) {
+            return Ok(found);
+        }
+        // Others are opened meanwhile; who wants this one too waits for it.
+        let mut known = self.known.lock();
+        if let Some(found) = open.get(self.first) {
+            return Ok(found);
+        }
+        if !known.is_compared {
+            let compared = self.compare().map_err(|error| self.damaged(&error.to_string(), self.end))?;
+            if let Comparison::Differs(what) = compared {
+                // Blocks have checksums of their own, so those that are whole can be read still.
+                tracing::error!(segment = %self.path.display(), what, "a sealed segment of the log is damaged");
+            }
+            known.is_compared = true;
+        }
+        let segment = Segment::open(&self.path).map_err(|error| self.damaged(&error.to_string(), self.end))?;
+        let summaries = segment.summaries().collect::<Result<Vec<_>, _>>();
+        let summaries = summaries.map_err(|error| self.damaged(&error.to_string(), self.end))?;
+        if known.summary.is_none() {
+            let all = summaries.iter().fold(Summary::new(self.first), |all, next| all.and(next));
+            known.summary = Some(all);
+        }
+        let opened = Arc::new(OpenSegment { segment, summaries });
+        open.put(self.first, opened.clone());
+        Ok(opened)
+    }
+
+    /// The entries of the block that holds `offset`, with the offset of the first.
+    pub fn block_around(&self, open: &OpenSegments, offset: u64) -> Result<(u64, Vec<Entry>), StoreError> {
+        let opened = self.opened(open)?;
+        let behind = opened.summaries.partition_point(|summary| summary.first <= offset);
+        let next = opened.summaries.get(behind).map_or(self.end, |summary| summary.first);
+        let found = behind.checked_sub(1).and_then(|place| opened.summaries.get(place));
+        let Some(summary) = found.filter(|summary| offset < summary.end()) else {
+            return Err(self.damaged(&format!("the entry at offset {offset} is missing"), next));
+        };
+        self.read(&opened, summary)
+    }
+
+    /// The event that the server gave the id `id`, whose number is `number`.
+    pub fn event_made(&self, open: &OpenSegments, id: &Id, number: u128) -> Result<Option<FoundEvent>, StoreError> {
+        if self.known.lock().summary.is_some_and(|summary| !summary.may_hold(number)) {
+            return Ok(None);
+        }
+        let opened = self.opened(open)?;
+        for summary in opened.summaries.iter().filter(|summary| summary.may_hold(number)) {
+            let (first, entries) = self.read(&opened, summary)?;
+            if let Some(found) = live::find_made(first, &entries, id) {
+                return Ok(Some(found));
+            }
+        }
+        match self.gap(&opened) {
+            Some((missing, next)) => Err(self.damaged(&format!("the entry at offset {missing} is missing"), next)),
+            None => Ok(None),
+        }
+    }
+
+    /// Hands every block that reaches beyond offset `from` to `each`, in order.
+    pub fn scan(
+        &self,
+        open: &OpenSegments,
+        from: u64,
+        each: &mut impl FnMut(u64, Vec<Entry>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let opened = self.opened(open)?;
+        if let Some((missing, next)) = self.gap(&opened) {
+            return Err(self.damaged(&format!("the entry at offset {missing} is missing"), next));
+        }
+        for summary in opened.summaries.iter().filter(|summary| summary.end() > from) {
+            let (first, entries) = self.read(&opened, summary)?;
+            each(first, entries)?;
+        }
+        Ok(())
+    }
+
+    fn read(&self, opened: &OpenSegment, summary: &Summary) -> Result<(u64, Vec<Entry>), StoreError> {
+        let block = opened.segment.block(summary.first).and_then(|block| opened.segment.entries(&block));
+        let entries = block.map_err(|error| self.damaged(&error.to_string(), summary.end()))?;
+        Ok((summary.first, entries))
+    }
+
+    /// The first offset that no block holds, and the next one that some block does.
+    fn gap(&self, opened: &OpenSegment) -> Option<(u64, u64)> {
+        let mut next = self.first;
+        for summary in &opened.summaries {
+            if summary.first != next {
+                return Some((next, summary.first));
+            }
+            next = summary.end();
+        }
+        (next != self.end).then_some((next, self.end))
+    }
+
+    /// `behind` is the offset from which on the segment may be whole again.
+    fn damaged(&self, what: &str, behind: u64) -> StoreError {
+        StoreError::DamagedSegment { path: self.path.display().to_string(), what: what.to_owned(), behind }
+    }
+}
+
+impl OpenSegments {
+    fn get(&self, first: u64) -> Option<Arc<OpenSegment>> {
+        let mut open = self.0.lock();
+        let place = open.iter().position(|(known, _)| *known == first)?;
+        let found = open.remove(place)?;
+        let segment = found.1.clone();
+        open.push_back(found);
+        Some(segment)
+    }
+
+    fn put(&self, first: u64, segment: Arc<OpenSegment>) {
+        let mut open = self.0.lock();
+        while open.len() >= OPEN_MAX {
+            open.pop_front();
+        }
+        open.push_back((first, segment));
+    }
+
+    pub fn close(&self) {
+        self.0.lock().clear();
+    }
+}

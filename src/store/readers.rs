@@ -1,0 +1,59 @@
+//! The threads that reads of the store may block: of their own, so that nothing else that blocks can hold them up.
+//!
+//! Reads of the views and of the log have each a share: a request asks the views and waits for nobody who goes through
+//! the log from its beginning.
+
+use tokio::runtime::{Builder, Runtime};
+
+/// The fewest threads of a share.
+const THREADS_MIN: usize = 2;
+
+pub struct Readers {
+    views: Share,
+    log: Share,
+}
+
+/// Threads for one kind of read; what more is asked waits for one of them.
+struct Share(Option<Runtime>);
+
+impl Readers {
+    /// # Errors
+    /// The system has no threads left.
+    pub fn new() -> std::io::Result<Self> {
+        // As many as there are cores: reads are short and mostly answered from memory, and each thread more that is
+        // woken for one costs more than it waits.
+        let threads = std::thread::available_parallelism().map_or(THREADS_MIN, usize::from).max(THREADS_MIN);
+        Ok(Self { views: Share::new("views", threads)?, log: Share::new("log", threads)? })
+    }
+
+    /// Runs a read of the views; `None` if it panicked.
+    pub async fn views<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        self.views.run(read).await
+    }
+
+    /// Runs a read of the log; `None` if it panicked.
+    pub async fn log<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        self.log.run(read).await
+    }
+}
+
+impl Share {
+    fn new(name: &str, threads: usize) -> std::io::Result<Self> {
+        // A runtime of which only the threads for blocking work are used; they are started when they are needed.
+        let runtime = Builder::new_current_thread().max_blocking_threads(threads).thread_name(name).build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    async fn run<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        self.0.as_ref()?.spawn_blocking(read).await.ok()
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        // A read that hangs on the disk must not keep the process.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
