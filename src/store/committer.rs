@@ -24,7 +24,7 @@ const GROUP_REQUESTS_MAX: usize = 512;
 /// How long the committer sleeps when nothing is queued.
 const IDLE: Duration = Duration::from_secs(1);
 /// How often it looks whether the disk takes writes again.
-const RETRY: Duration = Duration::from_millis(250);
+const RETRY: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 250 });
 
 pub struct Committer<'a, D: Disk> {
     queue: &'a Queue,
@@ -202,3 +202,6 @@ impl OpenBlock {
         CommittedBlock { block, raw: self.raw, entries: self.entries }
     }
 }
+
+#[cfg(test)]
+mod tests;

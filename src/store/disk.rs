@@ -99,3 +99,6 @@ impl DiskFile for File {
         self.seek(SeekFrom::Start(len)).map(|_| ())
     }
 }
+
+#[cfg(test)]
+pub mod memory;

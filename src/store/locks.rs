@@ -61,3 +61,6 @@ impl Drop for Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

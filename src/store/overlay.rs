@@ -73,8 +73,9 @@ mod tests {
 
     /// A fold that says of each of `keys` that its newest offset is `value`.
     fn fold(keys: &[u64], value: u64) -> Fold {
-        let states = keys.iter().map(|key| (Key::DeletedEvent(*key), State::Offset(value))).collect();
-        Fold { states, ..Fold::default() }
+        let mut fold = Fold::default();
+        fold.states.extend(keys.iter().map(|key| (Key::DeletedEvent(*key), State::Offset(value))));
+        fold
     }
 
     fn get(overlay: &Overlay, key: u64) -> Option<(u64, State)> {
