@@ -1,7 +1,7 @@
 //! The server's time and the ids made from it: neither goes back, even if the machine's clock does.
 
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -10,20 +10,39 @@ use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::model::{Id, Time};
 
+/// How far the server's time may be ahead of the machine's clock before that is told, in microseconds.
+const AHEAD_MAX: i64 = 60_000_000;
+
 /// Shared by everything that stamps a time or makes an id.
 #[derive(Default)]
 pub struct Clock {
     /// The latest time given out or seen in the log, in microseconds since 1970.
     latest: AtomicI64,
     context: Mutex<ContextV7>,
+    /// It was told that this clock is ahead of the machine's.
+    is_ahead_told: AtomicBool,
 }
 
 impl Clock {
     /// Now, or the latest time given out where the machine's clock is behind it.
     pub fn now(&self) -> Time {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let micros = Time::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX)).micros();
-        Time::from_micros(self.latest.fetch_max(micros, Ordering::Relaxed).max(micros))
+        let machine = machine_micros();
+        let latest = self.latest.fetch_max(machine, Ordering::Relaxed);
+        if latest > machine + AHEAD_MAX && !self.is_ahead_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                latest = %Time::from_micros(latest),
+                machine = %Time::from_micros(machine),
+                "the machine's clock is behind the latest time in the log: until it is there, everything happens at that time"
+            );
+        }
+        Time::from_micros(latest.max(machine))
+    }
+
+    /// The time at which everything happens until the machine's clock is there, if it is behind by more than a minute:
+    /// the server's time never goes back.
+    pub fn stands_at(&self) -> Option<Time> {
+        let latest = self.latest.load(Ordering::Relaxed);
+        (latest > machine_micros() + AHEAD_MAX).then(|| Time::from_micros(latest))
     }
 
     /// Makes sure that no time before `seen` is given out from here on.
@@ -40,6 +59,12 @@ impl Clock {
     }
 }
 
+/// The machine's clock, in microseconds since 1970.
+fn machine_micros() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX)).micros()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,8 +79,10 @@ mod tests {
             last = next;
         }
         // A log written by a clock that was a century ahead.
+        assert_eq!(clock.stands_at(), None);
         let ahead = Time::parse("2126-01-01T00:00:00Z").unwrap();
         clock.not_before(ahead);
+        assert_eq!(clock.stands_at(), Some(ahead));
         assert!(clock.now() >= ahead);
         assert!(clock.make_id() > last);
     }

@@ -6,6 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -49,6 +50,105 @@ fn send_until_refused(daemon: &Daemon, prefix: &str) -> (Vec<String>, support::d
         None
     });
     (taken, refused)
+}
+
+#[test]
+fn nothing_is_told_to_be_registered_while_nothing_can_be_written() {
+    let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (power, daemon) = faulty(folder.path(), scratch.path());
+    daemon.tracked(&event("before"));
+    power.fail(&["write:EIO:journal"]);
+    wait_for("a refusal", || (daemon.track(&event("first")).status == 503).then_some(()));
+    // Each payload at the same time by several clients, so that one meets what another one queued.
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut kept = daemon.kept().unwrap();
+                for round in 0..60 {
+                    let events = |index| json!({"id": format!("e-{round}-{index}"), "type": "page-view"});
+                    let mut body = event("x");
+                    body["events"] = (0..[1, 20, 300][round % 3]).map(events).collect();
+                    let response = kept.post("/track", &body.to_string()).unwrap();
+                    assert_eq!(response.status, 503, "round {round}: {}", response.text());
+                }
+            });
+        }
+    });
+    power.heal();
+    wait_for("storing to go on", || (daemon.track(&event("after")).status == 200).then_some(()));
+    assert_eq!(daemon.admin("GET", "/event/e-2-0").status, 404);
+}
+
+/// Stops a daemon whose disk fails, heals it before or after, and starts it again: what was taken is there.
+fn assert_starts_again(faults: &[&str], heals_first: bool) {
+    let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (power, daemon) = faulty(folder.path(), scratch.path());
+    let journal = power.root.join("journal");
+    let mut taken = Vec::new();
+    // Until the next group begins a new file of the journal.
+    while fs::metadata(newest(&journal)).unwrap().len() < 65_536 {
+        let id = format!("e{}", taken.len());
+        let mut body = event(&id);
+        body["context"] = json!({ "noise": noise(taken.len() as u64, 9_000) });
+        daemon.tracked(&body);
+        taken.push(id);
+    }
+    power.fail(faults);
+    let (more, refused) = send_until_refused(&daemon, "during");
+    assert_eq!(refused.status, 503);
+    taken.extend(more);
+    if heals_first {
+        power.heal();
+    }
+    let setup = daemon.stop();
+    power.heal();
+    let daemon = setup.start();
+    taken.iter().for_each(|id| _ = daemon.record(&format!("/event/{id}")));
+    daemon.tracked(&event("after"));
+}
+
+#[test]
+fn a_clean_stop_after_a_fault_starts_again() {
+    for faults in [
+        &["write-partial:EIO:journal", "truncate:EIO:journal"][..],
+        &["write:ENOSPC:journal"],
+        &["sync:EIO:journal"],
+        &["rename:EIO:journal"],
+        &["sync:EIO"],
+        &["write:ENOSPC:journal", "write:EIO:segments", "write:EIO:views"],
+    ] {
+        for heals_first in [false, true] {
+            assert_starts_again(faults, heals_first);
+        }
+    }
+}
+
+#[test]
+fn ready_is_true_of_the_journal_while_several_parts_fail() {
+    for faults in [
+        ["write:ENOSPC:journal", "open:EIO:segments", "open:EIO:segments"],
+        ["write:ENOSPC:journal", "write:ENOSPC:views", "write:ENOSPC:segments"],
+    ] {
+        let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (power, daemon) = faulty(folder.path(), scratch.path());
+        for number in 0..60 {
+            let mut body = event(&format!("e{number}"));
+            body["context"] = json!({ "noise": noise(number, 9_000) });
+            daemon.tracked(&body);
+        }
+        power.fail(&faults);
+        send_until_refused(&daemon, "during");
+        // Whenever it says that it is ready, the next event is taken.
+        for _ in 0..20 {
+            if daemon.get("/ready").status == 200 {
+                assert_eq!(daemon.track(&event("ready")).status, 200, "{faults:?}: /ready did not tell the truth");
+            }
+        }
+        power.heal();
+        wait_for("/ready", || (daemon.get("/ready").status == 200).then_some(()));
+        daemon.tracked(&event("after"));
+        daemon.record("/event/e0");
+    }
 }
 
 fn assert_heals(faults: &[&str]) {
@@ -99,21 +199,76 @@ fn views_that_fail_are_made_again_without_a_restart() {
     assert_heals(&["write:EIO:views"]);
 }
 
+/// A disk of 48 MiB.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None` where nobody may mount one.
+    fn mounted(path: &Path) -> Option<Self> {
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"]).arg(path).status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Self(path.to_owned()));
+        }
+        eprintln!("passed over: a small disk cannot be mounted here");
+        None
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn what_is_stored_is_read_at_once_while_the_disk_is_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(_disk) = SmallDisk::mounted(folder.path()) else { return };
+    let daemon = Setup::new(&folder.path().join("data")).set("storage.segment_bytes", 1 << 20).start();
+    daemon.shop();
+    daemon.tracked(&event("before"));
+    daemon.record("/event/before"); // it is in the log
+    let filler = folder.path().join("filler");
+    let mut file = fs::File::create(&filler).unwrap();
+    while std::io::Write::write_all(&mut file, &[1; 4_096]).is_ok() {}
+    let (_, refused) = send_until_refused(&daemon, "during");
+    assert_eq!(refused.status, 503);
+    for _ in 0..20 {
+        let asked = Instant::now();
+        daemon.record("/event/before");
+        daemon.record("/session/s1");
+        // Nothing that is on the disk waits for what is not: there is a wait of 5 s, which must not be met.
+        assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    }
+    fs::remove_file(&filler).unwrap();
+    wait_for("storing to go on", || (daemon.track(&event("after")).status == 200).then_some(()));
+    daemon.record("/event/after");
+    daemon.restart().record("/event/before");
+}
+
+#[test]
+fn ready_tells_how_full_the_disk_is_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(_disk) = SmallDisk::mounted(folder.path()) else { return };
+    let setup = Setup::new(&folder.path().join("data"));
+    let daemon = setup.set("storage.reserve_bytes", 16 << 20).set("storage.segment_bytes", 1 << 20).start();
+    daemon.shop();
+    for (filler, free) in [("first", 12), ("second", 2)] {
+        let available = rustix::fs::statvfs(folder.path()).unwrap();
+        let available = available.f_bavail * available.f_frsize;
+        fs::write(folder.path().join(filler), vec![1; available as usize - (free << 20)]).unwrap();
+        assert_eq!(daemon.track(&event("refused")).status, 503);
+        let told = format!("the disk is full: {free} MiB are free");
+        let tells = || Some(daemon.get("/ready").text()).filter(|text| text.contains(&told));
+        wait_for(&format!("/ready to tell of {free} MiB"), tells);
+    }
+    daemon.stop();
+}
+
 #[test]
 fn a_reserve_keeps_the_disk_from_being_full() {
     let folder = tempfile::tempdir().unwrap();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"]).arg(folder.path()).status();
-    if !mounted.is_ok_and(|status| status.success()) {
-        eprintln!("passed over: a small disk cannot be mounted here");
-        return;
-    }
-    struct Mounted(PathBuf);
-    impl Drop for Mounted {
-        fn drop(&mut self) {
-            _ = Command::new("umount").arg("-l").arg(&self.0).status();
-        }
-    }
-    let _mounted = Mounted(folder.path().to_owned());
+    let Some(_disk) = SmallDisk::mounted(folder.path()) else { return };
     let setup = Setup::new(&folder.path().join("data"));
     let daemon = setup.set("storage.reserve_bytes", 16 << 20).set("storage.segment_bytes", 1 << 20).start();
     daemon.shop();

@@ -13,6 +13,7 @@ pub use definitions::{Configuration, Difference, NotSaved};
 
 use crate::{
     clock::Clock,
+    model::Time,
     process::RulesInForce,
     store::{Entry, Held, Key, QueuePermit, ReadView, Refused, Store},
 };
@@ -38,6 +39,11 @@ impl Admin {
     /// Why nothing can be stored now, if so.
     pub async fn trouble(&self) -> Option<String> {
         self.store.trouble().await
+    }
+
+    /// The time at which everything happens until the machine's clock is there, if it is behind.
+    pub fn clock_stands_at(&self) -> Option<Time> {
+        self.clock.stands_at()
     }
 
     /// Queues entries that were decided on while `held` was held; `true` once they are durable.

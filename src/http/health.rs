@@ -13,11 +13,14 @@ pub fn health() -> Reply {
     reply::json(&json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
 }
 
-/// Recovery is done and things can be stored; else 503 with the reason.
+/// Recovery is done and things can be stored; else 503 with the reason. Tells where the server's time stands if the
+/// machine's clock is behind it.
 pub async fn ready(app: &App) -> Result<Reply, Failure> {
-    match app.rooms()?.admin.trouble().await {
-        Some(trouble) => Err(Failure::Unavailable(trouble)),
-        None => Ok(reply::json(&json!({ "status": "ready" }))),
+    let admin = app.rooms()?.admin;
+    match (admin.trouble().await, admin.clock_stands_at()) {
+        (Some(trouble), _) => Err(Failure::Unavailable(trouble)),
+        (None, Some(time)) => Ok(reply::json(&json!({ "status": "ready", "clock_stands_at": time }))),
+        (None, None) => Ok(reply::json(&json!({ "status": "ready" }))),
     }
 }
 

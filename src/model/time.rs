@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize, Serializer};
 use time::{Date, Month, OffsetDateTime};
 
-use super::{Fault, Reader};
+use super::{Fault, Reader, value::parse_exponent};
 
 const MICROS: i64 = 1_000_000;
 /// 0001-01-01T00:00:00Z and 10000-01-01T00:00:00Z, in seconds since 1970.
@@ -134,7 +134,7 @@ fn tail<'a>(text: &'a [u8], one_of: &[u8]) -> Option<&'a [u8]> {
 fn decimal_micros(text: &str) -> Option<i64> {
     let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+        Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)),
         None => (text, 0),
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));

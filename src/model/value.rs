@@ -326,10 +326,25 @@ fn decimal(number: &str) -> (bool, String, i64) {
     let all = format!("{whole}{fraction}");
     let significant = all.trim_start_matches('0');
     let leading = all.len() - significant.len();
-    let point =
-        whole.len() as i64 - leading as i64 + exponent.trim_start_matches('+').parse::<i64>().unwrap_or(i64::MAX / 2);
     let significant = significant.trim_end_matches('0');
-    if significant.is_empty() { (false, String::new(), 0) } else { (below, significant.to_owned(), point) }
+    let exponent = parse_exponent(exponent);
+    if significant.is_empty() {
+        (false, String::new(), 0)
+    } else if exponent.abs() == EXPONENT_MAX {
+        (below, number, exponent) // beyond what is calculated with: compared as it is written
+    } else {
+        (below, significant.to_owned(), whole.len() as i64 - leading as i64 + exponent)
+    }
+}
+
+/// What an exponent beyond is taken for: more than any number has digits, and little enough to calculate with.
+const EXPONENT_MAX: i64 = 1 << 40;
+
+/// The exponent of a JSON number, of any size; from [`EXPONENT_MAX`] on it is that.
+pub(super) fn parse_exponent(text: &str) -> i64 {
+    let limit = if text.starts_with('-') { -EXPONENT_MAX } else { EXPONENT_MAX };
+    let exponent = text.strip_prefix('+').unwrap_or(text).parse().unwrap_or(limit);
+    exponent.clamp(-EXPONENT_MAX, EXPONENT_MAX)
 }
 
 #[cfg(test)]
@@ -353,6 +368,19 @@ mod tests {
         ] {
             assert_eq!(value(text).to_json().as_str(), text);
         }
+    }
+
+    #[test]
+    fn an_exponent_may_have_any_size() {
+        let huge =
+            ["1e9223372036854775807", "1e99999999999999999999", "-1e-9223372036854775808", "1e-99999999999999999999"];
+        for (place, number) in huge.iter().enumerate() {
+            for (other, same) in huge.iter().enumerate() {
+                assert_eq!(value(number).says_the_same(&value(same)), place == other, "{number} and {same}");
+            }
+        }
+        assert!(value("0e99999999999999999999").says_the_same(&value("0.0")));
+        assert!(value("1.50e+0000000000000000000000001").says_the_same(&value("15e0")));
     }
 
     #[test]

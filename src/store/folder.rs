@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -10,6 +11,8 @@ use super::error::{At, StoreError};
 
 /// The format of everything in the folder, as ARCHITECTURE.md describes it.
 const FORMAT: u32 = 3;
+/// What others than the owner may do with a file.
+const OTHERS: u32 = 0o077;
 const FORMAT_WORDS: &str = "tracardi store ";
 /// How much is written to find out whether the disk takes writes: more than what sled writes at a time.
 const PROBE_BYTES: usize = 1024 * 1024;
@@ -78,6 +81,7 @@ impl Folder {
             Err(TryLockError::Error(error)) => return Err(error).at(&lock_path),
         }
         let folder = Self { path: path.to_owned(), _lock: lock };
+        folder.keep_private()?;
         folder.check_format()?;
         Ok(folder)
     }
@@ -100,6 +104,16 @@ impl Folder {
 
     fn marker(&self) -> PathBuf {
         self.path.join("running")
+    }
+
+    /// Lets nobody but its owner into the folder. What is made in it is its owner's too (the process has such a mask); an
+    /// earlier version left it open to others.
+    fn keep_private(&self) -> Result<(), StoreError> {
+        let mode = fs::metadata(&self.path).at(&self.path)?.permissions().mode();
+        if mode & OTHERS != 0 {
+            close_to_others(&self.path)?;
+        }
+        Ok(())
     }
 
     /// How the last process ended, from the marker it left.
@@ -160,6 +174,25 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     file.sync_all().at(&new)?;
     fs::rename(&new, path).at(path)?;
     path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Takes from everything below `path` what others than its owner may do, and last from `path` itself.
+fn close_to_others(path: &Path) -> Result<(), StoreError> {
+    for entry in fs::read_dir(path).at(path)? {
+        let entry = entry.at(path)?;
+        let kind = entry.file_type().at(path)?;
+        if kind.is_dir() {
+            close_to_others(&entry.path())?;
+        } else if kind.is_file() {
+            take_modes(&entry.path())?;
+        }
+    }
+    take_modes(path)
+}
+
+fn take_modes(path: &Path) -> Result<(), StoreError> {
+    let mode = fs::metadata(path).at(path)?.permissions().mode();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & !OTHERS & 0o7777)).at(path)
 }
 
 /// Whether the folder takes a file and makes it durable.
