@@ -73,12 +73,30 @@ fn run_and(daemon: &Daemon, round: u64, sent: &mut Sent, meanwhile: impl FnOnce(
 }
 
 /// Loads the daemon and kills it at a moment that nobody knows, with requests in flight.
-pub fn run_and_kill(mut daemon: Daemon, round: u64, sent: &mut Sent) {
-    run_and(&daemon, round, sent, |_| {
+pub fn run_and_kill(daemon: Daemon, round: u64, sent: &mut Sent) {
+    run_and_end(daemon, round, sent, Ending::Kill, || {
         let moment = 60 + uuid::Uuid::new_v4().as_u128() % 400;
         println!("round {round}: killed after {moment} ms");
         std::thread::sleep(Duration::from_millis(moment as u64));
-        super::daemon::signal(daemon.pid(), "KILL");
+    });
+}
+
+/// How a daemon ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ending {
+    /// In good order, or as good as the disk allows.
+    Stop,
+    Kill,
+    /// Killed; the test cuts the power.
+    PowerCut,
+}
+
+/// Loads the daemon while `meanwhile` runs, then ends it with requests in flight.
+pub fn run_and_end(mut daemon: Daemon, round: u64, sent: &mut Sent, ending: Ending, meanwhile: impl FnOnce()) {
+    run_and(&daemon, round, sent, |_| {
+        meanwhile();
+        super::daemon::signal(daemon.pid(), if ending == Ending::Stop { "TERM" } else { "KILL" });
+        super::daemon::wait_for("the daemon to end", || daemon.has_ended().then_some(()));
     });
     daemon.kill();
 }

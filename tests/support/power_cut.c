@@ -556,9 +556,15 @@ static void arrived(const struct ident *id, int from_dir, const char *from, int 
 //   unlink      unlink, rmdir
 //
 // "write-partial" lets the first write of two bytes or more do half of its work, and from then on is "write".
+// "write-done" and "sync-done" do all of it and fail all the same. "sync-lie" does nothing and says that it did: after a
+// power cut nobody can keep a promise on such a disk.
 
 enum op { OP_WRITE, OP_SYNC, OP_SYNC_RANGE, OP_TRUNCATE, OP_OPEN, OP_CREATE, OP_RENAME, OP_UNLINK, OPS };
 #define HALF (-1)
+#define LIE (-2)
+#define DONE(error) (-1000 - (error))
+#define IS_DONE(fault) ((fault) <= -1000)
+#define ERROR_OF_DONE(fault) (-1000 - (fault))
 
 static const char *const op_names[OPS] = {"write",  "sync",   "sync-range", "truncate",
                                           "open",   "create", "rename",     "unlink"};
@@ -567,6 +573,8 @@ struct rule {
     enum op op;
     int error;
     bool half_first;
+    bool done;
+    bool lies;
     const char *part; // of `fault_text`; empty for every path
 };
 
@@ -589,6 +597,14 @@ static bool read_rule(char *line) {
     if (strcmp(line, "write-partial") == 0) {
         rule.half_first = true;
         rule.op = OP_WRITE;
+    }
+    if (strcmp(line, "write-done") == 0 || strcmp(line, "sync-done") == 0) {
+        rule.done = true;
+        rule.op = line[0] == 'w' ? OP_WRITE : OP_SYNC;
+    }
+    if (strcmp(line, "sync-lie") == 0) {
+        rule.lies = true;
+        rule.op = OP_SYNC;
     }
     for (unsigned op = 0; op < OPS; op++)
         if (strcmp(line, op_names[op]) == 0)
@@ -664,7 +680,7 @@ static int injected(enum op op, const char *path, const char *other, size_t byte
         struct rule *rule = &rules[i];
         if (rule->op != op || !(matches(path, rule->part) || matches(other, rule->part)))
             continue;
-        error = rule->half_first && bytes >= 2 ? HALF : rule->error;
+        error = rule->half_first && bytes >= 2 ? HALF : rule->done ? DONE(rule->error) : rule->lies ? LIE : rule->error;
         if (error == HALF)
             rule->half_first = false;
     }
@@ -854,6 +870,10 @@ static void wrote(struct object *o, int fd, int64_t offset, int64_t n, int flags
             int after = errno;                                                                                         \
             if (result > 0)                                                                                            \
                 wrote(o, fd, offset, result, flags);                                                                   \
+            if (IS_DONE(fault)) {                                                                                      \
+                result = failed(ERROR_OF_DONE(fault));                                                                 \
+                after = errno;                                                                                         \
+            }                                                                                                          \
             errno = after;                                                                                             \
             pthread_mutex_unlock(&(o)->content);                                                                       \
         }                                                                                                              \
@@ -1075,11 +1095,13 @@ static int sync_descriptor(int fd, long call) {
         o->holders++;
     pthread_mutex_unlock(&names);
     int fault = o ? injected_at(OP_SYNC, fd, 0) : 0;
-    long result = fault ? failed(fault) : syscall(call, fd);
+    long result = fault > 0 ? failed(fault) : fault == LIE ? 0 : syscall(call, fd);
     if (result < 0)
         before = errno;
     if (o) {
-        if (result == 0 && S_ISDIR(id.mode)) {
+        if (fault == LIE) {
+            // Nothing is durable.
+        } else if (result == 0 && S_ISDIR(id.mode)) {
             pthread_mutex_lock(&names);
             make_names_durable(o, fd);
             pthread_mutex_unlock(&names);
@@ -1087,6 +1109,10 @@ static int sync_descriptor(int fd, long call) {
             pthread_mutex_lock(&o->content);
             make_durable(o, fd);
             pthread_mutex_unlock(&o->content);
+        }
+        if (IS_DONE(fault)) {
+            result = failed(ERROR_OF_DONE(fault));
+            before = errno;
         }
         release(o);
     }

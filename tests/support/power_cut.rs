@@ -32,8 +32,20 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 const SOURCE: &str = include_str!("power_cut.c");
-const OPERATIONS: [&str; 9] =
-    ["write", "write-partial", "sync", "sync-range", "truncate", "open", "create", "rename", "unlink"];
+const OPERATIONS: [&str; 12] = [
+    "write",
+    "write-partial",
+    "write-done",
+    "sync",
+    "sync-done",
+    "sync-lie",
+    "sync-range",
+    "truncate",
+    "open",
+    "create",
+    "rename",
+    "unlink",
+];
 const ERRORS: [&str; 3] = ["ENOSPC", "EROFS", "EIO"];
 const EXIT_WAIT: Duration = Duration::from_secs(10);
 
@@ -142,7 +154,10 @@ impl PowerCut {
     /// | --- | --- |
     /// | `write` | those that put bytes in a file or give it space |
     /// | `write-partial` | as `write`, but the first one does half of its bytes |
+    /// | `write-done` | as `write`, but all of it is done before it fails |
     /// | `sync` | fsync, fdatasync, syncfs |
+    /// | `sync-done` | as `sync`, but it is done before it fails |
+    /// | `sync-lie` | as `sync`, but it says that it was done |
     /// | `sync-range` | sync_file_range, which is all that sled's own flush does |
     /// | `truncate` | those that set a file's length, but not an open |
     /// | `open` | every open, for reading and of folders too |
