@@ -221,6 +221,11 @@ impl Queue {
         }
     }
 
+    /// The offset behind what the log and the views have.
+    pub fn applied_end(&self) -> u64 {
+        *self.applied.borrow()
+    }
+
     /// Waits until the log and the views have everything before `offset`.
     pub async fn applied(&self, offset: u64) {
         _ = self.applied.subscribe().wait_for(|applied| *applied >= offset).await; // the queue lives as long as the store

@@ -165,57 +165,80 @@ impl ReadView {
     /// The event with this id, from `source` if it is named, and its offset: the one that a client gave the id if there
     /// is one, else the one that the server made it for. Not one that is deleted.
     pub async fn event(&self, id: &Id, source: Option<&Id>) -> Result<Option<(u64, ShownEvent)>, Refused> {
-        if let Some(found) = self.applied_event(id, source).await? {
-            return Ok(Some(found));
-        }
-        // What is on its way to the log is found there once it is applied. What stands in the log is answered without
-        // waiting, also while nothing can be stored.
-        self.applied().await?;
-        self.applied_event(id, source).await
-    }
-
-    /// As [`ReadView::event`], of the events that the log and the views have.
-    async fn applied_event(&self, id: &Id, source: Option<&Id>) -> Result<Option<(u64, ShownEvent)>, Refused> {
-        let (wanted, from) = (id.clone(), source.cloned());
-        let given = self.shared.read(move |engine| {
-            let mut places: Vec<u64> = match from {
-                Some(source) => match engine.views.state(&Key::EventId { id: wanted, source })? {
-                    Some(State::EventId(place)) => vec![place.offset],
-                    _ => Vec::new(),
-                },
-                None => engine.views.event_ids(&wanted)?.into_iter().map(|place| place.offset).collect(),
-            };
-            places.sort_unstable();
-            Ok(places)
-        });
-        let given = given.await?;
+        let given = self.given_events(id, source).await?;
         for offset in &given {
-            let offset = *offset;
-            if !self.is_deleted_event(offset).await?
-                && let Some(FoundEvent { request, event, .. }) =
-                    self.shared.read_log(move |engine| engine.log.event_at(offset)).await?
+            if !self.is_deleted_event(*offset).await?
+                && let Some(found) = self.event_at(*offset).await?
             {
-                return Ok(Some((offset, ShownEvent { request, event })));
+                return Ok(Some((*offset, found)));
             }
         }
         if !given.is_empty() {
             return Ok(None); // the id means the client's events, and they are gone
         }
-        let wanted = id.clone();
-        let made = self.shared.read_log(move |engine| engine.log.event_made(&wanted)).await?;
+        // What stands in the log is found without waiting, also while nothing can be stored.
+        let mut made = self.event_made(id).await?;
+        if made.is_none() {
+            self.applied().await?;
+            made = self.event_made(id).await?;
+        }
         let Some(FoundEvent { offset, request, event }) = made else { return Ok(None) };
         let is_shown = source.is_none_or(|source| *source == request.source) && !self.is_deleted_event(offset).await?;
         Ok(is_shown.then_some((offset, ShownEvent { request, event })))
     }
 
+    /// Where the events stand to which clients gave the id, in order.
+    async fn given_events(&self, id: &Id, source: Option<&Id>) -> Result<Vec<u64>, Refused> {
+        let (mut places, sources) = match source {
+            Some(source) => (Vec::new(), vec![source.clone()]),
+            None => {
+                let wanted = id.clone();
+                let known = self.shared.read(move |engine| engine.views.event_ids(&wanted)).await?;
+                let sources = self.shared.configuration.sources().into_iter().map(|known| known.source.id.clone());
+                (known.into_iter().map(|place| place.offset).collect(), sources.collect())
+            }
+        };
+        for from in sources {
+            let key = Key::EventId { id: id.clone(), source: from };
+            let place = if source.is_some() { self.newest(key).await? } else { self.on_its_way(&key)? };
+            places.extend(
+                place.and_then(|state| if let State::EventId(place) = state { Some(place.offset) } else { None }),
+            );
+        }
+        places.sort_unstable();
+        places.dedup();
+        Ok(places)
+    }
+
+    /// The event at `offset`, once the log has it.
+    async fn event_at(&self, offset: u64) -> Result<Option<ShownEvent>, Refused> {
+        if offset >= self.shared.queue.applied_end() {
+            self.applied().await?;
+        }
+        let found = self.shared.read_log(move |engine| engine.log.event_at(offset)).await?;
+        Ok(found.map(|FoundEvent { request, event, .. }| ShownEvent { request, event }))
+    }
+
+    async fn event_made(&self, id: &Id) -> Result<Option<FoundEvent>, Refused> {
+        let wanted = id.clone();
+        self.shared.read_log(move |engine| engine.log.event_made(&wanted)).await
+    }
+
     /// The newest state under `key`: from memory, or from the views.
     async fn newest(&self, key: Key) -> Result<Option<State>, Refused> {
-        if let Some((end, state)) = self.shared.queue.read(self.generation, &key)? {
-            if end > self.shared.queue.durable_end() {
-                self.undurable.fetch_max(end, Ordering::Relaxed);
-            }
-            return Ok(Some(state).filter(|state| *state != State::Gone));
+        match self.on_its_way(&key)? {
+            Some(State::Gone) => Ok(None),
+            Some(state) => Ok(Some(state)),
+            None => self.shared.read(move |engine| engine.views.state(&key)).await,
         }
-        self.shared.read(move |engine| engine.views.state(&key)).await
+    }
+
+    /// The newest state under `key` that memory has; what was not durable when it was read is noted.
+    fn on_its_way(&self, key: &Key) -> Result<Option<State>, Refused> {
+        let Some((end, state)) = self.shared.queue.read(self.generation, key)? else { return Ok(None) };
+        if end > self.shared.queue.durable_end() {
+            self.undurable.fetch_max(end, Ordering::Relaxed);
+        }
+        Ok(Some(state))
     }
 }
