@@ -1,6 +1,6 @@
 //! `tracardi check`
 
-use super::{CommandError, progress::Progress};
+use super::{CommandError, Printable, terminal::Progress};
 use crate::{settings::Settings, store};
 
 pub fn run(settings: &Settings) -> Result<(), CommandError> {
@@ -8,7 +8,7 @@ pub fn run(settings: &Settings) -> Result<(), CommandError> {
     let findings = store::check(&settings.storage, &|step, done, all| progress.report(step, done, all))?;
     drop(progress);
     for finding in &findings {
-        println!("{}{}", if finding.wrong { "WRONG: " } else { "" }, finding.text);
+        println!("{}{}", if finding.wrong { "WRONG: " } else { "" }, Printable(&finding.text));
     }
     if findings.iter().any(|finding| finding.wrong) { Err(CommandError::StoreIsWrong) } else { Ok(()) }
 }

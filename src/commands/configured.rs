@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CommandError, progress::Progress, secret_file};
+use super::{CommandError, terminal::Progress, secret_file};
 use crate::{
     admin::Admin,
     clock::Clock,

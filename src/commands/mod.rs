@@ -4,13 +4,13 @@ mod apply;
 mod check;
 mod configured;
 mod dump;
-mod progress;
 mod rebuild;
 mod secret_file;
 mod serve;
 mod source;
+mod terminal;
 
-use std::{io::IsTerminal, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
@@ -20,6 +20,7 @@ use crate::{
     settings::{Settings, SettingsError},
     store::{Refused, StoreError},
 };
+pub use terminal::Printable;
 
 /// Event tracking in one binary.
 #[derive(Debug, Parser)]
@@ -100,11 +101,7 @@ pub enum CommandError {
 /// Runs the command that the command line names.
 pub fn run(line: CommandLine) -> Result<(), CommandError> {
     let settings = Settings::load(line.config.as_deref())?;
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_max_level(settings.log_level)
-        .init();
+    terminal::init_log(settings.log_level);
     match line.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(settings),
         Command::Source(command) => source::run(&settings, command),

@@ -12,7 +12,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{CommandError, progress::Progress, secret_file};
+use super::{CommandError, terminal::Progress, secret_file};
 use crate::{
     admin::Admin,
     clock::Clock,
