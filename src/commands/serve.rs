@@ -55,7 +55,8 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     let secret = secret_file::kept(&settings.storage.path, secret_file::IDENTITY_KEY)?;
     let identity = Identity::new(&secret, settings.merge_keys.clone());
     let secrets = Secrets::load(settings.lookup.secrets_file.as_deref())?;
-    let lookups = Arc::new(Lookups::new(settings.lookup.allowed_hosts.clone(), secrets));
+    let lookup = &settings.lookup;
+    let lookups = Arc::new(Lookups::new(lookup.allowed_hosts.clone(), lookup.name_servers.clone(), secrets));
     let listen_error = |source| CommandError::Listen { address: settings.server.listen.to_string(), source };
     let listener = TcpListener::bind(settings.server.listen).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
