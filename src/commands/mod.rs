@@ -4,6 +4,7 @@ mod apply;
 mod check;
 mod configured;
 mod dump;
+mod new_identity_key;
 mod rebuild;
 mod secret_file;
 mod serve;
@@ -59,6 +60,8 @@ enum Command {
     Check,
     /// Make the views anew from the log
     Rebuild,
+    /// Make another identity.key for a store whose own is lost: people are known anew
+    NewIdentityKey,
 }
 
 /// Why a command failed. One line for people.
@@ -74,6 +77,8 @@ pub enum CommandError {
     File { path: String, source: std::io::Error },
     #[error("{0}")]
     StoreFailed(String),
+    #[error("{path}: {what}")]
+    Secret { path: String, what: String },
     #[error("the store took nothing: {0}")]
     Refused(#[from] Refused),
     #[error("{0}")]
@@ -109,5 +114,6 @@ pub fn run(line: CommandLine) -> Result<(), CommandError> {
         Command::Dump(command) => dump::run(&settings, &command),
         Command::Check => check::run(&settings),
         Command::Rebuild => rebuild::run(&settings),
+        Command::NewIdentityKey => new_identity_key::run(&settings),
     }
 }
