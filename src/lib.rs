@@ -12,8 +12,8 @@
 //! * [`admin`] is what an administrator reads and changes.
 //!
 //! Around them: [`commands`] is the command line, [`settings`] what can be set, [`clock`] the time and the ids made
-//! from it. What a room may know: `model` nothing of the others, `collect`, `process`, `admin` and `store` no HTTP
-//! server, `http` no sled.
+//! from it, [`supervise`] keeps work going that panicked. What a room may know: `model` nothing of the others, `collect`,
+//! `process`, `admin` and `store` no HTTP server, `http` no sled.
 
 pub mod admin;
 pub mod clock;
@@ -26,3 +26,4 @@ pub mod process;
 pub mod schedule;
 pub mod settings;
 pub mod store;
+pub mod supervise;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracardi::commands::{self, CommandLine};
+use tracardi::commands::{self, CommandLine, Printable};
 
 /// The system's allocator halves what the embedded store can take.
 #[global_allocator]
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     match commands::run(CommandLine::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tracardi: {error}");
+            eprintln!("tracardi: {}", Printable(&error.to_string()));
             ExitCode::FAILURE
         }
     }

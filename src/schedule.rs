@@ -1,8 +1,9 @@
 //! What happens without a request: delayed events, and what is set up and due by itself.
 //!
 //! Delayed events are entries of the log until they happened. How far a schedule is, is an entry too: after a restart
-//! it goes on where it was, and what came due meanwhile is done once. A pass over all profiles first looks at each as
-//! it is stored, without locks; those that it concerns take the way of a request, where it is looked at again.
+//! it goes on where it was, and what came due meanwhile is done once. What panics is counted as failed, and the rest
+//! goes on. A pass over all profiles first looks at each as it is stored, without locks; those that it concerns take
+//! the way of a request, where it is looked at again.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,6 +20,7 @@ use crate::{
     model::{DefinitionKind, Id, Pass, Profile, Time},
     process::{ProfileDraft, Records, Rules, RulesInForce, Schedule, Tally},
     store::{Refused, Store},
+    supervise::{Next, PAUSE_MAX, caught, caught_now, supervise},
 };
 
 /// How often it is looked whether something is due.
@@ -57,8 +59,8 @@ impl Scheduler {
     /// Does what is due until `ended` says so. What is under way then is done after the next start.
     pub async fn run(self: Arc<Self>, mut ended: watch::Receiver<bool>) {
         tokio::select! {
-            () = self.clone().follow_events() => {}
-            () = self.follow_schedules() => {}
+            () = supervise(|| self.clone().follow_events(), after_panic) => {}
+            () = supervise(|| self.clone().follow_schedules(), after_panic) => {}
             _ = ended.wait_for(|ended| *ended) => {}
         }
     }
@@ -101,7 +103,7 @@ impl Scheduler {
         let mut tasks = JoinSet::new();
         for (due, number) in due {
             let scheduler = self.clone();
-            tasks.spawn(async move { scheduler.collector.perform(&Due::Event { due, number }).await });
+            tasks.spawn(async move { scheduler.perform_caught(&Due::Event { due, number }).await });
         }
         let mut done = Ok(count);
         while let Some(performed) = tasks.join_next().await {
@@ -125,38 +127,28 @@ impl Scheduler {
 
     /// Starts what is scheduled when it is due; each goes its own way.
     async fn follow_schedules(self: Arc<Self>) {
-        let (mut tasks, mut running) = (JoinSet::new(), HashSet::new());
-        // When those are due, if ever, that are known not to be yet: as they are set up now.
-        let (mut seen, mut waiting) = (self.rules.get(), HashMap::<Name, Option<Time>>::new());
+        let (mut passes, mut seen) = (Passes::default(), self.rules.get());
         loop {
-            while let Some(ended) = tasks.try_join_next() {
-                let name: Name = match ended {
-                    Ok(name) => name,
-                    Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-                };
-                running.remove(&name);
-            }
             let (rules, now) = (self.rules.get(), self.clock.now());
+            for ((kind, id), panic) in passes.take_ended(now) {
+                self.rules.tallies.note(kind, &id, Some(panic), now);
+            }
             if !Arc::ptr_eq(&seen, &rules) {
-                waiting.clear();
+                passes.waiting.clear();
                 seen = rules.clone();
             }
-            waiting.retain(|_, next| next.is_none_or(|next| next > now));
+            passes.look_again(now);
             for schedule in rules.schedules() {
                 let name = (schedule.kind, schedule.id.clone());
-                if running.contains(&name) || waiting.contains_key(&name) {
+                if !passes.may_begin(&name) {
                     continue;
                 }
                 match self.due_pass(schedule, now).await {
                     Ok(Ok(pass)) => {
-                        running.insert(name.clone());
                         let (scheduler, rules) = (self.clone(), rules.clone());
-                        tasks.spawn(async move {
-                            scheduler.run_pass(&rules, &name, pass).await;
-                            name
-                        });
+                        passes.begin(name.clone(), async move { scheduler.run_pass(&rules, &name, pass).await });
                     }
-                    Ok(Err(next)) => _ = waiting.insert(name, next),
+                    Ok(Err(next)) => _ = passes.waiting.insert(name, next),
                     Err(refused) => tracing::warn!(%refused, "what is scheduled waits"),
                 }
             }
@@ -240,12 +232,24 @@ impl Scheduler {
     ) -> Result<Option<Performed>, Refused> {
         let (kind, id) = (schedule.kind, schedule.id.clone());
         let due = Due::Scheduled { kind, id: id.clone(), profile: profile.map(Profile::reference), pass };
-        let performed = self.collector.perform(&due).await?;
+        let performed = self.perform_caught(&due).await?;
         if kind == DefinitionKind::Segment {
             let error = performed.as_ref().and_then(|performed| performed.error.clone());
             self.rules.tallies.note(kind, &id, error, self.clock.now());
         }
         Ok(performed)
+    }
+
+    /// Does what is due. If that panics, it is done with: else it would panic again and hold up what is due behind it.
+    async fn perform_caught(&self, due: &Due) -> Result<Option<Performed>, Refused> {
+        let panic = match caught(self.collector.perform(due)).await {
+            Ok(performed) => return performed,
+            Err(panic) => panic,
+        };
+        if let Due::Scheduled { kind: kind @ DefinitionKind::Workflow, id, .. } = due {
+            self.rules.tallies.note(*kind, id, Some(panic.clone()), self.clock.now());
+        }
+        Ok(Some(Performed { pending: self.collector.note(due).await?, error: Some(panic) }))
     }
 
     /// Those that it concerns, as they are stored.
@@ -259,11 +263,63 @@ impl Scheduler {
         let mut records = Records::internal(None, self.clock.now(), false);
         let mut concerns = |profile: &Arc<Profile>| {
             records.profile = Some(ProfileDraft::known(profile.clone()));
-            rules.concerns(schedule.kind, &schedule.id, &records)
+            let concerns = caught_now(|| rules.concerns(schedule.kind, &schedule.id, &records));
+            concerns.unwrap_or_else(|panic| {
+                self.rules.tallies.note(schedule.kind, &schedule.id, Some(panic), self.clock.now());
+                false
+            })
         };
         let concerned = profiles.iter().filter(|profile| profile.inserted <= begun && concerns(profile));
         concerned.map(|profile| &**profile).collect()
     }
+}
+
+/// What is scheduled and under way, or waits.
+#[derive(Default)]
+struct Passes {
+    tasks: JoinSet<(Name, Result<(), String>)>,
+    running: HashSet<Name>,
+    /// When those are due, if ever, that are known not to be yet: as they are set up now.
+    waiting: HashMap<Name, Option<Time>>,
+}
+
+impl Passes {
+    fn may_begin(&self, name: &Name) -> bool {
+        !self.running.contains(name) && !self.waiting.contains_key(name)
+    }
+
+    fn begin(&mut self, name: Name, pass: impl Future<Output = ()> + Send + 'static) {
+        self.running.insert(name.clone());
+        self.tasks.spawn(async move { (name, caught(pass).await) });
+    }
+
+    /// Those that panicked since the last look, with what the panic said. They go on from where they are durable, but
+    /// not at once.
+    fn take_ended(&mut self, now: Time) -> Vec<(Name, String)> {
+        let mut panics = Vec::new();
+        while let Some(ended) = self.tasks.try_join_next() {
+            let Ok((name, ended)) = ended else { continue }; // a panic is caught in it
+            self.running.remove(&name);
+            if let Err(panic) = ended {
+                self.waiting.insert(name.clone(), Some(now.later(PAUSE_MAX)));
+                panics.push((name, panic));
+            }
+        }
+        panics
+    }
+
+    /// Lets those begin whose time has come.
+    fn look_again(&mut self, now: Time) {
+        self.waiting.retain(|_, next| next.is_none_or(|next| next > now));
+    }
+}
+
+/// Goes on with what never ends by itself.
+fn after_panic(ended: Result<(), String>) -> Next {
+    if let Err(panic) = ended {
+        tracing::error!(panic, "the scheduler panicked and goes on");
+    }
+    Next::AfterPause
 }
 
 fn find<'a>(rules: &'a Rules, kind: DefinitionKind, id: &Id) -> Option<&'a Schedule> {
@@ -276,5 +332,31 @@ fn next(schedule: &Schedule, pass: Option<&Pass>) -> Option<Time> {
         None if schedule.at_once => Some(schedule.saved),
         None => schedule.when.as_ref()?.next(schedule.saved),
         Some(pass) => schedule.when.as_ref()?.next(pass.begun),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pass_that_panics_is_told_waits_and_leaves_the_others_alone() {
+        let name = |id| (DefinitionKind::Workflow, Id::required(id).unwrap());
+        let (mut passes, now) = (Passes::default(), Time::from_micros(0));
+        passes.begin(name("panics"), async { panic!("no luck") });
+        passes.begin(name("ends"), async {});
+        passes.begin(name("goes on"), std::future::pending());
+        assert!(!passes.may_begin(&name("panics")), "it is under way");
+        let mut panics = Vec::new();
+        while passes.running.len() > 1 {
+            tokio::task::yield_now().await;
+            panics.extend(passes.take_ended(now));
+        }
+        assert_eq!((panics.len(), &panics[0].0), (1, &name("panics")));
+        assert!(panics[0].1.ends_with("no luck"), "{panics:?}");
+        assert!(passes.may_begin(&name("ends")) && !passes.may_begin(&name("goes on")));
+        assert!(!passes.may_begin(&name("panics")), "it waits for a while");
+        passes.look_again(now.later(PAUSE_MAX));
+        assert!(passes.may_begin(&name("panics")));
     }
 }

@@ -21,6 +21,7 @@ pub const FILE: &str = "tracardi.toml";
 /// Every setting with its default and what it does; the file that stands at the root of the project.
 const DEFAULTS: &str = include_str!("../tracardi.toml");
 const ENVIRONMENT: &str = "TRACARDI";
+const DNS_PORT: u16 = 53;
 
 /// Every setting, checked.
 #[derive(Clone, Debug)]
@@ -67,6 +68,8 @@ pub struct ServerSettings {
 #[derive(Clone, Debug)]
 pub struct LookupSettings {
     pub allowed_hosts: AllowedHosts,
+    /// Who is asked for names; if nobody, whom the system asks.
+    pub name_servers: Vec<SocketAddr>,
     pub secrets_file: Option<PathBuf>,
 }
 
@@ -180,6 +183,7 @@ impl Reader<'_> {
             merge_keys: self.merge_keys("identity.merge_keys")?,
             lookup: LookupSettings {
                 allowed_hosts: self.allowed_hosts("lookup.allowed_hosts")?,
+                name_servers: self.name_servers("lookup.name_servers")?,
                 secrets_file: Some(self.text("lookup.secrets_file")?)
                     .filter(|file| !file.is_empty())
                     .map(PathBuf::from),
@@ -270,6 +274,15 @@ impl Reader<'_> {
         Ok(allowed)
     }
 
+    fn name_servers(&self, key: &str) -> Result<Vec<SocketAddr>, SettingsError> {
+        let server = |text: &String| {
+            let address = text.parse().or_else(|_| text.parse().map(|address| SocketAddr::new(address, DNS_PORT))).ok();
+            address.filter(|address| address.port() != 0 && !address.ip().is_unspecified())
+        };
+        let servers = self.texts(key)?.iter().map(server).collect::<Option<_>>();
+        servers.ok_or_else(|| self.wrong(key, "addresses are expected, like 10.0.0.2, 10.0.0.2:5353 or [fd00::2]:53"))
+    }
+
     /// A list, or a text in which commas part the items, as the environment has it.
     fn texts(&self, key: &str) -> Result<Vec<String>, SettingsError> {
         let value = self.take(key)?;
@@ -356,6 +369,9 @@ mod tests {
             ("[server]\nmax_body_bytes = -1", "server.max_body_bytes"),
             ("[server]\ntrusted_proxies = [\"x\"]", "server.trusted_proxies"),
             ("[server]\ncors_origins = [\"shop.example\"]", "server.cors_origins"),
+            ("[server]\nadmin_origins = [\"https://*.shop.example\"]", "server.admin_origins"),
+            ("[lookup]\nname_servers = [\"dns.example\"]", "lookup.name_servers"),
+            ("[lookup]\nname_servers = [\"10.0.0.2:0\"]", "lookup.name_servers"),
             ("[server]\nport = 1", "server.port"),
             ("[storage]\ndurability = \"maybe\"", "storage.durability"),
             ("[storage.path]\na = 1", "storage.path.a"),
@@ -365,6 +381,13 @@ mod tests {
             let error = load(toml).unwrap_err().to_string();
             assert!(error.contains(key) && error.contains("some.toml"), "{toml}: {error}");
         }
+    }
+
+    #[test]
+    fn name_servers_have_a_port_or_the_usual_one() {
+        let settings = load("[lookup]\nname_servers = [\"10.0.0.2\", \"127.0.0.1:5353\", \"fd00::2\"]").unwrap();
+        let servers: Vec<String> = settings.lookup.name_servers.iter().map(ToString::to_string).collect();
+        assert_eq!(servers, ["10.0.0.2:53", "127.0.0.1:5353", "[fd00::2]:53"]);
     }
 
     #[test]

@@ -106,3 +106,20 @@ fn admin_paths_say_nothing_to_web_pages_by_default() {
     assert_eq!((response.status, response.header("access-control-allow-origin")), (200, None));
     assert_eq!(daemon.request("OPTIONS", "/event-sources", &headers, b"").status, 405);
 }
+
+#[test]
+fn an_origin_that_can_never_match_is_refused_when_it_is_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = started(Setup::new(folder.path()));
+    for origin in
+        ["https://*.example.org", "https://shop.example/path", "https://ada@shop.example", "wss://shop.example"]
+    {
+        let config = json!({"origins": ["https://shop.example", origin]});
+        let refused = daemon.post_admin("/event-source", &json!({"name": "x", "type": "rest", "config": config}));
+        assert_eq!((refused.status, refused.loc()), (422, json!(["body", "config", "origins", 1])), "{origin}");
+        for key in ["server.cors_origins", "server.admin_origins"] {
+            let (_, error) = Setup::new(&folder.path().join("other")).set(key, origin).start_refused();
+            assert!(error.contains(&key.to_uppercase().replace('.', "__")), "{error}");
+        }
+    }
+}

@@ -336,3 +336,35 @@ fn other_changes_leave_deliveries_alone() {
     });
     assert_eq!(ids(&items(&external)), ["one"]);
 }
+
+#[test]
+fn a_pipe_that_nobody_reads_is_told_and_keeps_nobody_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).start();
+    daemon.shop();
+    std::fs::create_dir(folder.path().join("deliveries")).unwrap();
+    for name in ["p1", "p2", "p3"] {
+        let pipe = folder.path().join("deliveries").join(name);
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    }
+    for name in ["p1", "p2", "p3", "fine"] {
+        let destination = json!({"id": name, "events": ["*"], "file": name});
+        assert_eq!(daemon.post_admin("/destination", &destination).status, 200);
+    }
+    // More than a pipe holds.
+    send(&daemon, "one", "a", json!({"much": "m".repeat(200_000)}));
+    for name in ["p1", "p2", "p3"] {
+        let status = wait_for("the failure", || {
+            Some(daemon.record(&format!("/destination/{name}/status"))).filter(|it| it["failures"].as_u64() >= Some(1))
+        });
+        assert!(status["error"].as_str().unwrap().contains("not a file"), "{status}");
+    }
+    wait_for("the delivery", || (daemon.record("/destination/fine/status")["delivered"] == 1).then_some(()));
+    // A file that goes away is made again.
+    let file = folder.path().join("deliveries/fine");
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&file).unwrap()) & 0o777, 0o600);
+    std::fs::remove_file(&file).unwrap();
+    send(&daemon, "two", "a", json!({}));
+    wait_for("the delivery", || (daemon.record("/destination/fine/status")["delivered"] == 2).then_some(()));
+    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 1);
+}

@@ -2,8 +2,14 @@
 
 mod support;
 
+use std::{
+    net::Ipv4Addr,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
 use serde_json::{Value, json};
-use support::{Daemon, Setup, external::External};
+use support::{Daemon, Setup, daemon::wait_for, external::External, name_server::NameServer};
 
 /// How the first step of a workflow goes that an event with these properties starts.
 fn first_step(daemon: &Daemon, steps: &Value, properties: &Value) -> Value {
@@ -146,4 +152,94 @@ fn an_event_is_asked_about_once_however_often_its_request_starts_again() {
     assert_eq!(asked.len(), 1);
     let id = serde_json::from_str::<Value>(&asked[0].body).unwrap()["id"].as_str().unwrap().to_owned();
     assert_eq!(daemon.record(&format!("/event/{id}"))["event"]["type"], "k");
+}
+
+#[test]
+fn names_that_nobody_answers_for_keep_nobody_else_waiting() {
+    let external = External::start(|_| (200, r#"{"found":true}"#.into()));
+    let port = external.address.rsplit(':').next().unwrap().to_owned();
+    let names = NameServer::start(|name| match name {
+        "crm.example" | "hidden.example" => Some(Ipv4Addr::LOCALHOST),
+        _ => None,
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::new(folder.path());
+    let daemon = setup.set("lookup.name_servers", &names.address).set("lookup.allowed_hosts", "crm.example").start();
+    daemon.shop();
+    let dead = json!({"id": "w", "on": ["voucher"], "step": [
+        {"lookup": {"url": "http://{{ event.properties.v }}.dead.example/", "timeout_ms": 1_000}}
+    ]});
+    assert_eq!(daemon.post_admin("/workflow", &dead).status, 200);
+    let over = AtomicBool::new(false);
+    let waited = std::thread::scope(|scope| {
+        for client in 0..12 {
+            let (daemon, over) = (&daemon, &over);
+            scope.spawn(move || {
+                for number in 0.. {
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let properties = json!({"v": format!("v{client}-{number}")});
+                    daemon.tracked(&json!({
+                        "source": {"id": "shop"}, "session": {"id": format!("c{client}")},
+                        "events": [{"type": "voucher", "properties": properties}]
+                    }));
+                }
+            });
+        }
+        wait_for("the dead names to be asked for", || (names.asked().len() >= 12).then_some(()));
+        let waited = (0..50).map(|number| {
+            let begun = Instant::now();
+            // A session that is not in memory is read from the disk.
+            let session = json!({"id": format!("other-{number}")});
+            daemon.tracked(&json!({"source": {"id": "shop"}, "session": session, "events": [{"type": "page-view"}]}));
+            begun.elapsed()
+        });
+        let waited = waited.max();
+        over.store(true, Ordering::Relaxed);
+        waited
+    });
+    assert!(waited < Some(Duration::from_millis(900)), "{waited:?}");
+    // Names that are answered for lead where they may.
+    let ask = |host: &str| {
+        first_step(
+            &daemon,
+            &json!([{"lookup": {"url": format!("http://{host}:{port}/"), "timeout_ms": 5_000}}]),
+            &json!({}),
+        )
+    };
+    assert_eq!(ask("crm.example")["result"], json!({"found": true}));
+    let refused = ask("hidden.example");
+    assert!(refused["error"].as_str().is_some_and(|error| error.contains("may not go to hidden.example")), "{refused}");
+    assert_eq!(external.asked().len(), 1);
+}
+
+#[test]
+fn an_answer_that_comes_byte_by_byte_is_given_up_in_time() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                _ = std::io::Read::read(&mut socket, &mut [0; 4096]); // it is asked
+                for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n".iter().chain([b' '; 1000].iter()) {
+                    if std::io::Write::write_all(&mut socket, &[*byte]).is_err() {
+                        break;
+                    }
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).set("lookup.allowed_hosts", "127.0.0.1").start();
+    daemon.shop();
+    let begun = Instant::now();
+    let step = first_step(
+        &daemon,
+        &json!([{"lookup": {"url": format!("http://{address}/"), "timeout_ms": 1_200}}]),
+        &json!({}),
+    );
+    assert_eq!(step["error"], "no answer in 1200 ms");
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
 }

@@ -24,6 +24,29 @@ fn the_first_start_registers_a_source_and_prints_a_curl_line_that_works() {
 }
 
 #[test]
+fn the_curl_line_can_be_pasted_whatever_address_it_names() {
+    for listen in ["0.0.0.0:0", "[::1]:0", "[::]:0"] {
+        if std::net::TcpListener::bind(listen).is_err() {
+            continue; // a machine without IPv6: the line itself is tested beside the code
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut daemon = Setup::new(folder.path()).set("server.listen", listen).spawn();
+        let line = wait_for("the curl line", || {
+            daemon.stdout().lines().find(|line| line.starts_with("curl ")).map(str::to_owned)
+        });
+        let port = daemon.address.rsplit(':').next().unwrap().to_owned();
+        daemon.address = if listen.starts_with('[') { format!("[::1]:{port}") } else { format!("127.0.0.1:{port}") };
+        daemon.wait_ready();
+        // As zsh does, bash refuses a pattern that nothing matches; -s and -f only change what curl tells.
+        let pasted =
+            Command::new("bash").args(["-O", "failglob", "-c", &line.replacen("curl ", "curl -sf ", 1)]).output();
+        let pasted = pasted.unwrap();
+        assert!(pasted.status.success(), "{line}: {}", String::from_utf8_lossy(&pasted.stderr));
+        assert!(String::from_utf8_lossy(&pasted.stdout).contains("\"profile\""), "{line}");
+    }
+}
+
+#[test]
 fn health_and_ready_need_no_token() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Setup::new(folder.path()).start();

@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 
-use super::{CommandError, configured::on_store_or_daemon};
+use super::{CommandError, Printable, configured::on_store_or_daemon};
 use crate::{
     admin::NotSaved,
     model::{Json, Reader, Value},
@@ -84,9 +84,9 @@ fn print_change(change: &Value) {
     let part = |name: &str| change.get(&[name.into()]).filter(|value| **value != Value::Null);
     let text = |name| part(name).map(Value::to_text).unwrap_or_default();
     let mark = if part("before").is_some() { "~" } else { "+" };
-    println!("{mark} {} {}", text("kind"), text("id"));
+    println!("{mark} {} {}", Printable(&text("kind")), Printable(&text("id")));
     if part("before").is_some() {
-        println!("  - {}", text("before"));
-        println!("  + {}", text("after"));
+        println!("  - {}", Printable(&text("before")));
+        println!("  + {}", Printable(&text("after")));
     }
 }

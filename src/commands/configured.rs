@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CommandError, progress::Progress, secret_file};
+use super::{CommandError, secret_file::ADMIN_TOKEN, terminal::Progress};
 use crate::{
     admin::Admin,
     clock::Clock,
@@ -44,7 +44,10 @@ impl Daemon {
     fn new(settings: &Settings) -> Result<Self, CommandError> {
         let token = match &settings.admin_token {
             Some(token) => token.clone(),
-            None => secret_file::kept(&settings.storage.path, secret_file::ADMIN_TOKEN)?,
+            None => {
+                let missing = || ADMIN_TOKEN.refused(&settings.storage.path, "it is missing, and the daemon runs");
+                ADMIN_TOKEN.read(&settings.storage.path)?.ok_or_else(missing)?.text
+            }
         };
         Ok(Self { url: format!("http://{}", super::serve::reachable(settings.server.listen)), token })
     }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{CommandError, configured::on_store_or_daemon};
+use super::{CommandError, Printable, configured::on_store_or_daemon, terminal::is_escaped};
 use crate::{
     model::{Fault, Object, Value},
     settings::Settings,
@@ -42,7 +42,7 @@ fn tables(all: &Value) -> impl Iterator<Item = (&str, &[Value])> {
 /// As JSON, a line for each thing; everything in it stands as it was written.
 fn in_lines(all: &Value) -> String {
     let tables = tables(all).map(|(name, list)| {
-        let lines: Vec<String> = list.iter().map(|item| item.to_json().as_str().to_owned()).collect();
+        let lines: Vec<String> = list.iter().map(|item| Printable(item.to_json().as_str()).to_string()).collect();
         format!("{}: [\n{}\n]", Value::text(name).to_json().as_str(), lines.join(",\n"))
     });
     format!("{{{}}}", tables.collect::<Vec<_>>().join(", "))
@@ -68,7 +68,36 @@ fn to_toml(all: &Value) -> Result<String, Fault> {
         });
         document.insert(name.to_owned(), toml::Value::Array(items.collect::<Result<_, _>>()?));
     }
-    toml::to_string_pretty(&document).map_err(|error| cannot(&error.to_string()))
+    let text = toml::to_string_pretty(&with_marks(&document)).map_err(|error| cannot(&error.to_string()))?;
+    let mark = regex::Regex::new(r"\\u0001([0-9A-F]{4})\\u0001").expect("tests read it");
+    let text = mark.replace_all(&text, r"\u$1").into_owned();
+    // A text that itself looks like a mark would be read as another one.
+    match toml::from_str::<toml::Table>(&text) {
+        Ok(read) if read == document => Ok(text),
+        _ => Err(cannot("TOML does not hold a text in it")),
+    }
+}
+
+/// The library escapes fewer characters than must not be printed. Here each of them stands as its number between two
+/// characters that it does escape, which are then taken away.
+fn with_marks(table: &toml::Table) -> toml::Table {
+    fn marked(text: &str) -> String {
+        let kept = |character| ['\n', '\r', '\t'].contains(&character) || !is_escaped(character);
+        let marked = text.chars().map(|character| match character {
+            character if kept(character) => character.to_string(),
+            other => format!("\u{1}{:04X}\u{1}", u32::from(other)),
+        });
+        marked.collect()
+    }
+    fn value(below: &toml::Value) -> toml::Value {
+        match below {
+            toml::Value::String(text) => marked(text).into(),
+            toml::Value::Array(list) => toml::Value::Array(list.iter().map(value).collect()),
+            toml::Value::Table(table) => with_marks(table).into(),
+            other => other.clone(),
+        }
+    }
+    table.iter().map(|(key, below)| (marked(key), value(below))).collect()
 }
 
 fn toml_value(value: &Value, deep: usize) -> Result<toml::Value, Fault> {
@@ -113,6 +142,34 @@ mod tests {
 
     fn value(text: &str) -> Value {
         Value::from(&Reader::new(text.as_bytes(), 0).unwrap().value().unwrap())
+    }
+
+    #[test]
+    fn what_is_dumped_does_not_speak_to_the_terminal_and_is_read_back() {
+        let texts = [
+            "a\u{1b}[2J",
+            "\u{202e}gnp.exe",
+            "\u{9b}31m \\ '\"",
+            "two\nlines \u{2066}\r",
+            "\u{1}202E\u{1}\u{7f}",
+            "fine: Zo\u{eb} \u{5e9}",
+        ];
+        let mut all = Value::object();
+        let items = texts.map(|text| {
+            let mut item = Object::default();
+            item.insert("id", Value::text(text));
+            item.insert(text, Value::List(vec![Value::text(text)]));
+            Value::Object(item)
+        });
+        all.as_object_mut().unwrap().insert("segment", Value::List(items.into()));
+        let printed = to_toml(&all).unwrap();
+        assert!(!printed.contains(|character| character != '\n' && is_escaped(character)), "{printed}");
+        assert!(Value::from(&crate::process::read_toml(&printed).unwrap()).says_the_same(&all), "{printed}");
+        let printed = in_lines(&all);
+        assert!(!printed.contains(|character| character != '\n' && is_escaped(character)), "{printed}");
+        assert_eq!(value(&printed), all);
+        let odd = value(r#"{"segment": [{"id": "\\u0001202E\\u0001"}]}"#);
+        assert!(to_toml(&odd).is_err_and(|fault| fault.to_string().ends_with("dump --json")));
     }
 
     #[test]

@@ -4,13 +4,14 @@ mod apply;
 mod check;
 mod configured;
 mod dump;
-mod progress;
+mod new_identity_key;
 mod rebuild;
 mod secret_file;
 mod serve;
 mod source;
+mod terminal;
 
-use std::{io::IsTerminal, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
@@ -20,6 +21,7 @@ use crate::{
     settings::{Settings, SettingsError},
     store::{Refused, StoreError},
 };
+pub use terminal::Printable;
 
 /// Event tracking in one binary.
 #[derive(Debug, Parser)]
@@ -58,6 +60,8 @@ enum Command {
     Check,
     /// Make the views anew from the log
     Rebuild,
+    /// Make another identity.key for a store whose own is lost: people are known anew
+    NewIdentityKey,
 }
 
 /// Why a command failed. One line for people.
@@ -73,6 +77,8 @@ pub enum CommandError {
     File { path: String, source: std::io::Error },
     #[error("{0}")]
     StoreFailed(String),
+    #[error("{path}: {what}")]
+    Secret { path: String, what: String },
     #[error("the store took nothing: {0}")]
     Refused(#[from] Refused),
     #[error("{0}")]
@@ -100,11 +106,7 @@ pub enum CommandError {
 /// Runs the command that the command line names.
 pub fn run(line: CommandLine) -> Result<(), CommandError> {
     let settings = Settings::load(line.config.as_deref())?;
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_max_level(settings.log_level)
-        .init();
+    terminal::init_log(settings.log_level);
     match line.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(settings),
         Command::Source(command) => source::run(&settings, command),
@@ -112,5 +114,6 @@ pub fn run(line: CommandLine) -> Result<(), CommandError> {
         Command::Dump(command) => dump::run(&settings, &command),
         Command::Check => check::run(&settings),
         Command::Rebuild => rebuild::run(&settings),
+        Command::NewIdentityKey => new_identity_key::run(&settings),
     }
 }

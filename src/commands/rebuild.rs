@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CommandError, progress::Progress};
+use super::{CommandError, terminal::Progress};
 use crate::{
     clock::Clock,
     settings::Settings,

@@ -1,7 +1,8 @@
 //! `tracardi serve`: the daemon.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
     sync::Arc,
 };
 
@@ -12,7 +13,11 @@ use tokio::{
     sync::watch,
 };
 
-use super::{CommandError, progress::Progress, secret_file};
+use super::{
+    CommandError, Printable,
+    secret_file::{self, ADMIN_TOKEN, IDENTITY_KEY},
+    terminal::Progress,
+};
 use crate::{
     admin::Admin,
     clock::Clock,
@@ -50,12 +55,12 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     let folder = Folder::take(&settings.storage.path)?;
     let token = match &settings.admin_token {
         Some(token) => token.clone(),
-        None => secret_file::kept(&settings.storage.path, secret_file::ADMIN_TOKEN)?,
+        None => secret_file::admin_token(&settings.storage.path)?,
     };
-    let secret = secret_file::kept(&settings.storage.path, secret_file::IDENTITY_KEY)?;
-    let identity = Identity::new(&secret, settings.merge_keys.clone());
+    let key = IDENTITY_KEY.read_and_renew_form(&settings.storage.path)?.map(|key| key.digits);
     let secrets = Secrets::load(settings.lookup.secrets_file.as_deref())?;
-    let lookups = Arc::new(Lookups::new(settings.lookup.allowed_hosts.clone(), secrets));
+    let lookup = &settings.lookup;
+    let lookups = Arc::new(Lookups::new(lookup.allowed_hosts.clone(), lookup.name_servers.clone(), secrets));
     let listen_error = |source| CommandError::Listen { address: settings.server.listen.to_string(), source };
     let listener = TcpListener::bind(settings.server.listen).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
@@ -64,7 +69,7 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
 
     let mut signals = Signals::new().map_err(CommandError::Runtime)?;
     let app = Arc::new(App::new(settings.server.clone(), settings.ip, token));
-    let mut opening = tokio::spawn(open(settings, folder, address, app.clone(), identity, lookups));
+    let mut opening = tokio::spawn(open(settings, folder, address, app.clone(), key, lookups));
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(http::serve(app, listener, async {
         _ = ended.await;
@@ -97,15 +102,18 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Opens the store and, on the first start, registers a source; then requests are taken.
+type Opened = (Arc<Store>, Arc<Deliveries>, Arc<Scheduler>);
+
+/// Opens the store and, on the first start, registers a source; then requests are taken. `key` is the identity key, if
+/// there is one.
 async fn open(
     settings: Settings,
     folder: Folder,
     address: SocketAddr,
     app: Arc<App>,
-    identity: Identity,
+    key: Option<String>,
     lookups: Arc<Lookups>,
-) -> Result<(Arc<Store>, Arc<Deliveries>, Arc<Scheduler>), CommandError> {
+) -> Result<Opened, CommandError> {
     let clock = Arc::new(Clock::default());
     let opened = tokio::task::spawn_blocking({
         let (clock, storage) = (clock.clone(), settings.storage.clone());
@@ -116,16 +124,42 @@ async fn open(
     });
     let store = opened.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?;
     let store = Arc::new(store);
+    let opened = open_rooms(&settings, store.clone(), clock, address, &app, key, lookups).await;
+    if opened.is_err() {
+        _ = tokio::task::spawn_blocking(move || store.close()).await;
+    }
+    opened
+}
+
+/// The identity key of a store that is open: one is made while nobody could have been known by another.
+async fn identity_key(storage: &Path, store: &Store, key: Option<String>) -> Result<String, CommandError> {
+    match key {
+        Some(key) => Ok(key),
+        None if store.read_view().profiles(None, 1).await?.is_empty() => Ok(IDENTITY_KEY.make(storage)?.digits),
+        None => Err(IDENTITY_KEY.refused(storage, "it is missing")),
+    }
+}
+
+/// Makes the rooms around an open store.
+async fn open_rooms(
+    settings: &Settings,
+    store: Arc<Store>,
+    clock: Arc<Clock>,
+    address: SocketAddr,
+    app: &App,
+    key: Option<String>,
+    lookups: Arc<Lookups>,
+) -> Result<Opened, CommandError> {
+    let key = identity_key(&settings.storage.path, &store, key).await?;
+    let identity = Identity::new(&key, settings.merge_keys.clone());
     let rules = Arc::new(RulesInForce::new(Rules::compile(&store.definitions())?));
     let admin = Arc::new(Admin::new(store.clone(), clock.clone(), rules.clone()));
     if let Some(id) = admin.register_default_source().await? {
         println!("registered the source \"default\" with the id {id}; send it a first event:\n");
         println!("{}\n", first_event(address, id.as_str()));
         if settings.admin_token.is_none() {
-            println!(
-                "the administrator's token is in {}",
-                settings.storage.path.join(secret_file::ADMIN_TOKEN).display()
-            );
+            let path = ADMIN_TOKEN.path(&settings.storage.path).display().to_string();
+            println!("the administrator's token is in {}", Printable(&path));
         }
     }
     let collector = Arc::new(Collector::new(
@@ -144,19 +178,21 @@ async fn open(
 }
 
 /// The address at which the daemon is reached from its own machine.
-pub fn reachable(address: SocketAddr) -> SocketAddr {
-    let host = match address.ip() {
-        ip if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(host, address.port())
+pub fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
 }
 
-/// A curl line that works as it stands.
+/// A curl line that works as it stands: neither the shell nor curl takes a bracket of the address for a pattern.
 fn first_event(address: SocketAddr, source: &str) -> String {
-    let url = reachable(address);
+    // In a URL, what tells the network of a link-local address stands behind %25 (RFC 6874).
+    let url = reachable(address).to_string().replace('%', "%25");
     format!(
-        "curl http://{url}/track -H 'Content-Type: application/json' -d '{{\"source\": {{\"id\": \"{source}\"}}, \
+        "curl -g 'http://{url}/track' -H 'Content-Type: application/json' -d '{{\"source\": {{\"id\": \"{source}\"}}, \
          \"session\": {{\"id\": \"my-first-session\"}}, \"events\": [{{\"type\": \"page-view\"}}]}}'"
     )
 }
@@ -185,6 +221,25 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_event_goes_to_an_address_that_can_be_connected_to() {
+        for (listening, url) in [
+            ("127.0.0.1:8686", "'http://127.0.0.1:8686/track'"),
+            ("0.0.0.0:80", "'http://127.0.0.1:80/track'"),
+            ("[::]:8686", "'http://[::1]:8686/track'"),
+            ("[fd00::2]:8686", "'http://[fd00::2]:8686/track'"),
+            ("[fe80::1%2]:8686", "'http://[fe80::1%252]:8686/track'"),
+        ] {
+            let line = first_event(listening.parse().unwrap(), "0199");
+            assert!(line.starts_with(&format!("curl -g {url} -H ")), "{line}");
         }
     }
 }

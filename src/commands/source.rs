@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{CommandError, progress::Progress};
+use super::{CommandError, Printable, terminal::Progress};
 use crate::{
     admin::Admin,
     clock::Clock,
@@ -59,14 +59,15 @@ async fn carry_out(admin: &Admin, command: SourceCommand) -> Result<(), CommandE
             let config = if origins.is_empty() { json!({}) } else { json!({ "origins": origins }) };
             let body = json!({ "id": id, "name": name, "type": types, "config": config }).to_string();
             let source = admin.read_source(body.as_bytes()).map_err(CommandError::Source)?;
-            println!("{}", admin.save_source(source).await?);
+            println!("{}", Printable(admin.save_source(source).await?.as_str()));
         }
         SourceCommand::List => {
             for found in admin.sources(None) {
                 let source = &found.source;
                 let types: Vec<&str> = source.types.iter().map(|kind| kind.word()).collect();
                 let state = if source.enabled { "enabled" } else { "disabled" };
-                println!("{}\t{}\t{}\t{state}", source.id, source.name, types.join(","));
+                let (id, name) = (Printable(source.id.as_str()), Printable(&source.name));
+                println!("{id}\t{name}\t{}\t{state}", types.join(","));
             }
         }
         SourceCommand::Remove { id } => {

@@ -4,13 +4,13 @@
 //! delivered at least once, also across a restart, and from any offset again. A delivery that fails is tried again
 //! until it is taken, with longer and longer pauses; what waits behind it waits in the log.
 
+mod file;
 mod item;
+mod status;
 mod target;
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
-use parking_lot::Mutex;
-use serde::Serialize;
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
@@ -18,11 +18,13 @@ use crate::{
     model::Id,
     process::{Destination, Lookups, RulesInForce},
     store::{Entry, Key, Refused, Store},
+    supervise::{PAUSE, PAUSE_MAX},
 };
+use file::Files;
+use status::Statuses;
 
-/// The pause after a first failure; it doubles with each further one.
-const PAUSE: Duration = Duration::from_millis(500);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+pub use status::Status;
+
 /// What an entry that notes a delivery takes in the queue.
 const ENTRY_BYTES: usize = 128;
 
@@ -31,27 +33,8 @@ pub struct Deliveries {
     clock: Arc<Clock>,
     rules: Arc<RulesInForce>,
     lookups: Arc<Lookups>,
-    /// Where files of deliveries are.
-    folder: PathBuf,
-    status: Mutex<HashMap<Id, Status>>,
-}
-
-/// How a destination fares.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Status {
-    /// It has everything before this offset.
-    pub offset: u64,
-    /// How many entries of the log it has not looked at yet.
-    pub lag: u64,
-    /// How many items were delivered since the start.
-    pub delivered: u64,
-    /// How many deliveries failed one after another, and why the last one did.
-    pub failures: u64,
-    pub error: Option<String>,
-    /// For how many items the condition could not be evaluated since the start, so that they were not delivered, and why
-    /// for the last one.
-    pub undecided: u64,
-    pub undecided_error: Option<String>,
+    files: Files,
+    status: Statuses,
 }
 
 /// A destination at work; dropped, it stops.
@@ -67,6 +50,7 @@ impl Drop for Running {
 }
 
 impl Deliveries {
+    /// `folder` is where files of deliveries are.
     pub fn new(
         store: Arc<Store>,
         clock: Arc<Clock>,
@@ -74,7 +58,7 @@ impl Deliveries {
         lookups: Arc<Lookups>,
         folder: PathBuf,
     ) -> Self {
-        Self { store, clock, rules, lookups, folder, status: Mutex::default() }
+        Self { store, clock, rules, lookups, files: Files::new(folder), status: Statuses::default() }
     }
 
     /// How a destination fares; `None` if it is not at work.
@@ -82,7 +66,7 @@ impl Deliveries {
         // What is in force says which destinations there are; who is at work hears of it a moment later.
         let rules = self.rules.get();
         let destination = rules.destinations().iter().find(|known| known.enabled && known.id == *destination)?;
-        let mut status = self.status.lock().get(&destination.id).cloned().unwrap_or_default();
+        let mut status = self.status.get(&destination.id);
         status.lag = self.store.end().saturating_sub(status.offset);
         Some(status)
     }
@@ -105,7 +89,7 @@ impl Deliveries {
                 kept.insert(destination.id.clone(), running);
             }
             running = kept;
-            self.status.lock().retain(|id, _| running.contains_key(id));
+            self.status.retain(|id| running.contains_key(id));
             tokio::select! {
                 changed = rules.changed() => if changed.is_err() { return },
                 _ = ended.wait_for(|ended| *ended) => return,
@@ -115,16 +99,7 @@ impl Deliveries {
 
     /// Follows the log for one destination.
     async fn deliver_all(self: Arc<Self>, destination: Arc<Destination>) {
-        let id = &destination.id;
-        let mut pause = PAUSE;
-        loop {
-            match self.follow(&destination).await {
-                Err(refused) => self.note(id, |status| status.error = Some(refused.to_string())),
-                Ok(()) => pause = PAUSE, // sent back to an earlier place
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
+        self.status.keep_going(&destination.id, || self.follow(&destination)).await;
     }
 
     /// Delivers what comes, from where the destination is; returns when somebody sent it elsewhere.
@@ -132,14 +107,14 @@ impl Deliveries {
         let id = &destination.id;
         let mut noted = self.delivered(id).await?;
         let mut at = noted.unwrap_or_else(|| self.store.end());
-        self.note(id, |status| (status.offset, status.error) = (at, None));
+        self.status.note(id, |status| (status.offset, status.error) = (at, None));
         loop {
             let (first, entries) = self.store.entries(at).await?;
             let view = self.store.read_view();
             let batch = item::batch(&view, destination, first, &entries, at, self.clock.now()).await?;
             let batch = view.answer(batch).await?;
             if batch.undecided > 0 {
-                self.note(id, |status| {
+                self.status.note(id, |status| {
                     status.undecided += batch.undecided;
                     status.undecided_error = batch.undecided_error;
                 });
@@ -156,10 +131,10 @@ impl Deliveries {
                     return Ok(());
                 }
                 noted = Some(batch.end);
-                self.note(id, |status| status.delivered += batch.items.len() as u64);
+                self.status.note(id, |status| status.delivered += batch.items.len() as u64);
             }
             at = batch.end;
-            self.note(id, |status| status.offset = at);
+            self.status.note(id, |status| status.offset = at);
         }
     }
 
@@ -167,12 +142,12 @@ impl Deliveries {
     async fn deliver(&self, destination: &Destination, items: &[String], noted: Option<u64>) -> Result<bool, Refused> {
         let mut pause = PAUSE;
         loop {
-            let Err(error) = target::deliver(&self.lookups, &self.folder, &destination.target, items).await else {
-                self.note(&destination.id, |status| (status.failures, status.error) = (0, None));
+            let Err(error) = target::deliver(&self.lookups, &self.files, &destination.target, items).await else {
+                self.status.note(&destination.id, |status| (status.failures, status.error) = (0, None));
                 return Ok(true);
             };
             tracing::warn!(destination = %destination.id, error, "a delivery failed and is tried again");
-            self.note(&destination.id, |status| {
+            self.status.note(&destination.id, |status| {
                 status.failures += 1;
                 status.error = Some(error);
             });
@@ -202,9 +177,5 @@ impl Deliveries {
     async fn delivered(&self, id: &Id) -> Result<Option<u64>, Refused> {
         let view = self.store.read_view();
         view.answer(view.delivered(id).await?).await
-    }
-
-    fn note(&self, id: &Id, change: impl FnOnce(&mut Status)) {
-        change(self.status.lock().entry(id.clone()).or_default());
     }
 }

@@ -9,38 +9,61 @@ pub struct Origin {
     canonical: Box<str>,
 }
 
+/// Schemes whose pages have no origin of their own: browsers send `null` for them, or never load a page by them.
+const OPAQUE_SCHEMES: [&str; 8] = ["about", "blob", "data", "file", "javascript", "mailto", "ws", "wss"];
+
 impl Origin {
     /// # Errors
-    /// It is neither `null` nor `scheme://host[:port]`.
+    /// It is neither `null` nor `scheme://host[:port]` as browsers send it: nothing that can match is refused, and
+    /// nothing that cannot is taken.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        let canonical = if text == "null" { Some(text.to_owned()) } else { canonical_origin(text) };
-        let canonical = canonical.ok_or_else(|| {
-            let msg = format!("not an origin (scheme://host or scheme://host:port): {}", short(text));
+        let canonical = if text == "null" { Ok(text.to_owned()) } else { canonical_origin(text) };
+        let canonical = canonical.map_err(|why| {
+            let msg = format!("not an origin (scheme://host or scheme://host:port): {}: {why}", short(text));
             Fault::new("value_error", msg)
         })?;
         Ok(Self { canonical: canonical.into() })
     }
 }
 
-fn canonical_origin(text: &str) -> Option<String> {
-    let (scheme, authority) = text.split_once("://")?;
+/// The form in which origins are compared, or why no page has this one.
+fn canonical_origin(text: &str) -> Result<String, &'static str> {
+    let (scheme, authority) = text.split_once("://").ok_or("it has no scheme, like https://")?;
     let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
         && scheme.chars().all(|character| character.is_ascii_alphanumeric() || "+-.".contains(character));
+    if !is_scheme {
+        return Err("its scheme is none");
+    }
+    if authority.contains(['/', '?', '#', '\\']) {
+        return Err("it has a path; an origin ends with host or port");
+    }
+    if authority.contains('@') {
+        return Err("it has a user's name");
+    }
+    if authority.contains('*') {
+        return Err("* stands for nothing in an origin: name each host");
+    }
     // A colon inside the brackets of an IPv6 address is no port's.
     let behind_brackets = authority.rfind(']').map_or(0, |bracket| bracket + 1);
     let (host, port) = match authority[behind_brackets..].rfind(':') {
         Some(colon) => {
             let (host, port) = authority.split_at(behind_brackets + colon);
-            (host, Some(port[1..].parse::<u16>().ok()?))
+            (host, Some(parse_port(&port[1..]).ok_or("its port is no number from 1 to 65535")?))
         }
         None => (authority, None),
     };
-    let host_ends =
-        |character: char| character.is_whitespace() || character.is_control() || "/?#@\\".contains(character);
-    if !is_scheme || host.is_empty() || host.contains(host_ends) || (behind_brackets == 0 && host.contains(':')) {
-        return None;
+    let no_host = "its host is none";
+    let odd = |character: char| character.is_whitespace() || character.is_control();
+    if host.is_empty() || host.contains(odd) || (behind_brackets == 0 && host.contains(':')) {
+        return Err(no_host);
+    }
+    if host.starts_with('.') || host.contains("..") {
+        return Err("a dot stands for no part of a host's name: name each host");
     }
     let scheme = scheme.to_ascii_lowercase();
+    if OPAQUE_SCHEMES.contains(&scheme.as_str()) {
+        return Err("no page has an origin of this scheme; where browsers send null, allow null");
+    }
     let own_port = match scheme.as_str() {
         "http" => Some(80),
         "https" => Some(443),
@@ -48,13 +71,18 @@ fn canonical_origin(text: &str) -> Option<String> {
     };
     // Browsers send an international name in its ASCII form.
     let host = match own_port {
-        Some(_) => url::Host::parse(host).ok()?.to_string(),
+        Some(_) => url::Host::parse(host).map_err(|_| no_host)?.to_string(),
         None => host.to_lowercase(),
     };
-    Some(match port.filter(|port| own_port != Some(*port)) {
+    Ok(match port.filter(|port| own_port != Some(*port)) {
         Some(port) => format!("{scheme}://{host}:{port}"),
         None => format!("{scheme}://{host}"),
     })
+}
+
+fn parse_port(text: &str) -> Option<u16> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|port| digits && *port != 0)
 }
 
 #[cfg(test)]
@@ -89,8 +117,29 @@ mod tests {
             "https://u@a",
             "https://::1",
             "://a",
+            "https://*.example.org",
+            "https://*",
+            "*://a",
+            "app://*.example",
+            "https://a:*",
+            "https://.example.org",
+            "https://a..b",
+            "https://a/path",
+            "https://a?query",
+            "https://a#",
+            "https://user:word@a",
+            "https://a:",
+            "https://a:0",
+            "https://a:+443",
+            "https://a:65536",
+            "https://a,https://b",
+            "wss://a",
+            "file://a",
         ] {
             assert!(Origin::parse(text).is_err(), "{text}");
         }
+        let told = |text| Origin::parse(text).unwrap_err().msg;
+        assert!(told("https://*.example.org").contains("name each host"));
+        assert!(told("https://a/path").contains("a path") && told("https://u@a").contains("user"));
     }
 }

@@ -186,9 +186,7 @@ pub struct RegisteredSource {
 
 impl From<Arc<Source>> for RegisteredSource {
     fn from(source: Arc<Source>) -> Self {
-        // The terms were read when it was saved; a source that no longer has any admits no origin.
-        let closed = Terms { origins: Some(Vec::new()), ..Terms::default() };
-        let terms = Terms::read(&source.config).unwrap_or(closed);
+        let terms = Terms::saved(&source.config);
         Self { source, terms }
     }
 }

@@ -97,6 +97,17 @@ impl Terms {
     /// `origins` is no list of origins, `static_profile_id` no boolean, or `profile` not what it should be; the fault
     /// names it.
     pub fn read(config: &Json) -> Result<Self, Fault> {
+        Self::read_with(config, |origin| Origin::parse(origin).map(Some))
+    }
+
+    /// Those of a source that was saved, perhaps when less was refused: an origin that can never match is passed over,
+    /// and what cannot be read at all admits no origin.
+    pub fn saved(config: &Json) -> Self {
+        let terms = Self::read_with(config, |origin| Ok(Origin::parse(origin).ok()));
+        terms.unwrap_or_else(|_| Self { origins: Some(Vec::new()), ..Self::default() })
+    }
+
+    fn read_with(config: &Json, origin: impl Fn(&str) -> Result<Option<Origin>, Fault>) -> Result<Self, Fault> {
         let mut terms = Self::default();
         Reader::new(config.as_str().as_bytes(), 0)?.object(
             &["origins", "static_profile_id", "profile"],
@@ -110,7 +121,7 @@ impl Terms {
                 } else {
                     let mut origins = Vec::new();
                     reader.array(|reader, _| {
-                        origins.push(Origin::parse(&reader.string()?.text)?);
+                        origins.extend(origin(&reader.string()?.text)?);
                         Ok(())
                     })?;
                     terms.origins = Some(origins);
@@ -119,5 +130,21 @@ impl Terms {
             },
         )?;
         Ok(terms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_saved_with_an_origin_that_cannot_match_keeps_the_others() {
+        let config = |text: &str| Reader::new(text.as_bytes(), 0).unwrap().value().unwrap();
+        let origins = config(r#"{"origins": ["https://*.shop.example", "https://shop.example"]}"#);
+        assert!(Terms::read(&origins).is_err());
+        assert_eq!(Terms::saved(&origins).origins, Some(vec![Origin::parse("https://shop.example").unwrap()]));
+        let none_left = config(r#"{"origins": ["https://*.shop.example"]}"#);
+        assert_eq!(Terms::saved(&none_left).origins, Some(Vec::new()));
+        assert_eq!(Terms::saved(&config(r#"{"origins": 1}"#)).origins, Some(Vec::new()));
     }
 }

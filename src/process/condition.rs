@@ -21,7 +21,10 @@ use cel::{
 };
 
 use super::scope::Scope;
-use crate::model::{Fault, Object, Path, Value};
+use crate::{
+    model::{Fault, Object, Path, Value},
+    supervise::caught_now,
+};
 
 const STACK_BYTES: usize = 32 * 1024 * 1024;
 /// What an expression may speak of, beside the time.
@@ -210,7 +213,8 @@ impl<'a> Resolver<'a> {
         context: &Context<'_, '_>,
     ) -> Result<Option<cel::Value>, String> {
         self.budget.begin(item_bytes);
-        let value = program.execute(context);
+        // The interpreter works on what clients send: a bug in it is an expression that cannot be evaluated.
+        let value = caught_now(|| program.execute(context))?;
         if self.budget.is_exceeded() {
             return Err(too_much());
         }

@@ -2,13 +2,18 @@
 //!
 //! A private address is refused wherever it comes from: an address in the URL, a name's entry in the DNS or a redirect.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use ipnet::IpNet;
 use reqwest::{
     Url,
     dns::{Addrs, Name, Resolve, Resolving},
 };
+
+use super::dns::Resolver;
 
 /// Where lookups may go.
 #[derive(Clone, Debug, Default)]
@@ -45,16 +50,20 @@ impl AllowedHosts {
 }
 
 /// Resolves names to those of their addresses that may be asked.
-pub(super) struct CheckedResolver(pub AllowedHosts);
+pub(super) struct CheckedResolver {
+    pub allowed: AllowedHosts,
+    pub names: Arc<Resolver>,
+}
 
 impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let allowed = self.0.clone();
+        let (allowed, names) = (self.allowed.clone(), self.names.clone());
         Box::pin(async move {
-            let name = name.as_str().to_owned();
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let named = allowed.allows_name(&name);
-            let open: Vec<SocketAddr> = found.filter(|found| named || allowed.allows_address(found.ip())).collect();
+            let name = name.as_str();
+            let found = names.addresses(name).await?;
+            let named = allowed.allows_name(name);
+            let open = found.iter().filter(|address| named || allowed.allows_address(**address));
+            let open: Vec<_> = open.map(|address| SocketAddr::new(*address, 0)).collect();
             if open.is_empty() {
                 return Err(format!("lookups may not go to {name}").into());
             }

@@ -1,8 +1,9 @@
 //! Asking external systems over HTTP while an event is processed, so that a voucher's id becomes a customer.
 
 use std::{
+    net::SocketAddr,
     num::NonZeroUsize,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,10 +19,12 @@ use reqwest::{
 };
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use tokio::sync::OnceCell;
 
 use super::{
     definition::duration,
     digest,
+    dns::Resolver,
     hosts::{AllowedHosts, CheckedResolver},
     scope::Scope,
     secrets::Secrets,
@@ -112,9 +115,10 @@ impl Definition {
 /// Asks external systems.
 pub struct Lookups {
     allowed: AllowedHosts,
+    names: Arc<Resolver>,
     pub secrets: Secrets,
     /// Made when it is first needed: most installations never do.
-    client: OnceLock<Result<Client, String>>,
+    client: OnceCell<Client>,
     cache: Mutex<LruCache<[u8; 32], (Instant, Value)>>,
 }
 
@@ -131,8 +135,10 @@ pub struct Question {
 }
 
 impl Lookups {
-    pub fn new(allowed: AllowedHosts, secrets: Secrets) -> Self {
-        Self { allowed, secrets, client: OnceLock::new(), cache: Mutex::new(LruCache::new(CACHED_MAX)) }
+    /// `name_servers` are asked for names; if there are none, those that the system asks.
+    pub fn new(allowed: AllowedHosts, name_servers: Vec<SocketAddr>, secrets: Secrets) -> Self {
+        let (names, cache) = (Arc::new(Resolver::new(name_servers)), Mutex::new(LruCache::new(CACHED_MAX)));
+        Self { allowed, names, secrets, client: OnceCell::new(), cache }
     }
 
     /// Fills in what a lookup asks.
@@ -181,7 +187,7 @@ impl Lookups {
         {
             return Ok(answer.clone());
         }
-        let client = self.client()?;
+        let client = self.client().await?;
         let answer = tokio::time::timeout(question.timeout, self.send(client, question)).await;
         let (answer, bytes) = answer.map_err(|_| format!("no answer in {} ms", question.timeout.as_millis()))??;
         if let Some(time) = question.cache
@@ -199,7 +205,7 @@ impl Lookups {
     pub async fn post(&self, url: &str, secret: Option<&str>, body: String, timeout: Duration) -> Result<(), String> {
         let url = Url::parse(url).map_err(|error| format!("not an address: {error}"))?;
         self.allowed.check(&url)?;
-        let mut request = self.client()?.post(url).timeout(timeout).header(CONTENT_TYPE, "application/json");
+        let mut request = self.client().await?.post(url).timeout(timeout).header(CONTENT_TYPE, "application/json");
         if let Some(name) = secret {
             let secret = self.secrets.get(name).ok_or_else(|| format!("there is no secret {name}"))?;
             let seconds =
@@ -255,8 +261,14 @@ impl Lookups {
         Err("too many redirects".into())
     }
 
-    fn client(&self) -> Result<&Client, String> {
-        self.client.get_or_init(|| client(&self.allowed)).as_ref().map_err(Clone::clone)
+    async fn client(&self) -> Result<&Client, String> {
+        let make = async || {
+            let (allowed, names) = (self.allowed.clone(), self.names.clone());
+            // It reads the system's certificates.
+            let made = tokio::task::spawn_blocking(move || client(&allowed, &names)).await;
+            made.unwrap_or_else(|_| Err("the client cannot be made".into()))
+        };
+        self.client.get_or_try_init(make).await
     }
 }
 
@@ -287,9 +299,9 @@ fn builder() -> reqwest::ClientBuilder {
     Client::builder().user_agent(concat!("tracardi/", env!("CARGO_PKG_VERSION"))).no_proxy()
 }
 
-fn client(allowed: &AllowedHosts) -> Result<Client, String> {
+fn client(allowed: &AllowedHosts, names: &Arc<Resolver>) -> Result<Client, String> {
     builder()
-        .dns_resolver(Arc::new(CheckedResolver(allowed.clone())))
+        .dns_resolver(Arc::new(CheckedResolver { allowed: allowed.clone(), names: names.clone() }))
         .redirect(Policy::none()) // each is looked at
         .build()
         .map_err(|error| reason(&error))

@@ -16,6 +16,7 @@ mod consent;
 mod definition;
 mod destination;
 mod digest;
+mod dns;
 mod event_type;
 mod hosts;
 mod identity;
