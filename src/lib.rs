@@ -15,6 +15,8 @@
 //! from it, [`supervise`] keeps work going that panicked. What a room may know: `model` nothing of the others, `collect`,
 //! `process`, `admin` and `store` no HTTP server, `http` no sled.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
 pub mod admin;
 pub mod clock;
 pub mod collect;

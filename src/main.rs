@@ -12,6 +12,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// How the allocator is set up: few arenas, and memory that is no longer used goes back to the system within a second,
 /// so that a small server keeps its memory for its page cache.
 // SAFETY: the allocator reads this symbol once, as a C string; it ends with a zero byte and is never written.
+#[expect(unsafe_code, reason = "the symbol's name is the allocator's")]
 #[unsafe(export_name = "_rjem_malloc_conf")]
 static ALLOCATOR_SETTINGS: &[u8; 47] = b"narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
 

@@ -191,9 +191,9 @@ fn a_second_signal_ends_the_daemon_at_once() {
     std::io::Write::write_all(&mut slow, b"POST /track HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{").unwrap();
     let pid = daemon.pid();
     support::daemon::signal(pid, "TERM");
-    support::daemon::wait_for("the end to begin", || daemon.stderr().contains("ending").then_some(()));
+    wait_for("the end to begin", || daemon.stderr().contains("ending").then_some(()));
     let begun = std::time::Instant::now();
     support::daemon::signal(pid, "TERM");
-    support::daemon::wait_for("the end", || daemon.has_ended().then_some(()));
+    wait_for("the end", || daemon.has_ended().then_some(()));
     assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{:?}", begun.elapsed());
 }

@@ -51,6 +51,7 @@ pub fn start_daemon(program: &Path, storage: &Path, log: &Path) -> Result<Server
 
 impl Server {
     /// Runs `command` and waits until it says on its standard output where it listens.
+    #[expect(unsafe_code, reason = "a server must not outlive the benchmark")]
     pub fn start(mut command: Command) -> Result<Server> {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         // SAFETY: the closure makes one system call and touches no memory of the parent, which is all that is allowed

@@ -154,7 +154,10 @@ impl Applier {
         loop {
             let reopened = folder::probe(self.shared.folder.path()).and_then(|()| {
                 // Closing what failed may fail as well; it is thrown away or checked when it is opened again.
-                _ = guarded(&self.shared, || Ok(drop(self.shared.take_engine())));
+                _ = guarded(&self.shared, || {
+                    drop(self.shared.take_engine());
+                    Ok(())
+                });
                 guarded(&self.shared, || self.reopened())
             });
             match reopened {

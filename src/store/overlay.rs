@@ -103,7 +103,7 @@ mod tests {
             let mut end = 0;
             for (keys, back) in steps {
                 if back == 0 && end > 0 {
-                    end = end / 2;
+                    end /= 2;
                     overlay.take_back(end);
                     kept.retain(|(kept_end, _)| *kept_end <= end);
                 }

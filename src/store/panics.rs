@@ -20,7 +20,9 @@ pub fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     QUIET.call_once(|| {
         let otherwise = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            let said = info.payload_as_str().unwrap_or("a panic");
+            let payload = info.payload();
+            let said = payload.downcast_ref::<&str>().copied();
+            let said = said.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic");
             let is_caught = CAUGHT.with_borrow_mut(|caught| match caught {
                 Some(caught) => {
                     said.clone_into(caught);

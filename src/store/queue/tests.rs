@@ -34,6 +34,8 @@ fn number(state: &State) -> u64 {
     if let State::Name(profile) = state { profile.since } else { panic!("{state:?}") }
 }
 
+type Client = Box<dyn FnOnce(&Stage) + Send>;
+
 /// The queue with a committer, whose disk fails as often as not.
 struct Stage {
     queue: Queue,
@@ -77,7 +79,7 @@ impl Stage {
     }
 
     /// Lets clients come in some order until all have ended.
-    fn play(self: StdArc<Self>, clients: Vec<Box<dyn FnOnce(&Self) + Send>>) {
+    fn play(self: StdArc<Self>, clients: Vec<Client>) {
         let committer = thread::spawn({
             let stage = self.clone();
             move || stage.commit_all()
@@ -158,7 +160,7 @@ fn what_is_acknowledged_counts_once_however_often_the_disk_fails() {
             }
         };
         let stage = Stage::new();
-        stage.clone().play((0..3).map(|_| Box::new(client(counted.clone())) as Box<_>).collect());
+        stage.clone().play((0..3).map(|_| Box::new(client(counted.clone())) as Client).collect());
         let kept = stage.kept.lock().unwrap().clone();
         let counted = *counted.lock().unwrap();
         assert_eq!(kept.last().copied().unwrap_or(0), counted, "the disk has {kept:?}");
