@@ -5,6 +5,7 @@ mod support;
 use serde_json::{Value, json};
 use support::{
     Setup,
+    daemon::started,
     daemon::{TOKEN, started},
 };
 
@@ -168,7 +169,7 @@ fn a_deleted_session_is_gone_and_its_events_stay() {
 
 #[test]
 fn tags_and_groups_of_a_source_are_bounded() {
-    let (_folder, daemon) = support::daemon::started();
+    let (_folder, daemon) = started();
     for (field, value, loc) in [
         ("tags", json!(vec!["t"; 101]), json!(["body", "tags", 100])),
         ("groups", json!(["g".repeat(129)]), json!(["body", "groups", 0])),

@@ -29,7 +29,7 @@ fn lookups_go_where_they_may_and_fail_in_time() {
     let open = External::start(move |asked| match asked.line.split(' ').nth(1) {
         Some("/redirect") => (302, target.clone()),
         Some("/slow") => {
-            std::thread::sleep(std::time::Duration::from_millis(2_000));
+            std::thread::sleep(Duration::from_millis(2_000));
             (200, "{}".into())
         }
         Some("/text") => (200, "not JSON".into()),

@@ -3,7 +3,14 @@
 //! sled can panic on a damaged database; a node above 131,052 bytes becomes a file that is never synced, so no value is
 //! larger than [`PART_BYTES`].
 
-use std::{ops::Bound, path::Path};
+use std::{
+    fs::{File, TryLockError},
+    io,
+    ops::Bound,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::{
     error::{At, StoreError},
@@ -14,6 +21,8 @@ use super::{
 pub const PART_BYTES: usize = 7_000;
 /// How many bytes behind the key say which part it is.
 const PART_NUMBER_BYTES: usize = 3;
+/// How long sled may take to be done with a closed database.
+const CLOSE_WAIT: Duration = Duration::from_secs(10);
 /// No value has a part of this number.
 const LAST_PART: usize = 0xff_ffff;
 
@@ -23,9 +32,24 @@ pub fn open(path: &Path, cache_bytes: u64, advice: &'static str) -> Result<sled:
     guarded(path, advice, || config.open())?.at(path)
 }
 
-/// Closes a database: everything it holds in memory is written to its files.
+/// Closes a database: everything it holds in memory is written to its files, and nothing changes them from here on.
 pub fn close(path: &Path, advice: &'static str, db: sled::Db) -> Result<(), StoreError> {
-    guarded(path, advice, || db.flush().map(|_| drop(db)))?.at(path)
+    guarded(path, advice, || db.flush().map(|_| drop(db)))?.at(path)?;
+    wait_until_unused(&path.join("db"))
+}
+
+/// Waits until sled has done with a database: it cuts files on threads of its own, which may still be at it, and holds a
+/// lock on the file as long as one of them is.
+fn wait_until_unused(file: &Path) -> Result<(), StoreError> {
+    let until = Instant::now() + CLOSE_WAIT;
+    let lock = File::open(file).at(file)?;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(Duration::from_millis(1)),
+            Err(error) => return Err(io::Error::from(error)).at(file),
+        }
+    }
 }
 
 /// Runs what may panic inside sled and makes the panic an error that names `path`.
