@@ -174,25 +174,6 @@ fn slow_clients_are_told_408_and_closed() {
 }
 
 #[test]
-fn one_connection_too_many_is_told_503() {
-    let folder = tempfile::tempdir().unwrap();
-    let daemon = Setup::new(folder.path()).set("server.max_connections", 3).start();
-    let kept: Vec<_> = (0..3)
-        .map(|_| {
-            let mut kept = daemon.kept().unwrap();
-            support::daemon::wait_for("a place", || {
-                kept.post("/track", "{}").ok().filter(|response| response.status == 422)
-            });
-            kept
-        })
-        .collect();
-    let response = daemon.get("/health");
-    assert_eq!((response.status, response.header("retry-after")), (503, Some("1")));
-    drop(kept);
-    support::daemon::wait_for("a place", || (daemon.get("/health").status == 200).then_some(()));
-}
-
-#[test]
 fn a_request_is_finished_even_if_the_client_goes_away() {
     let (_folder, daemon) = started();
     let sessions: Vec<String> = (0..100).map(|number| format!("gone-{number}")).collect();

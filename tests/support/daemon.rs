@@ -245,12 +245,18 @@ impl Daemon {
     }
 
     /// Ends the daemon in good order by a signal, within the ten seconds that it may take.
-    pub fn stop_with(mut self, name: &str) -> Setup {
+    pub fn stop_with(self, name: &str) -> Setup {
         let begun = Instant::now();
         signal(self.pid(), name);
+        let setup = self.wait_ended();
+        assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
+        setup
+    }
+
+    /// Waits until the daemon has ended in good order, as somebody else asked it to.
+    pub fn wait_ended(mut self) -> Setup {
         let status = wait_for("the daemon to end", || self.child.try_wait().expect("it is a child"));
         assert!(status.success(), "{status}: {}", self.stderr());
-        assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
         self.assert_no_panic();
         self.setup.clone()
     }
@@ -314,6 +320,11 @@ impl Response {
     pub fn loc(&self) -> Value {
         self.json()["detail"][0]["loc"].clone()
     }
+}
+
+/// Reads an answer, and no more.
+pub fn read_answer(socket: TcpStream) -> std::io::Result<Response> {
+    read_response(&mut BufReader::new(socket), false)
 }
 
 fn read_response(socket: &mut BufReader<TcpStream>, head_only: bool) -> std::io::Result<Response> {
