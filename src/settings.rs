@@ -43,7 +43,7 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// Of a decoded body.
     pub body_bytes_max: usize,
-    /// Of all bodies that are read or answered at a time.
+    /// Of all bodies that are read or answered at a time; a quarter of it is for small ones.
     pub bodies_bytes_max: usize,
     pub head_bytes_max: usize,
     pub target_bytes_max: usize,

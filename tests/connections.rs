@@ -145,6 +145,23 @@ fn the_end_waits_for_requests_whose_clients_went_away() {
 }
 
 #[test]
+fn bodies_in_one_piece_count_too() {
+    let slow = Slow::start();
+    let folder = tempfile::tempdir().unwrap();
+    let limits = [("server.max_body_bytes", 20_000), ("server.max_bodies_bytes", 40_000)];
+    let daemon =
+        slow.daemon(limits.iter().fold(Setup::new(folder.path()), |setup, (key, bytes)| setup.set(key, bytes)));
+    for number in 0..2 {
+        slow.send_and_leave(&daemon, &slow_request(&format!("kept-{number}"), 4_000), number + 1);
+    }
+    let refused = daemon.raw(&slow_request("refused", 4_000));
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{}", refused.text());
+    assert_eq!(daemon.track(&json!({"source": {"id": "shop"}, "session": {"id": "s"}, "events": []})).status, 200);
+    slow.answer();
+    wait_for("room", || (daemon.raw(&slow_request("later", 4_000)).status == 200).then_some(()));
+}
+
+#[test]
 fn who_says_that_a_request_is_the_last_is_answered() {
     let (_folder, daemon) = started();
     let mut socket = daemon.connect().unwrap();
