@@ -347,6 +347,21 @@ fn the_connection_that_rested_longest_leaves_for_a_new_one() {
 }
 
 #[test]
+fn connections_leave_open_files_for_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).open_files(200).start();
+    daemon.shop();
+    wait_for("the log", || daemon.stderr().contains("server.max_connections is 150").then_some(()));
+    let _idle: Vec<_> = (0..250).map(|_| daemon.connect().unwrap()).collect();
+    for number in 0..20 {
+        let body = json!({"source": {"id": "shop"}, "session": {"id": format!("s{number}")}, "events": []});
+        wait_for("a place", || (daemon.track(&body).status == 200).then_some(()));
+    }
+    let daemon = daemon.restart();
+    assert_eq!(daemon.admin("GET", "/session/s19").status, 200);
+}
+
+#[test]
 fn one_address_has_a_part_of_the_connections() {
     // The machine's own address in its network; without one, only the tests beside the code tell.
     let Some(own) = UdpSocket::bind("0.0.0.0:0").ok().and_then(|socket| {

@@ -24,6 +24,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Setup {
     storage: PathBuf,
     environment: Vec<(String, String)>,
+    /// How many files the daemon may have open.
+    open_files: Option<u32>,
 }
 
 impl Setup {
@@ -33,7 +35,7 @@ impl Setup {
             ("TRACARDI__ADMIN__TOKEN".into(), TOKEN.into()),
             ("TRACARDI__STORAGE__RESERVE_BYTES".into(), "0".into()),
         ];
-        Self { storage: storage.to_owned(), environment }
+        Self { storage: storage.to_owned(), environment, open_files: None }
     }
 
     /// Sets a setting (`server.listen`) or, by its own name, a variable of the environment.
@@ -46,9 +48,23 @@ impl Setup {
         self
     }
 
+    /// Lets the daemon have so many files open.
+    pub fn open_files(mut self, most: u32) -> Self {
+        self.open_files = Some(most);
+        self
+    }
+
     /// The command that runs the binary with `arguments` on this folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tracardi"));
+        let binary = env!("CARGO_BIN_EXE_tracardi");
+        let mut command = match self.open_files {
+            Some(most) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\""), binary]);
+                shell
+            }
+            None => Command::new(binary),
+        };
         command.args(arguments).env("TRACARDI__STORAGE__PATH", &self.storage).current_dir(env!("CARGO_TARGET_TMPDIR"));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
