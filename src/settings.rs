@@ -43,11 +43,13 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// Of a decoded body.
     pub body_bytes_max: usize,
-    /// Of all bodies that are read or answered at a time.
+    /// Of all bodies that are read or answered at a time; a quarter of it is for small ones.
     pub bodies_bytes_max: usize,
     pub head_bytes_max: usize,
     pub target_bytes_max: usize,
     pub connections_max: usize,
+    /// Of one address that is neither a trusted proxy's nor the machine's own.
+    pub connections_per_address_max: usize,
     /// From a request's first byte to the end of its headers.
     pub head_time_max: Duration,
     /// From the end of the headers to the end of the body.
@@ -157,6 +159,7 @@ impl Reader<'_> {
                 head_bytes_max: self.size("server.max_header_bytes", 8_192)?,
                 target_bytes_max: self.size("server.max_target_bytes", 64)?,
                 connections_max: self.size("server.max_connections", 1)?,
+                connections_per_address_max: self.size("server.max_connections_per_address", 1)?,
                 head_time_max: self.millis("server.header_timeout_ms")?,
                 body_time_max: self.millis("server.body_timeout_ms")?,
                 read_time_max: self.millis("server.read_timeout_ms")?,

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -35,8 +35,12 @@ const DELIVERIES: &str = "deliveries";
 /// The fewest threads for reads that block.
 const BLOCKING_THREADS_MIN: usize = 2;
 
-pub fn run(settings: Settings) -> Result<(), CommandError> {
-    raise_open_files();
+pub fn run(mut settings: Settings) -> Result<(), CommandError> {
+    let connections_max = connections_max(raise_open_files());
+    if settings.server.connections_max > connections_max {
+        tracing::warn!("server.max_connections is {connections_max}: the system allows no more open files");
+        settings.server.connections_max = connections_max;
+    }
     // As many as there are cores: reads are short and mostly answered from memory, and each thread more that is woken
     // for one costs more than it waits.
     let cores = std::thread::available_parallelism().map_or(BLOCKING_THREADS_MIN, usize::from);
@@ -197,13 +201,23 @@ fn first_event(address: SocketAddr, source: &str) -> String {
     )
 }
 
-/// A connection takes a descriptor: allows as many as the system lets this process have.
-fn raise_open_files() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%error, "the limit on open files cannot be raised");
+/// A connection takes a descriptor: allows as many as the system lets this process have; `None` if it sets no limit.
+fn raise_open_files() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(error) => {
+            tracing::warn!(%error, "the limit on open files cannot be raised");
+            limit.current
+        }
     }
+}
+
+/// How many connections there may be: a quarter of the descriptors is for the store and for calls of other systems.
+fn connections_max(open_files_max: Option<u64>) -> usize {
+    let for_connections = open_files_max.map_or(u64::MAX, |files| files - files / 4).max(1);
+    usize::try_from(for_connections).unwrap_or(usize::MAX)
 }
 
 /// The signals that end the daemon.

@@ -12,7 +12,10 @@ use hyper::{
     body::Incoming,
     header::{CONTENT_LENGTH, EXPECT, HeaderMap, TRANSFER_ENCODING},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use super::{failure::Failure, media::Encoding};
 use crate::{model::Fault, settings::ServerSettings};
@@ -24,30 +27,54 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// How many bodies are decoded at a time; each takes a thread and its window.
 static DECODING: Semaphore = Semaphore::const_new(8);
 
+/// The largest body that counts as a small one.
+const SMALL_BYTES_MAX: usize = 64 * 1024;
 /// How long a body waits for room among the others.
 const ROOM_WAIT: Duration = Duration::from_secs(1);
 
-/// The bytes that all bodies together may take in memory.
+/// The bytes that all bodies together may take in memory, in two parts: large bodies that come slowly must not keep out
+/// small ones, which come in one piece and are soon done.
 pub struct Budget {
+    large: Pool,
+    small: Pool,
+}
+
+struct Pool {
     room: Arc<Semaphore>,
     bytes: usize,
 }
 
 impl Budget {
     pub fn new(bytes: usize) -> Self {
+        Self { large: Pool::new(bytes - bytes / 4), small: Pool::new(bytes / 4) }
+    }
+
+    /// Where a body counts of which `bytes` are there, and no more come.
+    fn for_whole(&self, bytes: usize) -> &Pool {
+        if bytes > SMALL_BYTES_MAX { &self.large } else { &self.small }
+    }
+}
+
+impl Pool {
+    fn new(bytes: usize) -> Self {
         let bytes = bytes.min(u32::MAX as usize);
         Self { room: Arc::new(Semaphore::new(bytes)), bytes }
     }
 
-    async fn take(&self, bytes: usize, taken: &mut Option<OwnedSemaphorePermit>) -> Result<(), Failure> {
-        let share = u32::try_from(bytes.min(self.bytes)).unwrap_or(u32::MAX);
-        let more = tokio::time::timeout(ROOM_WAIT, self.room.clone().acquire_many_owned(share)).await;
-        let Ok(Ok(more)) = more else {
-            return Err(Failure::Unavailable("too many large bodies at a time".into()));
+    /// Makes `share` one for `bytes` in all.
+    async fn take(&self, bytes: usize, share: &mut Option<OwnedSemaphorePermit>) -> Result<(), Failure> {
+        let taken = share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = u32::try_from(bytes.min(self.bytes).saturating_sub(taken)).unwrap_or(u32::MAX);
+        let more = match self.room.clone().try_acquire_many_owned(more) {
+            Ok(more) => more,
+            Err(_) => match timeout(ROOM_WAIT, self.room.clone().acquire_many_owned(more)).await {
+                Ok(Ok(more)) => more,
+                _ => return Err(Failure::Unavailable("too many bodies at a time".into())),
+            },
         };
-        match taken {
-            Some(taken) => taken.merge(more),
-            None => *taken = Some(more),
+        match share {
+            Some(share) => share.merge(more),
+            None => *share = Some(more),
         }
         Ok(())
     }
@@ -84,8 +111,8 @@ pub fn check_head(settings: &ServerSettings, headers: &HeaderMap, encoding: Enco
     Ok(())
 }
 
-/// Reads the body as it was sent. What comes in one piece lies where the connection read it, which the number of
-/// connections bounds; what is gathered of several counts against the budget.
+/// Reads the body as it was sent. While it comes, what is gathered of several pieces counts against the budget; the first
+/// piece lies where the connection read it, which the number of connections bounds, and counts once it is all.
 pub async fn read(
     settings: &ServerSettings,
     budget: &Budget,
@@ -99,27 +126,39 @@ pub async fn read(
     let mut all = BytesMut::new();
     loop {
         let left = settings.body_time_max.saturating_sub(begun.elapsed()).min(settings.read_time_max);
-        let frame = tokio::time::timeout(left, body.frame()).await;
+        let frame = timeout(left, body.frame()).await;
         let frame = frame.map_err(|_| Failure::Timeout("The body took too long."))?;
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|_| Failure::BadRequest("The body ended early or is not chunked as it says."))?;
         let Ok(data) = frame.into_data() else { continue }; // trailers
-        if first.as_ref().map_or(0, Bytes::len) + all.len() + data.len() > most {
+        let len = first.as_ref().map_or(0, Bytes::len) + all.len() + data.len();
+        if len > most {
             return Err(Failure::BodyTooLarge(settings.body_bytes_max));
         }
         // A body mostly comes in one piece, which is taken as it is.
-        match (&first, all.is_empty()) {
-            (None, true) => first = Some(data),
-            _ => {
-                budget.take(first.as_ref().map_or(0, Bytes::len) + data.len(), &mut share).await?;
-                if let Some(first) = first.take() {
-                    all.extend_from_slice(&first);
-                }
-                all.extend_from_slice(&data);
-            }
+        if first.is_none() && all.is_empty() {
+            first = Some(data);
+            continue;
         }
+        if len > all.capacity() {
+            // Room for as much again: a body of many small pieces is not moved, nor the budget asked, for each.
+            let room = (2 * len).min(most);
+            budget.large.take(room, &mut share).await?;
+            all.reserve(room - all.len());
+        }
+        if let Some(first) = first.take() {
+            all.extend_from_slice(&first);
+        }
+        all.extend_from_slice(&data);
     }
-    Ok(Body { bytes: first.unwrap_or_else(|| all.freeze()), share })
+    let bytes = match first {
+        Some(whole) => {
+            budget.for_whole(whole.len()).take(whole.len(), &mut share).await?;
+            whole
+        }
+        None => all.freeze(),
+    };
+    Ok(Body { bytes, share })
 }
 
 /// Decompresses a body.
@@ -133,7 +172,7 @@ pub async fn decode(
         return Ok(body);
     }
     let most = settings.body_bytes_max;
-    let Body { bytes: body, mut share } = body;
+    let Body { bytes: body, share: encoded_share } = body;
     let _one_of = DECODING.acquire().await.map_err(|_| Failure::Bug)?;
     let decoded = tokio::task::spawn_blocking(move || match encoding {
         Encoding::Zstd => {
@@ -152,7 +191,9 @@ pub async fn decode(
     if decoded.len() > most {
         return Err(Failure::BodyTooLarge(most));
     }
-    budget.take(decoded.len(), &mut share).await?;
+    drop(encoded_share);
+    let mut share = None;
+    budget.for_whole(decoded.len()).take(decoded.len(), &mut share).await?;
     Ok(Body { bytes: decoded.into(), share })
 }
 

@@ -7,44 +7,56 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{failure::Failure, reply::Reply};
+use super::{connection::Activity, failure::Failure, reply::Reply};
 
 type Answering = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send>>;
 
-/// The answer to a request. hyper drops what it asked for, even unlooked at, when the client goes away: what is left of
-/// it is done by a task of its own then.
-pub struct ToItsEnd(Option<Answering>);
+/// The answer to a request. hyper drops what it asked for, even unlooked at, when the connection fails: what is left of
+/// it is done by the connection's task then, which keeps its place among the connections until it is.
+pub struct ToItsEnd<'a> {
+    answering: Option<Unwinding>,
+    activity: &'a Activity,
+}
 
-impl ToItsEnd {
-    pub fn new(answering: impl Future<Output = Result<Reply, Failure>> + Send + 'static) -> Self {
-        Self(Some(Box::pin(answering)))
+impl<'a> ToItsEnd<'a> {
+    pub fn new(
+        activity: &'a Activity,
+        answering: impl Future<Output = Result<Reply, Failure>> + Send + 'static,
+    ) -> Self {
+        Self { answering: Some(Unwinding(Box::pin(answering))), activity }
     }
 }
 
-impl Future for ToItsEnd {
+impl Future for ToItsEnd<'_> {
     type Output = Result<Reply, Failure>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(answering) = &mut self.0 else { return Poll::Pending }; // nobody asks again once it was answered
-        // A request that panics is answered, and others of its connection go on. It is dropped and never looked at again.
-        let polled = catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(context)));
-        let answered = match polled {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(answered)) => answered,
-            Err(_) => {
-                tracing::error!("a request failed"); // how, the panic said itself
-                Err(Failure::Bug)
-            }
-        };
-        self.0 = None;
+        let Some(answering) = &mut self.answering else { return Poll::Pending }; // nobody asks again once it was answered
+        let answered = std::task::ready!(Pin::new(answering).poll(context));
+        self.answering = None;
         Poll::Ready(answered)
     }
 }
 
-impl Drop for ToItsEnd {
+impl Drop for ToItsEnd<'_> {
     fn drop(&mut self) {
-        if let (Some(answering), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(answering);
+        if let Some(answering) = self.answering.take() {
+            self.activity.leave_unfinished(Box::pin(async move { _ = answering.await }));
         }
+    }
+}
+
+/// A request that panics is answered, and others of its connection go on.
+struct Unwinding(Answering);
+
+impl Future for Unwinding {
+    type Output = Result<Reply, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // What panicked is dropped and never looked at again.
+        catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))).unwrap_or_else(|_| {
+            tracing::error!("a request failed"); // how, the panic said itself
+            Poll::Ready(Err(Failure::Bug))
+        })
     }
 }

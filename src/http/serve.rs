@@ -1,19 +1,26 @@
 //! Accepting connections, answering their requests, and ending in good order (contract, sections 2 and 11).
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::{Method, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    Method,
+    body::{Body as _, Incoming},
+    header::{CONNECTION, EXPECT, HeaderValue, ORIGIN},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::Semaphore,
+    time::Instant,
 };
 
 use super::{
     App,
     body::{self, Body},
     client,
-    connection::{Activity, Connection},
+    connection::{Activity, Admission, LINGER, Place, Refused, SHORT_LINGER, Socket, linger, linger_if_unread},
     cors, dispatch,
     failure::Failure,
     finish::ToItsEnd,
@@ -25,15 +32,29 @@ use super::{
 /// What a connection over the limit is told.
 const CROWDED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
     content-type: application/json\r\ncontent-length: 34\r\n\r\n{\"detail\":\"Too many connections.\"}";
+/// How many connections over the limit are read on, so that they can read why, at a time; more are just closed.
+const REFUSED_MAX: usize = 64;
+/// How often the log tells that connections are refused.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 /// How long requests that run may still take when the server ends.
 const FINISH_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long to wait after the system had no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A body that was not read, of at most so many bytes, has mostly come with its head: the connection can be kept.
+const LEFT_BYTES_MAX: u64 = 4 * 1024;
 
 /// Serves until `end` is done; then stops accepting, finishes what runs and closes idle connections.
 pub async fn serve(app: Arc<App>, listener: TcpListener, end: impl Future<Output = ()>) {
-    let places = Arc::new(Semaphore::new(app.settings.connections_max));
-    let (ending, ended) = watch::channel(false);
+    if let Err(error) = Socket::prepare(&listener) {
+        tracing::warn!(%error, "clients that read slowly are seen late");
+    }
+    let settings = &app.settings;
+    let admission = Arc::new(Admission::new(
+        settings.connections_max,
+        settings.connections_per_address_max,
+        settings.trusted_proxies.clone(),
+    ));
+    let mut door = Door::new();
     tokio::pin!(end);
     loop {
         let accepted = tokio::select! {
@@ -41,16 +62,13 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, end: impl Future<Output
             () = &mut end => break,
         };
         match accepted {
-            Ok((socket, peer)) => match places.clone().try_acquire_owned() {
-                Ok(place) => {
-                    let connection = answer_connection(app.clone(), socket, peer, ended.clone());
-                    tokio::spawn(async move {
-                        connection.await;
-                        drop(place);
-                    });
-                }
-                Err(_) => _ = socket.try_write(CROWDED),
+            Ok((socket, peer)) => match admission.admit(peer.ip()) {
+                Ok(place) => _ = tokio::spawn(answer_connection(app.clone(), socket, peer, place)),
+                Err(refused) => door.refuse(socket, peer, refused),
             },
+            // The client went away before it was let in.
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
+            }
             Err(error) => {
                 tracing::warn!(%error, "a connection cannot be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -58,67 +76,133 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, end: impl Future<Output
         }
     }
     drop(listener);
-    _ = ending.send(true);
-    let all = u32::try_from(app.settings.connections_max).unwrap_or(u32::MAX);
-    if tokio::time::timeout(FINISH_TIME_MAX, places.acquire_many(all)).await.is_err() {
+    if tokio::time::timeout(FINISH_TIME_MAX, admission.finish_all()).await.is_err() {
         tracing::warn!("some connections did not end in time");
     }
 }
 
-async fn answer_connection(app: Arc<App>, socket: TcpStream, peer: SocketAddr, mut ended: watch::Receiver<bool>) {
-    _ = socket.set_nodelay(true); // only costs time if it fails
-    let activity = Activity::default();
+/// Where connections are refused.
+struct Door {
+    lingering: Arc<Semaphore>,
+    told: Option<Instant>,
+}
+
+impl Door {
+    fn new() -> Self {
+        Self { lingering: Arc::new(Semaphore::new(REFUSED_MAX)), told: None }
+    }
+
+    fn refuse(&mut self, socket: TcpStream, peer: SocketAddr, refused: Refused) {
+        if self.told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+            self.told = Some(Instant::now());
+            let setting = match refused {
+                Refused::All => "server.max_connections",
+                Refused::Address => "server.max_connections_per_address",
+            };
+            tracing::warn!(%peer, "connections are refused: there are as many as {setting} allows");
+        }
+        _ = socket.try_write(CROWDED);
+        if let Ok(one_of) = self.lingering.clone().try_acquire_owned() {
+            tokio::spawn(async move {
+                linger(socket, SHORT_LINGER).await;
+                drop(one_of);
+            });
+        }
+    }
+}
+
+/// Answers the requests of a connection, whose place is free once everything that was taken is done.
+async fn answer_connection(app: Arc<App>, socket: TcpStream, peer: SocketAddr, place: Place) {
+    let activity = place.activity();
     let limits = &app.settings;
-    let io = Connection::new(socket, activity.clone(), limits.head_time_max, limits.idle_time_max);
+    let io = Socket::new(socket, activity.clone(), limits.head_time_max, limits.idle_time_max);
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let activity = activity.clone();
-        activity.begin();
-        let answered = answer(app.clone(), request, peer);
+        let answered = answer(app.clone(), request, peer, activity);
         async move {
             let reply = answered.await;
-            activity.end();
+            activity.answer_begins();
             Ok::<_, Infallible>(reply)
         }
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .max_buf_size(limits.head_bytes_max)
         .header_read_timeout(None)
+        .half_close(true) // a request is answered also to who says that it is the last
         .serve_connection(TokioIo::new(io), service);
-    tokio::pin!(connection);
-    let ends = async move { ended.wait_for(|ended| *ended).await.is_ok() };
-    let result = tokio::select! {
-        result = &mut connection => result,
-        _ = ends => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    loop {
+        tokio::select! {
+            biased; // a request that is there already is taken before the connection leaves
+            result = &mut connection => {
+                if let Err(error) = result {
+                    tracing::debug!(%error, %peer, "a connection ended early");
+                }
+                break;
+            }
+            () = activity.asked_to_leave() => {
+                if activity.rests() {
+                    return;
+                }
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
+            }
         }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, %peer, "a connection ended early");
+    }
+    end_connection(connection.into_parts().io.into_inner(), activity).await;
+}
+
+/// Finishes what a connection's client did not wait for, or waits until it has read the last answer.
+async fn end_connection(socket: Socket, activity: &Activity) {
+    let has_stalled = socket.has_stalled();
+    let socket = socket.into_tcp();
+    if let Some(rest) = activity.take_unfinished() {
+        drop(socket);
+        rest.await;
+    } else if has_stalled {
+        _ = socket.set_zero_linger(); // what it did not take is not kept for it either
+    } else if activity.leaves_unread() {
+        tokio::select! {
+            () = linger(socket, LINGER) => {}
+            () = activity.asked_to_leave() => {}
+        }
+    } else {
+        linger_if_unread(socket, SHORT_LINGER).await;
     }
 }
 
 /// Answers a request, to its end.
-fn answer(app: Arc<App>, request: hyper::Request<Incoming>, peer: SocketAddr) -> impl Future<Output = Reply> {
-    let origin = request.headers().get(hyper::header::ORIGIN).cloned();
+fn answer(
+    app: Arc<App>,
+    request: hyper::Request<Incoming>,
+    peer: SocketAddr,
+    activity: &Arc<Activity>,
+) -> impl Future<Output = Reply> {
+    let origin = request.headers().get(ORIGIN).cloned();
+    let has_body = !request.body().is_end_stream();
+    let left_is_small = has_body
+        && request.body().size_hint().upper().is_some_and(|bytes| bytes <= LEFT_BYTES_MAX)
+        && !request.headers().contains_key(EXPECT);
+    activity.request_begins(has_body);
     let route = Route::find(request.uri());
     // Who is not shown the way has no business with other origins either.
     let audience = route.as_ref().map_or(Audience::Public, |route| route.audience);
-    let answered = ToItsEnd::new({
-        let app = app.clone();
+    let answered = ToItsEnd::new(activity, {
+        let (app, activity) = (app.clone(), activity.clone());
         async move {
-            match read(&app, route?, request, peer).await? {
+            match read(&app, route?, request, peer, &activity).await? {
                 Read::Request(request) => Ok(dispatch::answer(app, request).await),
                 Read::Preflight(reply) => Ok(reply),
             }
         }
     });
     async move {
-        answered.await.unwrap_or_else(|failure| {
+        let mut reply = answered.await.unwrap_or_else(|failure| {
             let mut reply = Reply::from(failure);
             cors::add_headers(&app.settings, audience, origin.as_ref(), &mut reply);
             reply
-        })
+        });
+        if activity.leaves_unread() && !left_is_small {
+            reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        reply
     }
 }
 
@@ -128,7 +212,13 @@ enum Read {
 }
 
 /// Checks a request's head and reads its body, in the order of the contract's section 2.
-async fn read(app: &App, route: Route, request: hyper::Request<Incoming>, peer: SocketAddr) -> Result<Read, Failure> {
+async fn read(
+    app: &App,
+    route: Route,
+    request: hyper::Request<Incoming>,
+    peer: SocketAddr,
+    activity: &Activity,
+) -> Result<Read, Failure> {
     let settings = &app.settings;
     let (head, body) = request.into_parts();
     let target_len = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
@@ -147,7 +237,7 @@ async fn read(app: &App, route: Route, request: hyper::Request<Incoming>, peer: 
         return Err(Failure::MethodNotAllowed(route.methods));
     }
     let bytes = if head.method == Method::POST {
-        read_body(app, route.endpoint, &head.headers, body).await?
+        read_body(app, route.endpoint, &head.headers, body, activity).await?
     } else {
         body::check_head(settings, &head.headers, media::Encoding::Plain)?;
         Body::default()
@@ -156,7 +246,13 @@ async fn read(app: &App, route: Route, request: hyper::Request<Incoming>, peer: 
     Ok(Read::Request(Request { method: head.method, route, headers: head.headers, body: bytes, client }))
 }
 
-async fn read_body(app: &App, endpoint: Endpoint, headers: &hyper::HeaderMap, body: Incoming) -> Result<Body, Failure> {
+async fn read_body(
+    app: &App,
+    endpoint: Endpoint,
+    headers: &hyper::HeaderMap,
+    body: Incoming,
+    activity: &Activity,
+) -> Result<Body, Failure> {
     let App { settings, bodies, .. } = app;
     let forms = matches!(endpoint, Endpoint::Collect | Endpoint::Token | Endpoint::Logout);
     // An empty webhook is an event, whatever its media type and encoding say.
@@ -165,19 +261,18 @@ async fn read_body(app: &App, endpoint: Endpoint, headers: &hyper::HeaderMap, bo
     if may_be_empty && body::is_empty(&body) {
         return Ok(Body::default());
     }
-    match encoding {
+    let sent_as = match &encoding {
         Ok(encoding) => {
-            body::check_head(settings, headers, encoding)?;
-            let sent = body::read(settings, bodies, body, encoding).await?;
-            if may_be_empty && sent.bytes.is_empty() {
-                return Ok(sent);
-            }
-            body::decode(settings, bodies, sent, encoding).await
+            body::check_head(settings, headers, *encoding)?;
+            *encoding
         }
-        Err(unsupported) if may_be_empty => {
-            let sent = body::read(settings, bodies, body, media::Encoding::Plain).await?;
-            if sent.bytes.is_empty() { Ok(sent) } else { Err(unsupported) }
-        }
-        Err(unsupported) => Err(unsupported),
+        Err(_) if may_be_empty => media::Encoding::Plain,
+        Err(_) => return encoding.map(|_| Body::default()),
+    };
+    let sent = body::read(settings, bodies, body, sent_as).await?;
+    activity.body_was_read();
+    if may_be_empty && sent.bytes.is_empty() {
+        return Ok(sent);
     }
+    body::decode(settings, bodies, sent, encoding?).await
 }

@@ -24,6 +24,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Setup {
     storage: PathBuf,
     environment: Vec<(String, String)>,
+    /// How many files the daemon may have open.
+    open_files: Option<u32>,
 }
 
 impl Setup {
@@ -33,7 +35,7 @@ impl Setup {
             ("TRACARDI__ADMIN__TOKEN".into(), TOKEN.into()),
             ("TRACARDI__STORAGE__RESERVE_BYTES".into(), "0".into()),
         ];
-        Self { storage: storage.to_owned(), environment }
+        Self { storage: storage.to_owned(), environment, open_files: None }
     }
 
     /// Sets a setting (`server.listen`) or, by its own name, a variable of the environment.
@@ -46,9 +48,23 @@ impl Setup {
         self
     }
 
+    /// Lets the daemon have so many files open.
+    pub fn open_files(mut self, most: u32) -> Self {
+        self.open_files = Some(most);
+        self
+    }
+
     /// The command that runs the binary with `arguments` on this folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tracardi"));
+        let binary = env!("CARGO_BIN_EXE_tracardi");
+        let mut command = match self.open_files {
+            Some(most) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\""), binary]);
+                shell
+            }
+            None => Command::new(binary),
+        };
         command.args(arguments).env("TRACARDI__STORAGE__PATH", &self.storage).current_dir(env!("CARGO_TARGET_TMPDIR"));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
@@ -245,12 +261,18 @@ impl Daemon {
     }
 
     /// Ends the daemon in good order by a signal, within the ten seconds that it may take.
-    pub fn stop_with(mut self, name: &str) -> Setup {
+    pub fn stop_with(self, name: &str) -> Setup {
         let begun = Instant::now();
         signal(self.pid(), name);
+        let setup = self.wait_ended();
+        assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
+        setup
+    }
+
+    /// Waits until the daemon has ended in good order, as somebody else asked it to.
+    pub fn wait_ended(mut self) -> Setup {
         let status = wait_for("the daemon to end", || self.child.try_wait().expect("it is a child"));
         assert!(status.success(), "{status}: {}", self.stderr());
-        assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
         self.assert_no_panic();
         self.setup.clone()
     }
@@ -314,6 +336,11 @@ impl Response {
     pub fn loc(&self) -> Value {
         self.json()["detail"][0]["loc"].clone()
     }
+}
+
+/// Reads an answer, and no more.
+pub fn read_answer(socket: TcpStream) -> std::io::Result<Response> {
+    read_response(&mut BufReader::new(socket), false)
 }
 
 fn read_response(socket: &mut BufReader<TcpStream>, head_only: bool) -> std::io::Result<Response> {

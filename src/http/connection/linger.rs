@@ -1,0 +1,67 @@
+//! The end of a connection whose client may still be sending.
+//!
+//! Closing a socket with bytes that nobody read resets the connection, and the client loses the answer that it has not
+//! read yet. So what it sends is read on and thrown away, within limits.
+
+use std::{future::poll_fn, io, pin::Pin, time::Duration};
+
+use tokio::{
+    io::AsyncWrite,
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
+
+/// How long, and for how much, a client is listened to after its answer.
+pub struct Limits {
+    time_max: Duration,
+    /// Between two pieces.
+    quiet_max: Duration,
+    bytes_max: usize,
+}
+
+/// For a connection that has its place.
+pub const LINGER: Limits =
+    Limits { time_max: Duration::from_secs(30), quiet_max: Duration::from_secs(5), bytes_max: 16 << 20 };
+/// For one that was let in only to be told that there is no place.
+pub const SHORT_LINGER: Limits =
+    Limits { time_max: Duration::from_secs(2), quiet_max: Duration::from_secs(1), bytes_max: 1 << 20 };
+
+/// What is thrown away at once.
+const PIECE: usize = 16 * 1024;
+
+/// Says that nothing more will be sent, and reads until the client has closed, or to a limit.
+pub async fn linger(mut tcp: TcpStream, limits: Limits) {
+    if poll_fn(|context| Pin::new(&mut tcp).poll_shutdown(context)).await.is_err() {
+        return; // the client is gone
+    }
+    let end = Instant::now() + limits.time_max;
+    let mut left = limits.bytes_max;
+    while left > 0 {
+        match read(&tcp) {
+            Ok(0) => return,
+            Ok(bytes) => left = left.saturating_sub(bytes),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let quiet = end.min(Instant::now() + limits.quiet_max);
+                if !matches!(timeout_at(quiet, tcp.readable()).await, Ok(Ok(()))) {
+                    return;
+                }
+            }
+            Err(_) => return,
+        }
+        tokio::task::yield_now().await; // who sends without pause must not keep a thread
+        if Instant::now() >= end {
+            return;
+        }
+    }
+}
+
+/// Closes a connection at whose end everything was read; what came behind is read as by [`linger`].
+pub async fn linger_if_unread(tcp: TcpStream, limits: Limits) {
+    if read(&tcp).is_ok_and(|bytes| bytes > 0) {
+        linger(tcp, limits).await;
+    }
+}
+
+fn read(tcp: &TcpStream) -> io::Result<usize> {
+    tcp.try_read(&mut [0; PIECE])
+}
