@@ -5,7 +5,6 @@ mod support;
 use serde_json::{Value, json};
 use support::{
     Setup,
-    daemon::started,
     daemon::{TOKEN, started},
 };
 
