@@ -14,6 +14,7 @@ mod throughput {
     pub mod disk;
     pub mod histogram;
     pub mod load;
+    pub mod merges;
     pub mod options;
     pub mod payload;
     pub mod report;
@@ -33,7 +34,7 @@ use throughput::options::{Options, USAGE};
 use throughput::payload::{Case, SOURCE};
 use throughput::report::{DaemonRun, FloorRun, Row, Start, percent, print_case, print_idle, whole};
 use throughput::server::start_daemon;
-use throughput::{Result, bare_hyper, comparison, disk};
+use throughput::{Result, bare_hyper, comparison, disk, merges};
 
 const FLOOR_WARM_UP: Duration = Duration::from_secs(1);
 const IDLE_STARTS: usize = 5;
@@ -83,6 +84,9 @@ fn run(options: &Options) -> Result<()> {
     }
     if options.comparison {
         bench.compare()?;
+    }
+    if let Some(count) = options.merges {
+        merges::run(&options.daemon, count, || Folder::new(root))?;
     }
     let starts = if options.idle { bench.measure_idle()? } else { Vec::new() };
     for (name, rows) in &cases {

@@ -202,7 +202,7 @@ fn who_becomes_one_is_split_or_deleted_is_delivered_too() {
     assert_eq!(told(&all[3]).0, one);
     assert_eq!(told(&all[3]).1.as_array().unwrap().last().unwrap(), &ids(json!([one, two]), json!([one])));
     assert_eq!(told(&all[4]), (two, json!([mail(Value::Null, "eve@example.com")])));
-    let gone = json!({"type": "profile-deleted", "offset": all[5]["offset"], "profile": {"id": one, "ids": [one]}});
+    let gone = json!({"type": "profile-deleted", "offset": all[5]["offset"], "profile": {"id": one, "ids": [one], "total": 1}});
     assert_eq!(all[5], gone);
     let forgotten = lines("p.ndjson", 1);
     assert_eq!(forgotten[0], gone, "whatever the condition says");

@@ -443,3 +443,143 @@ fn a_split_gives_back_the_sessions_that_came_by_and_by() {
     assert_eq!(daemon.record("/session/k1")["profile"]["id"], first["id"]);
     assert_eq!(profile(&daemon, id(&third))["stats"]["visits"], 1);
 }
+
+#[test]
+fn names_beyond_those_that_are_shown_lead_there_too() {
+    let (_folder, daemon) = started();
+    let ada = send(&daemon, "ada", "sign-in", &json!({"email": {"main": "ada@example.com"}}));
+    let mut visitors = Vec::new();
+    for number in 0..130 {
+        let session = format!("s{number}");
+        visitors.push(id(&send(&daemon, &session, "page-view", &json!({}))).to_owned());
+        send(&daemon, &session, "sign-in", &json!({"email": {"main": "ada@example.com"}}));
+    }
+    let check = |daemon: &Daemon| {
+        let shown = profile(daemon, &visitors[0]);
+        assert_eq!((&shown["id"], &shown["metadata"]["ids"]), (&ada["id"], &json!(131)));
+        let newest: Vec<&str> = std::iter::once(id(&ada)).chain(visitors[31..].iter().map(String::as_str)).collect();
+        assert_eq!(shown["ids"], json!(newest));
+        assert_eq!(shown["stats"], json!({"visits": 131, "views": 130}));
+        assert_eq!(shown["aux"], json!({}), "nothing lost against anything else");
+    };
+    check(&daemon);
+    let setup = daemon.stop();
+    assert!(setup.command(&["rebuild"]).status().unwrap().success());
+    let daemon = setup.start();
+    check(&daemon);
+    // The first one is split off again, with all that it had; the newest of the others are shown.
+    assert_eq!(daemon.post_admin(&format!("/profile/{}/split", visitors[0]), &json!({})).status, 200);
+    assert_eq!(profile(&daemon, &visitors[0])["stats"], json!({"visits": 1, "views": 1}));
+    let left = profile(&daemon, &visitors[1]);
+    assert_eq!((&left["id"], &left["metadata"]["ids"]), (&ada["id"], &json!(130)));
+    assert_eq!(left["ids"].as_array().unwrap().len(), 100);
+    // Whoever deletes it deletes every name, shown or not, and the keys.
+    assert_eq!(daemon.admin("DELETE", &format!("/profile/{}", visitors[1])).json(), json!(true));
+    for gone in [id(&ada), &visitors[1], &visitors[60], &visitors[129]] {
+        assert_eq!(daemon.admin("GET", &format!("/profile/{gone}")).status, 404, "{gone}");
+    }
+    let again = send(&daemon, "again", "sign-in", &json!({"email": {"main": "ada@example.com"}}));
+    assert_eq!(again["metadata"]["ids"], 1);
+    // A name that was deleted is free: a client that goes on sending it is somebody new.
+    let payload = json!({"source": {"id": "shop"}, "session": {"id": "back"}, "profile": {"id": visitors[60]}, "events": [{"type": "x"}]});
+    let back = daemon.tracked(&payload)["profile"]["id"].clone();
+    assert_eq!(profile(&daemon, &visitors[60])["id"], back);
+    let daemon = daemon.restart();
+    assert_eq!(profile(&daemon, &visitors[60])["id"], back);
+    assert_eq!(profile(&daemon, &visitors[0])["stats"]["visits"], 1, "what was split off before is somebody else");
+}
+
+#[test]
+fn a_chain_of_merges_is_followed_from_any_name() {
+    let (_folder, daemon) = started();
+    let count = 60;
+    let people: Vec<String> = (0..count)
+        .map(|number| {
+            let mail = json!({"email": {"main": format!("m{number}@example.com")}});
+            id(&send(&daemon, &format!("s{number}"), "sign-in", &mail)).to_owned()
+        })
+        .collect();
+    // Each older one takes in the one before it, with all that this one took in.
+    for number in (0..count - 1).rev() {
+        let mail = json!({"email": {"private": format!("m{}@example.com", number + 1)}});
+        assert_eq!(id(&send(&daemon, &format!("s{number}"), "sign-in", &mail)), people[number]);
+    }
+    let check = |daemon: &Daemon| people.iter().for_each(|name| assert_eq!(profile(daemon, name)["id"], people[0]));
+    check(&daemon);
+    assert_eq!(profile(&daemon, &people[0])["stats"]["visits"], count);
+    let daemon = daemon.restart();
+    check(&daemon);
+    let by_id = |name: &str| {
+        let payload = json!({"source": {"id": "shop"}, "session": {"id": format!("new-{name}")}, "profile": {"id": name}, "events": []});
+        daemon.tracked(&payload)["profile"]["id"].clone()
+    };
+    assert_eq!(by_id(&people[count - 1]), json!(people[0]));
+    // Deep within, one cannot be taken out at once; from outside in it can, and every name goes its way.
+    let split = |name: &str| daemon.post_admin(&format!("/profile/{name}/split"), &json!({}));
+    let refused = split(&people[count - 1]);
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert!(refused.text().contains("split off"), "{}", refused.text());
+    assert_eq!(split(&people[10]).status, 200);
+    assert_eq!(split(&people[40]).status, 422);
+    assert_eq!(split(&people[15]).status, 200);
+    for (number, name) in people.iter().enumerate() {
+        let owner = if number < 10 {
+            0
+        } else if number < 15 {
+            10
+        } else {
+            15
+        };
+        assert_eq!(profile(&daemon, name)["id"], people[owner], "{number}");
+    }
+    assert_eq!(profile(&daemon, &people[0])["stats"]["visits"], 11, "ten, and the new one");
+    assert_eq!(profile(&daemon, &people[10])["stats"]["visits"], 5);
+    assert_eq!(profile(&daemon, &people[15])["stats"]["visits"], count - 15);
+    assert_eq!(daemon.admin("DELETE", &format!("/profile/{}", people[10])).json(), json!(true));
+    assert_eq!(daemon.admin("GET", &format!("/profile/{}", people[12])).status, 404);
+    assert_eq!(profile(&daemon, &people[50])["id"], people[15]);
+    assert_eq!(profile(&daemon, &people[5])["id"], people[0]);
+}
+
+#[test]
+fn a_split_brings_back_what_had_lost() {
+    let (_folder, daemon) = started();
+    let about = json!({"id": "about", "map": [{"from": "event.properties", "to": "profile.traits", "op": "merge"}]});
+    assert_eq!(daemon.post_admin("/event-type", &about).status, 200);
+    // More than is kept as conflicts, and a value that both had.
+    let told = |tag: &str| -> Value {
+        let mut told: serde_json::Map<String, Value> =
+            (0..150).map(|n| (format!("t{n}"), json!(format!("{tag}{n}")))).collect();
+        told.insert("same".into(), json!("both"));
+        told.into()
+    };
+    let mine = send(&daemon, "a", "about", &told("a"));
+    let other = send(&daemon, "b", "about", &told("b"));
+    send(&daemon, "a", "sign-in", &json!({"pk": "one"}));
+    let both = send(&daemon, "b", "sign-in", &json!({"pk": "one"}));
+    assert_eq!(both["traits"], told("b"));
+    let conflicts = both["aux"]["conflicts"].as_array().unwrap();
+    assert!((90..=100).contains(&conflicts.len()), "{}", conflicts.len());
+    assert!(conflicts.iter().all(|lost| lost["path"] != "traits.same"));
+    assert_eq!(daemon.post_admin(&format!("/profile/{}/split", id(&other)), &json!({})).status, 200);
+    assert_eq!(profile(&daemon, id(&mine))["traits"], told("a"));
+    assert_eq!(profile(&daemon, id(&other))["traits"], told("b"));
+    assert_eq!(profile(&daemon, id(&mine))["aux"], json!({}));
+}
+
+#[test]
+fn what_is_said_again_and_again_by_others_lost_once() {
+    let (_folder, daemon) = started();
+    let about = json!({"id": "about", "map": [{"from": "event.properties", "to": "profile.traits", "op": "merge"}]});
+    assert_eq!(daemon.post_admin("/event-type", &about).status, 200);
+    let mut all = Value::Null;
+    for number in 0..12 {
+        let session = format!("s{number}");
+        send(&daemon, &session, "about", &json!({"town": (["Bern", "Basel", "Chur"][number % 3])}));
+        all = send(&daemon, &session, "sign-in", &json!({"pk": "one"}));
+    }
+    assert_eq!(all["traits"], json!({"town": "Chur"}));
+    let mut lost: Vec<&Value> = all["aux"]["conflicts"].as_array().unwrap().iter().map(|lost| &lost["value"]).collect();
+    lost.sort_by_key(|value| value.to_string());
+    assert_eq!(lost, [&json!("Basel"), &json!("Bern")]);
+}

@@ -37,6 +37,11 @@ pub struct Usage {
 
 /// The daemon on a free port, with `storage` as its store; its standard error goes to `log`.
 pub fn start_daemon(program: &Path, storage: &Path, log: &Path) -> Result<Server> {
+    start_daemon_with(program, storage, log, &[])
+}
+
+/// As [`start_daemon`], with settings as variables of the environment.
+pub fn start_daemon_with(program: &Path, storage: &Path, log: &Path, settings: &[(&str, &str)]) -> Result<Server> {
     let mut command = Command::new(program);
     command
         .arg("serve")
@@ -45,6 +50,7 @@ pub fn start_daemon(program: &Path, storage: &Path, log: &Path) -> Result<Server
         .env("TRACARDI__SERVER__LISTEN", "127.0.0.1:0")
         .env("TRACARDI__STORAGE__PATH", storage)
         .env("TRACARDI__ADMIN__TOKEN", ADMIN_TOKEN)
+        .envs(settings.iter().copied())
         .stderr(File::create(log)?);
     Server::start(command)
 }

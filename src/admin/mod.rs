@@ -4,6 +4,7 @@
 //! done when it is durable. Knows no HTTP.
 
 mod definitions;
+mod profiles;
 mod records;
 mod sources;
 

@@ -11,9 +11,9 @@ use super::{
     repeats::Sifted,
 };
 use crate::{
-    model::{Answer, Debugging, DelayedEvent, EventRequest, Json, Profile, ProfileRef, Time},
-    process::{FixedProfile, Interrupted, ProfileDraft, SessionDraft, referred_profile},
-    store::{Entry, Moment},
+    model::{Answer, Debugging, DelayedEvent, Event, EventRequest, Json, Profile, ProfileRef, Session, Time},
+    process::{Interrupted, PreparedProfile, referred_profile},
+    store::{Entry, Moment, ReadView, Refused},
 };
 
 impl Collector {
@@ -51,17 +51,18 @@ impl Collector {
 
 impl Processed<'_> {
     /// The answer to a payload that is tried out: what would happen, and that nothing was stored.
-    pub fn answer_trial(mut self, admitted: &Admitted, now: Time) -> Vec<u8> {
+    pub async fn answer_trial(mut self, admitted: &Admitted, view: &ReadView, now: Time) -> Result<Vec<u8>, Refused> {
         let Parts { events, profiles, sessions } = &mut self.parts;
         events.iter_mut().flat_map(|part| &mut part.list).for_each(|event| event.saved = false);
         profiles.iter_mut().for_each(|profile| profile.changed = false);
         sessions.iter_mut().for_each(|session| session.saved = false);
-        let (_, answer) = self.fix(admitted, Moment { now, offset: 0 });
-        answer
+        let (prepared, mut answer) = self.prepare(admitted, view).await?;
+        answer.profile = prepared.fix(Moment { now, offset: 0 }).profile;
+        view.answer(to_json(&answer)).await
     }
 
-    /// Fixes times and offsets: the entries of the log, and the answer that goes out once they are durable.
-    pub fn fix(self, admitted: &Admitted, moment: Moment) -> (Vec<Entry>, Vec<u8>) {
+    /// Everything that does not need the request's moment: what it leads to, and the answer but for its profile.
+    pub async fn prepare(self, admitted: &Admitted, view: &ReadView) -> Result<(Prepared, Answer), Refused> {
         let Self { parts, left, warnings, task, whole_profile, tells_changes } = self;
         let happens = parts.events.iter().any(|part| !part.list.is_empty());
         let mut debugging = task.map(|task| (task, saved(&parts)));
@@ -71,9 +72,9 @@ impl Processed<'_> {
             shown.execution = left.executions;
             shown.logs = left.logs;
         }
-        let Fixed { entries, profile } = Fixed::new(parts, tells_changes, happens, moment);
+        let prepared = Prepared::new(parts, view, tells_changes, happens).await?;
         let answer = Answer {
-            profile,
+            profile: None,
             whole_profile,
             consent: admitted.source.source.requires_consent,
             warnings,
@@ -81,7 +82,7 @@ impl Processed<'_> {
             ux: left.ux,
             debugging,
         };
-        (entries, to_json(&answer))
+        Ok((prepared, answer))
     }
 }
 
@@ -103,44 +104,117 @@ fn saved(parts: &Parts<'_>) -> Debugging {
     debugging
 }
 
-/// What the parts of a request lead to, with times and offsets.
+/// What the parts of a request lead to, but for its moment: what takes long is done before that.
+pub struct Prepared {
+    profiles: Vec<PreparedProfile>,
+    sessions: Vec<PreparedSession>,
+    events: Vec<PreparedEvents>,
+    /// A client sent events, so that something happens in their session now.
+    happens: bool,
+}
+
+/// The session of some parts.
+struct PreparedSession {
+    session: Session,
+    is_new: bool,
+    parts: Vec<usize>,
+    /// Whose it is so far: the profile that the stored session's leads to by now.
+    whose: Option<ProfileRef>,
+}
+
+/// The events of a part.
+struct PreparedEvents {
+    request: EventRequest,
+    anonymous: bool,
+    list: Vec<Arc<Event>>,
+    delayed: Vec<DelayedEvent>,
+}
+
+/// What a request leads to, with times and offsets.
 pub struct Fixed {
     pub entries: Vec<Entry>,
     /// The profile that it is about, if it is about one.
     pub profile: Option<Arc<Profile>>,
 }
 
-impl Fixed {
-    /// `happens`: a client sent events, so that something happens in their session now.
-    pub fn new(parts: Parts<'_>, tells_changes: bool, happens: bool, moment: Moment) -> Self {
+impl Prepared {
+    pub async fn new(parts: Parts<'_>, view: &ReadView, tells_changes: bool, happens: bool) -> Result<Self, Refused> {
         let Parts { events, profiles, sessions } = parts;
-        let saved = events.iter().flat_map(|part| &part.list).filter(|event| event.saved).count();
-        let changed = profiles.iter().filter(|draft| draft.changed).count();
+        let profiles: Vec<_> = profiles.into_iter().map(|draft| draft.prepare(tells_changes)).collect();
+        let mut prepared = Vec::with_capacity(sessions.len());
+        for draft in sessions.into_iter().filter(|draft| draft.saved) {
+            let (is_new, parts) = (draft.is_new, draft.parts.clone());
+            let session = draft.prepare();
+            let whose = match &session.profile {
+                Some(earlier) if moves(&profiles, &parts, earlier) => referred_profile(view, earlier).await?,
+                _ => None,
+            };
+            let whose = whose.map(|profile| profile.reference());
+            prepared.push(PreparedSession { session, is_new, parts, whose });
+        }
+        let events = events.into_iter().map(|part| {
+            let PartEvents { request, anonymous, list, delayed } = part;
+            let saved = list.iter().filter(|event| event.saved);
+            PreparedEvents { request, anonymous, list: saved.map(|event| Arc::new(event.fixed())).collect(), delayed }
+        });
+        Ok(Self { profiles, sessions: prepared, events: events.collect(), happens })
+    }
+
+    /// About what it takes in the queue beside a payload: all that a session and a profile gathered is written again.
+    pub fn bytes(&self) -> usize {
+        let delayed = self.events.iter().flat_map(|part| &part.delayed).map(|event| event.properties.as_str().len());
+        let sessions = self.sessions.iter().map(|prepared| prepared.session.bytes());
+        let profiles = self.profiles.iter().map(PreparedProfile::bytes);
+        sessions.chain(profiles).chain(delayed).sum()
+    }
+
+    /// Fills in times and offsets.
+    pub fn fix(self, moment: Moment) -> Fixed {
+        let Self { profiles, sessions, events, happens } = self;
+        let saved: usize = events.iter().map(|part| part.list.len()).sum();
+        let changed: usize = profiles.iter().map(PreparedProfile::entries).sum();
         let mut entries = Entries {
             list: Vec::with_capacity(saved + 4),
             moment,
             last: (saved + changed).saturating_sub(1) as u64,
-            tells_changes,
             happens,
             request: None,
         };
-        let mut whose: Vec<Option<ProfileRef>> = vec![None; events.len()];
+        // The place of each part's profile.
+        let mut whose: Vec<Option<usize>> = vec![None; events.len()];
         let mut fixed = Vec::with_capacity(profiles.len());
-        for mut draft in profiles {
-            let parts = std::mem::take(&mut draft.parts);
-            let profile = entries.add_profile(draft);
-            parts.into_iter().for_each(|part| whose[part] = Some(profile.reference()));
-            fixed.push(profile);
+        for (place, prepared) in profiles.into_iter().enumerate() {
+            for part in &prepared.parts {
+                whose[*part] = Some(place);
+            }
+            fixed.push(entries.add_profile(prepared));
         }
-        for draft in sessions {
-            let profiles: Vec<ProfileRef> = draft.parts.iter().filter_map(|part| whose[*part].clone()).collect();
-            entries.add_session(draft, &profiles);
+        for session in sessions {
+            entries.add_session(session, &whose, &fixed);
         }
         for (part, profile) in events.into_iter().zip(whose) {
-            entries.add_events(part, profile);
+            entries.add_events(part, profile.map(|place| fixed[place].profile.reference()));
         }
-        let profile = if fixed.len() == 1 { fixed.pop() } else { None };
-        Self { entries: entries.list, profile }
+        let profile = if fixed.len() == 1 { fixed.pop().map(|fixed| fixed.profile) } else { None };
+        Fixed { entries: entries.list, profile }
+    }
+}
+
+/// Whether the session of these parts, which had the profile `earlier`, has another one with one of them.
+fn moves(profiles: &[PreparedProfile], parts: &[usize], earlier: &ProfileRef) -> bool {
+    let mut concerned = profiles.iter().filter(|profile| profile.parts.iter().any(|part| parts.contains(part)));
+    concerned.any(|profile| !profile.is_or_took_in(earlier))
+}
+
+/// A profile that is stored with the request, and those that became part of it.
+struct FixedProfile {
+    profile: Arc<Profile>,
+    took_in: Vec<ProfileRef>,
+}
+
+impl FixedProfile {
+    fn is_or_took_in(&self, reference: &ProfileRef) -> bool {
+        self.profile.id == reference.id && self.profile.since == reference.since || self.took_in.contains(reference)
     }
 }
 
@@ -150,7 +224,6 @@ struct Entries {
     moment: Moment,
     /// The last of its offsets that parts may stand for: there are at least as many entries.
     last: u64,
-    tells_changes: bool,
     happens: bool,
     /// What the latest events have in common.
     request: Option<Arc<EventRequest>>,
@@ -158,8 +231,8 @@ struct Entries {
 
 impl Entries {
     /// Adds the events of a part with what they have in common.
-    fn add_events(&mut self, part: PartEvents<'_>, profile: Option<ProfileRef>) {
-        let PartEvents { mut request, anonymous, list, delayed } = part;
+    fn add_events(&mut self, part: PreparedEvents, profile: Option<ProfileRef>) {
+        let PreparedEvents { mut request, anonymous, list, delayed } = part;
         request.inserted = self.moment.now;
         request.profile_less = profile.is_none();
         request.profile = profile;
@@ -173,47 +246,39 @@ impl Entries {
             let (session, profile) = (request.session.clone(), request.profile.clone());
             self.list.push(Entry::Delayed(Arc::new(DelayedEvent { session, profile, ..event })));
         }
-        if list.iter().any(|event| event.saved) && self.request.as_deref() != Some(&request) {
+        if !list.is_empty() && self.request.as_deref() != Some(&request) {
             let request = self.request.insert(Arc::new(request));
             self.list.push(Entry::Request(request.clone()));
         }
-        let saved = list.iter().filter(|event| event.saved);
-        self.list.extend(saved.map(|event| Entry::Event(Arc::new(event.fixed()))));
+        self.list.extend(list.into_iter().map(Entry::Event));
     }
 
-    fn add_profile(&mut self, draft: ProfileDraft) -> Arc<Profile> {
-        let FixedProfile { profile, alias, absorbed, changed, before } = draft.fix(self.moment, self.last);
-        let profile = Arc::new(profile);
-        if changed {
-            let reference = profile.reference();
-            let absorbed = absorbed.into_iter().map(|absorbed| Entry::Absorbed { absorbed, by: reference.clone() });
-            self.list.extend(absorbed);
-            self.list.push(Entry::Profile(profile.clone()));
-            let changes = if self.tells_changes { profile.changes_since(before.as_deref()) } else { Vec::new() };
-            if !changes.is_empty() {
-                self.list.push(Entry::ProfileChanged { profile: reference.clone(), changes });
-            }
-            self.list.extend(alias.map(|name| Entry::Name { name, profile: reference }));
-        }
-        profile
+    fn add_profile(&mut self, prepared: PreparedProfile) -> FixedProfile {
+        let (profile, entries) = prepared.fix(self.moment, self.list.len() as u64, self.last);
+        let took_in = entries.iter().filter_map(|entry| match entry {
+            Entry::Absorbed { absorbed, .. } => Some(absorbed.clone()),
+            _ => None,
+        });
+        let took_in = took_in.collect();
+        self.list.extend(entries);
+        FixedProfile { profile, took_in }
     }
 
-    /// `profiles` are those that it had in the request, one after another.
-    fn add_session(&mut self, draft: SessionDraft, profiles: &[ProfileRef]) {
-        if !draft.saved {
-            return;
-        }
-        let is_new = draft.is_new;
-        let mut session = draft.fix();
+    /// Adds a session with the profiles that it had in the request, one after another.
+    fn add_session(&mut self, prepared: PreparedSession, whose: &[Option<usize>], profiles: &[FixedProfile]) {
+        let PreparedSession { mut session, is_new, parts, whose: mut so_far } = prepared;
         if is_new {
             session.number = self.moment.offset + self.list.len() as u64;
             session.inserted = self.moment.now;
         }
-        for profile in profiles {
-            if session.profile.as_ref() != Some(profile) {
-                let earlier = session.profile.replace(profile.clone());
-                self.list.extend(earlier.map(|profile| Entry::Visited { session: session.number, profile }));
-            }
+        for profile in parts.iter().filter_map(|part| profiles.get(whose[*part]?)) {
+            let now = profile.profile.reference();
+            let (before, from) = (session.profile.replace(now.clone()), so_far.replace(now.clone()));
+            let Some(earlier) = before.filter(|before| *before != now) else { continue };
+            let is_same = |reference: &ProfileRef| profile.is_or_took_in(reference);
+            let from = from.filter(|from| !is_same(from) && !is_same(&earlier));
+            let moved = from.map(|from| (from, now));
+            self.list.push(Entry::Visited { session: session.number, profile: earlier, moved });
         }
         session.updated = self.moment.now;
         if self.happens {
@@ -224,6 +289,6 @@ impl Entries {
 }
 
 /// The answer as it goes out.
-fn to_json(answer: &Answer) -> Vec<u8> {
+pub fn to_json(answer: &Answer) -> Vec<u8> {
     serde_json::to_vec(answer).expect("an answer is made of texts, numbers and JSON that was read")
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Collector, Rejection, Tries, commit::Fixed, parts::Parts};
+use super::{Collector, Rejection, Tries, commit::Prepared, parts::Parts};
 use crate::{
     model::{DefinitionKind, DelayedEvent, EventType, Id, Pass, Profile, ProfileRef, Session, Time},
     process::{
@@ -95,9 +95,10 @@ impl Collector {
         let outcomes = left.outcomes();
         let mut parts = Parts::default();
         parts.push(records);
-        let permit = self.store.permit(parts.bytes()).await?;
+        let prepared = Prepared::new(parts, &view, rules.tells_changes(), false).await?;
+        let permit = self.store.permit(prepared.bytes()).await?;
         let ((), pending) = view.push(permit, |moment| {
-            let mut entries = Fixed::new(parts, rules.tells_changes(), false, moment).entries;
+            let mut entries = prepared.fix(moment).entries;
             entries.push(due.done());
             (entries, ())
         })?;
@@ -132,11 +133,10 @@ impl Collector {
         {
             return Err(Interrupted::Names(vec![name]));
         }
-        let mut session = match session_id {
-            Some(id) => view.session(id).await?,
+        let session = match session_id {
+            Some(id) => session_of(&view, id, profile.as_deref()).await?,
             None => None,
         };
-        session = session.filter(|session| is_theirs(session, profile.as_deref()));
         let session = session.map(|session| SessionDraft::new((*session).clone(), true, false));
         let attachable = match memory.session(0) {
             Some(id) => Some(self.attachable(&view, id).await?),
@@ -193,13 +193,18 @@ async fn delayed_event(view: &ReadView, due: &Due) -> Result<Option<Arc<DelayedE
     }
 }
 
-/// Whether what is due happens in this session: as long as it is the profile's, or nobody's.
-fn is_theirs(session: &Session, profile: Option<&Profile>) -> bool {
-    match (&session.profile, profile) {
-        (Some(reference), Some(profile)) => profile.is_or_absorbed(reference),
+/// The session that what is due happens in: as long as it is the profile's, or nobody's.
+async fn session_of(view: &ReadView, id: &Id, profile: Option<&Profile>) -> Result<Option<Arc<Session>>, Refused> {
+    let Some(session) = view.session(id).await? else { return Ok(None) };
+    let is_theirs = match (&session.profile, profile) {
+        (Some(reference), Some(profile)) => {
+            let whose = referred_profile(view, reference).await?;
+            whose.is_some_and(|whose| whose.reference() == profile.reference())
+        }
         (None, None) => true,
         _ => false,
-    }
+    };
+    Ok(Some(session).filter(|_| is_theirs))
 }
 
 impl Due {

@@ -24,6 +24,8 @@ use std::sync::Arc;
 
 pub use due::{Due, Performed};
 
+use commit::{Fixed, to_json};
+
 use crate::{
     clock::Clock,
     model::{ClientFacts, Fault, Payload, SourceType},
@@ -178,15 +180,22 @@ impl Collector {
         }
         // On the heap: while it waits for the disk, a request does not carry the room that processing took.
         let processed = Box::pin(self.process(admitted, &identified, sifted, rules, memory)).await?;
+        let view = &identified.view;
         if admitted.incoming.trial.is_some() {
-            return Ok(identified.view.answer(processed.answer_trial(admitted, self.clock.now())).await?);
+            return Ok(processed.answer_trial(admitted, view, self.clock.now()).await?);
         }
         self.check_in_force(rules, memory)?;
         let outcomes = processed.left.outcomes();
-        let permit = self.store.permit(admitted.incoming.bytes + processed.parts.bytes()).await?;
-        let (answer, pending) = identified.view.push(permit, |moment| processed.fix(admitted, moment))?;
+        let (prepared, mut answer) = processed.prepare(admitted, view).await?;
+        let permit = self.store.permit(admitted.incoming.bytes + prepared.bytes()).await?;
+        let (profile, pending) = view.push(permit, |moment| {
+            let Fixed { entries, profile } = prepared.fix(moment);
+            (entries, profile)
+        })?;
         drop(identified); // the next request of this session sees it already; only the answer waits for the disk
         self.rules.tallies.note_all(outcomes, &self.clock);
+        answer.profile = profile;
+        let answer = to_json(&answer);
         pending.durable().await?;
         Ok(answer)
     }

@@ -56,12 +56,4 @@ impl<'a> Parts<'a> {
         self.sessions.extend(attachable.filter(|session| !session.parts.is_empty()));
         self.events.push(PartEvents { request, anonymous, list: events, delayed });
     }
-
-    /// About what they take in the queue beside a payload: all that a session and a profile gathered is written again.
-    pub fn bytes(&self) -> usize {
-        let session =
-            |draft: &SessionDraft| draft.session.context.as_str().len() + draft.session.properties.as_str().len();
-        let profile = |draft: &ProfileDraft| draft.profile.facts.as_str().len();
-        self.sessions.iter().map(session).sum::<usize>() + self.profiles.iter().map(profile).sum::<usize>()
-    }
 }

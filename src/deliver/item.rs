@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::{
-    model::{EventRequest, FieldChange, Id, Object, Profile, ProfileRef, ShownEvent, Time, Value},
+    model::{EventRequest, FieldChange, Id, NAMES_SHOWN, Object, Profile, ProfileRef, ShownEvent, Time, Value},
     process::{Destination, referred_profile},
     store::{Entry, ReadView, Refused},
 };
@@ -36,7 +36,10 @@ enum Item<'a> {
 #[derive(Serialize)]
 struct Deleted<'a> {
     id: &'a Id,
+    /// Its own and the newest of the others.
     ids: Vec<&'a Id>,
+    /// How many it had.
+    total: u64,
 }
 
 /// What of `entries`, the first of which stands at offset `first`, the destination wants from offset `from` on; at most
@@ -55,7 +58,7 @@ pub async fn batch(
     for (offset, entry) in (first..).zip(entries) {
         match entry {
             Entry::Request(found) => request = Some(found),
-            Entry::Profile(found) => profile = Some(found),
+            Entry::Profile(found) | Entry::ProfileOfFormat3(found) => profile = Some(found),
             _ => {}
         }
         if offset < from {
@@ -82,9 +85,11 @@ pub async fn batch(
                     .filter(|_| batch.wants(destination, &records, now, offset))
                     .map(|profile| Item::Profile { offset, profile, changed: changes }.to_json())
             }
-            (Entry::ProfileDeleted { id, names, .. }, _) if destination.profiles => {
-                let ids = std::iter::once(id).chain(names).collect();
-                Some(Item::ProfileDeleted { offset, profile: Deleted { id, ids } }.to_json())
+            (Entry::ProfileDeleted { id, names, ids: total, .. }, _) if destination.profiles => {
+                // In a store of format 3, all of them stand there.
+                let newest = names.len().saturating_sub(NAMES_SHOWN - 1);
+                let ids = std::iter::once(id).chain(names.iter().skip(newest).map(|name| &name.id)).collect();
+                Some(Item::ProfileDeleted { offset, profile: Deleted { id, ids, total: *total } }.to_json())
             }
             _ => None,
         };

@@ -42,6 +42,11 @@ impl DailyCounts {
         self.0.retain(|counted| counted.count > 0);
     }
 
+    /// About what they take in memory.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(|counted| 32 + counted.kind.len()).sum()
+    }
+
     fn entry(&mut self, kind: &str, day: i64) -> &mut u64 {
         let place = self.0.binary_search_by(|counted| (&*counted.kind, counted.day).cmp(&(kind, day)));
         let place = place.unwrap_or_else(|place| {

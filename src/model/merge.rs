@@ -5,31 +5,16 @@
 
 mod writes;
 
-use std::collections::HashSet;
-
-use serde::{Deserialize, Serialize};
-
-use super::{Id, Object, Profile, ProfileRef, Value, profile::Visit};
+use super::{Alias, Id, KnownKey, Object, Profile, ProfileRef, Value, Visit, profile::KEYS_NOTED};
 use writes::note_write;
 pub use writes::{Conflict, NOTED_PARTS};
-
-/// About how many bytes of those that it took in a profile keeps, and of what lost against something later.
-const KEPT_BYTES_MAX: usize = 1024 * 1024;
-
-/// A profile that became part of another one, as it was then.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Absorbed {
-    pub profile: Box<Profile>,
-    /// The sessions that both had.
-    pub shared_visits: u64,
-}
 
 impl Profile {
     /// Takes over what `other` is and has. This profile is the one that was made first.
     ///
-    /// `before` is the other one as it was stored, if it was: what it is split off as again. `shared_visits` sessions
-    /// had both of them.
-    pub fn absorb(&mut self, other: Self, before: Option<Self>, shared_visits: u64) {
+    /// `is_stored`: the other one was stored, so that its id is a name from here on. `shared_visits` sessions had both of
+    /// them.
+    pub fn absorb(&mut self, other: Self, is_stored: bool, shared_visits: u64) {
         self.merge_facts(&other);
         self.visits = (self.visits + other.visits).saturating_sub(shared_visits);
         self.views += other.views;
@@ -40,63 +25,45 @@ impl Profile {
         visits.sort_unstable();
         visits.dedup_by(|later, earlier| later.session == earlier.session);
         self.latest_visits = [visits.pop(), visits.pop()];
-        self.keys.extend(other.keys);
-        self.keys.sort_unstable();
-        self.keys.dedup();
+        self.note_keys(&other.keys);
+        self.names += other.names + u64::from(is_stored);
         self.aliases.extend(other.aliases);
-        if let Some(before) = before {
-            self.aliases.push(super::Alias { id: before.id.clone(), since: before.since });
-            self.absorbed.push(Absorbed { profile: Box::new(before), shared_visits });
+        self.aliases.extend(is_stored.then_some(Alias { id: other.id, since: other.since }));
+        self.keep_newest_aliases();
+        self.was_split |= other.was_split;
+        self.shares_sessions |= other.shares_sessions;
+    }
+
+    fn note_keys(&mut self, keys: &[KnownKey]) {
+        for key in keys {
+            match self.keys.iter_mut().find(|known| known.key == key.key) {
+                Some(known) => known.since = known.since.min(key.since),
+                None => self.keys.push(*key),
+            }
         }
-        self.absorbed.extend(other.absorbed);
-        self.forget_oldest();
-        self.aliases.sort_unstable_by(|a, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
-        self.aliases.dedup();
+        self.keys.sort_unstable();
+        self.keys.drain(..self.keys.len().saturating_sub(KEYS_NOTED));
     }
 
-    /// Keeps of those that it took in, and of what lost against something later, no more than can be written again with
-    /// each change: the oldest are forgotten, and cannot be split off any more.
-    fn forget_oldest(&mut self) {
-        let fitting = |sizes: &mut dyn Iterator<Item = usize>| {
-            let mut sum = 0;
-            sizes.take_while(|bytes| (sum += bytes, sum <= KEPT_BYTES_MAX).1).count()
-        };
-        let count = fitting(&mut self.absorbed.iter().rev().map(|absorbed| absorbed.profile.bytes()));
-        // One stays: where names lead is written while there is one.
-        self.absorbed.drain(..self.absorbed.len().saturating_sub(count.max(1)));
-        let mut latest: Vec<&Conflict> = self.conflicts.iter().collect();
-        latest.sort_unstable_by_key(|conflict| std::cmp::Reverse(conflict.field.offset));
-        let count = fitting(&mut latest.iter().map(|conflict| conflict.bytes()));
-        if let Some(forgotten) = latest.get(count).map(|conflict| conflict.field.offset) {
-            let counters = self.fields.iter().filter(|field| field.added.is_some());
-            let counters: HashSet<&str> = counters.map(|field| &*field.path).collect();
-            self.conflicts.retain(|lost| lost.field.offset > forgotten || counters.contains(&*lost.field.path));
+    /// Which names lead elsewhere once this profile takes in `other`, each with where it leads: not to the end of a chain
+    /// of merges, but over at most a few names, whatever became one with whom.
+    ///
+    /// The other one's id leads to this one anyway. That is enough where it brings no more names than there are here: who
+    /// looks for one of these takes one step more, and meets at least twice as many names, so there are few such steps.
+    /// Where it brings more, they stay gathered where they are, and only that place leads here.
+    pub fn gather(&mut self, other: &Self) -> Vec<(ProfileRef, ProfileRef)> {
+        if other.names <= self.names {
+            return Vec::new();
         }
+        let (own, absorbed) = (self.reference(), other.reference());
+        let place = other.gathered.clone().unwrap_or_else(|| absorbed.clone());
+        self.gathered = Some(place.clone());
+        if place == absorbed { Vec::new() } else { vec![(place.clone(), own), (absorbed, place)] }
     }
 
-    /// About how many bytes it takes.
-    fn bytes(&self) -> usize {
-        let conflicts: usize = self.conflicts.iter().map(Conflict::bytes).sum();
-        let fields: usize = self.fields.iter().map(|field| field.path.len() + 24).sum();
-        let absorbed: usize = self.absorbed.iter().map(|absorbed| absorbed.profile.bytes()).sum();
-        256 + self.facts.as_str().len() + fields + conflicts + absorbed
-    }
-
-    /// Whether this is the profile that was meant, or one that took it in.
-    pub fn is_or_absorbed(&self, reference: &ProfileRef) -> bool {
-        self.references().any(|known| known == *reference)
-    }
-
-    /// This profile, and those that it took in: each of them left its id here.
-    pub fn references(&self) -> impl Iterator<Item = ProfileRef> + '_ {
-        let absorbed = self.aliases.iter().map(|alias| ProfileRef { id: alias.id.clone(), since: alias.since });
-        std::iter::once(self.reference()).chain(absorbed)
-    }
-
-    /// Splits off the profile with the id `id` that was taken in; what was written since stays here.
-    pub fn split(&mut self, id: &Id) -> Option<Self> {
-        let place = self.absorbed.iter().position(|absorbed| absorbed.profile.id == *id)?;
-        let Absorbed { profile: other, shared_visits } = self.absorbed.remove(place);
+    /// Takes out what `other` had when it was taken in; what was written since stays here. `before` is this profile, or
+    /// the one that took the other in, as it was before that, if it was: what it had lost against the other one comes back.
+    pub fn split_off(&mut self, other: &Self, shared_visits: u64, before: Option<&Self>) {
         self.visits = (self.visits + shared_visits).saturating_sub(other.visits);
         self.views = self.views.saturating_sub(other.views);
         self.counts.subtract_all(&other.counts);
@@ -106,20 +73,17 @@ impl Profile {
         self.latest_visits = visits;
         let theirs = |known: &Id| *known == other.id || other.aliases.iter().any(|alias| alias.id == *known);
         self.aliases.retain(|alias| !theirs(&alias.id));
-        self.keys.retain(|key| !other.keys.contains(key));
-        // What the other one had taken in before goes with it.
-        let with_it: Vec<ProfileRef> = other.references().skip(1).collect();
-        self.absorbed.retain(|absorbed| !with_it.contains(&absorbed.profile.reference()));
-        for absorbed in &mut self.absorbed {
-            absorbed.profile.split(id); // it may have come here as a part of this one
-        }
-        self.split_facts(&other);
-        Some(*other)
+        self.names = self.names.saturating_sub(other.names + 1);
+        self.keys.retain(|known| !other.has_key(known.key));
+        self.was_split = true;
+        self.split_facts(other, before);
     }
 
     fn merge_facts(&mut self, other: &Self) {
         let mut writes = self.writes();
-        other.writes().into_values().for_each(|(field, value)| note_write(&mut writes, field, value));
+        for ((offset, path), write) in other.writes() {
+            note_write(&mut writes, offset, &path, write);
+        }
         let (mine, theirs) = (Value::from(&self.facts), Value::from(&other.facts));
         let mut rest = Object::default();
         let interests = added(part(&mine, "interests"), part(&theirs, "interests"), 1.0);
@@ -135,10 +99,8 @@ impl Profile {
         self.lay_out(writes, rest);
     }
 
-    fn split_facts(&mut self, other: &Self) {
-        let theirs = other.writes();
-        let mut writes = self.writes();
-        writes.retain(|key, _| !theirs.contains_key(key));
+    fn split_facts(&mut self, other: &Self, before: Option<&Self>) {
+        let writes = self.writes_without(other, before);
         let (mine, other_facts) = (Value::from(&self.facts), Value::from(&other.facts));
         let mut rest = Object::default();
         let mut interests = added(part(&mine, "interests"), part(&other_facts, "interests"), -1.0);
@@ -230,14 +192,14 @@ mod tests {
         let begun = Time::from_micros(number.cast_signed() * 7 % 5);
         profile.latest_visits[0] = Some(Visit { begun, session: Id::required(&format!("s{number}")).unwrap() });
         profile.counts.add("a", Time::from_micros(number.cast_signed() % 2 * 86_400_000_000), 9);
-        profile.keys.push(MergeKey([number as u8; 16]));
+        profile.keys.push(KnownKey { since: number, key: MergeKey([number as u8; 16]) });
         profile
     }
 
     fn merged(a: &Profile, b: &Profile) -> Profile {
         let (first, second) = if a.since < b.since { (a, b) } else { (b, a) };
         let mut profile = first.clone();
-        profile.absorb(second.clone(), Some(second.clone()), 0);
+        profile.absorb(second.clone(), true, 0);
         profile
     }
 
@@ -287,8 +249,7 @@ mod tests {
             };
             let (a, b) = (profile(1, &numbered(&mine, 0)), profile(2, &numbered(&theirs, 1)));
             let mut both = merged(&a, &b);
-            let split = both.split(&b.id).unwrap();
-            prop_assert_eq!(shown(&split), shown(&b));
+            both.split_off(&b, 0, Some(&a));
             let (mut left, mut before) = (shown(&both), shown(&a));
             for shown in [&mut left, &mut before] {
                 // Evaluated again, and times of what really happened.
@@ -296,6 +257,43 @@ mod tests {
                 shown["metadata"]["time"].take();
             }
             prop_assert_eq!(left, before);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+        #[test]
+        fn names_lead_to_the_survivor_in_few_steps(
+            pairs in prop::collection::vec((0_usize..400, 0_usize..400), 0..600),
+            chained in 0_usize..400,
+        ) {
+            let mut live: Vec<Option<Profile>> = (0..400).map(|number| Some(profile(number + 1, &[]))).collect();
+            let references: Vec<ProfileRef> = live.iter().flatten().map(Profile::reference).collect();
+            // The place of the profile that each one is part of by now.
+            let mut part_of: Vec<usize> = (0..live.len()).collect();
+            let mut leads: std::collections::HashMap<ProfileRef, ProfileRef> = Default::default();
+            let chain = (1..chained).rev().map(|number| (number - 1, number));
+            for (one, other) in chain.chain(pairs) {
+                let (one, other) = (part_of[one], part_of[other]);
+                let (first, second) = (one.min(other), one.max(other));
+                if first == second {
+                    continue;
+                }
+                let mut survivor = live[first].take().unwrap();
+                let absorbed = live[second].take().unwrap();
+                leads.insert(absorbed.reference(), survivor.reference());
+                leads.extend(survivor.gather(&absorbed));
+                survivor.absorb(absorbed, true, 0);
+                live[first] = Some(survivor);
+                part_of.iter_mut().filter(|place| **place == second).for_each(|place| *place = first);
+            }
+            for (place, reference) in references.iter().enumerate() {
+                let mut way = std::iter::successors(Some(reference), |reference| leads.get(reference));
+                let (steps, end) = (way.clone().count() - 1, way.by_ref().last().unwrap());
+                prop_assert_eq!(end, &references[part_of[place]]);
+                prop_assert!(steps <= 20, "{} steps", steps);
+            }
         }
     }
 

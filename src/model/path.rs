@@ -103,15 +103,18 @@ fn key_in_brackets(text: &str) -> Option<(String, &str)> {
 /// Steps as a path is written.
 pub fn steps_text(steps: &[Box<str>]) -> String {
     let mut text = String::new();
-    for (index, step) in steps.iter().enumerate() {
-        if step.is_empty() || step.contains(is_bracketed) {
-            let key = step.replace('\\', "\\\\").replace('"', "\\\"");
-            text.extend(["[\"", &key, "\"]"]);
-        } else {
-            text.extend([if index > 0 { "." } else { "" }, step]);
-        }
-    }
+    steps.iter().for_each(|step| push_step(&mut text, step));
     text
+}
+
+/// Appends a step to a path as it is written.
+pub(super) fn push_step(text: &mut String, step: &str) {
+    if step.is_empty() || step.contains(is_bracketed) {
+        let key = step.replace('\\', "\\\\").replace('"', "\\\"");
+        text.extend(["[\"", &key, "\"]"]);
+    } else {
+        text.extend([if text.is_empty() { "" } else { "." }, step]);
+    }
 }
 
 /// Whether the steps begin with these keys.

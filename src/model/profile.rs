@@ -1,10 +1,15 @@
 //! Profiles as they are stored and shown (contract, sections 4 and 10).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Absorbed, Conflict, DailyCounts, Id, Json, Object, Path, Time, Value};
+use super::{Conflict, DailyCounts, Fields, Id, Json, Object, Path, Time, Value, path::push_step};
+
+/// The most ids of a profile that are shown, its own among them.
+pub const NAMES_SHOWN: usize = 100;
+/// The most keys that are noted in a profile; older ones lead to it all the same.
+pub const KEYS_NOTED: usize = 100;
 
 /// Which profile is meant: an id may be used again after a deletion, and then names somebody else.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -28,7 +33,20 @@ pub struct Profile {
     pub id: Id,
     /// The offset at which it was made.
     pub since: u64,
+    /// The offset at which this state of it stands.
+    pub written: u64,
+    /// The newest of its other names, the newest last; each name is a record of its own.
     pub aliases: Vec<Alias>,
+    /// How many other names it has.
+    pub names: u64,
+    /// The name that most of its other names lead to; `None`: they lead to its own id.
+    pub gathered: Option<ProfileRef>,
+    /// One was split off it, or off one that it took in: names lead where the merges led, and no shorter way.
+    pub was_split: bool,
+    /// Sessions of it, or of one that it took in, may have been somebody else's, too.
+    pub shares_sessions: bool,
+    /// The offset of a state of it, in a block of format 3, that holds the states of those that it took in until then.
+    pub held_inside: Option<u64>,
     pub inserted: Time,
     pub updated: Time,
     /// The stored sessions that ever had this profile.
@@ -41,13 +59,11 @@ pub struct Profile {
     /// that something was written to.
     pub facts: Json,
     /// When each leaf of traits, data and consents was last written.
-    pub fields: Vec<Field>,
-    /// What it is found by beside its ids.
-    pub keys: Vec<MergeKey>,
+    pub fields: Fields,
+    /// What it is found by beside its ids, by when it was: the newest, each a record of its own.
+    pub keys: Vec<KnownKey>,
     /// What was written to profiles that are one now, and lost against something later; by path and offset.
     pub conflicts: Vec<Conflict>,
-    /// The profiles that it took in.
-    pub absorbed: Vec<Absorbed>,
     /// Its events of the types that somebody counts.
     pub counts: DailyCounts,
 }
@@ -68,42 +84,89 @@ pub struct FieldChange {
     pub new: Json,
 }
 
-/// When a leaf was last written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Field {
-    pub path: Box<str>,
-    pub offset: u64,
-    pub time: Time,
-    /// What was added there, if it is a number that was only ever added to: a counter.
-    pub added: Option<f64>,
+impl FieldChange {
+    /// About what it takes in memory.
+    pub fn bytes(&self) -> usize {
+        48 + self.path.len() + self.old.as_str().len() + self.new.as_str().len()
+    }
 }
 
 /// An e-mail address, a phone number or another identifier of a person, hashed with this installation's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MergeKey(pub [u8; 16]);
 
+/// A merge key, and the offset from which on it leads to somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct KnownKey {
+    pub since: u64,
+    pub key: MergeKey,
+}
+
 impl Profile {
     pub fn new(id: Id, since: u64, now: Time) -> Self {
         Self {
             id,
             since,
+            written: since,
             aliases: Vec::new(),
+            names: 0,
+            gathered: None,
+            was_split: false,
+            shares_sessions: false,
+            held_inside: None,
             inserted: now,
             updated: now,
             visits: 0,
             views: 0,
             latest_visits: [None, None],
             facts: Json::empty_object(),
-            fields: Vec::new(),
+            fields: Fields::default(),
             keys: Vec::new(),
             conflicts: Vec::new(),
-            absorbed: Vec::new(),
             counts: DailyCounts::default(),
         }
     }
 
     pub fn reference(&self) -> ProfileRef {
         ProfileRef { id: self.id.clone(), since: self.since }
+    }
+
+    /// Whether it is noted that `key` leads to it.
+    pub fn has_key(&self, key: MergeKey) -> bool {
+        self.keys.iter().any(|known| known.key == key)
+    }
+
+    /// Notes another name that leads to it.
+    pub fn add_alias(&mut self, alias: Alias) {
+        self.names += 1;
+        self.aliases.push(alias);
+        self.keep_newest_aliases();
+    }
+
+    /// Lists the newest of these as its other names.
+    pub fn list_aliases(&mut self, aliases: Vec<Alias>) {
+        self.aliases = aliases;
+        self.keep_newest_aliases();
+    }
+
+    /// Whether every other name and key of it is listed in it.
+    pub fn lists_all(&self) -> bool {
+        self.names <= self.aliases.len() as u64 && self.keys.len() < KEYS_NOTED
+    }
+
+    pub(super) fn keep_newest_aliases(&mut self) {
+        self.aliases.sort_unstable_by(|a, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
+        self.aliases.dedup();
+        self.aliases.drain(..self.aliases.len().saturating_sub(NAMES_SHOWN - 1));
+    }
+
+    /// About how many bytes it takes in memory.
+    pub fn bytes(&self) -> usize {
+        const RECORD: usize = 512;
+        const NAME: usize = 48;
+        let conflicts: usize = self.conflicts.iter().map(Conflict::bytes).sum();
+        let names = NAME * (self.aliases.len() + self.keys.len());
+        RECORD + self.facts.as_str().len() + self.fields.bytes() + conflicts + names + self.counts.bytes()
     }
 
     /// Counts a session that has this profile for the first time.
@@ -115,27 +178,19 @@ impl Profile {
 
     /// What is another than in `before`: the leaves of the parts that can be written, and the ids.
     pub fn changes_since(&self, before: Option<&Self>) -> Vec<FieldChange> {
-        let facts = |profile: Option<&Self>| profile.map_or(Value::object(), |profile| Value::from(&profile.facts));
-        let (old, new) = (facts(before), facts(Some(self)));
-        let root: Path = [].into_iter().collect();
-        let mut leaves = Vec::new();
-        old.leaves(&root, &mut leaves);
-        new.leaves(&root, &mut leaves);
-        leaves.sort_unstable();
-        leaves.dedup();
-        let change = |path: &str, old: Option<&Value>, new: Option<&Value>| {
-            let json = |value: Option<&Value>| value.unwrap_or(&Value::Null).to_json();
-            (old != new).then(|| FieldChange { path: path.into(), old: json(old), new: json(new) })
-        };
-        let leaves = leaves.iter().filter(|leaf| !leaf.steps().is_empty());
-        let mut changes: Vec<FieldChange> =
-            leaves.filter_map(|leaf| change(&leaf.to_string(), old.get(leaf.steps()), new.get(leaf.steps()))).collect();
+        let mut changes = Vec::new();
+        if before.is_none_or(|before| before.facts != self.facts) {
+            let old = before.map(|before| Value::from(&before.facts));
+            compare(&mut String::new(), old.as_ref(), Some(&Value::from(&self.facts)), &mut changes);
+        }
         let ids = |profile: &Self| Value::List(profile.ids().map(|id| Value::text(id.as_str())).collect());
-        changes.extend(before.and_then(|before| change("ids", Some(&ids(before)), Some(&ids(self)))));
+        if let Some(before) = before.filter(|before| before.aliases != self.aliases || before.id != self.id) {
+            changes.push(FieldChange { path: "ids".into(), old: ids(before).to_json(), new: ids(self).to_json() });
+        }
         changes
     }
 
-    /// Every id that it is found by.
+    /// The ids that it is found by and that are shown: its own, and the newest of the others.
     pub fn ids(&self) -> impl Iterator<Item = &Id> {
         std::iter::once(&self.id).chain(self.aliases.iter().map(|alias| &alias.id))
     }
@@ -144,15 +199,15 @@ impl Profile {
     fn shown_aux(&self, aux: Value, facts: &Value) -> Value {
         let mut aux = aux;
         let conflicts = self.conflicts.iter().filter_map(|lost| {
-            let (field, value) = (&lost.field, Value::from(&lost.value));
-            let path = Path::read(&field.path).ok()?;
-            if facts.get(path.steps()) == Some(&value) || self.is_counted(lost) {
+            let value = Value::from(&lost.written.value);
+            let path = Path::read(&lost.path).ok()?;
+            if facts.get(path.steps()) == Some(&value) {
                 return None;
             }
             let mut conflict = Object::default();
-            conflict.insert("path", Value::text(&field.path));
+            conflict.insert("path", Value::text(&lost.path));
             conflict.insert("value", value);
-            conflict.insert("time", Value::text(&field.time.to_string()));
+            conflict.insert("time", Value::text(&lost.written.time.to_string()));
             Some(Value::Object(conflict))
         });
         let conflicts: Vec<Value> = conflicts.collect();
@@ -177,9 +232,11 @@ impl Profile {
             visit: Visits,
         }
         #[derive(Serialize)]
-        struct Metadata {
+        struct Metadata<'a> {
             time: Times,
-            fields: BTreeMap<Box<str>, Time>,
+            /// How many ids lead to it, its own among them.
+            ids: u64,
+            fields: BTreeMap<&'a str, Time>,
         }
         #[derive(Serialize)]
         struct Stats {
@@ -192,7 +249,7 @@ impl Profile {
             ids: Vec<&'a Id>,
             #[serde(skip_serializing_if = "Option::is_none")]
             primary_id: Option<Value>,
-            metadata: Metadata,
+            metadata: Metadata<'a>,
             stats: Stats,
             traits: Value,
             data: Value,
@@ -216,7 +273,8 @@ impl Profile {
                     update: self.updated,
                     visit: Visits { count: self.visits, current: begun(0), last: begun(1) },
                 },
-                fields: self.fields.iter().map(|field| (field.path.clone(), field.time)).collect(),
+                ids: 1 + self.names,
+                fields: self.fields.iter().map(|(path, field)| (path, field.time)).collect(),
             },
             stats: Stats { visits: self.visits, views: self.views },
             traits: object("traits"),
@@ -228,4 +286,31 @@ impl Profile {
             active: true,
         }
     }
+}
+
+/// Notes each leaf of either value that is not the same in the other one, in the order of keys.
+fn compare(path: &mut String, old: Option<&Value>, new: Option<&Value>, changes: &mut Vec<FieldChange>) {
+    let inner = |value: Option<&Value>| value.and_then(Value::as_object).is_some_and(|object| !object.is_empty());
+    if old == new {
+        return;
+    }
+    // What is no object on one side is a leaf there, whatever stands below it on the other.
+    let is_leaf = [old, new].into_iter().any(|value| value.is_some() && !inner(value));
+    if is_leaf && !path.is_empty() {
+        let json = |value: Option<&Value>| value.unwrap_or(&Value::Null).to_json();
+        changes.push(FieldChange { path: path.as_str().into(), old: json(old), new: json(new) });
+    }
+    let keys = |value| by_key(value);
+    let (old, new) = (keys(old), keys(new));
+    let names: BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
+    for name in names {
+        let end = path.len();
+        push_step(path, name);
+        compare(path, old.get(name).copied(), new.get(name).copied(), changes);
+        path.truncate(end);
+    }
+}
+
+fn by_key(value: Option<&Value>) -> BTreeMap<&str, &Value> {
+    value.and_then(Value::as_object).into_iter().flat_map(Object::iter).collect()
 }

@@ -53,6 +53,13 @@ impl Session {
         }
     }
 
+    /// About how many bytes the parts take that a session gathers.
+    pub fn bytes(&self) -> usize {
+        let texts = [&self.user_agent, &self.landing, &self.channel].into_iter().flatten().map(|text| text.len());
+        let parts = [&self.context, &self.properties, &self.traits].map(|part| part.as_str().len());
+        texts.sum::<usize>() + parts.iter().sum::<usize>()
+    }
+
     /// Notes that events of this session were taken.
     pub fn touch(&mut self, now: Time) {
         self.first_event.get_or_insert(now);

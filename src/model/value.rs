@@ -2,7 +2,7 @@
 //!
 //! It keeps what the normal form keeps: any property name, the exact text of a number, the order of keys.
 
-use super::{Json, Path, Reader, json::push_string};
+use super::{Json, Object, Path, Reader, json::push_string, path::push_step};
 
 /// The deepest that a value may stand in a record, so that everything can be read back.
 const DEPTH_MAX: usize = 120;
@@ -18,58 +18,6 @@ pub enum Value {
     Text(Box<str>),
     List(Vec<Self>),
     Object(Object),
-}
-
-/// An object; each key stands once, in the order in which they came.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Object(Vec<(Box<str>, Value)>);
-
-impl Object {
-    pub const fn new() -> Self {
-        Self(Vec::new())
-    }
-
-    pub fn get(&self, key: &str) -> Option<&Value> {
-        self.0.iter().find(|(known, _)| &**known == key).map(|(_, value)| value)
-    }
-
-    pub fn insert(&mut self, key: &str, value: Value) {
-        match self.0.iter_mut().find(|(known, _)| &**known == key) {
-            Some((_, old)) => *old = value,
-            None => self.0.push((key.into(), value)),
-        }
-    }
-
-    pub fn remove(&mut self, key: &str) -> Option<Value> {
-        let place = self.0.iter().position(|(known, _)| &**known == key)?;
-        Some(self.0.remove(place).1)
-    }
-
-    /// Adds an entry whose key is known to be new.
-    pub(super) fn push(&mut self, key: Box<str>, value: Value) {
-        self.0.push((key, value));
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().map(|(key, value)| (&**key, value))
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
-        self.0.iter_mut().find(|(known, _)| &**known == key).map(|(_, value)| value)
-    }
-
-    /// The value under `key`, made an empty object if there is none.
-    fn entry(&mut self, key: &str) -> &mut Value {
-        let place = self.0.iter().position(|(known, _)| &**known == key).unwrap_or_else(|| {
-            self.0.push((key.into(), Value::Object(Self::default())));
-            self.0.len() - 1
-        });
-        &mut self.0[place].1
-    }
 }
 
 /// Why a value cannot be written where it should stand.
@@ -152,7 +100,7 @@ impl Value {
     /// # Errors
     /// Something on the way is no object, or it would be nested too deep. Nothing is changed then.
     pub fn set(&mut self, steps: &[Box<str>], value: Self) -> Result<Option<Self>, Misplaced> {
-        if steps.len() + value.depth() > DEPTH_MAX {
+        if !value.fits_below(steps.len()) {
             return Err(Misplaced::TooDeep);
         }
         if !self.takes(steps) {
@@ -207,6 +155,26 @@ impl Value {
         }
     }
 
+    /// Hands the path of each leaf below this value, as it is written behind `base`, to `each`, with the leaf.
+    pub(super) fn each_leaf(&self, base: &mut String, each: &mut impl FnMut(&str, &Self)) {
+        match self {
+            Self::Object(object) if !object.is_empty() => {
+                for (key, value) in object.iter() {
+                    let end = base.len();
+                    push_step(base, key);
+                    value.each_leaf(base, each);
+                    base.truncate(end);
+                }
+            }
+            _ => each(base, self),
+        }
+    }
+
+    /// Whether it can stand below `steps` steps, so that everything can be read back.
+    pub(super) fn fits_below(&self, steps: usize) -> bool {
+        steps + self.depth() <= DEPTH_MAX
+    }
+
     fn depth(&self) -> usize {
         match self {
             Self::List(list) => 1 + list.iter().map(Self::depth).max().unwrap_or(0),
@@ -222,7 +190,7 @@ impl Value {
             Self::Text(text) if text.contains(old) => *text = text.replace(old, new).into(),
             Self::Number(number) if **number == *old => *self = Self::text(new),
             Self::List(list) => list.iter_mut().for_each(|item| item.replace(old, new)),
-            Self::Object(object) => object.0.iter_mut().for_each(|(_, value)| value.replace(old, new)),
+            Self::Object(object) => object.values_mut().for_each(|value| value.replace(old, new)),
             _ => {}
         }
     }
@@ -234,7 +202,7 @@ impl Value {
             (Self::List(a), Self::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.says_the_same(b)),
             (Self::Object(a), Self::Object(b)) => {
                 let same = |(key, value): (&str, &Self)| b.get(key).is_some_and(|other| value.says_the_same(other));
-                a.iter().count() == b.iter().count() && a.iter().all(same)
+                a.len() == b.len() && a.iter().all(same)
             }
             _ => self == other,
         }

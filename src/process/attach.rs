@@ -15,6 +15,10 @@ use crate::{
     store::Key,
 };
 
+/// Two profiles that have more leaves than this together take so long to become one that others on the thread are moved
+/// to another one.
+const LEAVES_AT_ONCE: usize = 1_000;
+
 /// Who is sought as the person that events are about.
 pub enum Sought {
     /// Somebody new.
@@ -82,7 +86,7 @@ impl Found {
     fn new(records: &Records<'_>, stored: Option<Arc<Profile>>, is_meant: impl Fn(&ProfileDraft) -> bool) -> Self {
         let reference = stored.as_ref().map(|profile| profile.reference());
         let is_it = |draft: &ProfileDraft| {
-            is_meant(draft) || reference.as_ref().is_some_and(|reference| draft.profile.is_or_absorbed(reference))
+            is_meant(draft) || reference.as_ref().is_some_and(|reference| draft.is_or_took_in(reference))
         };
         if records.profile.as_ref().is_some_and(is_it) {
             return Self::Same;
@@ -100,14 +104,6 @@ impl Found {
             Self::Nobody | Self::Same => None,
             Self::Other(place) => Some(records.others.remove(place)),
             Self::Stored(profile) => Some(ProfileDraft::known(profile)),
-        }
-    }
-
-    /// The sessions that it has for the first time in this request.
-    fn begun<'a>(&self, records: &'a Records<'_>) -> &'a [Id] {
-        match self {
-            Self::Other(place) => records.others.get(*place).map_or(&[], |draft| draft.begun()),
-            _ => &[],
         }
     }
 
@@ -161,7 +157,7 @@ async fn find(
 /// Whom a merge key leads to, in the store or in what the request knows.
 async fn by_key(ground: &Ground<'_>, records: &Records<'_>, key: MergeKey) -> Result<Found, Interrupted> {
     let stored = ground.people.by_key(key).await?;
-    Ok(Found::new(records, stored, |draft| draft.profile.keys.contains(&key)))
+    Ok(Found::new(records, stored, |draft| draft.profile.has_key(key)))
 }
 
 /// What a new profile is known by, and where that belongs, as far as it may be kept.
@@ -199,12 +195,25 @@ async fn become_one(
     if !draft.has_room_for(profile) {
         return Ok(Err(format!("{} and {}: together they are more than is kept of one", draft.profile.id, profile.id)));
     }
-    let begun = other.begun(records);
-    let visits = ground.people.visits_of_both(draft, profile, begun).await?;
+    let stored;
+    let with = match &other {
+        Found::Other(place) => &records.others[*place],
+        Found::Stored(profile) => {
+            stored = ProfileDraft::known(profile.clone());
+            &stored
+        }
+        Found::Nobody | Found::Same => return Ok(Ok(())),
+    };
+    let visits = ground.people.visits_of_both(draft, with).await?;
+    let leaves = draft.profile.fields.len() + with.profile.fields.len();
     if let Some(other) = other.taken(records)
         && let Some(draft) = &mut records.profile
     {
-        draft.absorb(other, visits);
+        if leaves > LEAVES_AT_ONCE {
+            tokio::task::block_in_place(|| draft.absorb(other, visits));
+        } else {
+            draft.absorb(other, visits);
+        }
     }
     Ok(Ok(()))
 }
@@ -262,11 +271,13 @@ async fn identify_as(
     if !may_be {
         return Ok(Err("there is no consent".into()));
     }
+    // Where it leads there, it is one of its keys, though it may not be among the newest.
+    let key = Some(key).filter(|_| !matches!(found, Found::Same));
     if let Err(why) = become_one(ground, records, found).await? {
         return Ok(Err(why));
     }
     let known = known_by(consents, records, sought);
-    Ok(name(records, known, Some(key)))
+    Ok(name(records, known, key))
 }
 
 /// Whether everything that is named is the same person's.
@@ -323,10 +334,13 @@ async fn identify_by(
     key: MergeKey,
 ) -> Result<Result<(), String>, Interrupted> {
     let Some(draft) = &records.profile else { return Ok(Ok(())) };
-    if draft.profile.keys.contains(&key) {
+    if draft.profile.has_key(key) {
         return Ok(Ok(()));
     }
     let other = by_key(ground, records, key).await?;
+    if matches!(other, Found::Same) {
+        return Ok(Ok(())); // it leads there, though it is not among the newest
+    }
     if let Err(why) = become_one(ground, records, other).await? {
         return Ok(Err(why));
     }

@@ -46,7 +46,7 @@ pub use left::Left;
 pub use lookup::{Lookups, plain_client};
 pub use memory::Memory;
 pub use people::{People, find_profile, referred_profile};
-pub use records::{EventDraft, FixedProfile, ProfileDraft, Records, SessionDraft};
+pub use records::{EventDraft, PreparedProfile, ProfileDraft, Records, SessionDraft};
 pub use rules::{Mistake, PROFILE_SPLIT, Processing, Rules, RulesInForce};
 pub use schedule::Schedule;
 pub use scope::Scope;

@@ -88,7 +88,7 @@ impl People<'_> {
         if !session.saved || draft.has_begun(&session.session.id) {
             return Ok(false);
         }
-        let begins = draft.is_new || session.is_new || !self.has_visited(&session.session, &draft.profile).await?;
+        let begins = draft.is_new || session.is_new || !self.has_visited(&session.session, draft).await?;
         if begins {
             draft.begin_visit(session.session.id.clone(), records.now);
         }
@@ -101,37 +101,65 @@ impl People<'_> {
         let current = records.session.as_ref().map(|session| &session.session.id);
         let visits = draft.profile.latest_visits.iter().flatten();
         let Some(before) = visits.map(|visit| &visit.session).find(|id| Some(*id) != current) else { return Ok(None) };
-        let session = self.view.session(before).await?;
+        let Some(session) = self.view.session(before).await? else { return Ok(None) };
         // Its id may have been used again by somebody else.
-        let is_theirs =
-            |session: &Arc<Session>| session.profile.as_ref().is_some_and(|it| draft.profile.is_or_absorbed(it));
-        Ok(session.filter(is_theirs))
+        let Some(reference) = &session.profile else { return Ok(None) };
+        Ok(self.leads_to(reference, draft).await?.then_some(session))
     }
 
-    /// Whether the session ever had the profile, or one that it took in.
-    async fn has_visited(&self, session: &Session, profile: &Profile) -> Result<bool, Refused> {
-        let current = session.profile.as_ref();
-        if current.is_some_and(|current| profile.is_or_absorbed(current)) {
+    /// Whether the profile that is meant is that of the draft by now.
+    async fn leads_to(&self, reference: &ProfileRef, draft: &ProfileDraft) -> Result<bool, Refused> {
+        if draft.is_or_took_in(reference) {
             return Ok(true);
         }
-        for reference in profile.references() {
-            if self.view.has_visited(session.number, &reference).await? {
+        let found = referred_profile(self.view, reference).await?;
+        Ok(found.is_some_and(|found| draft.is_or_took_in(&found.reference())))
+    }
+
+    /// Whether the session ever had the profile, or one that it took in: of those, the newest are looked for.
+    async fn has_visited(&self, session: &Session, draft: &ProfileDraft) -> Result<bool, Refused> {
+        if let Some(current) = &session.profile
+            && self.leads_to(current, draft).await?
+        {
+            return Ok(true);
+        }
+        let profile = &draft.profile;
+        if self.view.has_visited(session.number, &profile.reference()).await? {
+            return Ok(true);
+        }
+        if profile.aliases.is_empty() || !self.may_share_sessions(profile).await? {
+            return Ok(false);
+        }
+        for name in known_as(profile).skip(1) {
+            if self.view.has_visited(session.number, &name).await? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// What becomes of the visits when a draft and another profile become one; in `begun`, the other one is for the
-    /// first time in this request.
-    pub async fn visits_of_both(&self, draft: &ProfileDraft, other: &Profile, begun: &[Id]) -> Result<Visits, Refused> {
-        let mine: Vec<ProfileRef> = if draft.is_new { Vec::new() } else { draft.profile.references().collect() };
-        let mut visits =
-            Visits { shared: self.view.shared_sessions(mine, other.references().collect()).await?, begun: Vec::new() };
-        for id in draft.begun().iter().chain(begun.iter().filter(|id| !draft.has_begun(id))) {
+    /// Whether there may be sessions that the profile, or one that it took in, and somebody else had.
+    async fn may_share_sessions(&self, profile: &Profile) -> Result<bool, Refused> {
+        Ok(profile.shares_sessions || self.view.shares_sessions(&profile.reference()).await?)
+    }
+
+    /// What becomes of the visits when two drafts become one.
+    pub async fn visits_of_both(&self, draft: &ProfileDraft, other: &ProfileDraft) -> Result<Visits, Refused> {
+        let mut visits = Visits { shared: 0, are_shared: false, begun: Vec::new() };
+        if !draft.is_new && !other.is_new {
+            let of_one = self.may_share_sessions(&draft.profile).await?;
+            let of_other = self.may_share_sessions(&other.profile).await?;
+            visits.are_shared = of_one || of_other;
+            // A session that both had is one of those of each.
+            if of_one && of_other {
+                let names = |draft: &ProfileDraft| known_as(&draft.profile).collect();
+                visits.shared = self.view.shared_sessions(names(draft), names(other)).await?;
+            }
+        }
+        for id in draft.begun().iter().chain(other.begun().iter().filter(|id| !draft.has_begun(id))) {
             let (had_mine, had_other) =
-                (self.has_visited_stored(id, &draft.profile).await?, self.has_visited_stored(id, other).await?);
-            let (has_mine, has_other) = (had_mine || draft.has_begun(id), had_other || begun.contains(id));
+                (self.has_visited_stored(id, draft).await?, self.has_visited_stored(id, other).await?);
+            let (has_mine, has_other) = (had_mine || draft.has_begun(id), had_other || other.has_begun(id));
             visits.shared += u64::from(has_mine && has_other);
             if !had_mine && !had_other {
                 visits.begun.push(id.clone());
@@ -141,10 +169,10 @@ impl People<'_> {
     }
 
     /// Whether the session, as it is stored, ever had the profile.
-    async fn has_visited_stored(&self, id: &Id, profile: &Profile) -> Result<bool, Refused> {
+    async fn has_visited_stored(&self, id: &Id, draft: &ProfileDraft) -> Result<bool, Refused> {
         match self.view.session(id).await? {
-            Some(session) => self.has_visited(&session, profile).await,
-            None => Ok(false),
+            Some(session) if !draft.is_new => self.has_visited(&session, draft).await,
+            _ => Ok(false),
         }
     }
 
@@ -162,25 +190,18 @@ impl People<'_> {
     }
 }
 
+/// The names that sessions may know a profile by: its own, and the newest of the others.
+fn known_as(profile: &Profile) -> impl Iterator<Item = ProfileRef> + '_ {
+    let names = profile.aliases.iter().rev().map(|alias| ProfileRef { id: alias.id.clone(), since: alias.since });
+    std::iter::once(profile.reference()).chain(names)
+}
+
 /// The profile that `id` is one of the ids of.
 pub async fn find_profile(view: &ReadView, id: &Id) -> Result<Option<Arc<Profile>>, Refused> {
-    if let Some(profile) = view.profile(id).await? {
-        return Ok(Some(profile));
-    }
-    match view.name(id).await? {
-        Some(reference) => referred_profile(view, &reference).await,
-        None => Ok(None),
-    }
+    view.person(id, None).await
 }
 
 /// The profile that was meant, or the one that took it in: not somebody else's who has its id since it was deleted.
 pub async fn referred_profile(view: &ReadView, reference: &ProfileRef) -> Result<Option<Arc<Profile>>, Refused> {
-    let found = match view.profile(&reference.id).await? {
-        Some(profile) => Some(profile),
-        None => match view.name(&reference.id).await? {
-            Some(by) => view.profile(&by.id).await?.filter(|profile| profile.since == by.since),
-            None => None,
-        },
-    };
-    Ok(found.filter(|profile| profile.is_or_absorbed(reference)))
+    view.person(&reference.id, Some(reference.since)).await
 }

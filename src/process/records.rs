@@ -4,6 +4,7 @@
 //! nothing is set up for costs nothing here.
 
 mod event;
+mod prepared;
 mod profile;
 mod session;
 
@@ -14,7 +15,8 @@ use crate::model::{
 };
 
 pub use event::EventDraft;
-pub use profile::{FixedProfile, ProfileDraft, Visits};
+pub use prepared::PreparedProfile;
+pub use profile::{ProfileDraft, Visits};
 pub use session::SessionDraft;
 
 /// The source of what comes from no client; clients' ids do not begin with `@`.

@@ -82,7 +82,8 @@ impl Applier {
                 if committed.block.end() <= engine.log.end() {
                     continue; // it was read back from the journal when the parts were made again
                 }
-                engine.log.append(&log::EncodedEntries { raw: &committed.raw, entries: &committed.entries })?;
+                let (raw, entries) = (committed.raw.as_slice(), committed.entries.as_slice());
+                engine.log.append(&log::EncodedEntries { version: committed.block.version, raw, entries })?;
                 let entries = committed.entries.iter().flat_map(|entries| entries.iter());
                 for (offset, entry) in (committed.block.first..).zip(entries) {
                     fold.entry(offset, entry);

@@ -91,12 +91,12 @@ fn fill_up<D: Disk>(log: &Log, folder: &Folder, journal: &Journal<D>, report: Re
         report("reading the journal", block.end() - from, journal.end() - from);
         let damaged =
             |what| StoreError::damaged(&folder.journal(), format!("{what} at offset {}", block.first), RESTORE);
-        let raw = block.unpack().map_err(damaged)?;
-        let entries: Arc<[Entry]> = block.entries().map_err(damaged)?.into();
+        let encoded = block.encoded().map_err(damaged)?;
+        let entries: Arc<[Entry]> = encoded.entries().map_err(damaged)?.into();
         if block.first < from {
             return Err(damaged("the log ends within a block"));
         }
-        log.append(&EncodedEntries { raw: &raw, entries: &[entries] })?;
+        log.append(&EncodedEntries { version: encoded.version, raw: &encoded.raw, entries: &[entries] })?;
         if log.is_to_seal() {
             log.roll()?;
             log.seal()?;

@@ -19,25 +19,31 @@ pub enum Entry {
     Event(Arc<Event>),
     Session(Arc<Session>),
     Profile(Arc<Profile>),
-    /// From here on `name` leads to `profile`.
+    /// From here on, which is the offset `since`, `name` leads to `profile`.
     Name {
         name: Id,
+        since: u64,
         profile: ProfileRef,
     },
-    /// The session numbered `session` had `profile` once and has another now.
+    /// The session numbered `session` had `profile` once and has another now. If that is another person, it `moved` from
+    /// the one that `profile` led to then to this one.
     Visited {
         session: u64,
         profile: ProfileRef,
+        moved: Option<(ProfileRef, ProfileRef)>,
     },
     Source(Arc<Source>),
     SourceDeleted(Id),
     /// The event at this offset.
     EventDeleted(u64),
     SessionDeleted(Id),
+    /// With the newest of its names and keys; older ones were deleted before it.
     ProfileDeleted {
         id: Id,
-        names: Vec<Id>,
+        names: Vec<ProfileRef>,
         keys: Vec<MergeKey>,
+        /// How many ids it had.
+        ids: u64,
     },
     Definition(Arc<Definition>),
     DefinitionDeleted {
@@ -54,10 +60,11 @@ pub enum Entry {
         destination: Id,
         offset: u64,
     },
-    /// A profile is part of another one from here on, whose newest state follows.
+    /// A profile is part of another one from here on.
     Absorbed {
         absorbed: ProfileRef,
         by: ProfileRef,
+        merge: Merge,
     },
     /// An event that is to happen later; its offset is its number.
     Delayed(Arc<DelayedEvent>),
@@ -72,6 +79,54 @@ pub enum Entry {
         id: Id,
         pass: Pass,
     },
+    /// A state of a profile in a block of format 3, which names its keys; new blocks have none.
+    ProfileOfFormat3(Arc<Profile>),
+    /// Who follows `name` goes on at `to`, and need not follow the merges one by one.
+    Shortcut {
+        name: ProfileRef,
+        to: ProfileRef,
+    },
+    /// From here on `profile` is found by `key`.
+    MergeKey {
+        key: MergeKey,
+        profile: ProfileRef,
+    },
+    /// A profile is part of no other one any more; its newest state follows. Its names are its own again.
+    Split {
+        profile: ProfileRef,
+    },
+    /// What a profile that is part of another one would be split off as; an [`Entry::Absorbed`] names it.
+    AbsorbedState(Arc<Profile>),
+    /// Some of the names of a profile that is about to be deleted, and of the keys that lead to it.
+    NamesDeleted {
+        names: Vec<ProfileRef>,
+        keys: Vec<MergeKey>,
+    },
+}
+
+/// What a merge can be taken back by.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Merge {
+    /// Where the last state of the profile that was taken in stands in the log; `None`: within a later state of the
+    /// other one, in a block of format 3.
+    pub state: Option<u64>,
+    /// Where the last state of the profile that took it in stands, if it had one.
+    pub before: Option<u64>,
+    /// The sessions that both had.
+    pub shared_visits: u64,
+}
+
+/// What another id of a profile means.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Name {
+    /// The offset from which on it does.
+    pub since: u64,
+    /// The profile that it was given to. It may be a name itself by now.
+    pub profile: ProfileRef,
+    /// The offset at which this was said.
+    pub said: u64,
+    /// How it became a name, if it was a profile.
+    pub merge: Option<Merge>,
 }
 
 /// What a state is found by, in the overlay, in the views and among the locks.
@@ -82,6 +137,8 @@ pub enum Key {
     Profile(Id),
     /// Another name of a profile.
     Name(Id),
+    /// A name from which a shortcut leads on.
+    Shortcut(ProfileRef),
     /// What a profile is found by beside its ids.
     MergeKey(MergeKey),
     /// An event id that a client gave.
@@ -93,6 +150,13 @@ pub enum Key {
         session: u64,
         profile: ProfileRef,
     },
+    /// A session that the profile and somebody else had.
+    SharedSession {
+        profile: ProfileRef,
+        session: u64,
+    },
+    /// A profile of which there are such sessions, or were.
+    SharesSessions(ProfileRef),
     DeletedEvent(u64),
     Source(Id),
     Definition(DefinitionKind, Id),
@@ -112,8 +176,9 @@ pub enum Key {
 pub enum State {
     Session(Arc<Session>),
     Profile(Arc<Profile>),
-    /// The profile that a name or a merge key leads to.
-    Name(ProfileRef),
+    Name(Name),
+    /// The profile that a merge key leads to, or the name that a shortcut does.
+    Leads(ProfileRef),
     EventId(EventPlace),
     Source(Arc<Source>),
     Definition(Arc<Definition>),
@@ -129,10 +194,9 @@ impl State {
     /// About what it takes in memory, with its key.
     pub fn bytes(&self) -> usize {
         const RECORD: usize = 512;
-        const FIELD: usize = 64;
         match self {
-            Self::Session(session) => RECORD + session.context.as_str().len() + session.properties.as_str().len(),
-            Self::Profile(profile) => RECORD + profile.facts.as_str().len() + profile.fields.len() * FIELD,
+            Self::Session(session) => RECORD + session.bytes(),
+            Self::Profile(profile) => RECORD + profile.bytes(),
             Self::Definition(definition) => RECORD + definition.body.as_str().len(),
             Self::Source(source) => RECORD + source.config.as_str().len(),
             Self::Delayed(event) => RECORD + event.properties.as_str().len(),
@@ -187,21 +251,34 @@ impl Fold {
             Entry::Profile(profile) => {
                 self.latest = self.latest.max(profile.updated);
                 self.states.insert(Key::Profile(profile.id.clone()), State::Profile(profile.clone()));
-                for key in &profile.keys {
-                    self.states.insert(Key::MergeKey(*key), State::Name(profile.reference()));
-                }
-                // Profiles that were merged: their names lead here.
-                if !profile.absorbed.is_empty() {
-                    for alias in &profile.aliases {
-                        self.states.insert(Key::Name(alias.id.clone()), State::Name(profile.reference()));
-                    }
+            }
+            Entry::ProfileOfFormat3(profile) => {
+                self.latest = self.latest.max(profile.updated);
+                self.states.insert(Key::Profile(profile.id.clone()), State::Profile(profile.clone()));
+                for known in &profile.keys {
+                    self.states.insert(Key::MergeKey(known.key), State::Leads(profile.reference()));
                 }
             }
-            Entry::Name { name, profile } => {
-                self.states.insert(Key::Name(name.clone()), State::Name(profile.clone()));
+            Entry::Name { name, since, profile } => {
+                let state = Name { since: *since, profile: profile.clone(), said: offset, merge: None };
+                self.states.insert(Key::Name(name.clone()), State::Name(state));
             }
-            Entry::Visited { session, profile } => {
+            Entry::Shortcut { name, to } => {
+                self.states.insert(Key::Shortcut(name.clone()), State::Leads(to.clone()));
+            }
+            Entry::MergeKey { key, profile } => {
+                self.states.insert(Key::MergeKey(*key), State::Leads(profile.clone()));
+            }
+            Entry::Visited { session, profile, moved } => {
                 self.states.insert(Key::Visited { session: *session, profile: profile.clone() }, State::There);
+                if let Some((from, _)) = moved {
+                    self.states.insert(Key::Visited { session: *session, profile: from.clone() }, State::There);
+                }
+                for profile in moved.iter().flat_map(|(from, to)| [from, to]) {
+                    let shared = Key::SharedSession { profile: profile.clone(), session: *session };
+                    self.states.insert(shared, State::There);
+                    self.states.insert(Key::SharesSessions(profile.clone()), State::There);
+                }
             }
             Entry::Source(source) => {
                 self.latest = self.latest.max(source.timestamp);
@@ -214,28 +291,27 @@ impl Fold {
                 self.states.insert(Key::DeletedEvent(*offset), State::There);
             }
             Entry::SessionDeleted(id) => self.replace_session(id, State::Gone),
-            Entry::ProfileDeleted { id, names, keys } => {
+            Entry::ProfileDeleted { id, names, keys, .. } => {
                 self.states.insert(Key::Profile(id.clone()), State::Gone);
-                for name in names {
-                    self.states.insert(Key::Name(name.clone()), State::Gone);
-                }
-                for key in keys {
-                    self.states.insert(Key::MergeKey(*key), State::Gone);
-                }
+                self.forget_names(names, keys);
             }
+            Entry::NamesDeleted { names, keys } => self.forget_names(names, keys),
             Entry::Definition(definition) => {
                 self.latest = self.latest.max(definition.saved);
                 let key = Key::Definition(definition.kind, definition.id.clone());
                 self.states.insert(key, State::Definition(definition.clone()));
             }
-            Entry::ProfileChanged { .. } => {}
+            Entry::ProfileChanged { .. } | Entry::AbsorbedState(_) => {}
             Entry::Delivered { destination, offset } => {
                 self.states.insert(Key::Delivered(destination.clone()), State::Offset(*offset));
             }
-            Entry::Absorbed { absorbed, by } => {
+            Entry::Absorbed { absorbed, by, merge } => {
+                let merge = Some(merge.clone());
+                let state = Name { since: absorbed.since, profile: by.clone(), said: offset, merge };
                 self.states.insert(Key::Profile(absorbed.id.clone()), State::Gone);
-                self.states.insert(Key::Name(absorbed.id.clone()), State::Name(by.clone()));
+                self.states.insert(Key::Name(absorbed.id.clone()), State::Name(state));
             }
+            Entry::Split { profile } => self.forget_names(std::slice::from_ref(profile), &[]),
             Entry::DefinitionDeleted { kind, id } => {
                 self.states.insert(Key::Definition(*kind, id.clone()), State::Gone);
                 self.states.insert(Key::Pass(*kind, id.clone()), State::Gone);
@@ -258,7 +334,20 @@ impl Fold {
         let kept = if let State::Session(session) = &state { Some(session.number) } else { None };
         let Some(State::Session(before)) = self.states.insert(Key::Session(id.clone()), state) else { return };
         if kept != Some(before.number) {
-            self.states.retain(|key, _| !matches!(key, Key::Visited { session, .. } if *session == before.number));
+            self.states.retain(|key, _| match key {
+                Key::Visited { session, .. } | Key::SharedSession { session, .. } => *session != before.number,
+                _ => true,
+            });
+        }
+    }
+
+    fn forget_names(&mut self, names: &[ProfileRef], keys: &[MergeKey]) {
+        for name in names {
+            self.states.insert(Key::Name(name.id.clone()), State::Gone);
+            self.states.insert(Key::Shortcut(name.clone()), State::Gone);
+        }
+        for key in keys {
+            self.states.insert(Key::MergeKey(*key), State::Gone);
         }
     }
 }
@@ -285,8 +374,8 @@ pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
     encoding().deserialize(bytes).ok()
 }
 
-/// Reads `count` entries that stand one behind the other; `None` when the bytes do not begin with these.
-pub fn decode_entries(bytes: &[u8], count: u32) -> Option<Vec<Entry>> {
+/// Reads `count` records that stand one behind the other; `None` when the bytes do not begin with these.
+pub fn decode_all<'a, T: Deserialize<'a>>(bytes: &'a [u8], count: u32) -> Option<Vec<T>> {
     let mut reader = bincode::Deserializer::from_slice(bytes, encoding());
-    (0..count).map(|_| Entry::deserialize(&mut reader).ok()).collect()
+    (0..count).map(|_| T::deserialize(&mut reader).ok()).collect()
 }

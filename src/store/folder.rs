@@ -10,7 +10,9 @@ use std::{
 use super::error::{At, StoreError};
 
 /// The format of everything in the folder, as ARCHITECTURE.md describes it.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
+/// The format before it, which is carried over. Its blocks stay as they are, its views are made anew.
+const FORMAT_BEFORE: u32 = 3;
 /// What others than the owner may do with a file.
 const OTHERS: u32 = 0o077;
 const FORMAT_WORDS: &str = "tracardi store ";
@@ -56,6 +58,7 @@ impl LastEnd {
 /// A storage folder that this process alone has, until it is dropped.
 pub struct Folder {
     path: PathBuf,
+    is_of_format_before: bool,
     _lock: File,
 }
 
@@ -80,9 +83,9 @@ impl Folder {
             Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { path: path.display().to_string() }),
             Err(TryLockError::Error(error)) => return Err(error).at(&lock_path),
         }
-        let folder = Self { path: path.to_owned(), _lock: lock };
+        let mut folder = Self { path: path.to_owned(), is_of_format_before: false, _lock: lock };
         folder.keep_private()?;
-        folder.check_format()?;
+        folder.is_of_format_before = folder.read_format()? == FORMAT_BEFORE;
         Ok(folder)
     }
 
@@ -142,8 +145,25 @@ impl Folder {
         sync_dir(&self.path)
     }
 
-    fn check_format(&self) -> Result<(), StoreError> {
-        let path = self.path.join("format");
+    /// Whether the folder holds the format before this one.
+    pub fn is_of_format_before(&self) -> bool {
+        self.is_of_format_before
+    }
+
+    /// Makes a folder of the format before this one a folder of this format, durably: from here on no older daemon takes
+    /// it. `true` if it was one.
+    pub fn carry_over(&self) -> Result<bool, StoreError> {
+        if self.is_of_format_before {
+            // First, for the views of one format are not those of the other; a daemon of either makes missing ones.
+            remove_tree(&self.views())?;
+            sync_dir(&self.path)?;
+            self.write_format()?;
+        }
+        Ok(self.is_of_format_before)
+    }
+
+    fn read_format(&self) -> Result<u32, StoreError> {
+        let path = self.format_path();
         let unknown = |found: &str| StoreError::UnknownFormat {
             path: self.path.display().to_string(),
             found: found.into(),
@@ -151,18 +171,28 @@ impl Folder {
         };
         match fs::read_to_string(&path) {
             Ok(text) => match text.trim_end().strip_prefix(FORMAT_WORDS) {
-                Some(format) if format == FORMAT.to_string() => Ok(()),
-                Some(format) => Err(unknown(format)),
+                Some(format) => {
+                    let known = [FORMAT, FORMAT_BEFORE].into_iter().find(|known| known.to_string() == format);
+                    known.ok_or_else(|| unknown(format))
+                }
                 None => Err(unknown("without a name")),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if [self.journal(), self.segments(), self.views()].iter().any(|part| part.exists()) {
                     return Err(unknown("without a name"));
                 }
-                write_durably(&path, format!("{FORMAT_WORDS}{FORMAT}\n").as_bytes())
+                self.write_format().map(|()| FORMAT)
             }
             Err(error) => Err(error).at(&path),
         }
+    }
+
+    fn format_path(&self) -> PathBuf {
+        self.path.join("format")
+    }
+
+    fn write_format(&self) -> Result<(), StoreError> {
+        write_durably(&self.format_path(), format!("{FORMAT_WORDS}{FORMAT}\n").as_bytes())
     }
 }
 

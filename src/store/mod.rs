@@ -18,6 +18,7 @@ mod engine;
 mod entry;
 mod error;
 mod folder;
+mod format3;
 mod journal;
 mod locks;
 mod log;
@@ -58,12 +59,13 @@ use shared::Shared;
 
 pub use check::{Finding, check};
 pub use engine::Report;
-pub use entry::{Entry, EventPlace, Key};
+pub use entry::{Entry, EventPlace, Key, Merge, Name};
 pub use error::{Refused, StoreError};
 pub use folder::{Durability, Folder};
 pub use locks::Held;
 pub use queue::{Moment, Pending, QueuePermit};
 pub use read_view::ReadView;
+pub use views::NamesWalk;
 
 /// How long a request waits for room in the queue.
 const PERMIT_WAIT: Duration = Duration::from_secs(1);
@@ -134,6 +136,9 @@ impl Store {
         report: Report<'_>,
     ) -> Result<Self, StoreError> {
         folder.mark_running(settings.durability)?;
+        if folder.carry_over()? {
+            tracing::info!("the store is of the format before this one; its views are made anew from the log");
+        }
         let crashed = last_end != LastEnd::Clean;
         let how = Opening {
             segment_bytes: settings.segment_bytes,

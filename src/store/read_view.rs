@@ -1,5 +1,7 @@
 //! Reading the newest states, and what follows from having read them.
 
+mod people;
+
 use std::{
     sync::{
         Arc,
@@ -15,7 +17,7 @@ use super::{
     queue::{Generation, Moment, Pending, QueuePermit},
     shared::Shared,
 };
-use crate::model::{DefinitionKind, DelayedEvent, Id, MergeKey, Pass, Profile, ProfileRef, Session, ShownEvent, Time};
+use crate::model::{DefinitionKind, DelayedEvent, Id, Pass, Profile, ProfileRef, Session, ShownEvent, Time};
 
 /// How long a read waits until what it saw is durable, or is in the log.
 const SETTLE_WAIT: Duration = Duration::from_secs(5);
@@ -96,18 +98,6 @@ impl ReadView {
         self.shared.read(move |engine| engine.views.profiles(after.as_ref(), most)).await
     }
 
-    /// The profile that `name` is another name of.
-    pub async fn name(&self, name: &Id) -> Result<Option<ProfileRef>, Refused> {
-        let state = self.newest(Key::Name(name.clone())).await?;
-        Ok(if let Some(State::Name(profile)) = state { Some(profile) } else { None })
-    }
-
-    /// The profile that is found by `key`.
-    pub async fn merge_key(&self, key: MergeKey) -> Result<Option<ProfileRef>, Refused> {
-        let state = self.newest(Key::MergeKey(key)).await?;
-        Ok(if let Some(State::Name(profile)) = state { Some(profile) } else { None })
-    }
-
     /// How far a destination is; `None` before anything was ever said of it.
     pub async fn delivered(&self, destination: &Id) -> Result<Option<u64>, Refused> {
         let state = self.newest(Key::Delivered(destination.clone())).await?;
@@ -141,16 +131,6 @@ impl ReadView {
     /// Whether the session numbered `session` had `profile` before another one.
     pub async fn has_visited(&self, session: u64, profile: &ProfileRef) -> Result<bool, Refused> {
         Ok(self.newest(Key::Visited { session, profile: profile.clone() }).await?.is_some())
-    }
-
-    /// How many sessions had a profile of both lists. Only sessions that changed their profile can have: these are
-    /// looked through.
-    pub async fn shared_sessions(&self, ones: Vec<ProfileRef>, others: Vec<ProfileRef>) -> Result<u64, Refused> {
-        if ones.is_empty() || others.is_empty() {
-            return Ok(0);
-        }
-        self.applied().await?;
-        self.shared.read(move |engine| engine.views.shared_sessions(&ones, &others)).await
     }
 
     pub async fn is_deleted_event(&self, offset: u64) -> Result<bool, Refused> {

@@ -4,13 +4,11 @@
 //! again. Each batch first notes where it leads to, then writes its records, so that after a crash of the process the
 //! batch that was under way is written once more and the whole is compared with the count and sum noted.
 
+mod names;
+mod tables;
 mod writes;
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, path::PathBuf, sync::Arc};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -23,7 +21,9 @@ use super::{
     session_codec::SessionCodec,
     tree,
 };
-use crate::model::{Definition, DefinitionKind, Id, Profile, ProfileRef, Session, Source, Time};
+use crate::model::{Definition, Id, Profile, Session, Source, Time};
+pub use names::NamesWalk;
+use tables::{Form, TABLES, Tree};
 
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// What to do about views that cannot be read.
@@ -51,57 +51,13 @@ pub struct Progress {
     pub latest: Time,
 }
 
-/// The trees, in the order in which they enter the checksum.
-#[derive(Clone, Copy)]
-enum Tree {
-    /// Session id to number.
-    SessionNumbers,
-    /// Number to session, in parts.
-    Sessions,
-    /// Id to profile, in parts.
-    Profiles,
-    Names,
-    EventIds,
-    Visited,
-    DeletedEvents,
-    /// Id to source, in parts.
-    Sources,
-    /// Merge key to profile.
-    MergeKeys,
-    /// Kind and id to definition, in parts.
-    Definitions,
-    /// Destination to offset.
-    Deliveries,
-    /// When it is due and its number, to event, in parts.
-    Delayed,
-    /// Kind and id of what is scheduled, to how far it is.
-    Passes,
-}
-
-/// Each with its name, in the order of their places.
-const TREES: [(Tree, &str); 13] = [
-    (Tree::SessionNumbers, "session_numbers"),
-    (Tree::Sessions, "sessions"),
-    (Tree::Profiles, "profiles"),
-    (Tree::Names, "names"),
-    (Tree::EventIds, "event_ids"),
-    (Tree::Visited, "visited"),
-    (Tree::DeletedEvents, "deleted_events"),
-    (Tree::Sources, "sources"),
-    (Tree::MergeKeys, "merge_keys"),
-    (Tree::Definitions, "definitions"),
-    (Tree::Deliveries, "deliveries"),
-    (Tree::Delayed, "delayed"),
-    (Tree::Passes, "passes"),
-];
-
 const PROGRESS_KEY: &[u8] = b"progress";
 
 impl Views {
     /// Opens the views in the folder `path`, making empty ones if there are none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let db = tree::open(path, CACHE_BYTES, REBUILD)?;
-        let trees = TREES.iter().map(|(_, name)| db.open_tree(name).at(path)).collect::<Result<Vec<_>, _>>()?;
+        let trees = TABLES.iter().map(|table| db.open_tree(table.name).at(path)).collect::<Result<Vec<_>, _>>()?;
         let progress = match db.get(PROGRESS_KEY).at(path)? {
             Some(bytes) => entry::decode(&bytes)
                 .ok_or_else(|| StoreError::damaged(path, "how far the views are cannot be read", REBUILD))?,
@@ -140,7 +96,8 @@ impl Views {
     /// Whether the records are those that the progress speaks of; reads all of them. `each` hears of every record.
     pub fn verify(&self, mut each: impl FnMut()) -> Result<bool, StoreError> {
         let (mut records, mut sum) = (0_u64, 0_u64);
-        for (tree, _) in TREES {
+        for table in &TABLES {
+            let tree = table.tree;
             for record in self.tree(tree).iter() {
                 let (key, value) = record.at(&self.path)?;
                 records += 1;
@@ -171,106 +128,39 @@ impl Views {
 
     /// The newest state under `key` that the views have.
     pub fn state(&self, key: &Key) -> Result<Option<State>, StoreError> {
-        Ok(match key {
-            Key::Session(id) => self.session(id)?.map(State::Session),
-            Key::Profile(id) => {
-                let bytes = tree::get(self.tree(Tree::Profiles), &id.key()).at(&self.path)?;
-                self.decoded(bytes.as_deref(), "profile", id.as_str())?.map(State::Profile)
-            }
-            Key::Name(id) => {
-                let bytes = self.tree(Tree::Names).get(id.key()).at(&self.path)?;
-                self.decoded(bytes.as_deref(), "name", id.as_str())?.map(State::Name)
-            }
-            Key::EventId { id, source } => {
-                let bytes = self.tree(Tree::EventIds).get(event_key(id, Some(source))).at(&self.path)?;
-                self.decoded(bytes.as_deref(), "event id", id.as_str())?.map(State::EventId)
-            }
-            Key::Visited { session, profile } => {
-                let there = self.tree(Tree::Visited).contains_key(visited_key(*session, profile)).at(&self.path)?;
-                there.then_some(State::There)
-            }
-            Key::DeletedEvent(offset) => {
-                let there = self.tree(Tree::DeletedEvents).contains_key(offset.to_be_bytes()).at(&self.path)?;
-                there.then_some(State::There)
-            }
-            Key::MergeKey(key) => {
-                let bytes = self.tree(Tree::MergeKeys).get(key.0).at(&self.path)?;
-                self.decoded(bytes.as_deref(), "merge key", "")?.map(State::Name)
-            }
-            Key::Definition(kind, id) => {
-                let bytes = tree::get(self.tree(Tree::Definitions), &definition_key(*kind, id)).at(&self.path)?;
-                self.decoded(bytes.as_deref(), "definition", id.as_str())?.map(State::Definition)
-            }
-            Key::Delivered(id) => {
-                let bytes = self.tree(Tree::Deliveries).get(id.key()).at(&self.path)?;
-                self.decoded(bytes.as_deref(), "delivery", id.as_str())?.map(State::Offset)
-            }
-            Key::Delayed { due, number } => {
-                let bytes = tree::get(self.tree(Tree::Delayed), &delayed_key(*due, *number)).at(&self.path)?;
-                self.decoded(bytes.as_deref(), "delayed event", &number.to_string())?.map(State::Delayed)
-            }
-            Key::Pass(kind, id) => {
-                let bytes = self.tree(Tree::Passes).get(definition_key(*kind, id)).at(&self.path)?;
-                self.decoded(bytes.as_deref(), "pass", id.as_str())?.map(State::Pass)
-            }
-            Key::Source(id) => {
-                let bytes = tree::get(self.tree(Tree::Sources), &id.key()).at(&self.path)?;
-                self.decoded(bytes.as_deref(), "source", id.as_str())?.map(State::Source)
-            }
-        })
+        if let Key::Session(id) = key {
+            return Ok(self.session(id)?.map(State::Session));
+        }
+        let (tree, key) = tables::place(key);
+        let table = tree.table();
+        let bytes = match table.form {
+            Form::Whole => self.tree(tree).get(&key).at(&self.path)?.map(|bytes| bytes.to_vec()),
+            Form::Parts => tree::get(self.tree(tree), &key).at(&self.path)?,
+        };
+        bytes.map(|bytes| (table.decode)(&bytes).ok_or_else(|| self.unreadable(tree, &key))).transpose()
     }
 
     fn session(&self, id: &Id) -> Result<Option<Arc<Session>>, StoreError> {
         let Some(number) = self.tree(Tree::SessionNumbers).get(id.key()).at(&self.path)? else { return Ok(None) };
         let Some(packed) = tree::get(self.tree(Tree::Sessions), &number).at(&self.path)? else { return Ok(None) };
         let session = self.codec.unpack(&packed).and_then(|bytes| entry::decode(&bytes));
-        session.map(Some).ok_or_else(|| self.unreadable("session", id.as_str()))
+        session.map(Some).ok_or_else(|| self.unreadable(Tree::Sessions, &id.key()))
     }
 
     /// Where each source's event with the client's id `id` stands.
     pub fn event_ids(&self, id: &Id) -> Result<Vec<EventPlace>, StoreError> {
         let mut places = Vec::new();
-        for record in self.tree(Tree::EventIds).scan_prefix(event_key(id, None)) {
-            let (_, value) = record.at(&self.path)?;
-            places.extend(self.decoded::<EventPlace>(Some(&value), "event id", id.as_str())?);
+        for record in self.tree(Tree::EventIds).scan_prefix(tables::event_key(id, None)) {
+            let (key, value) = record.at(&self.path)?;
+            places.push(entry::decode(&value).ok_or_else(|| self.unreadable(Tree::EventIds, &key))?);
         }
         Ok(places)
     }
 
-    /// How many sessions had a profile of both lists.
-    pub fn shared_sessions(&self, ones: &[ProfileRef], others: &[ProfileRef]) -> Result<u64, StoreError> {
-        let suffixes = |list: &[ProfileRef]| list.iter().map(|it| visited_key(0, it)[8..].to_vec()).collect::<Vec<_>>();
-        let (ones_keys, others_keys) = (suffixes(ones), suffixes(others));
-        let mut had: HashMap<sled::IVec, (bool, bool)> = HashMap::new();
-        for key in self.tree(Tree::Visited).iter().keys() {
-            let key = key.at(&self.path)?;
-            let profile = &key[8..];
-            let had_one = ones_keys.iter().any(|one| one == profile);
-            let had_other = others_keys.iter().any(|other| other == profile);
-            if had_one || had_other {
-                let both = had.entry(key.subslice(0, 8)).or_default();
-                both.0 |= had_one;
-                both.1 |= had_other;
-            }
-        }
-        let mut shared = 0;
-        for (number, (mut one, mut other)) in had {
-            if let Some(packed) = tree::get(self.tree(Tree::Sessions), &number).at(&self.path)?
-                && let Some(session) = self.codec.unpack(&packed).and_then(|bytes| entry::decode::<Session>(&bytes))
-                && let Some(profile) = &session.profile
-            {
-                one |= ones.contains(profile);
-                other |= others.contains(profile);
-            }
-            shared += u64::from(one && other);
-        }
-        Ok(shared)
-    }
-
     /// The numbers of up to `most` events that are due at `now`, those first that are due longest, each with its time.
     pub fn due(&self, now: Time, most: usize) -> Result<Vec<(Time, u64)>, StoreError> {
-        let keys = self.tree(Tree::Delayed).range(..delayed_key(now, u64::MAX)).keys();
-        let due = keys.map(|key| Ok(parse_delayed_key(&key.at(&self.path)?)));
+        let keys = self.tree(Tree::Delayed).range(..tables::delayed_key(now, u64::MAX)).keys();
+        let due = keys.map(|key| Ok(tables::parse_delayed_key(&key.at(&self.path)?)));
         let mut due = due.take(most).collect::<Result<Vec<_>, StoreError>>()?;
         due.dedup(); // one may have several parts
         Ok(due)
@@ -278,70 +168,37 @@ impl Views {
 
     /// Up to `most` profiles behind the id `after`, in the order of the keys.
     pub fn profiles(&self, after: Option<&Id>, most: usize) -> Result<Vec<Arc<Profile>>, StoreError> {
-        self.behind(self.tree(Tree::Profiles), after.map(Id::key).as_deref(), "profile").take(most).collect()
+        self.behind(Tree::Profiles, after.map(Id::key).as_deref()).take(most).collect()
     }
 
     pub fn sources(&self) -> Result<Vec<Arc<Source>>, StoreError> {
-        self.all_in(self.tree(Tree::Sources), "source")
+        self.behind(Tree::Sources, None).collect()
     }
 
     pub fn definitions(&self) -> Result<Vec<Arc<Definition>>, StoreError> {
-        self.all_in(self.tree(Tree::Definitions), "definition")
-    }
-
-    /// The records of a tree whose records come in parts.
-    fn all_in<T: for<'a> Deserialize<'a>>(&self, tree: &sled::Tree, what: &str) -> Result<Vec<T>, StoreError> {
-        self.behind(tree, None, what).collect()
+        self.behind(Tree::Definitions, None).collect()
     }
 
     /// The records of a tree whose records come in parts, from behind `after` on.
     fn behind<'a, T: for<'b> Deserialize<'b>>(
         &'a self,
-        tree: &'a sled::Tree,
+        tree: Tree,
         after: Option<&[u8]>,
-        what: &'a str,
     ) -> impl Iterator<Item = Result<T, StoreError>> + 'a {
-        tree::values(tree, after).map(move |found| {
+        tree::values(self.tree(tree), after).map(move |found| {
             let (key, value) = found.at(&self.path)?;
-            entry::decode(&value).ok_or_else(|| self.unreadable(what, &String::from_utf8_lossy(&key)))
+            entry::decode(&value).ok_or_else(|| self.unreadable(tree, &key))
         })
     }
 
-    fn decoded<'a, T: Deserialize<'a>>(
-        &self,
-        bytes: Option<&'a [u8]>,
-        what: &str,
-        id: &str,
-    ) -> Result<Option<T>, StoreError> {
-        bytes.map(|bytes| entry::decode(bytes).ok_or_else(|| self.unreadable(what, id))).transpose()
+    fn unreadable(&self, tree: Tree, key: &[u8]) -> StoreError {
+        let key = key.escape_ascii();
+        StoreError::damaged(
+            &self.path,
+            format!("in {}, what stands under {key} cannot be read", tree.table().name),
+            REBUILD,
+        )
     }
-
-    fn unreadable(&self, what: &str, id: &str) -> StoreError {
-        StoreError::damaged(&self.path, format!("the {what} {id} cannot be read"), REBUILD)
-    }
-}
-
-/// The id first, so that all sources that used it stand together.
-fn event_key(id: &Id, source: Option<&Id>) -> Vec<u8> {
-    [id.key(), source.map(Id::key).unwrap_or_default()].concat()
-}
-
-fn definition_key(kind: DefinitionKind, id: &Id) -> Vec<u8> {
-    [&[kind as u8][..], &id.key()].concat()
-}
-
-/// Ordered by time; nothing is due before 1970.
-fn delayed_key(due: Time, number: u64) -> Vec<u8> {
-    [due.micros().max(0).to_be_bytes(), number.to_be_bytes()].concat()
-}
-
-fn parse_delayed_key(key: &[u8]) -> (Time, u64) {
-    let part = |from: usize| key.get(from..from + 8).and_then(|bytes| bytes.try_into().ok()).unwrap_or_default();
-    (Time::from_micros(i64::from_be_bytes(part(0))), u64::from_be_bytes(part(8)))
-}
-
-fn visited_key(session: u64, profile: &ProfileRef) -> Vec<u8> {
-    [&session.to_be_bytes()[..], &profile.since.to_be_bytes(), &profile.id.key()].concat()
 }
 
 #[cfg(test)]

@@ -1,186 +1,220 @@
 //! What was written to a profile, leaf by leaf: laid out in the order of the log, and added up where it was added.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::{BTreeMap, HashMap, btree_map::Entry};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{Json, Object, Path, Profile, Time, Value, is_within, profile::Field};
+use super::super::{
+    Field, Object, Path, Profile, Time, Value, Written,
+    fields::{Fields, overlapping},
+};
 
 /// The parts of a profile whose leaves carry the offset of their last write.
 pub const NOTED_PARTS: [&str; 5] = ["traits", "data", "consents", "aux", "primary_id"];
+/// The most values that lost, of each place and value the latest, that a profile keeps: the latest ones.
+const CONFLICTS_MAX: usize = 100;
+/// The most parts of a counter that are told apart: older ones are one, as if they had been added with the last of them.
+const PARTS_MAX: usize = 16;
 
 /// A value that lost against a later one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Conflict {
-    pub field: Field,
-    pub value: Json,
+    pub path: Box<str>,
+    pub written: Written,
 }
 
 impl Conflict {
-    pub(super) fn bytes(&self) -> usize {
-        self.field.path.len() + 24 + self.value.as_str().len()
+    /// About what it takes in memory.
+    pub fn bytes(&self) -> usize {
+        64 + self.path.len() + self.written.value.as_str().len()
     }
 }
 
 /// What was written, in the order of the log.
-pub(super) type Writes = BTreeMap<(u64, Box<str>), (Field, Value)>;
+pub(super) type Writes = BTreeMap<(u64, Box<str>), Write>;
+
+/// A value that was written, or added to what stood there.
+#[derive(Clone, Debug)]
+pub(super) struct Write {
+    time: Time,
+    is_added: bool,
+    value: Value,
+}
+
+impl Write {
+    fn amount(&self) -> f64 {
+        self.value.as_f64().unwrap_or(0.0)
+    }
+
+    fn noted(&self, offset: u64) -> Written {
+        Written { offset, time: self.time, is_added: self.is_added, value: self.value.to_json() }
+    }
+}
+
+impl From<&Written> for Write {
+    fn from(written: &Written) -> Self {
+        Self { time: written.time, is_added: written.is_added, value: Value::from(&written.value) }
+    }
+}
 
 impl Profile {
     /// Notes that something was set at `path`, in the request at this offset and time, that has these `leaves`; without
     /// any, what stood there was deleted. What was written there, or below, or on the way, is forgotten; where `is_more`,
     /// it is one more entry of an object, and nothing was.
     pub fn note_set(&mut self, path: &str, leaves: &[String], is_more: bool, offset: u64, time: Time) {
-        let noted = leaves.iter().map(|leaf| Field { path: leaf.as_str().into(), offset, time, added: None });
-        if is_more {
-            self.fields.extend(noted);
-            return;
+        if !is_more {
+            self.fields.forget_around(path);
         }
-        // What a number was made of lost against nobody else's.
-        let is_part = |conflict: &Conflict| is_within(&conflict.field.path, path) && self.is_counted(conflict);
-        let mut parts = self.conflicts.iter().map(is_part).collect::<Vec<_>>().into_iter();
-        self.conflicts.retain(|_| parts.next() != Some(true));
-        self.forget_fields(path);
-        self.fields.extend(noted);
-    }
-
-    fn forget_fields(&mut self, path: &str) {
-        // Objects of thousands of leaves are written key by key: a leaf in the place of a leaf is found sooner.
-        if let Some(place) = self.fields.iter().position(|field| *field.path == *path) {
-            self.fields.swap_remove(place);
-        } else {
-            self.fields.retain(|field| !is_within(&field.path, path) && !is_within(path, &field.path));
-        }
+        leaves.iter().for_each(|leaf| self.fields.insert(leaf.as_str().into(), Field::set(offset, time)));
     }
 
     /// Notes that `amount` was added to the number at `path`, `before`.
     pub fn note_added(&mut self, path: &str, amount: f64, before: Option<&Value>, offset: u64, time: Time) {
-        let noted = self.fields.iter().find(|field| *field.path == *path).cloned();
-        self.forget_fields(path);
-        let added = match (noted, before) {
-            (Some(Field { added: Some(before), .. }), _) => Some(before + amount),
+        let noted = self.fields.get(path).cloned();
+        self.fields.forget_around(path);
+        let (added, parts) = match (noted, before) {
+            (Some(Field { added: Some(before), parts, .. }), _) => (Some(before + amount), parts),
             // What it is added to is kept: something else may be added to it in a merge.
             (Some(set), Some(before)) if set.offset != offset && before.as_f64().is_some() => {
-                self.conflicts.push(Conflict { field: set, value: before.to_json() });
-                Some(amount)
+                let (offset, time, value) = (set.offset, set.time, before.to_json());
+                (Some(amount), vec![Written { offset, time, is_added: false, value }])
             }
             // What once lost there is none of this.
-            (None, None) if self.conflicts.iter().any(|conflict| *conflict.field.path == *path) => None,
-            (None, None) => Some(amount),
-            _ => None,
+            (None, None) if self.conflicts.iter().any(|conflict| *conflict.path == *path) => (None, Vec::new()),
+            (None, None) => (Some(amount), Vec::new()),
+            _ => (None, Vec::new()),
         };
-        self.fields.push(Field { path: path.into(), offset, time, added });
+        self.fields.insert(path.into(), Field { offset, time, added, parts });
     }
 
-    fn is_counter(&self, path: &str) -> bool {
-        self.fields.iter().any(|field| *field.path == *path && field.added.is_some())
-    }
-
-    /// Everything that was ever written to a noted part, by offset and path; of a counter, what was added.
+    /// Everything that was written to a noted part and stands or lost, by offset and path; of a counter, what was added.
     pub(super) fn writes(&self) -> Writes {
         let facts = Value::from(&self.facts);
-        let mut leaves = Vec::new();
-        let root: Path = [].into_iter().collect();
+        let mut writes = Writes::new();
         for (name, value) in facts.as_object().into_iter().flat_map(Object::iter) {
             if NOTED_PARTS.contains(&name) {
-                value.leaves(&root.below(name), &mut leaves);
+                value.each_leaf(&mut name.to_owned(), &mut |path, value| self.note_leaf(&mut writes, path, value));
             }
         }
-        let mut writes = Writes::new();
-        for leaf in leaves {
-            let path: Box<str> = leaf.to_string().into();
-            let noted = self.fields.iter().find(|field| field.path == path).cloned();
-            let value = facts.get(leaf.steps());
-            if noted.is_none() && value == Some(&Value::object()) {
-                continue; // nobody wrote this: what stood in it was deleted
-            }
-            let field = noted.unwrap_or(Field { path, offset: self.since, time: self.inserted, added: None });
-            let value = field.added.map(Value::float).or_else(|| value.cloned());
-            if let Some(value) = value {
-                note_write(&mut writes, field, value);
-            }
-        }
-        // Where several counters became one, what each added stands here.
-        for Conflict { field, value } in &self.conflicts {
-            note_write(&mut writes, field.clone(), Value::from(value));
+        for Conflict { path, written } in &self.conflicts {
+            note_write(&mut writes, written.offset, path, written.into());
         }
         writes
     }
 
-    /// Writes everything in the order of the log: what a later write covers is a conflict, what was added is added up.
-    pub(super) fn lay_out(&mut self, writes: Writes, rest: Object) {
-        self.fields.clear();
-        self.conflicts.clear();
-        let mut placed: Vec<Placed> = Vec::new();
-        for (field, value) in writes.into_values() {
-            let (covered, kept): (Vec<_>, Vec<_>) =
-                placed.into_iter().partition(|placed| overlap(placed.path(), &field.path));
-            placed = kept;
-            let mut next = Placed { value: value.clone(), writes: vec![(field, value)] };
-            for before in covered {
-                match before.added_to(&next) {
-                    Some(sum) => {
-                        next.value = sum;
-                        next.writes.splice(0..0, before.writes);
-                    }
-                    None => self.note_conflicts(before.writes),
-                }
+    fn note_leaf(&self, writes: &mut Writes, path: &str, value: &Value) {
+        let Some(field) = self.fields.get(path) else {
+            // Nobody wrote an object that is empty: what stood in it was deleted.
+            if *value != Value::object() {
+                let write = Write { time: self.inserted, is_added: false, value: value.clone() };
+                note_write(writes, self.since, path, write);
             }
-            placed.push(next);
-        }
-        let mut facts = Value::Object(rest);
-        for Placed { value, mut writes } in placed {
-            let Some((field, _)) = writes.last() else { continue };
-            let Ok(path) = Path::read(&field.path) else { continue };
-            if facts.set(path.steps(), value).is_err() {
-                continue; // deeper than a record can be, which nothing that was stored is
-            }
-            if writes.len() == 1 {
-                self.fields.extend(writes.pop().map(|(field, _)| field));
-            } else {
-                self.fields.push(Field { added: Some(0.0), ..field.clone() });
-                self.note_conflicts(writes);
-            }
-        }
-        self.fields.sort_by(|a, b| a.path.cmp(&b.path));
-        self.conflicts.sort_by(|a, b| (&a.field.path, a.field.offset).cmp(&(&b.field.path, b.field.offset)));
-        self.facts = sorted(facts).to_json();
+            return;
+        };
+        let (is_added, value) = match field.added {
+            Some(added) => (true, Value::float(added)),
+            None => (false, value.clone()),
+        };
+        note_write(writes, field.offset, path, Write { time: field.time, is_added, value });
+        // Where several counters became one, what each added stands here.
+        field.parts.iter().for_each(|part| note_write(writes, part.offset, path, part.into()));
     }
 
-    fn note_conflicts(&mut self, writes: Vec<(Field, Value)>) {
-        self.conflicts.extend(writes.into_iter().map(|(field, value)| Conflict { field, value: value.to_json() }));
+    /// Everything that was written to it without what was written to `other`, and with what this had lost against that,
+    /// as it stood in `before`.
+    pub(super) fn writes_without(&self, other: &Self, before: Option<&Self>) -> Writes {
+        let theirs = other.writes();
+        let mut writes = self.writes();
+        // What of theirs stood here, so that something else may stand there again.
+        let stood = theirs.keys().filter(|(offset, path)| {
+            self.fields.get(path).is_some_and(|field| field.offset == *offset && field.added.is_none())
+        });
+        let stood: BTreeMap<Box<str>, ()> = stood.map(|(_, path)| (path.clone(), ())).collect();
+        for ((offset, path), write) in &theirs {
+            let known = writes.remove(&(*offset, path.clone()));
+            if known.is_none() && write.is_added {
+                self.take_from_sum(&mut writes, *offset, path, write.amount());
+            }
+        }
+        for (key, write) in before.into_iter().flat_map(Self::writes) {
+            if !theirs.contains_key(&key) && !overlapping(&stood, &key.1).is_empty() {
+                writes.entry(key).or_insert(write);
+            }
+        }
+        writes
+    }
+
+    /// Takes what was added at `offset` out of the part that it is one with by now.
+    fn take_from_sum(&self, writes: &mut Writes, offset: u64, path: &str, amount: f64) {
+        let parts = self.fields.get(path).into_iter().flat_map(|field| &field.parts);
+        let sum = parts.filter(|part| part.is_added && part.offset >= offset).map(|part| part.offset).min();
+        if let Some(write) = sum.and_then(|sum| writes.get_mut(&(sum, path.into()))) {
+            write.value = Value::float(write.amount() - amount);
+        }
+    }
+
+    /// Writes everything in the order of the log: what a later write covers is a conflict, what was added is added up.
+    pub(super) fn lay_out(&mut self, writes: Writes, rest: Object) {
+        let mut placed: BTreeMap<Box<str>, Placed> = BTreeMap::new();
+        let mut lost = Lost::default();
+        for ((offset, path), write) in writes {
+            if write.is_added
+                && let Some(number) = placed.get_mut(&path).filter(|placed| placed.number().is_some())
+            {
+                number.add(offset, write);
+                continue;
+            }
+            for covered in overlapping(&placed, &path) {
+                let covered = placed.remove_entry(&covered).into_iter();
+                covered.for_each(|(path, placed)| lost.note(&path, placed));
+            }
+            placed.insert(path, Placed { sum: None, writes: vec![(offset, write)] });
+        }
+        let mut facts = Tree::default();
+        for (name, value) in rest.iter() {
+            facts.put(&[name.into()], value.clone());
+        }
+        let mut fields = Vec::with_capacity(placed.len());
+        for (path, placed) in placed {
+            let Ok(steps) = Path::read(&path) else { continue };
+            let Some((value, field)) = placed.standing() else { continue };
+            if value.fits_below(steps.steps().len()) {
+                facts.put(steps.steps(), value);
+                fields.push((path, field));
+            } // deeper than a record can be, nothing that was stored is
+        }
+        self.fields = fields.into_iter().collect::<Fields>();
+        self.conflicts = lost.latest();
+        self.facts = facts.into_value().to_json();
     }
 
     /// Tells what was added since this profile was `before` from what was added until then, so that a split finds it.
     pub fn part_counters(&mut self, before: &Self) {
-        for field in &mut self.fields {
-            let until_then = before.fields.iter().find(|known| known.path == field.path && known.offset < field.offset);
-            if let (Some(added), Some(known)) = (&mut field.added, until_then)
-                && let Some(earlier) = known.added.filter(|earlier| *earlier != 0.0)
-            {
-                *added -= earlier;
-                self.conflicts.push(Conflict { field: known.clone(), value: Value::float(earlier).to_json() });
-            }
+        let counters = self.fields.iter().filter(|(_, field)| field.added.is_some());
+        let grown = counters.filter_map(|(path, field)| {
+            let until_then = before.fields.get(path).filter(|known| known.offset < field.offset)?;
+            let earlier = until_then.added.filter(|earlier| *earlier != 0.0)?;
+            let value = Value::float(earlier).to_json();
+            Some((path.to_owned(), Written { offset: until_then.offset, time: until_then.time, is_added: true, value }))
+        });
+        for (path, part) in grown.collect::<Vec<_>>() {
+            self.fields.change(&path, |field| {
+                let earlier = Value::from(&part.value).as_f64().unwrap_or(0.0);
+                field.added = field.added.map(|added| added - earlier);
+                field.parts.push(part);
+            });
         }
-    }
-
-    /// Whether what once stood there is part of the number that stands there now: nothing that was set covers it.
-    pub(in crate::model) fn is_counted(&self, part: &Conflict) -> bool {
-        let covers = |field: &Field| field.added.is_none() && overlap(&field.path, &part.field.path);
-        self.is_counter(&part.field.path)
-            && Value::from(&part.value).as_f64().is_some()
-            && !self.conflicts.iter().any(|it| it.field.offset > part.field.offset && covers(&it.field))
     }
 }
 
 /// What was added at one place in one request adds up; of what was set there, what is noted first stands.
-pub(super) fn note_write(writes: &mut Writes, field: Field, value: Value) {
-    match writes.entry((field.offset, field.path.clone())) {
-        Entry::Vacant(free) => _ = free.insert((field, value)),
+pub(super) fn note_write(writes: &mut Writes, offset: u64, path: &str, write: Write) {
+    match writes.entry((offset, path.into())) {
+        Entry::Vacant(free) => _ = free.insert(write),
         Entry::Occupied(mut taken) => {
-            let (noted, sum) = taken.get_mut();
-            if let (Some(added), Some(more)) = (&mut noted.added, field.added) {
-                *added += more;
-                *sum = Value::float(*added);
+            let noted = taken.get_mut();
+            if noted.is_added && write.is_added {
+                noted.value = Value::float(noted.amount() + write.amount());
             }
         }
     }
@@ -188,35 +222,119 @@ pub(super) fn note_write(writes: &mut Writes, field: Field, value: Value) {
 
 /// A value that stands, and the writes that it is made of: one, or several that were added up.
 struct Placed {
-    value: Value,
-    writes: Vec<(Field, Value)>,
+    sum: Option<f64>,
+    writes: Vec<(u64, Write)>,
 }
 
 impl Placed {
-    fn path(&self) -> &str {
-        self.writes.first().map_or("", |(field, _)| &field.path)
+    fn number(&self) -> Option<f64> {
+        self.sum.or_else(|| self.writes.first()?.1.value.as_f64())
     }
 
-    /// The sum, if `next` was added to this number.
-    fn added_to(&self, next: &Self) -> Option<Value> {
-        let added = next.writes.last().and_then(|(field, _)| field.added)?;
-        let number = self.value.as_f64().filter(|_| self.path() == next.path())?;
-        Some(Value::float(number + added))
+    fn add(&mut self, offset: u64, write: Write) {
+        self.sum = self.number().map(|number| number + write.amount());
+        self.writes.push((offset, write));
+    }
+
+    /// What stands there, and how that is noted.
+    fn standing(mut self) -> Option<(Value, Field)> {
+        let (offset, last) = self.writes.last()?;
+        let (offset, time) = (*offset, last.time);
+        let Some(sum) = self.sum else {
+            let (_, write) = self.writes.pop()?;
+            let added = write.is_added.then(|| write.amount());
+            return Some((write.value, Field { added, ..Field::set(offset, time) }));
+        };
+        self.keep_few();
+        let parts = self.writes.iter().map(|(offset, write)| write.noted(*offset)).collect();
+        Some((Value::float(sum), Field { added: Some(0.0), parts, ..Field::set(offset, time) }))
+    }
+
+    /// Makes one of the oldest that were added, where they are many.
+    fn keep_few(&mut self) {
+        let first = self.writes.iter().position(|(_, write)| write.is_added).unwrap_or(0);
+        let many = (self.writes.len() - first).saturating_sub(PARTS_MAX);
+        if many > 0 {
+            let amount: f64 = self.writes[first..first + many].iter().map(|(_, write)| write.amount()).sum();
+            let (_, kept) = &mut self.writes[first + many];
+            kept.value = Value::float(kept.amount() + amount);
+            self.writes.drain(first..first + many);
+        }
     }
 }
 
-/// Whether one path is the other one, or leads through it.
-fn overlap(a: &str, b: &str) -> bool {
-    is_within(a, b) || is_within(b, a)
+/// Values that lost: of each place and value the latest.
+#[derive(Default)]
+struct Lost(HashMap<(Box<str>, Box<str>), Conflict>);
+
+impl Lost {
+    fn note(&mut self, path: &str, placed: Placed) {
+        for (offset, write) in placed.writes {
+            let written = write.noted(offset);
+            let conflict = Conflict { path: path.into(), written };
+            let known = self.0.entry((path.into(), conflict.written.value.as_str().into()));
+            let known = known.or_insert_with(|| conflict.clone());
+            if known.written.offset < offset {
+                *known = conflict;
+            }
+        }
+    }
+
+    /// The latest of them, by path and offset.
+    fn latest(self) -> Vec<Conflict> {
+        let mut conflicts: Vec<Conflict> = self.0.into_values().collect();
+        let by_offset =
+            |lost: &Conflict| (lost.written.offset, lost.path.clone(), lost.written.value.as_str().to_owned());
+        conflicts.sort_by_cached_key(|lost| std::cmp::Reverse(by_offset(lost)));
+        conflicts.truncate(CONFLICTS_MAX);
+        conflicts.sort_by(|a, b| (&a.path, a.written.offset).cmp(&(&b.path, b.written.offset)));
+        conflicts
+    }
 }
 
-/// The same with the keys of every object in order, so that the order of merges leaves no trace.
+/// An object in the making, with the keys of every object in order, so that the order of merges leaves no trace.
+#[derive(Default)]
+struct Tree(BTreeMap<Box<str>, Node>);
+
+enum Node {
+    Leaf(Value),
+    Below(Tree),
+}
+
+impl Tree {
+    /// Puts `value` at `steps`, where nothing stands yet, nor on the way.
+    fn put(&mut self, steps: &[Box<str>], value: Value) {
+        match steps {
+            [] => {}
+            [last] => _ = self.0.insert(last.clone(), Node::Leaf(value)),
+            [step, below @ ..] => {
+                let node = self.0.entry(step.clone()).or_insert_with(|| Node::Below(Self::default()));
+                if let Node::Below(tree) = node {
+                    tree.put(below, value);
+                }
+            }
+        }
+    }
+
+    fn into_value(self) -> Value {
+        let mut object = Object::default();
+        for (key, node) in self.0 {
+            object.push(
+                key,
+                match node {
+                    Node::Leaf(value) => sorted(value),
+                    Node::Below(tree) => tree.into_value(),
+                },
+            );
+        }
+        Value::Object(object)
+    }
+}
+
+/// The same with the keys of every object in order.
 fn sorted(value: Value) -> Value {
     let Value::Object(object) = value else { return value };
-    let mut entries: Vec<(Box<str>, Value)> =
-        object.iter().map(|(key, value)| (key.into(), sorted(value.clone()))).collect();
-    entries.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut object = Object::default();
-    entries.into_iter().for_each(|(key, value)| object.push(key, value));
-    Value::Object(object)
+    let mut tree = Tree::default();
+    object.iter().for_each(|(key, value)| tree.put(&[key.into()], value.clone()));
+    tree.into_value()
 }

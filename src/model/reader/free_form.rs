@@ -1,7 +1,7 @@
 //! Values of any schema: read into the normal form, into a tree, or passed over.
 
 use super::Reader;
-use crate::model::{Fault, Json, Value, json::push_escaped, value::Object};
+use crate::model::{Fault, Json, Object, Value, json::push_escaped};
 
 /// Where an entry of an object stands in the normalised output.
 #[derive(Clone, Copy)]

@@ -2,19 +2,20 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::NotWritten;
+use super::{NotWritten, PreparedProfile};
 use crate::{
     model::{
-        Alias, Id, Json, MergeKey, NOTED_PARTS, Object, Path, Profile, ProfileRef, Time, Value, is_within, steps_text,
+        Alias, Id, Json, KEYS_NOTED, KnownKey, MergeKey, NOTED_PARTS, Object, Path, Profile, ProfileRef, Time, Value,
+        steps_text,
     },
-    store::Moment,
+    store::Merge,
 };
 
 /// The parts that can be written.
 pub(super) const PARTS: [&str; 7] = ["traits", "data", "interests", "consents", "segments", "aux", "primary_id"];
 /// From here on, offsets stand for those of the request that is processed, one for each of its parts: later than
 /// everything in the log.
-const THIS_REQUEST: u64 = u64::MAX - 1_000_000;
+pub(super) const THIS_REQUEST: u64 = u64::MAX - 1_000_000;
 /// About how many bytes may be written to a profile, and in how many leaves: all of it is written again with each
 /// change.
 const BYTES_MAX: usize = 1024 * 1024;
@@ -22,8 +23,6 @@ const LEAVES_MAX: usize = 5_000;
 const SMALL_BYTES: usize = 1_024;
 /// The most segments that a profile is in.
 const SEGMENTS_MAX: usize = 1_000;
-/// The most keys by which one profile is found.
-const KEYS_MAX: usize = 100;
 
 /// A profile as it will be.
 pub struct ProfileDraft {
@@ -50,8 +49,12 @@ pub struct ProfileDraft {
     shown: OnceLock<Value>,
     /// As it was stored, if it was.
     stored: Option<Arc<Profile>>,
-    /// The profiles that it took in.
-    absorbed: Vec<ProfileRef>,
+    /// The stored profiles that it took in, and how each can be split off again.
+    absorbed: Vec<(ProfileRef, Merge)>,
+    /// Names that lead elsewhere since it took in others.
+    shortcuts: Vec<(ProfileRef, ProfileRef)>,
+    /// The keys that lead to it from here on.
+    new_keys: Vec<MergeKey>,
 }
 
 impl ProfileDraft {
@@ -82,6 +85,8 @@ impl ProfileDraft {
             shown: OnceLock::new(),
             stored: None,
             absorbed: Vec::new(),
+            shortcuts: Vec::new(),
+            new_keys: Vec::new(),
         }
     }
 
@@ -92,11 +97,19 @@ impl ProfileDraft {
         if (other.profile.since, &other.profile.id) <= (self.profile.since, &self.profile.id) {
             std::mem::swap(self, &mut other);
         }
-        let before = other.stored.as_ref().map(|stored| (**stored).clone());
-        self.profile.absorb(other.profile, before, visits.shared);
-        self.absorbed.extend(other.absorbed);
-        let survivor = self.profile.reference();
-        self.absorbed.retain(|absorbed| *absorbed != survivor);
+        if let Some(stored) = &other.stored {
+            if self.stored.is_some() {
+                self.shortcuts.append(&mut other.shortcuts);
+                self.shortcuts.extend(self.profile.gather(&other.profile));
+            }
+            let before = self.stored.as_ref().map(|before| before.written);
+            let merge = Merge { state: Some(stored.written), before, shared_visits: visits.shared };
+            self.absorbed.push((stored.reference(), merge));
+        }
+        self.absorbed.append(&mut other.absorbed);
+        self.profile.absorb(other.profile, other.stored.is_some(), visits.shared);
+        self.profile.shares_sessions |= visits.are_shared;
+        self.new_keys.append(&mut other.new_keys);
         self.alias = self.alias.take().or(other.alias);
         self.parts.extend(other.parts);
         self.begun = visits.begun;
@@ -106,16 +119,23 @@ impl ProfileDraft {
 
     /// Puts what was written to the profile, apart from what stood there before.
     fn settle(&mut self) {
-        if self.facts_changed {
-            self.profile.facts = self.facts().to_json();
-        }
+        self.write_facts();
         if let Some(stored) = &self.stored {
-            self.absorbed.push(stored.reference());
             self.profile.part_counters(stored);
         }
         self.facts = OnceLock::new();
-        self.facts_changed = false;
         self.grown = 0;
+    }
+
+    fn write_facts(&mut self) {
+        if std::mem::take(&mut self.facts_changed) {
+            self.profile.facts = self.facts().to_json();
+        }
+    }
+
+    /// Whether this is the stored profile that is meant, or one that took it in in this request.
+    pub fn is_or_took_in(&self, reference: &ProfileRef) -> bool {
+        self.profile.reference() == *reference || self.absorbed.iter().any(|(absorbed, _)| absorbed == reference)
     }
 
     fn touch(&mut self) {
@@ -150,16 +170,17 @@ impl ProfileDraft {
     /// It is found by `key` from here on.
     ///
     /// # Errors
-    /// It is found by as many as there may be.
+    /// It is found by as many as are noted in one.
     pub fn add_key(&mut self, key: MergeKey) -> Result<(), String> {
         self.is_nameless = false;
-        if self.profile.keys.contains(&key) {
+        if self.profile.has_key(key) {
             return Ok(());
         }
-        if self.profile.keys.len() >= KEYS_MAX {
-            return Err(format!("{} is found by {KEYS_MAX} keys already", self.profile.id));
+        if self.profile.keys.len() >= KEYS_NOTED {
+            return Err(format!("{} is found by {KEYS_NOTED} keys already", self.profile.id));
         }
-        self.profile.keys.push(key);
+        self.profile.keys.push(KnownKey { since: THIS_REQUEST, key });
+        self.new_keys.push(key);
         self.touch();
         Ok(())
     }
@@ -292,7 +313,7 @@ impl ProfileDraft {
     /// When a leaf was last written; `None` if it was by this request, or never.
     pub fn written_at(&self, steps: &[&str]) -> Option<Time> {
         let path = steps.iter().copied().collect::<Path>().to_string();
-        let written = self.profile.fields.iter().filter(|field| is_within(&field.path, &path));
+        let written = self.profile.fields.within(&path);
         written
             .map(|field| (field.offset, field.time))
             .max()
@@ -310,33 +331,38 @@ impl ProfileDraft {
         self.begun.contains(session)
     }
 
-    /// The profile as it is stored by the request of this moment, and what goes with it. `last` is how far behind the
-    /// first of its offsets one may be.
-    pub fn fix(mut self, Moment { now, offset }: Moment, last: u64) -> FixedProfile {
-        let fixed = |place: u64| offset + (place - THIS_REQUEST).min(last);
-        if self.facts_changed {
-            self.profile.facts = self.facts().to_json();
-        }
+    /// The profile as it will be stored, but for the moment. `tells_changes`: somebody wants to know what is another.
+    pub fn prepare(mut self, tells_changes: bool) -> PreparedProfile {
+        self.write_facts();
         let mut profile = self.profile;
-        let fields = profile.conflicts.iter_mut().map(|conflict| &mut conflict.field).chain(&mut profile.fields);
-        for field in fields.filter(|field| field.offset >= THIS_REQUEST) {
-            field.offset = fixed(field.offset);
-            field.time = now;
-        }
-        if self.is_new {
-            profile.since = fixed(profile.since);
-            profile.inserted = now;
-        }
         let alias = self.alias.filter(|id| *id != profile.id);
         if let Some(id) = &alias {
-            profile.aliases.push(Alias { id: id.clone(), since: offset });
+            profile.add_alias(Alias { id: id.clone(), since: THIS_REQUEST });
         }
-        let visits = profile.latest_visits.iter_mut().flatten();
-        visits.filter(|visit| self.begun.contains(&visit.session)).for_each(|visit| visit.begun = now);
-        if self.touched {
-            profile.updated = now;
+        let changes =
+            if tells_changes && self.changed { profile.changes_since(self.stored.as_deref()) } else { Vec::new() };
+        let is_of_this = |offset: u64| offset >= THIS_REQUEST;
+        let fields = profile.fields.iter();
+        let written = fields
+            .filter(|(_, field)| is_of_this(field.offset) || field.parts.iter().any(|part| is_of_this(part.offset)));
+        let written = written.map(|(path, _)| path.into()).collect::<Vec<Box<str>>>();
+        if let Some(path) = written.first() {
+            profile.fields.change(path, |_| ()); // so that they are nobody else's, and are changed where they stand
         }
-        FixedProfile { profile, alias, absorbed: self.absorbed, changed: self.changed, before: self.stored }
+        PreparedProfile {
+            profile,
+            is_new: self.is_new,
+            alias,
+            changed: self.changed,
+            touched: self.touched,
+            begun: self.begun,
+            parts: self.parts,
+            absorbed: self.absorbed,
+            shortcuts: self.shortcuts,
+            new_keys: self.new_keys,
+            changes,
+            written,
+        }
     }
 }
 
@@ -344,20 +370,10 @@ impl ProfileDraft {
 pub struct Visits {
     /// How many sessions had both.
     pub shared: u64,
+    /// There may be sessions that one of them and somebody else had.
+    pub are_shared: bool,
     /// The sessions that had neither of them before this request.
     pub begun: Vec<Id>,
-}
-
-/// A profile that is ready to be stored.
-pub struct FixedProfile {
-    pub profile: Profile,
-    /// A new name that leads to it.
-    pub alias: Option<Id>,
-    /// The stored profiles that are part of it from here on.
-    pub absorbed: Vec<ProfileRef>,
-    pub changed: bool,
-    /// As it was stored, if it was.
-    pub before: Option<Arc<Profile>>,
 }
 
 /// The paths of the leaves of what is written at `steps`.

@@ -102,7 +102,8 @@ impl SessionDraft {
         Ok(())
     }
 
-    pub fn fix(self) -> Session {
+    /// The session as it will be stored, but for the moment of its request.
+    pub fn prepare(self) -> Session {
         let traits = self.traits_changed.then(|| self.traits().to_json());
         let mut session = self.session;
         if let Some(traits) = traits {

@@ -1,13 +1,23 @@
 //! Blocks: entries of the log that stand together, compressed and checked. The form is in ARCHITECTURE.md.
 
-use crate::store::entry::{self, Entry};
+use std::borrow::Cow;
+
+use crate::{
+    model::{Profile, ProfileRef},
+    store::{
+        entry::{self, Entry},
+        format3,
+    },
+};
 
 /// About how much a block holds before it is compressed: so much that a visit's next requests mostly meet the one
 /// before in it, and still little enough to be read for one event.
 pub const RAW_BYTES: usize = 256 * 1024;
 pub const HEAD_BYTES: usize = 30;
 const MAGIC: &[u8; 4] = b"TrkB";
-const VERSION: u16 = 1;
+/// The version of the entries in new blocks, and the one of format 3.
+pub const VERSION: u16 = 2;
+const VERSION_OF_FORMAT_3: u16 = 1;
 const CHECKSUM_AT: usize = 26;
 
 /// Compresses blocks; keeps what zstd would set up anew for each.
@@ -33,6 +43,8 @@ impl Packer {
 /// A block as bytes, with what its head says.
 #[derive(Clone, Debug)]
 pub struct Block {
+    /// Which form its entries have.
+    pub version: u16,
     pub first: u64,
     pub count: u32,
     pub raw_len: u32,
@@ -47,9 +59,14 @@ impl Block {
 
     /// Compresses `raw`, the encoded entries from offset `first` on.
     pub fn build(packer: &mut Packer, first: u64, count: u32, raw: &[u8]) -> Self {
+        Self::build_as(packer, VERSION, first, count, raw)
+    }
+
+    /// As [`Block::build`], of entries of another version.
+    pub fn build_as(packer: &mut Packer, version: u16, first: u64, count: u32, raw: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(HEAD_BYTES + raw.len() / 4);
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&version.to_le_bytes());
         bytes.extend_from_slice(&first.to_le_bytes());
         bytes.extend_from_slice(&count.to_le_bytes());
         let raw_len = u32::try_from(raw.len()).expect("a group is bounded far below 4 GiB");
@@ -60,7 +77,7 @@ impl Block {
         let checksum = crc32c::crc32c_append(crc32c::crc32c(&bytes), &packed);
         bytes.extend_from_slice(&checksum.to_le_bytes());
         bytes.extend_from_slice(&packed);
-        Self { first, count, raw_len, bytes }
+        Self { version, first, count, raw_len, bytes }
     }
 
     /// Reads the block at the start of `bytes`; bytes may follow it.
@@ -69,9 +86,10 @@ impl Block {
         if !bytes.starts_with(MAGIC) {
             return Err("not a block");
         }
-        if bytes.get(4..6) != Some(&VERSION.to_le_bytes()) {
+        let version = bytes.get(4..6).and_then(|two| two.try_into().ok()).map(u16::from_le_bytes);
+        let Some(version) = version.filter(|version| [VERSION, VERSION_OF_FORMAT_3].contains(version)) else {
             return Err("a block of an unknown version");
-        }
+        };
         let first = bytes.get(6..14).and_then(|eight| eight.try_into().ok()).map(u64::from_le_bytes);
         let (Some(first), Some(count), Some(raw_len), Some(packed_len), Some(checksum)) =
             (first, number(14), number(18), number(22), number(CHECKSUM_AT))
@@ -83,7 +101,7 @@ impl Block {
         if crc32c::crc32c_append(crc32c::crc32c(&bytes[..CHECKSUM_AT]), packed) != checksum {
             return Err("a block's checksum is wrong");
         }
-        Ok(Self { first, count, raw_len, bytes: bytes[..end].to_vec() })
+        Ok(Self { version, first, count, raw_len, bytes: bytes[..end].to_vec() })
     }
 
     /// The encoded entries.
@@ -92,8 +110,53 @@ impl Block {
         raw.ok().filter(|raw| raw.len() == self.raw_len as usize).ok_or("a block cannot be decompressed")
     }
 
+    /// Its entries as they were encoded.
+    pub fn encoded(&self) -> Result<Encoded<'static>, &'static str> {
+        Ok(Encoded { version: self.version, first: self.first, count: self.count, raw: self.unpack()?.into() })
+    }
+
     pub fn entries(&self) -> Result<Vec<Entry>, &'static str> {
-        entry::decode_entries(&self.unpack()?, self.count).ok_or("a block's entries cannot be read")
+        self.encoded()?.entries()
+    }
+}
+
+/// Encoded entries that stand one behind the other.
+pub struct Encoded<'a> {
+    pub version: u16,
+    pub first: u64,
+    pub count: u32,
+    pub raw: Cow<'a, [u8]>,
+}
+
+impl Encoded<'_> {
+    pub fn entries(&self) -> Result<Vec<Entry>, &'static str> {
+        let entries = match self.version {
+            VERSION => entry::decode_all(&self.raw, self.count),
+            _ => format3::entries(&self.raw, self.first, self.count),
+        };
+        entries.ok_or("a block's entries cannot be read")
+    }
+
+    /// The profile whose state stands at `offset`: `wanted`, or any. In an entry of format 3, the state of `wanted` may
+    /// stand within that of a profile that took it in; it comes with how many sessions both had then.
+    pub fn profile_at(
+        &self,
+        offset: u64,
+        wanted: Option<&ProfileRef>,
+    ) -> Result<Option<(Profile, Option<u64>)>, &'static str> {
+        let place = usize::try_from(offset - self.first).map_err(|_| "a block is too long")?;
+        match self.entries()?.into_iter().nth(place) {
+            Some(Entry::Profile(found) | Entry::ProfileOfFormat3(found) | Entry::AbsorbedState(found))
+                if wanted.is_none_or(|wanted| found.reference() == *wanted) =>
+            {
+                Ok(Some(((*found).clone(), None)))
+            }
+            Some(Entry::ProfileOfFormat3(_)) => {
+                let held = wanted.and_then(|it| format3::held_inside(&self.raw, self.count, (offset, place), it));
+                Ok(held.map(|(profile, shared_visits)| (profile, Some(shared_visits))))
+            }
+            _ => Ok(None),
+        }
     }
 }
 
@@ -136,7 +199,9 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_are_no_entries_or_some(bytes: Vec<u8>, count in 0_u32..100) {
-            _ = entry::decode_entries(&bytes, count);
+            for version in [VERSION, VERSION_OF_FORMAT_3] {
+                _ = Encoded { version, first: 7, count, raw: bytes.as_slice().into() }.entries();
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     EncodedEntries, FoundEvent,
-    block::{Block, Packer, RAW_BYTES},
+    block::{Block, Encoded, Packer, RAW_BYTES, VERSION},
     events,
     segment::{Segment, Summary},
 };
@@ -12,8 +12,8 @@ use crate::{
     model::Id,
     store::{
         checksums,
-        entry::{self, Entry},
-        error::StoreError,
+        entry::Entry,
+        error::{RESTORE, StoreError},
     },
 };
 
@@ -32,16 +32,22 @@ pub struct Live {
 /// Entries that are too few for a block yet.
 struct Pending {
     summary: Summary,
+    version: u16,
     raw: Vec<u8>,
 }
 
 impl Pending {
     fn new(first: u64) -> Self {
-        Self { summary: Summary::new(first), raw: Vec::new() }
+        Self { summary: Summary::new(first), version: VERSION, raw: Vec::new() }
+    }
+
+    fn encoded(&self) -> Encoded<'_> {
+        let Summary { first, count, .. } = self.summary;
+        Encoded { version: self.version, first, count, raw: self.raw.as_slice().into() }
     }
 
     fn entries(&self) -> Vec<Entry> {
-        entry::decode_entries(&self.raw, self.summary.count).unwrap_or_default()
+        self.encoded().entries().unwrap_or_default()
     }
 }
 
@@ -65,6 +71,10 @@ impl Live {
     }
 
     pub fn append(&mut self, more: &EncodedEntries<'_>) -> Result<(), StoreError> {
+        if more.version != self.pending.version {
+            self.flush()?; // a block's entries have one form
+            self.pending.version = more.version;
+        }
         more.entries.iter().flat_map(|entries| entries.iter()).for_each(|entry| self.pending.summary.add(entry));
         self.pending.raw.extend_from_slice(more.raw);
         if self.pending.raw.len() >= RAW_BYTES { self.flush() } else { Ok(()) }
@@ -74,7 +84,8 @@ impl Live {
     pub fn flush(&mut self) -> Result<(), StoreError> {
         let summary = self.pending.summary;
         if summary.count > 0 {
-            let block = Block::build(&mut self.packer, summary.first, summary.count, &self.pending.raw);
+            let Pending { version, raw, .. } = &self.pending;
+            let block = Block::build_as(&mut self.packer, *version, summary.first, summary.count, raw);
             self.segment.put(&block, &summary)?;
             self.bytes += block.bytes.len() as u64;
             self.summaries.push(summary);
@@ -88,13 +99,21 @@ impl Live {
         self.summaries.iter().map(|summary| Ok((*summary, self.segment.block(summary.first)?)))
     }
 
-    /// The entries of the block that holds `offset`, with the offset of the first; `None` behind the end.
-    pub fn block_around(&self, offset: u64) -> Result<Option<(u64, Vec<Entry>)>, StoreError> {
+    /// What `read` finds in the block that holds `offset`; `None` behind the end.
+    pub fn in_block<T>(
+        &self,
+        offset: u64,
+        read: impl FnOnce(&Encoded<'_>) -> Result<T, &'static str>,
+    ) -> Result<Option<T>, StoreError> {
+        if offset >= self.end() {
+            return Ok(None);
+        }
         if offset >= self.pending.summary.first {
-            return Ok(Some((self.pending.summary.first, self.pending.entries())));
+            let unread = |what| StoreError::damaged(&self.path, what, RESTORE);
+            return read(&self.pending.encoded()).map(Some).map_err(unread);
         }
         let Some(block) = self.segment.block_at(offset)? else { return Ok(None) };
-        Ok(Some((block.first, self.segment.entries(&block)?)))
+        self.segment.read(&block, read).map(Some)
     }
 
     /// The event that the server gave the id `id`, whose number is `number`.

@@ -23,7 +23,8 @@ use super::{
     error::{At, RESTORE, StoreError},
     folder,
 };
-use crate::model::{Event, EventRequest, Id};
+use crate::model::{Event, EventRequest, Id, Profile, ProfileRef};
+use block::Encoded;
 use live::Live;
 use sealed::OpenSegments;
 use segment::made_id;
@@ -55,6 +56,8 @@ pub struct FoundEvent {
 
 /// Entries that stand behind each other, and their encoded form.
 pub struct EncodedEntries<'a> {
+    /// The version of blocks that they are encoded for.
+    pub version: u16,
     pub raw: &'a [u8],
     pub entries: &'a [Arc<[Entry]>],
 }
@@ -200,15 +203,33 @@ impl Log {
 
     /// The entries of the block that holds `offset`, with the offset of the first; `None` behind the end.
     pub fn block_around(&self, offset: u64) -> Result<Option<(u64, Vec<Entry>)>, StoreError> {
+        self.in_block(offset, |block| Ok((block.first, block.entries()?)))
+    }
+
+    /// The profile whose state stands at `offset`: see [`Encoded::profile_at`].
+    pub fn profile_at(
+        &self,
+        offset: u64,
+        wanted: Option<&ProfileRef>,
+    ) -> Result<Option<(Profile, Option<u64>)>, StoreError> {
+        self.in_block(offset, |block| block.profile_at(offset, wanted)).map(Option::flatten)
+    }
+
+    /// What `read` finds in the block that holds `offset`; `None` behind the end.
+    fn in_block<T>(
+        &self,
+        offset: u64,
+        read: impl FnOnce(&Encoded<'_>) -> Result<T, &'static str>,
+    ) -> Result<Option<T>, StoreError> {
         if let Some(live) = self.live.read().as_ref().filter(|live| offset >= live.first) {
-            return live.block_around(offset);
+            return live.in_block(offset, read);
         }
         let sealing = self.sealing.read().clone();
         if let Some(sealing) = sealing.filter(|sealing| offset >= sealing.first) {
-            return sealing.block_around(offset);
+            return sealing.in_block(offset, read);
         }
         let part = self.sealed.read().iter().find(|part| (part.first..part.end).contains(&offset)).cloned();
-        part.map(|part| part.block_around(&self.open, offset)).transpose()
+        part.map(|part| part.in_block(&self.open, offset, read)).transpose()
     }
 }
 

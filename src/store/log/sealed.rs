@@ -12,8 +12,9 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    FoundEvent, live,
-    live::Live,
+    FoundEvent,
+    block::Encoded,
+    live::{self, Live},
     segment::{Segment, Summary},
 };
 use crate::{
@@ -127,8 +128,13 @@ impl Sealed {
         Ok(opened)
     }
 
-    /// The entries of the block that holds `offset`, with the offset of the first.
-    pub fn block_around(&self, open: &OpenSegments, offset: u64) -> Result<(u64, Vec<Entry>), StoreError> {
+    /// What `read` finds in the block that holds `offset`.
+    pub fn in_block<T>(
+        &self,
+        open: &OpenSegments,
+        offset: u64,
+        read: impl FnOnce(&Encoded<'_>) -> Result<T, &'static str>,
+    ) -> Result<T, StoreError> {
         let opened = self.opened(open)?;
         let behind = opened.summaries.partition_point(|summary| summary.first <= offset);
         let next = opened.summaries.get(behind).map_or(self.end, |summary| summary.first);
@@ -136,7 +142,7 @@ impl Sealed {
         let Some(summary) = found.filter(|summary| offset < summary.end()) else {
             return Err(self.damaged(&format!("the entry at offset {offset} is missing"), next));
         };
-        self.read(&opened, summary)
+        self.read(&opened, summary, read)
     }
 
     /// The event that the server gave the id `id`, whose number is `number`.
@@ -146,8 +152,8 @@ impl Sealed {
         }
         let opened = self.opened(open)?;
         for summary in opened.summaries.iter().filter(|summary| summary.may_hold(number)) {
-            let (first, entries) = self.read(&opened, summary)?;
-            if let Some(found) = live::find_made(first, &entries, id) {
+            let entries = self.read(&opened, summary, |block| block.entries())?;
+            if let Some(found) = live::find_made(summary.first, &entries, id) {
                 return Ok(Some(found));
             }
         }
@@ -169,16 +175,19 @@ impl Sealed {
             return Err(self.damaged(&format!("the entry at offset {missing} is missing"), next));
         }
         for summary in opened.summaries.iter().filter(|summary| summary.end() > from) {
-            let (first, entries) = self.read(&opened, summary)?;
-            each(first, entries)?;
+            each(summary.first, self.read(&opened, summary, |block| block.entries())?)?;
         }
         Ok(())
     }
 
-    fn read(&self, opened: &OpenSegment, summary: &Summary) -> Result<(u64, Vec<Entry>), StoreError> {
-        let block = opened.segment.block(summary.first).and_then(|block| opened.segment.entries(&block));
-        let entries = block.map_err(|error| self.damaged(&error.to_string(), summary.end()))?;
-        Ok((summary.first, entries))
+    fn read<T>(
+        &self,
+        opened: &OpenSegment,
+        summary: &Summary,
+        read: impl FnOnce(&Encoded<'_>) -> Result<T, &'static str>,
+    ) -> Result<T, StoreError> {
+        let found = opened.segment.block(summary.first).and_then(|block| opened.segment.read(&block, read));
+        found.map_err(|error| self.damaged(&error.to_string(), summary.end()))
     }
 
     /// The first offset that no block holds, and the next one that some block does.

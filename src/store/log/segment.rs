@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::block::Block;
+use super::block::{Block, Encoded};
 use crate::{
     model::Id,
     store::{
@@ -123,7 +123,17 @@ impl Segment {
     }
 
     pub fn entries(&self, block: &Block) -> Result<Vec<Entry>, StoreError> {
-        block.entries().map_err(|what| self.damaged(&format!("{what} at offset {}", block.first)))
+        self.read(block, |block| block.entries())
+    }
+
+    /// What `read` finds in the entries of a block of it.
+    pub fn read<T>(
+        &self,
+        block: &Block,
+        read: impl FnOnce(&Encoded<'_>) -> Result<T, &'static str>,
+    ) -> Result<T, StoreError> {
+        let found = block.encoded().and_then(|encoded| read(&encoded));
+        found.map_err(|what| self.damaged(&format!("{what} at offset {}", block.first)))
     }
 
     /// Writes everything to the segment's files and makes them durable.

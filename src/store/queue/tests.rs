@@ -27,11 +27,11 @@ fn key() -> Key {
 /// An entry that says `number` under [`key`].
 fn entry(number: u64) -> Entry {
     let profile = ProfileRef { id: Id::required("profile").unwrap(), since: number };
-    Entry::Name { name: Id::required("name").unwrap(), profile }
+    Entry::Name { name: Id::required("name").unwrap(), since: number, profile }
 }
 
 fn number(state: &State) -> u64 {
-    if let State::Name(profile) = state { profile.since } else { panic!("{state:?}") }
+    if let State::Name(name) = state { name.since } else { panic!("{state:?}") }
 }
 
 type Client = Box<dyn FnOnce(&Stage) + Send>;

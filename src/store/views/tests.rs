@@ -2,8 +2,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    model::{DelayedEvent, Event, EventRequest, Json, MergeKey, Outcome, Pass, Profile, Reader, Source},
-    store::entry::Entry,
+    model::{
+        DefinitionKind, DelayedEvent, Event, EventRequest, Json, MergeKey, Outcome, Pass, Profile, ProfileRef, Reader,
+        Source,
+    },
+    store::entry::{Entry, Merge},
 };
 
 fn id(kind: &str, number: u8) -> Id {
@@ -27,6 +30,7 @@ fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4])
     vec![match what {
         0..3 => {
             let mut session = Session::new(id("session", name), *number, None, now);
+            session.profile = Some(profile(3));
             // Some take several parts.
             session.device = (what == 1).then(|| id("device", other));
             session.channel = (what == 2)
@@ -34,15 +38,18 @@ fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4])
             Entry::Session(Arc::new(session))
         }
         3 => {
-            let mut made = Profile::new(id("profile", name), offset, now);
-            made.keys = (0..other).map(|key| MergeKey([key; 16])).collect();
-            Entry::Profile(Arc::new(made))
+            let made = Profile::new(id("profile", name), offset, now);
+            let reference = made.reference();
+            let keys = (0..other).map(|key| Entry::MergeKey { key: MergeKey([key; 16]), profile: reference.clone() });
+            return std::iter::once(Entry::Profile(Arc::new(made))).chain(keys).collect();
         }
-        4 => Entry::Name { name: id("name", name), profile: profile(other) },
+        4 => Entry::Name { name: id("profile", name), since: offset, profile: profile(other) },
         5 => {
             // As a request has it: with the session's newest state.
-            let session = Session::new(id("session", name), *number, None, now);
-            let visited = Entry::Visited { session: session.number, profile: profile(other) };
+            let mut session = Session::new(id("session", name), *number, None, now);
+            session.profile = Some(profile(3));
+            let moved = (other > 0).then(|| (profile(other), profile(3)));
+            let visited = Entry::Visited { session: session.number, profile: profile(name), moved };
             return vec![Entry::Session(Arc::new(session)), visited];
         }
         6 => Entry::Source(Arc::new(Source::open(id("source", name), "a source", now))),
@@ -54,8 +61,9 @@ fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4])
         }
         10 => Entry::ProfileDeleted {
             id: id("profile", name),
-            names: vec![id("name", other)],
+            names: vec![profile(other)],
             keys: vec![MergeKey([other; 16])],
+            ids: 2,
         },
         11 => {
             let body =
@@ -79,7 +87,10 @@ fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4])
             Entry::Passed { kind: DefinitionKind::Segment, id, pass }
         }
         14 => Entry::Delivered { destination: id("destination", name), offset },
-        13 => Entry::Absorbed { absorbed: profile(name), by: profile(other) },
+        13 => Entry::Absorbed { absorbed: profile(name), by: profile(other), merge: Merge::default() },
+        17 => Entry::Split { profile: profile(name) },
+        18 => Entry::Shortcut { name: profile(name), to: profile(other) },
+        19 => Entry::NamesDeleted { names: vec![profile(name)], keys: vec![MergeKey([other; 16])] },
         12 => {
             Entry::DefinitionDeleted { kind: DefinitionKind::Segment, id: Id::required(&format!("d{name}")).unwrap() }
         }
@@ -144,7 +155,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
     fn views_made_anew_from_the_log_equal_views_kept_along_the_way(
-        made in prop::collection::vec((0_u8..20, 0_u8..4, 0_u8..4), 1..60),
+        made in prop::collection::vec((0_u8..24, 0_u8..4, 0_u8..4), 1..60),
         batches in prop::collection::vec(1_usize..8, 0..30),
     ) {
         let requests = requests(&made);
@@ -161,7 +172,7 @@ proptest! {
 
     #[test]
     fn a_batch_that_was_under_way_can_be_written_again(
-        made in prop::collection::vec((0_u8..20, 0_u8..4, 0_u8..4), 1..40),
+        made in prop::collection::vec((0_u8..24, 0_u8..4, 0_u8..4), 1..40),
         cut in any::<prop::sample::Index>(),
         written in any::<prop::sample::Index>(),
     ) {

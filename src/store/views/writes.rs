@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::{Progress, Tree, Views, definition_key, delayed_key, event_key, visited_key};
+use super::{
+    Progress, Views,
+    tables::{self, Form, Tree, profile_key},
+};
 use crate::{
-    model::{Id, Session},
+    model::{Id, MergeKey, ProfileRef, Session},
     store::{
-        entry::{self, Key, State},
+        entry::{self, Key, Name, State},
         error::{At, StoreError},
         tree,
     },
@@ -54,66 +57,60 @@ impl Views {
         let mut writes = Vec::with_capacity(states.len() * 2);
         for (key, state) in states {
             match (key, state) {
-                (Key::Session(id), State::Session(session)) => self.put_session(id, session, &mut writes)?,
+                (Key::Session(id), State::Session(session)) => {
+                    self.put_session(id, session, &mut writes)?;
+                    continue;
+                }
                 (Key::Session(id), _) => {
                     if let Some(number) = self.tree(Tree::SessionNumbers).get(id.key())? {
                         self.remove_session(&number, &mut writes)?;
-                        // Removed last: as long as it leads there, a batch that is written again finds the rest.
-                        self.remove(Tree::SessionNumbers, id.key(), &mut writes)?;
                     }
+                    // Removed last: as long as it leads there, a batch that is written again finds the rest.
                 }
-                (Key::Profile(id), State::Profile(profile)) => {
-                    self.put_parts(Tree::Profiles, &id.key(), &entry::encode(profile), &mut writes)?;
-                }
-                (Key::Profile(id), _) => self.remove_parts(Tree::Profiles, &id.key(), &mut writes)?,
-                (Key::Name(id), State::Name(profile)) => {
-                    self.put(Tree::Names, id.key(), entry::encode(profile), &mut writes)?;
-                }
-                (Key::Name(id), _) => self.remove(Tree::Names, id.key(), &mut writes)?,
-                (Key::EventId { id, source }, State::EventId(place)) => {
-                    self.put(Tree::EventIds, event_key(id, Some(source)), entry::encode(place), &mut writes)?;
-                }
-                (Key::EventId { id, source }, _) => {
-                    self.remove(Tree::EventIds, event_key(id, Some(source)), &mut writes)?
-                }
-                (Key::Visited { session, profile }, _) => {
-                    self.put(Tree::Visited, visited_key(*session, profile), Vec::new(), &mut writes)?;
-                }
-                (Key::DeletedEvent(offset), _) => {
-                    self.put(Tree::DeletedEvents, offset.to_be_bytes().to_vec(), Vec::new(), &mut writes)?;
-                }
-                (Key::MergeKey(key), State::Name(profile)) => {
-                    self.put(Tree::MergeKeys, key.0.to_vec(), entry::encode(profile), &mut writes)?;
-                }
-                (Key::MergeKey(key), _) => self.remove(Tree::MergeKeys, key.0.to_vec(), &mut writes)?,
-                (Key::Definition(kind, id), State::Definition(definition)) => {
-                    let key = definition_key(*kind, id);
-                    self.put_parts(Tree::Definitions, &key, &entry::encode(definition), &mut writes)?;
-                }
-                (Key::Definition(kind, id), _) => {
-                    self.remove_parts(Tree::Definitions, &definition_key(*kind, id), &mut writes)?;
-                }
-                (Key::Delivered(id), State::Offset(offset)) => {
-                    self.put(Tree::Deliveries, id.key(), entry::encode(offset), &mut writes)?;
-                }
-                (Key::Delivered(id), _) => self.remove(Tree::Deliveries, id.key(), &mut writes)?,
-                (Key::Delayed { due, number }, State::Delayed(event)) => {
-                    self.put_parts(Tree::Delayed, &delayed_key(*due, *number), &entry::encode(event), &mut writes)?;
-                }
-                (Key::Delayed { due, number }, _) => {
-                    self.remove_parts(Tree::Delayed, &delayed_key(*due, *number), &mut writes)?;
-                }
-                (Key::Pass(kind, id), State::Pass(pass)) => {
-                    self.put(Tree::Passes, definition_key(*kind, id), entry::encode(pass), &mut writes)?;
-                }
-                (Key::Pass(kind, id), _) => self.remove(Tree::Passes, definition_key(*kind, id), &mut writes)?,
-                (Key::Source(id), State::Source(source)) => {
-                    self.put_parts(Tree::Sources, &id.key(), &entry::encode(source), &mut writes)?;
-                }
-                (Key::Source(id), _) => self.remove_parts(Tree::Sources, &id.key(), &mut writes)?,
+                (Key::Name(id), state) => self.index_name(id, state, &mut writes)?,
+                (Key::MergeKey(key), state) => self.index_merge_key(*key, state, &mut writes)?,
+                _ => {}
+            }
+            let (tree, key) = tables::place(key);
+            match (tree.table().form, tables::encode(state)) {
+                (Form::Whole, Some(value)) => self.put(tree, key, value, &mut writes)?,
+                (Form::Whole, None) => self.remove(tree, key, &mut writes)?,
+                (Form::Parts, Some(value)) => self.put_parts(tree, &key, &value, &mut writes)?,
+                (Form::Parts, None) => self.remove_parts(tree, &key, &mut writes)?,
             }
         }
         Ok(writes)
+    }
+
+    /// Brings the index of a profile's names to what `id` means now. It goes before the name itself, so that a batch that
+    /// is written again finds what it meant before.
+    fn index_name(&self, id: &Id, state: &State, writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        let place = |name: &Name| [&profile_key(&name.profile)[..], &name.said.to_be_bytes()].concat();
+        let before = self.tree(Tree::Names).get(id.key())?.and_then(|bytes| entry::decode::<Name>(&bytes));
+        let now = if let State::Name(name) = state { Some(name) } else { None };
+        if let Some(before) =
+            before.map(|before| place(&before)).filter(|before| now.map(place).as_ref() != Some(before))
+        {
+            self.remove(Tree::NamesOf, before, writes)?;
+        }
+        match now {
+            Some(name) => {
+                let reference = ProfileRef { id: id.clone(), since: name.since };
+                self.put(Tree::NamesOf, place(name), entry::encode(&reference), writes)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Views::index_name`], for where a merge key leads.
+    fn index_merge_key(&self, key: MergeKey, state: &State, writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        let place = |profile: &ProfileRef| [&profile_key(profile)[..], &key.0].concat();
+        let before = self.tree(Tree::MergeKeys).get(key.0)?.and_then(|bytes| entry::decode::<ProfileRef>(&bytes));
+        let now = if let State::Leads(profile) = state { Some(profile) } else { None };
+        if let Some(before) = before.filter(|before| now != Some(before)) {
+            self.remove(Tree::KeysOf, place(&before), writes)?;
+        }
+        now.map_or(Ok(()), |profile| self.put(Tree::KeysOf, place(profile), Vec::new(), writes))
     }
 
     fn put_session(&self, id: &Id, session: &Session, writes: &mut Vec<Write>) -> Result<(), sled::Error> {
@@ -130,9 +127,20 @@ impl Views {
 
     /// Removes the session of this number, and which profiles it had.
     fn remove_session(&self, number: &[u8], writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        let packed = tree::get(self.tree(Tree::Sessions), number)?;
+        let session = packed.and_then(|packed| self.codec.unpack(&packed)).and_then(|bytes| entry::decode(&bytes));
+        let last = session.and_then(|session: Session| session.profile).map(|profile| profile_key(&profile));
+        let shared = |profile: &[u8]| [profile, number].concat();
         for record in self.tree(Tree::Visited).scan_prefix(number) {
             let (key, old) = record?;
+            let profile = &key[number.len()..];
+            if last.as_deref() != Some(profile) {
+                self.remove(Tree::SharedSessions, shared(profile), writes)?;
+            }
             writes.push(Write { tree: Tree::Visited, key: key.to_vec(), value: None, old: Some(old) });
+        }
+        if let Some(last) = last {
+            self.remove(Tree::SharedSessions, shared(&last), writes)?;
         }
         self.remove_parts(Tree::Sessions, number, writes)
     }

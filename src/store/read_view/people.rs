@@ -1,0 +1,179 @@
+//! Whom an id or a key leads to, and what leads to a profile.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use super::ReadView;
+use crate::{
+    model::{Id, MergeKey, Profile, ProfileRef},
+    store::{
+        engine::Engine,
+        entry::{Key, Name, State},
+        error::{Refused, StoreError},
+        queue::Generation,
+        shared::Shared,
+        views::NamesWalk,
+    },
+};
+
+/// How many shortcuts lead from a name to its profile at most: each but every other one meets twice as many names.
+const SHORTCUTS_MAX: usize = 128;
+/// How many merges are followed one by one, where something was split off.
+const MERGES_MAX: usize = 100_000;
+
+impl ReadView {
+    /// What `name` means, if it is another name of a profile.
+    pub async fn name(&self, name: &Id) -> Result<Option<Name>, Refused> {
+        let state = self.newest(Key::Name(name.clone())).await?;
+        Ok(if let Some(State::Name(name)) = state { Some(name) } else { None })
+    }
+
+    /// The profile that is found by `key`, or a name of it.
+    pub async fn merge_key(&self, key: MergeKey) -> Result<Option<ProfileRef>, Refused> {
+        let state = self.newest(Key::MergeKey(key)).await?;
+        Ok(if let Some(State::Leads(profile)) = state { Some(profile) } else { None })
+    }
+
+    /// The profile that `id` leads to: its own, or that of whoever it is another name of by now. With `since`, only what
+    /// the id meant from that offset on: it may be somebody else's since a deletion.
+    pub async fn person(&self, id: &Id, since: Option<u64>) -> Result<Option<Arc<Profile>>, Refused> {
+        if let Some(profile) = self.profile(id).await? {
+            return Ok(Some(profile).filter(|profile| since.is_none_or(|since| since == profile.since)));
+        }
+        let Some(name) = self.name(id).await?.filter(|name| since.is_none_or(|since| since == name.since)) else {
+            return Ok(None);
+        };
+        let start = ProfileRef { id: id.clone(), since: name.since };
+        self.walk(move |walk| follow(walk, start, name)).await
+    }
+
+    /// Up to `most` more of the names that a walk finds, as the views have them: see [`ReadView::applied`].
+    pub async fn names(&self, mut walk: NamesWalk, most: usize) -> Result<(Vec<ProfileRef>, NamesWalk), Refused> {
+        self.shared.read(move |engine| Ok((engine.views.walk_names(&mut walk, most)?, walk))).await
+    }
+
+    /// The names of a profile itself that were said last, the last one first, as the views have them.
+    pub async fn latest_names(&self, profile: &ProfileRef, most: usize) -> Result<Vec<ProfileRef>, Refused> {
+        let profile = profile.clone();
+        self.shared.read(move |engine| engine.views.latest_names(&profile, most)).await
+    }
+
+    /// The keys that lead to these profiles and to none of their names, as the views have them.
+    pub async fn keys_of(&self, profiles: Vec<ProfileRef>) -> Result<Vec<MergeKey>, Refused> {
+        let keys = move |engine: &Engine| {
+            let keys = profiles.iter().map(|profile| engine.views.keys_of(profile)).collect::<Result<Vec<_>, _>>()?;
+            Ok(keys.concat())
+        };
+        self.shared.read(keys).await
+    }
+
+    /// The state of a profile that the log has at `offset`: that of `wanted`, or of any. In a block of format 3, that of
+    /// `wanted` may stand within that of a profile that took it in; it comes with how many sessions both had then. See
+    /// [`ReadView::applied`].
+    pub async fn profile_at(
+        &self,
+        offset: u64,
+        wanted: Option<&ProfileRef>,
+    ) -> Result<Option<(Profile, Option<u64>)>, Refused> {
+        let wanted = wanted.cloned();
+        self.shared.read_log(move |engine| engine.log.profile_at(offset, wanted.as_ref())).await
+    }
+
+    /// Whether there may be sessions that the profile, as it was called then, and somebody else had.
+    pub async fn shares_sessions(&self, profile: &ProfileRef) -> Result<bool, Refused> {
+        Ok(self.newest(Key::SharesSessions(profile.clone())).await?.is_some())
+    }
+
+    /// How many sessions a profile of both lists had.
+    pub async fn shared_sessions(&self, ones: Vec<ProfileRef>, others: Vec<ProfileRef>) -> Result<u64, Refused> {
+        self.applied().await?;
+        self.shared.read(move |engine| engine.views.shared_sessions(&ones, &others)).await
+    }
+
+    /// Reads states one after the other, each to be known before the next one is sought.
+    async fn walk<T: Send + 'static>(
+        &self,
+        steps: impl FnOnce(&mut Walk<'_>) -> Result<T, Interrupted> + Send + 'static,
+    ) -> Result<T, Refused> {
+        let (shared, generation) = (self.shared.clone(), self.generation);
+        let walked = self.shared.read(move |engine| {
+            let mut walk = Walk { shared: &shared, engine, generation, undurable: 0 };
+            match steps(&mut walk) {
+                Ok(found) => Ok(Ok((found, walk.undurable))),
+                Err(Interrupted::Refused(refused)) => Ok(Err(refused)),
+                Err(Interrupted::Store(error)) => Err(error),
+            }
+        });
+        let (found, undurable) = walked.await??;
+        self.undurable.fetch_max(undurable, Ordering::Relaxed);
+        Ok(found)
+    }
+}
+
+/// Reading states one after the other on a thread that may block.
+struct Walk<'a> {
+    shared: &'a Shared,
+    engine: &'a Engine,
+    generation: Generation,
+    /// As in [`ReadView`].
+    undurable: u64,
+}
+
+/// Why a walk did not come to its end.
+enum Interrupted {
+    Refused(Refused),
+    Store(StoreError),
+}
+
+impl Walk<'_> {
+    fn newest(&mut self, key: &Key) -> Result<Option<State>, Interrupted> {
+        let queued = self.shared.queue.read(self.generation, key).map_err(Interrupted::Refused)?;
+        let Some((end, state)) = queued else { return self.engine.views.state(key).map_err(Interrupted::Store) };
+        if end > self.shared.queue.durable_end() {
+            self.undurable = self.undurable.max(end);
+        }
+        Ok(Some(state).filter(|state| *state != State::Gone))
+    }
+
+    /// What stands under the id of a profile that something led to.
+    fn come_to(&mut self, profile: &ProfileRef) -> Result<Place, Interrupted> {
+        if let Some(State::Profile(found)) = self.newest(&Key::Profile(profile.id.clone()))? {
+            return Ok(if found.since == profile.since { Place::Profile(found) } else { Place::Nothing });
+        }
+        match self.newest(&Key::Name(profile.id.clone()))? {
+            Some(State::Name(name)) if name.since == profile.since => Ok(Place::Name(name)),
+            _ => Ok(Place::Nothing),
+        }
+    }
+}
+
+enum Place {
+    Profile(Arc<Profile>),
+    Name(Name),
+    /// It was deleted, whoever has its id now.
+    Nothing,
+}
+
+/// The profile that a name leads to: over shortcuts or, where they may lead astray, merge by merge.
+fn follow(walk: &mut Walk<'_>, start: ProfileRef, name: Name) -> Result<Option<Arc<Profile>>, Interrupted> {
+    let (mut at, mut next) = (start, name.profile.clone());
+    for _ in 0..SHORTCUTS_MAX {
+        if let Some(State::Leads(further)) = walk.newest(&Key::Shortcut(at))? {
+            next = further;
+        }
+        match walk.come_to(&next)? {
+            Place::Profile(found) if !found.was_split => return Ok(Some(found)),
+            Place::Name(name) => (at, next) = (next, name.profile),
+            Place::Profile(_) | Place::Nothing => break,
+        }
+    }
+    // One of those on the way was split off, or is deleted: shortcuts know nothing of it.
+    let mut next = name.profile;
+    for _ in 0..MERGES_MAX {
+        match walk.come_to(&next)? {
+            Place::Profile(found) => return Ok(Some(found)),
+            Place::Name(name) => next = name.profile,
+            Place::Nothing => return Ok(None),
+        }
+    }
+    Err(Interrupted::Refused(Refused::Unavailable("a name leads through too many merges".into())))
+}

@@ -1,0 +1,113 @@
+//! What leads to a profile: its names and theirs, its keys, and the sessions that it shares with somebody.
+
+use std::{collections::HashSet, ops::Bound};
+
+use super::{Tree, Views, tables::profile_key};
+use crate::{
+    model::{MergeKey, ProfileRef},
+    store::{
+        entry,
+        error::{At, StoreError},
+    },
+};
+
+/// The most records that are looked through for the sessions that one of two profiles shared.
+const SHARED_MAX: usize = 10_000;
+
+/// A way through the names of a profile and the names of these: those first that nothing leads to.
+pub struct NamesWalk {
+    /// The profile and, on the way down, the name that was come to last; each with where the walk is in its own names.
+    way: Vec<(ProfileRef, Option<u64>)>,
+    /// A name that is left out, with all that lead to it.
+    without: Option<ProfileRef>,
+}
+
+impl NamesWalk {
+    pub fn new(profile: ProfileRef, without: Option<ProfileRef>) -> Self {
+        Self { way: vec![(profile, None)], without }
+    }
+}
+
+impl Views {
+    /// Up to `most` more names; none when the walk is at its end.
+    pub fn walk_names(&self, walk: &mut NamesWalk, most: usize) -> Result<Vec<ProfileRef>, StoreError> {
+        let mut found = Vec::new();
+        while found.len() < most {
+            let Some((profile, said)) = walk.way.last_mut() else { break };
+            match self.name_behind(profile, *said)? {
+                Some((place, name)) => {
+                    *said = Some(place);
+                    if walk.without.as_ref() != Some(&name) {
+                        walk.way.push((name, None));
+                    }
+                }
+                None => {
+                    let done = walk.way.pop().filter(|_| !walk.way.is_empty());
+                    found.extend(done.map(|(name, _)| name));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The next name of a profile behind the one that was said at `said`, and where it was.
+    fn name_behind(&self, profile: &ProfileRef, said: Option<u64>) -> Result<Option<(u64, ProfileRef)>, StoreError> {
+        let prefix = profile_key(profile);
+        let start = match said {
+            Some(said) => Bound::Excluded([&prefix[..], &said.to_be_bytes()].concat()),
+            None => Bound::Included(prefix.clone()),
+        };
+        let Some(record) = self.tree(Tree::NamesOf).range((start, Bound::Unbounded)).next() else { return Ok(None) };
+        let (key, value) = record.at(&self.path)?;
+        if key.starts_with(&prefix) { self.name_at(&prefix, &key, &value).map(Some) } else { Ok(None) }
+    }
+
+    /// The names of a profile that were said last, the last one first.
+    pub fn latest_names(&self, profile: &ProfileRef, most: usize) -> Result<Vec<ProfileRef>, StoreError> {
+        let prefix = profile_key(profile);
+        let records = self.tree(Tree::NamesOf).scan_prefix(&prefix).rev().take(most);
+        let names = records.map(|record| {
+            let (key, value) = record.at(&self.path)?;
+            Ok(self.name_at(&prefix, &key, &value)?.1)
+        });
+        names.collect()
+    }
+
+    fn name_at(&self, prefix: &[u8], key: &[u8], value: &[u8]) -> Result<(u64, ProfileRef), StoreError> {
+        let said = key[prefix.len()..].try_into().ok().map(u64::from_be_bytes);
+        said.zip(entry::decode(value)).ok_or_else(|| self.unreadable(Tree::NamesOf, key))
+    }
+
+    /// Keys that lead to a profile itself.
+    pub fn keys_of(&self, profile: &ProfileRef) -> Result<Vec<MergeKey>, StoreError> {
+        let prefix = profile_key(profile);
+        let keys = self.tree(Tree::KeysOf).scan_prefix(&prefix).keys().map(|key| {
+            let key = key.at(&self.path)?;
+            let merge_key = key[prefix.len()..].try_into().ok().map(MergeKey);
+            merge_key.ok_or_else(|| self.unreadable(Tree::KeysOf, &key))
+        });
+        keys.collect()
+    }
+
+    /// How many sessions a profile of both lists had.
+    pub fn shared_sessions(&self, ones: &[ProfileRef], others: &[ProfileRef]) -> Result<u64, StoreError> {
+        let (ones, others) = (self.sessions_shared_by(ones)?, self.sessions_shared_by(others)?);
+        Ok(ones.intersection(&others).count() as u64)
+    }
+
+    /// The numbers of the sessions that one of the profiles had, and somebody else.
+    fn sessions_shared_by(&self, profiles: &[ProfileRef]) -> Result<HashSet<u64>, StoreError> {
+        let mut sessions = HashSet::new();
+        let mut left = SHARED_MAX;
+        for profile in profiles {
+            let prefix = profile_key(profile);
+            for key in self.tree(Tree::SharedSessions).scan_prefix(&prefix).keys().take(left) {
+                let key = key.at(&self.path)?;
+                let number = key[prefix.len()..].try_into().ok().map(u64::from_be_bytes);
+                sessions.insert(number.ok_or_else(|| self.unreadable(Tree::SharedSessions, &key))?);
+                left -= 1;
+            }
+        }
+        Ok(sessions)
+    }
+}

@@ -1,0 +1,185 @@
+//! The trees of the views: what each is called, and how keys and states become its records.
+
+use crate::{
+    model::{DefinitionKind, Id, ProfileRef, Time},
+    store::entry::{self, Key, State},
+};
+
+/// The trees, in the order in which they enter the checksum.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Tree {
+    /// Session id to number.
+    SessionNumbers,
+    /// Number to session.
+    Sessions,
+    /// Id to profile.
+    Profiles,
+    /// Id to what it means.
+    Names,
+    /// A profile and where it was said, to a name of it.
+    NamesOf,
+    /// A name to where a shortcut leads from it.
+    Shortcuts,
+    /// Merge key to profile.
+    MergeKeys,
+    /// A profile and a merge key that leads to it.
+    KeysOf,
+    /// Event id and source to the event's place.
+    EventIds,
+    /// A session's number and an earlier profile of it.
+    Visited,
+    /// A profile and the number of a session that somebody else had, too.
+    SharedSessions,
+    /// A profile of which there are or were such sessions.
+    SharingSessions,
+    /// The offset of a deleted event.
+    DeletedEvents,
+    /// Id to source.
+    Sources,
+    /// Kind and id to definition.
+    Definitions,
+    /// Destination to offset.
+    Deliveries,
+    /// When it is due and its number, to event.
+    Delayed,
+    /// Kind and id of what is scheduled, to how far it is.
+    Passes,
+}
+
+/// How the records of a tree stand in it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Form {
+    /// Each is small.
+    Whole,
+    /// In parts.
+    Parts,
+}
+
+/// What is to be known of a tree.
+pub struct Table {
+    pub tree: Tree,
+    pub name: &'static str,
+    pub form: Form,
+    /// Reads a record; `None` when it is none.
+    pub decode: fn(&[u8]) -> Option<State>,
+}
+
+const fn table(tree: Tree, name: &'static str, form: Form, decode: fn(&[u8]) -> Option<State>) -> Table {
+    Table { tree, name, form, decode }
+}
+
+/// Each tree, in the order of their places. What no key leads to is an index, which is written along with what it is of.
+pub const TABLES: [Table; 18] = [
+    table(Tree::SessionNumbers, "session_numbers", Form::Whole, index),
+    table(Tree::Sessions, "sessions", Form::Parts, index),
+    table(Tree::Profiles, "profiles", Form::Parts, |bytes| entry::decode(bytes).map(State::Profile)),
+    table(Tree::Names, "names", Form::Whole, |bytes| entry::decode(bytes).map(State::Name)),
+    table(Tree::NamesOf, "names_of", Form::Whole, index),
+    table(Tree::Shortcuts, "shortcuts", Form::Whole, |bytes| entry::decode(bytes).map(State::Leads)),
+    table(Tree::MergeKeys, "merge_keys", Form::Whole, |bytes| entry::decode(bytes).map(State::Leads)),
+    table(Tree::KeysOf, "keys_of", Form::Whole, index),
+    table(Tree::EventIds, "event_ids", Form::Whole, |bytes| entry::decode(bytes).map(State::EventId)),
+    table(Tree::Visited, "visited", Form::Whole, there),
+    table(Tree::SharedSessions, "shared_sessions", Form::Whole, there),
+    table(Tree::SharingSessions, "sharing_sessions", Form::Whole, there),
+    table(Tree::DeletedEvents, "deleted_events", Form::Whole, there),
+    table(Tree::Sources, "sources", Form::Parts, |bytes| entry::decode(bytes).map(State::Source)),
+    table(Tree::Definitions, "definitions", Form::Parts, |bytes| entry::decode(bytes).map(State::Definition)),
+    table(Tree::Deliveries, "deliveries", Form::Whole, |bytes| entry::decode(bytes).map(State::Offset)),
+    table(Tree::Delayed, "delayed", Form::Parts, |bytes| entry::decode(bytes).map(State::Delayed)),
+    table(Tree::Passes, "passes", Form::Whole, |bytes| entry::decode(bytes).map(State::Pass)),
+];
+
+fn there(_: &[u8]) -> Option<State> {
+    Some(State::There)
+}
+
+fn index(_: &[u8]) -> Option<State> {
+    None
+}
+
+impl Tree {
+    pub fn table(self) -> &'static Table {
+        static ALL: [Table; TABLES.len()] = TABLES;
+        &ALL[self as usize]
+    }
+}
+
+/// The tree that holds the state under `key`, and the record's key in it; of a session, that of its number.
+pub fn place(key: &Key) -> (Tree, Vec<u8>) {
+    match key {
+        Key::Session(id) => (Tree::SessionNumbers, id.key()),
+        Key::Profile(id) => (Tree::Profiles, id.key()),
+        Key::Name(id) => (Tree::Names, id.key()),
+        Key::Shortcut(name) => (Tree::Shortcuts, profile_key(name)),
+        Key::MergeKey(key) => (Tree::MergeKeys, key.0.to_vec()),
+        Key::EventId { id, source } => (Tree::EventIds, event_key(id, Some(source))),
+        Key::Visited { session, profile } => {
+            (Tree::Visited, [&session.to_be_bytes()[..], &profile_key(profile)].concat())
+        }
+        Key::SharedSession { profile, session } => {
+            (Tree::SharedSessions, [&profile_key(profile)[..], &session.to_be_bytes()].concat())
+        }
+        Key::SharesSessions(profile) => (Tree::SharingSessions, profile_key(profile)),
+        Key::DeletedEvent(offset) => (Tree::DeletedEvents, offset.to_be_bytes().to_vec()),
+        Key::Source(id) => (Tree::Sources, id.key()),
+        Key::Definition(kind, id) => (Tree::Definitions, definition_key(*kind, id)),
+        Key::Delivered(id) => (Tree::Deliveries, id.key()),
+        Key::Delayed { due, number } => (Tree::Delayed, delayed_key(*due, *number)),
+        Key::Pass(kind, id) => (Tree::Passes, definition_key(*kind, id)),
+    }
+}
+
+/// The record of a state; `None`: there is none any more.
+pub fn encode(state: &State) -> Option<Vec<u8>> {
+    Some(match state {
+        State::Session(session) => entry::encode(session),
+        State::Profile(profile) => entry::encode(profile),
+        State::Name(name) => entry::encode(name),
+        State::Leads(profile) => entry::encode(profile),
+        State::EventId(place) => entry::encode(place),
+        State::Source(source) => entry::encode(source),
+        State::Definition(definition) => entry::encode(definition),
+        State::Offset(offset) => entry::encode(offset),
+        State::Delayed(event) => entry::encode(event),
+        State::Pass(pass) => entry::encode(pass),
+        State::There => Vec::new(),
+        State::Gone => return None,
+    })
+}
+
+/// In the order in which profiles were made; no key is another one's beginning.
+pub fn profile_key(profile: &ProfileRef) -> Vec<u8> {
+    [&profile.since.to_be_bytes()[..], &profile.id.key()].concat()
+}
+
+/// The id first, so that all sources that used it stand together.
+pub fn event_key(id: &Id, source: Option<&Id>) -> Vec<u8> {
+    [id.key(), source.map(Id::key).unwrap_or_default()].concat()
+}
+
+fn definition_key(kind: DefinitionKind, id: &Id) -> Vec<u8> {
+    [&[kind as u8][..], &id.key()].concat()
+}
+
+/// Ordered by time; nothing is due before 1970.
+pub fn delayed_key(due: Time, number: u64) -> Vec<u8> {
+    [due.micros().max(0).to_be_bytes(), number.to_be_bytes()].concat()
+}
+
+pub fn parse_delayed_key(key: &[u8]) -> (Time, u64) {
+    let part = |from: usize| key.get(from..from + 8).and_then(|bytes| bytes.try_into().ok()).unwrap_or_default();
+    (Time::from_micros(i64::from_be_bytes(part(0))), u64::from_be_bytes(part(8)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tree_stands_in_its_place() {
+        for (place, table) in TABLES.iter().enumerate() {
+            assert_eq!(table.tree as usize, place, "{}", table.name);
+        }
+    }
+}

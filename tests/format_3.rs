@@ -1,0 +1,117 @@
+//! A store that an older daemon left in format 3 is carried over. `data/format-3.tar.gz` holds one: with merges, one of
+//! them within another, one taken back, counters, a name that a client goes on sending, definitions, a delayed event, a
+//! sealed segment and a live one; `data/format-3.json` what that daemon answered.
+
+mod support;
+
+use std::{path::Path, process::Command};
+
+use serde_json::{Value, json};
+use support::{Daemon, Setup, daemon::wait_for};
+
+/// The store as the older daemon left it, and what it answered.
+fn unpacked(folder: &Path) -> (Setup, Value) {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let tar = Command::new("tar").arg("-xzf").arg(data.join("format-3.tar.gz")).arg("-C").arg(folder).status().unwrap();
+    assert!(tar.success());
+    let answered = serde_json::from_slice(&std::fs::read(data.join("format-3.json")).unwrap()).unwrap();
+    (Setup::new(&folder.join("format-3")).set("storage.segment_bytes", 65_536), answered)
+}
+
+fn text<'a>(value: &'a Value, path: &str) -> &'a str {
+    value.pointer(path).and_then(Value::as_str).unwrap_or_else(|| panic!("{path}: {value}"))
+}
+
+/// The profile as it was answered then: how many ids there are was not said.
+fn profile(daemon: &Daemon, id: &str) -> Value {
+    let mut profile = daemon.record(&format!("/profile/{id}"));
+    assert!(profile["metadata"].as_object_mut().unwrap().remove("ids").unwrap().as_u64().unwrap() > 0);
+    profile
+}
+
+fn split(daemon: &Daemon, id: &str) {
+    let answer = daemon.post_admin(&format!("/profile/{id}/split"), &json!({}));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+fn sign_in(daemon: &Daemon, session: &str, mail: &str) -> Value {
+    daemon.tracked(&json!({
+        "source": {"id": "shop"}, "session": {"id": session}, "options": {"profile": true},
+        "events": [{"type": "sign-in", "properties": {"email": {"main": mail}}}]
+    }))["profile"]
+        .clone()
+}
+
+#[test]
+fn everything_is_found_and_an_older_daemon_takes_the_store_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let (setup, answered) = unpacked(folder.path());
+    let check = |daemon: &Daemon| {
+        let ada = text(&answered, "/ada/id");
+        assert_eq!(profile(daemon, ada), answered["ada"]);
+        assert_eq!(profile(daemon, text(&answered, "/ada_laptop_before/id")), answered["ada"]);
+        assert_eq!(profile(daemon, text(&answered, "/bob_name")), answered["bob"]);
+        assert_eq!(daemon.record("/event/given-1?source=shop")["event"]["profile"]["id"], ada);
+        assert_eq!(daemon.record("/session/ada-laptop")["profile"]["id"], ada);
+        assert_eq!(daemon.record("/event-sources"), answered["sources"]);
+        for name in ["x", "y", "z"] {
+            let nested = daemon.record(&format!("/profile/{}", text(&answered, &format!("/nested/{name}"))));
+            assert_eq!(nested["id"], answered["nested"]["x"]);
+        }
+        assert_eq!(profile(daemon, text(&answered, "/nested_split/z"))["id"], answered["nested_split"]["z"]);
+        assert_eq!(
+            daemon.record(&format!("/profile/{}", text(&answered, "/till/id")))["metadata"]["ids"],
+            answered["till"]["names"]
+        );
+        assert_eq!(daemon.admin("GET", &format!("/profile/{}", text(&answered, "/gone"))).status, 404);
+    };
+    let daemon = setup.start();
+    // What was due while nothing ran happens now.
+    let carol = text(&answered, "/carol");
+    wait_for("the delayed event", || (profile(&daemon, carol)["traits"]["planned"] == "a visit").then_some(()));
+    check(&daemon);
+    let setup = daemon.stop();
+    assert_eq!(std::fs::read_to_string(folder.path().join("format-3/format")).unwrap(), "tracardi store 4\n");
+    assert!(setup.command(&["check"]).status().unwrap().success());
+    assert!(setup.command(&["rebuild"]).status().unwrap().success());
+    let daemon = setup.start();
+    check(&daemon);
+    // Keys and names lead where they led, and what is set up is in force.
+    assert_eq!(sign_in(&daemon, "new-1", "ada@example.com")["id"], answered["ada"]["id"]);
+    assert_eq!(sign_in(&daemon, "new-2", "bob@example.com")["segments"], json!(["regular"]));
+    assert_ne!(sign_in(&daemon, "new-3", "gone@example.com")["id"], answered["gone"]);
+}
+
+#[test]
+fn merges_of_then_can_be_split_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let (setup, answered) = unpacked(folder.path());
+    let daemon = setup.start();
+    // One more merge on top of the old ones, so that states stand in both forms.
+    sign_in(&daemon, "new", "n-x@example.com");
+    let laptop = text(&answered, "/ada_laptop_before/id");
+    split(&daemon, laptop);
+    let after = profile(&daemon, laptop);
+    for part in ["traits", "data", "stats", "ids"] {
+        assert_eq!(after[part], answered["ada_laptop_before"][part], "{part}");
+    }
+    let ada = profile(&daemon, text(&answered, "/ada/id"));
+    assert_eq!((&ada["traits"], &ada["stats"]["visits"]), (&json!({"n": 5, "town": "Basel"}), &json!(1)));
+    // The one within the other first, then that one; where the inner one had been split off then, only that one.
+    for (tree, order) in [("nested", ["z", "y"].as_slice()), ("nested_split", &["y"])] {
+        let id = |name: &str| text(&answered, &format!("/{tree}/{name}")).to_owned();
+        order.iter().for_each(|name| split(&daemon, &id(name)));
+        for name in ["x", "y", "z"] {
+            let shown = profile(&daemon, &id(name));
+            assert_eq!(shown["id"], id(name));
+            assert_eq!(shown["ids"], json!([id(name)]));
+            let prefix = &tree.replace("nested_split", "s").replace("nested", "n")[..1];
+            let own = if name == "x" { json!({}) } else { json!({ (name): format!("{prefix}-") }) };
+            assert_eq!(shown["traits"], own, "{tree} {name}");
+            let mail = format!("{prefix}-{name}@example.com");
+            assert_eq!(sign_in(&daemon, &format!("again-{tree}-{name}"), &mail)["id"], id(name));
+        }
+    }
+    let daemon = daemon.restart();
+    assert_eq!(profile(&daemon, laptop)["traits"], answered["ada_laptop_before"]["traits"]);
+}
