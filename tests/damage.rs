@@ -38,7 +38,7 @@ fn sealed(folder: &Path) -> Vec<PathBuf> {
 /// Flips a bit of each `step`th byte of a file.
 fn damage(path: &Path, step: usize) {
     let mut bytes = fs::read(path).unwrap();
-    (step / 2..bytes.len()).step_by(step).for_each(|place| bytes[place] ^= 8);
+    ((step / 2).min(bytes.len() / 2)..bytes.len()).step_by(step).for_each(|place| bytes[place] ^= 8);
     fs::write(path, bytes).unwrap();
 }
 
