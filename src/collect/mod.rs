@@ -63,10 +63,20 @@ pub struct Incoming {
     pub payload: Payload,
     pub profile_less: bool,
     pub client: Arc<ClientFacts>,
+    pub credentials: Credentials,
     /// The length of the body, for the queue's sake.
     pub bytes: usize,
     /// Process it and answer, and store nothing.
     pub trial: Option<Trial>,
+}
+
+/// What a request brings to show that it is not a stranger's. It has no `Debug`, so that secrets stand in no log.
+pub enum Credentials {
+    None,
+    /// What may be a secret of the source.
+    Secret(String),
+    /// The administrator's token.
+    Administrator,
 }
 
 /// How a payload is tried out.

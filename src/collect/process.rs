@@ -106,6 +106,7 @@ impl Collector {
         let mut records = Records::new(request, admitted.source.clone(), now, admitted.save_events);
         parts.lend(&mut records);
         records.by_webhook = admitted.incoming.endpoint == SourceType::Webhook;
+        records.may_identify |= admitted.trusted;
         records.profile = match &identified.person {
             Person::ProfileLess => None,
             Person::Known(profile) => Some(ProfileDraft::known(profile.clone())),

@@ -7,13 +7,16 @@ use super::{
     consent::{self, Consent},
     identity,
     operation::Operation,
-    records::{ProfileDraft, Records},
+    records::{EventDraft, ProfileDraft, Records},
     scope::Scope,
 };
 use crate::{
     model::{Fault, Id, KnownBy, Logs, MergeKey, Path, Profile, ProfileTerms, Value},
     store::Key,
 };
+
+/// Why events do not tell whose they are where the source wants that proven.
+const NO_SECRET: &str = "only what comes with the source's secret tells whose it is";
 
 /// Who is sought as the person that events are about.
 pub enum Sought {
@@ -38,6 +41,10 @@ pub async fn attach(
     sought: Sought,
     create: bool,
 ) -> Result<Result<(), String>, Interrupted> {
+    if !records.may_identify && !matches!(sought, Sought::New | Sought::Known(KnownBy::Id, _)) {
+        records.events.iter_mut().for_each(EventDraft::note_unidentified);
+        return Ok(Err(NO_SECRET.into()));
+    }
     let (found, key) = match find(ground, records, &sought).await? {
         Ok(found) => found,
         Err(why) => return Ok(Err(why)),
@@ -227,6 +234,11 @@ pub async fn attach_by_source(
     let named: Vec<Value> = named.filter(|value| ground.identity.key(is, value).is_some()).collect();
     let Some(value) = named.first().cloned() else { return Ok(()) };
     let key = ground.identity.key(is, &value);
+    if is != KnownBy::Id && !records.may_identify {
+        records.events.iter_mut().for_each(EventDraft::note_unidentified);
+        logs.warn(format!("source {}: {NO_SECRET}", records.request.source));
+        return Ok(());
+    }
     if !are_one(ground, records, is, &named).await? {
         // One session has one profile: what another person did must not become this one's.
         let msg = format!("{path}: the events of one session are about one person, and these are about several");

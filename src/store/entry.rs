@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Definition, DefinitionKind, DelayedEvent, Event, EventRequest, FieldChange, Id, MergeKey, Pass, Profile,
-    ProfileRef, Session, Source, Time,
+    ProfileRef, Session, Source, SourceSecrets, Time,
 };
 
 /// One entry of the log. Its offset is its place: the first of a block's offsets plus its place in the block.
@@ -72,6 +72,8 @@ pub enum Entry {
         id: Id,
         pass: Pass,
     },
+    /// The secrets of a source that are valid from here on. Saving the source again does not touch them.
+    SourceSecrets(Arc<SourceSecrets>),
 }
 
 /// What a state is found by, in the overlay, in the views and among the locks.
@@ -95,6 +97,7 @@ pub enum Key {
     },
     DeletedEvent(u64),
     Source(Id),
+    SourceSecrets(Id),
     Definition(DefinitionKind, Id),
     /// How far a destination is.
     Delivered(Id),
@@ -116,6 +119,7 @@ pub enum State {
     Name(ProfileRef),
     EventId(EventPlace),
     Source(Arc<Source>),
+    SourceSecrets(Arc<SourceSecrets>),
     Definition(Arc<Definition>),
     Offset(u64),
     Delayed(Arc<DelayedEvent>),
@@ -209,6 +213,13 @@ impl Fold {
             }
             Entry::SourceDeleted(id) => {
                 self.states.insert(Key::Source(id.clone()), State::Gone);
+                self.states.insert(Key::SourceSecrets(id.clone()), State::Gone);
+            }
+            Entry::SourceSecrets(secrets) => {
+                let since = secrets.iter().map(|secret| secret.since);
+                self.latest = since.fold(self.latest, Time::max);
+                let state = if secrets.is_empty() { State::Gone } else { State::SourceSecrets(secrets.clone()) };
+                self.states.insert(Key::SourceSecrets(secrets.source.clone()), state);
             }
             Entry::EventDeleted(offset) => {
                 self.states.insert(Key::DeletedEvent(*offset), State::There);

@@ -23,7 +23,7 @@ use super::{
     session_codec::SessionCodec,
     tree,
 };
-use crate::model::{Definition, DefinitionKind, Id, Profile, ProfileRef, Session, Source, Time};
+use crate::model::{Definition, DefinitionKind, Id, Profile, ProfileRef, Session, Source, SourceSecrets, Time};
 
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// What to do about views that cannot be read.
@@ -76,10 +76,12 @@ enum Tree {
     Delayed,
     /// Kind and id of what is scheduled, to how far it is.
     Passes,
+    /// Id of a source to its secrets, in parts.
+    SourceSecrets,
 }
 
 /// Each with its name, in the order of their places.
-const TREES: [(Tree, &str); 13] = [
+const TREES: [(Tree, &str); 14] = [
     (Tree::SessionNumbers, "session_numbers"),
     (Tree::Sessions, "sessions"),
     (Tree::Profiles, "profiles"),
@@ -93,6 +95,7 @@ const TREES: [(Tree, &str); 13] = [
     (Tree::Deliveries, "deliveries"),
     (Tree::Delayed, "delayed"),
     (Tree::Passes, "passes"),
+    (Tree::SourceSecrets, "source_secrets"),
 ];
 
 const PROGRESS_KEY: &[u8] = b"progress";
@@ -217,6 +220,10 @@ impl Views {
                 let bytes = tree::get(self.tree(Tree::Sources), &id.key()).at(&self.path)?;
                 self.decoded(bytes.as_deref(), "source", id.as_str())?.map(State::Source)
             }
+            Key::SourceSecrets(id) => {
+                let bytes = tree::get(self.tree(Tree::SourceSecrets), &id.key()).at(&self.path)?;
+                self.decoded(bytes.as_deref(), "secrets of source", id.as_str())?.map(State::SourceSecrets)
+            }
         })
     }
 
@@ -283,6 +290,11 @@ impl Views {
 
     pub fn sources(&self) -> Result<Vec<Arc<Source>>, StoreError> {
         self.all_in(self.tree(Tree::Sources), "source")
+    }
+
+    /// Of the sources that have some.
+    pub fn source_secrets(&self) -> Result<Vec<Arc<SourceSecrets>>, StoreError> {
+        self.all_in(self.tree(Tree::SourceSecrets), "secrets of source")
     }
 
     pub fn definitions(&self) -> Result<Vec<Arc<Definition>>, StoreError> {

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    model::{DelayedEvent, Event, EventRequest, Json, MergeKey, Outcome, Pass, Profile, Reader, Source},
+    model::{DelayedEvent, Event, EventRequest, Json, MergeKey, Outcome, Pass, PlainSecret, Profile, Reader, Source},
     store::entry::Entry,
 };
 
@@ -82,6 +82,11 @@ fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4])
         13 => Entry::Absorbed { absorbed: profile(name), by: profile(other) },
         12 => {
             Entry::DefinitionDeleted { kind: DefinitionKind::Segment, id: Id::required(&format!("d{name}")).unwrap() }
+        }
+        17 => {
+            let none = SourceSecrets::none(id("source", name));
+            let secrets = (0..other).fold(none, |secrets, seed| secrets.with(&PlainSecret::new([seed; 32]), now));
+            Entry::SourceSecrets(Arc::new(secrets))
         }
         _ => {
             let request = EventRequest {

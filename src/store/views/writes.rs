@@ -111,6 +111,10 @@ impl Views {
                     self.put_parts(Tree::Sources, &id.key(), &entry::encode(source), &mut writes)?;
                 }
                 (Key::Source(id), _) => self.remove_parts(Tree::Sources, &id.key(), &mut writes)?,
+                (Key::SourceSecrets(id), State::SourceSecrets(secrets)) => {
+                    self.put_parts(Tree::SourceSecrets, &id.key(), &entry::encode(secrets), &mut writes)?;
+                }
+                (Key::SourceSecrets(id), _) => self.remove_parts(Tree::SourceSecrets, &id.key(), &mut writes)?,
             }
         }
         Ok(writes)
