@@ -103,6 +103,18 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn who_has_the_secret_is_told_everything() {
+    let (_folder, daemon) = started();
+    let events = json!([{"type": "sign-up", "properties": {"email": {"main": "a@example.com"}, "firstname": "Ada"}}]);
+    daemon.tracked(&payload("hers", &events));
+    let secret = secret(&daemon);
+    let sign_in = payload("s", &json!([{"type": "sign-in", "properties": {"email": {"main": "a@example.com"}}}]));
+    assert_eq!(daemon.tracked(&sign_in)["profile"].as_object().unwrap().len(), 1);
+    let told = sent(&daemon, &format!("Bearer {secret}"), &sign_in).json();
+    assert_eq!(told["profile"]["data"]["pii"]["firstname"], "Ada", "{told}");
+}
+
+#[test]
 fn secrets_outlive_restart_rebuild_and_kill_and_saving_the_source_again() {
     let folder = tempfile::tempdir().unwrap();
     let setup = Setup::new(folder.path());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Bots, Collector, Credentials, Incoming, Rejection};
+use super::{Bots, Collector, Credentials, Disclosure, Incoming, Rejection};
 use crate::model::{ClientFacts, Id, Origin, RegisteredSource, SourceType};
 
 /// A payload that its source admits.
@@ -41,7 +41,8 @@ impl Collector {
             bot,
             save_session: payload.options.save_session && !source.source.transitional,
             save_events: payload.options.save_events && !source.source.transitional,
-            debugger: payload.options.debugger && (self.settings.debugger || incoming.trial.is_some()),
+            debugger: payload.options.debugger
+                && (self.settings.debugger != Disclosure::None || incoming.trial.is_some()),
             source,
             incoming,
         })

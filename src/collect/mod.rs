@@ -14,6 +14,7 @@
 
 mod admit;
 mod commit;
+mod disclosure;
 mod due;
 mod identify;
 mod parts;
@@ -22,6 +23,7 @@ mod repeats;
 
 use std::sync::Arc;
 
+pub use disclosure::Disclosure;
 pub use due::{Due, Performed};
 
 use crate::{
@@ -39,10 +41,10 @@ const MORE_NAMES_MAX: usize = 20;
 /// What the settings' section `track` decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CollectSettings {
-    /// Whether `options.debugger` is heard.
-    pub debugger: bool,
-    /// Whether `options.profile` is heard.
-    pub profile: bool,
+    /// What `options.debugger` shows whom.
+    pub debugger: Disclosure,
+    /// Whom `options.profile` shows whole profiles.
+    pub profile: Disclosure,
     pub bots: Bots,
     /// Whether what the server itself notes is stored as events.
     pub internal_events: bool,
@@ -184,7 +186,7 @@ impl Collector {
         let identified = self.identify(admitted, memory).await?;
         let sifted = repeats::sift(admitted, &identified);
         if sifted.only_repeats {
-            return self.answer_repeats(admitted, &identified, sifted).await;
+            return self.answer_repeats(admitted, &identified, sifted, rules).await;
         }
         // On the heap: while it waits for the disk, a request does not carry the room that processing took.
         let processed = Box::pin(self.process(admitted, &identified, sifted, rules, memory)).await?;

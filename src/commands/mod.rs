@@ -109,6 +109,9 @@ pub enum CommandError {
 pub fn run(line: CommandLine) -> Result<(), CommandError> {
     let settings = Settings::load(line.config.as_deref())?;
     terminal::init_log(settings.log_level);
+    for notice in &settings.notices {
+        tracing::warn!("{notice}");
+    }
     match line.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(settings),
         Command::Source(command) => source::run(&settings, command),

@@ -21,6 +21,8 @@ const BYTES_MAX: usize = 256 * 1024;
 pub struct EventDraft<'a> {
     pub payload: Cow<'a, EventPayload>,
     pub id: Id,
+    /// A client sent it; else the server made it.
+    pub was_sent: bool,
     /// It is stored.
     pub saved: bool,
     /// It was to be stored before a workflow discarded it, so that what it leads to is.
@@ -52,6 +54,7 @@ impl<'a> EventDraft<'a> {
         Self {
             payload,
             id,
+            was_sent: true,
             saved,
             wanted: saved,
             depth: 0,
@@ -73,7 +76,7 @@ impl<'a> EventDraft<'a> {
 
     /// An event that the server itself makes.
     pub fn internal(kind: EventType, properties: Json, id: Id, saved: bool) -> Self {
-        Self::new(Cow::Owned(EventPayload::internal(kind, properties)), id, saved)
+        Self { was_sent: false, ..Self::new(Cow::Owned(EventPayload::internal(kind, properties)), id, saved) }
     }
 
     /// Whether `path` leads into what was sent in an event.
