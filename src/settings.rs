@@ -10,7 +10,7 @@ use config::{Config, Environment, File, FileFormat, Value, ValueKind};
 use ipnet::IpNet;
 
 use crate::{
-    collect::{Bots, CollectSettings},
+    collect::{Bots, CollectSettings, Disclosure},
     model::{Origin, Path as ProfilePath},
     process::AllowedHosts,
     store::{Durability, StoreSettings},
@@ -36,6 +36,8 @@ pub struct Settings {
     /// `None`: made on the first start and kept in the storage folder.
     pub admin_token: Option<String>,
     pub log_level: tracing::Level,
+    /// What is to be said of the settings once there is a log.
+    pub notices: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -151,6 +153,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn settings(&self) -> Result<Settings, SettingsError> {
         let body_bytes_max = self.size("server.max_body_bytes", 1)?;
+        let mut notices = Vec::new();
         Ok(Settings {
             server: ServerSettings {
                 listen: self.parsed("server.listen", "an address and a port, like 127.0.0.1:8686")?,
@@ -177,8 +180,8 @@ impl Reader<'_> {
                 reserve_bytes: self.size("storage.reserve_bytes", 0)? as u64,
             },
             collect: CollectSettings {
-                debugger: self.boolean("track.debugger")?,
-                profile: self.boolean("track.profile")?,
+                debugger: self.disclosure("track.debugger", &mut notices)?,
+                profile: self.disclosure("track.profile", &mut notices)?,
                 bots: self.word("track.bots", &[("mark", Bots::Mark), ("refuse", Bots::Refuse)])?,
                 internal_events: self.boolean("track.internal_events")?,
                 session_bytes_max: body_bytes_max,
@@ -206,6 +209,7 @@ impl Reader<'_> {
                     ("trace", tracing::Level::TRACE),
                 ],
             )?,
+            notices,
         })
     }
 
@@ -219,6 +223,24 @@ impl Reader<'_> {
             "false" | "0" => Ok(false),
             _ => Err(self.wrong(key, "true or false is expected")),
         }
+    }
+
+    /// Whom something of people is told. It was a boolean once: true is less than it was, so that is said.
+    fn disclosure(&self, key: &str, notices: &mut Vec<String>) -> Result<Disclosure, SettingsError> {
+        let old = self.text(key)?;
+        let (word, meant) = match &*old {
+            "true" | "1" => ("anonymous", Disclosure::Anonymous),
+            "false" | "0" => ("none", Disclosure::None),
+            _ => {
+                let words =
+                    [("anonymous", Disclosure::Anonymous), ("all", Disclosure::All), ("none", Disclosure::None)];
+                return self.word(key, &words);
+            }
+        };
+        let origin = self.origin(key);
+        let expected = "\"anonymous\", \"all\" or \"none\" is expected";
+        notices.push(format!("{origin}: {key}: {old} is read as \"{word}\"; {expected}"));
+        Ok(meant)
     }
 
     fn size(&self, key: &str, least: usize) -> Result<usize, SettingsError> {
@@ -307,9 +329,13 @@ impl Reader<'_> {
     }
 
     fn wrong(&self, key: &str, what: &str) -> SettingsError {
+        SettingsError::Wrong { key: key.into(), origin: self.origin(key), what: what.into() }
+    }
+
+    /// Where the setting was set.
+    fn origin(&self, key: &str) -> String {
         let found = self.values.iter().find(|(known, _)| known == key);
-        let origin = found.map_or_else(|| FILE.into(), |(key, value)| origin(value, key, self.path));
-        SettingsError::Wrong { key: key.into(), origin, what: what.into() }
+        found.map_or_else(|| FILE.into(), |(key, value)| origin(value, key, self.path))
     }
 }
 
@@ -359,7 +385,9 @@ mod tests {
         assert_eq!(settings.storage.path, Path::new("data"));
         assert_eq!(settings.storage.durability, Durability::Sync);
         assert_eq!(settings.storage.flush_interval, Duration::from_millis(500));
-        assert_eq!((settings.collect.debugger, settings.collect.profile), (true, true));
+        let anonymous = Disclosure::Anonymous;
+        assert_eq!((settings.collect.debugger, settings.collect.profile), (anonymous, anonymous));
+        assert!(settings.notices.is_empty());
         assert_eq!((settings.collect.bots, settings.ip), (Bots::Mark, KeepIp::Anonymous));
         assert_eq!(settings.admin_token, None);
     }
@@ -391,6 +419,30 @@ mod tests {
         let settings = load("[lookup]\nname_servers = [\"10.0.0.2\", \"127.0.0.1:5353\", \"fd00::2\"]").unwrap();
         let servers: Vec<String> = settings.lookup.name_servers.iter().map(ToString::to_string).collect();
         assert_eq!(servers, ["10.0.0.2:53", "127.0.0.1:5353", "[fd00::2]:53"]);
+    }
+
+    #[test]
+    fn what_was_a_boolean_once_is_read_and_noticed() {
+        let read = |debugger: &str| {
+            let settings = load(&format!("[track]\ndebugger = {debugger}")).unwrap();
+            (settings.collect.debugger, settings.notices)
+        };
+        for (word, meant) in
+            [("anonymous", Disclosure::Anonymous), ("all", Disclosure::All), ("none", Disclosure::None)]
+        {
+            assert_eq!(read(&format!("\"{word}\"")), (meant, Vec::new()));
+        }
+        for (old, meant, word) in [
+            ("true", Disclosure::Anonymous, "anonymous"),
+            ("\"1\"", Disclosure::Anonymous, "anonymous"),
+            ("false", Disclosure::None, "none"),
+            ("0", Disclosure::None, "none"),
+        ] {
+            let (debugger, notices) = read(old);
+            assert_eq!((debugger, notices.len()), (meant, 1), "{old}");
+            let said = ["some.toml", "track.debugger", &format!("read as \"{word}\"")];
+            assert!(said.iter().all(|what| notices[0].contains(what)), "{notices:?}");
+        }
     }
 
     #[test]

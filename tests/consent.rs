@@ -7,7 +7,7 @@ use support::{Daemon, daemon::started};
 
 /// Sends an event through the source that requires consent; the answer with the whole profile.
 fn send(daemon: &Daemon, session: &str, id: &str, kind: &str, properties: Value) -> Value {
-    daemon.tracked(&json!({
+    daemon.tracked_by_admin(&json!({
         "source": {"id": "strict"}, "session": {"id": session}, "options": {"profile": true},
         "context": {"time": {"tz": "UTC"}}, "events": [{"id": id, "type": kind, "properties": properties}]
     }))

@@ -231,7 +231,7 @@ fn what_is_stored_is_read_at_once_while_the_disk_is_full() {
     let filler = folder.path().join("filler");
     let mut file = fs::File::create(&filler).unwrap();
     while std::io::Write::write_all(&mut file, &[1; 4_096]).is_ok() {}
-    drop(file);
+    drop(file); // what is removed while it is open still takes its room
     let (_, refused) = send_until_refused(&daemon, "during");
     assert_eq!(refused.status, 503);
     for _ in 0..20 {

@@ -31,7 +31,7 @@ fn nested(path: &str, value: Value) -> Value {
 
 fn send(daemon: &Daemon, session: &str, kind: &str, properties: &Value) -> (Value, Value) {
     let id = format!("{session}-{}", uuid::Uuid::new_v4());
-    let answer = daemon.tracked(&json!({
+    let answer = daemon.tracked_by_admin(&json!({
         "source": {"id": "shop"}, "session": {"id": session}, "options": {"profile": true},
         "events": [{"id": id, "type": kind, "tags": ["sent"], "properties": properties}]
     }));

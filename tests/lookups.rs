@@ -15,7 +15,7 @@ use support::{Daemon, Setup, daemon::wait_for, external::External, name_server::
 fn first_step(daemon: &Daemon, steps: &Value, properties: &Value) -> Value {
     let response = daemon.post_admin("/workflow", &json!({"id": "w", "on": ["a"], "step": steps}));
     assert_eq!(response.status, 200, "{}", response.text());
-    daemon.tracked(&json!({
+    daemon.tracked_by_admin(&json!({
         "source": {"id": "shop"}, "session": {"id": "s"}, "options": {"debugger": true},
         "events": [{"type": "a", "properties": properties}]
     }))["debugging"]["execution"]["w"][0]["steps"][0]
@@ -127,7 +127,7 @@ fn questions_are_told_apart_and_answers_shown_up_to_a_limit() {
         let events: Vec<Value> = (0..12).map(|n| json!({"type": "a", "properties": {"n": n}})).collect();
         json!({"source": {"id": "shop"}, "session": {"id": "s"}, "options": {"debugger": debugger}, "events": events})
     };
-    let answer = daemon.tracked(&payload(true));
+    let answer = daemon.tracked_by_admin(&payload(true));
     let executions = answer["debugging"]["execution"]["w"].as_array().unwrap();
     let shown = executions.iter().filter(|execution| execution["steps"][0]["result"].is_object()).count();
     assert_eq!((executions.len(), shown), (12, 8));

@@ -13,7 +13,7 @@ fn send(daemon: &Daemon, session: &str, kind: &str, properties: &Value) -> Value
         "source": {"id": "shop"}, "session": {"id": session}, "options": {"profile": true},
         "events": [{"id": format!("{session}-{kind}-{}", uuid::Uuid::new_v4()), "type": kind, "properties": properties}]
     });
-    daemon.tracked(&payload)["profile"].clone()
+    daemon.tracked_by_admin(&payload)["profile"].clone()
 }
 
 fn id(profile: &Value) -> &str {
@@ -88,7 +88,7 @@ fn counters_of_both_add_up() {
     ]});
     let metrics =
         |profile: &Value| (profile["data"]["metrics"]["ltcocv"].clone(), profile["data"]["metrics"]["ltcocc"].clone());
-    let both = &daemon.tracked(&payload)["profile"];
+    let both = &daemon.tracked_by_admin(&payload)["profile"];
     assert_eq!(metrics(both), (json!(23.5), json!(5)));
     assert_eq!(both["aux"], json!({}), "what was counted lost against nothing");
     assert_eq!(both["segments"], json!([]));
@@ -132,7 +132,7 @@ fn a_session_that_both_had_counts_once() {
     let (_folder, daemon) = started();
     daemon.source(&json!({"id": "till", "name": "Till", "type": ["rest"], "permanent_profile_id": true}));
     let visit = |profile: &str, session: &str, mail: &str| {
-        daemon.tracked(&json!({
+        daemon.tracked_by_admin(&json!({
             "source": {"id": "till"}, "session": {"id": session}, "profile": {"id": profile},
             "options": {"profile": true}, "events": [{"type": "sign-in", "properties": {"email": {"main": mail}}}]
         }))["profile"]
@@ -326,7 +326,7 @@ fn addresses_may_be_long_and_keys_are_not_endless() {
     let one = send(&daemon, "one", "sign-in", &json!({"email": {"main": long}}));
     assert_eq!(id(&send(&daemon, "two", "sign-in", &json!({"email": {"main": long.to_uppercase()}}))), id(&one));
     let sign_in = |number: usize| {
-        daemon.tracked(&json!({
+        daemon.tracked_by_admin(&json!({
             "source": {"id": "shop"}, "session": {"id": "many"}, "options": {"debugger": true},
             "events": [{"type": "sign-in", "properties": {"pk": format!("pk-{number}")}}]
         }))
@@ -408,7 +408,7 @@ fn a_payload_may_tell_of_many_people() {
     };
     let payload = |session: &str, events: Vec<Value>| json!({"source": {"id": "shop"}, "session": {"id": session}, "options": {"profile": true}, "events": events});
     daemon.tracked(&payload("new", events("n", 60)));
-    let all = daemon.tracked(&payload("known", events("k", 30)));
+    let all = daemon.tracked_by_admin(&payload("known", events("k", 30)));
     assert_eq!(all["profile"]["ids"].as_array().unwrap().len(), 30, "those that were there, all one now");
 }
 

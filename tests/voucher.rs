@@ -43,7 +43,7 @@ fn a_voucher_becomes_a_customer() {
         "source": {"id": "shop"}, "session": {"id": "till-7"}, "options": {"debugger": true},
         "events": [{"id": "e-1", "type": "coupon-received", "properties": {"voucher": "V-1001"}}]
     });
-    let response = daemon.post_json("/track?profile_less=true", &received.to_string());
+    let response = daemon.post_admin("/track?profile_less=true", &received);
     assert_eq!(response.status, 200, "{}", response.text());
     let answer = response.json();
     assert_eq!(answer["profile"]["id"], ada);

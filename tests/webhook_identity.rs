@@ -336,7 +336,7 @@ fn a_workflow_makes_nobody_one_with_who_signed_in() {
             "source": {"id": "shop"}, "session": {"id": session}, "options": {"debugger": true},
             "events": [{"type": "sign-in", "properties": properties}]
         });
-        daemon.tracked(&payload)
+        daemon.tracked_by_admin(&payload)
     };
     let eve = sign_in("s1", "eve@example.com", "eve@example.com");
     let ada = sign_in("s2", "ada@example.com", "eve@example.com");

@@ -53,7 +53,7 @@ fn a_profile_is_attached_by_a_field_that_one_of_them_has() {
             "source": {"id": "shop"}, "session": {"id": format!("till {card}")}, "options": {"debugger": true},
             "events": [{"type": "till", "properties": {"card": card}}]
         });
-        let answer = daemon.post_json("/track?profile_less=true", &payload.to_string()).json();
+        let answer = daemon.post_admin("/track?profile_less=true", &payload).json();
         let error = answer["debugging"]["execution"]["till"][0]["steps"][0]["error"].clone();
         (answer["profile"]["id"].clone(), error)
     };

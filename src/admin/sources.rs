@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Admin, retry};
 use crate::{
-    model::{Fault, Id, RegisteredSource, Source},
+    model::{Fault, Id, PlainSecret, RegisteredSource, Source, SourceSecrets},
     store::{Entry, Key, Refused},
 };
 
@@ -43,6 +43,46 @@ impl Admin {
             return decided.view.answer(false).await;
         }
         self.write(decided, vec![Entry::SourceDeleted(id.clone())]).await
+    }
+
+    /// Makes a secret for a source; valid once it is returned, beside the one that was made before it. `None` if there
+    /// is no such source.
+    ///
+    /// # Errors
+    /// Nothing can be stored now, or the system gives no random numbers.
+    pub async fn make_source_secret(&self, id: &Id) -> Result<Option<PlainSecret>, Refused> {
+        let mut random = [0; 32];
+        getrandom::fill(&mut random).map_err(|error| Refused::Unavailable(format!("no random numbers: {error}")))?;
+        let secret = PlainSecret::new(random);
+        let made = retry(|| self.try_add_secret(id, &secret)).await?;
+        Ok(made.then_some(secret))
+    }
+
+    /// Ends all secrets of a source. `false` if it has none.
+    pub async fn end_source_secrets(&self, id: &Id) -> Result<bool, Refused> {
+        retry(|| async {
+            let decided = self.decide(vec![Key::Source(id.clone())]).await?;
+            if decided.view.source_secrets(id).await?.is_none() {
+                return decided.view.answer(false).await;
+            }
+            let none = SourceSecrets::none(id.clone());
+            self.write(decided, vec![Entry::SourceSecrets(Arc::new(none))]).await
+        })
+        .await
+    }
+
+    async fn try_add_secret(&self, id: &Id, secret: &PlainSecret) -> Result<bool, Refused> {
+        let decided = self.decide(vec![Key::Source(id.clone())]).await?;
+        if !decided.view.has_source(id).await? {
+            return decided.view.answer(false).await;
+        }
+        let before = decided.view.source_secrets(id).await?;
+        let now = self.clock.now();
+        let secrets = match before {
+            Some(before) => before.with(secret, now),
+            None => SourceSecrets::none(id.clone()).with(secret, now),
+        };
+        self.write(decided, vec![Entry::SourceSecrets(Arc::new(secrets))]).await
     }
 
     pub fn source(&self, id: &Id) -> Option<Arc<RegisteredSource>> {

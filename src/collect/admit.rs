@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{Bots, Collector, Incoming, Rejection};
+use super::{Bots, Collector, Credentials, Disclosure, Incoming, Rejection};
 use crate::model::{ClientFacts, Id, Origin, RegisteredSource, SourceType};
 
 /// A payload that its source admits.
 pub struct Admitted {
     pub incoming: Incoming,
     pub source: Arc<RegisteredSource>,
+    /// It came with one of the source's secrets, or with the administrator's token.
+    pub trusted: bool,
     pub bot: bool,
     /// Sessions are stored.
     pub save_session: bool,
@@ -20,37 +22,44 @@ pub struct Admitted {
 
 impl Collector {
     pub(super) fn admit(&self, incoming: Incoming) -> Result<Admitted, Rejection> {
-        let source = self.check_source(incoming.endpoint, &incoming.payload.source, &incoming.client)?;
+        let Incoming { endpoint, client, credentials, .. } = &incoming;
+        let (source, trusted) = self.check_source(*endpoint, &incoming.payload.source, client, credentials)?;
         let payload = &incoming.payload;
         let sent_ids = payload.session.iter().chain(&payload.profile).chain(&payload.device);
         let event_ids = payload.events.iter().filter_map(|event| event.id.as_ref());
         if sent_ids.chain(event_ids).any(Id::is_reserved) {
             return Err(Rejection::Denied("Ids that start with @ are reserved."));
         }
-        let bot = incoming.client.user_agent.as_deref().is_some_and(|agent| self.bots.is_bot(agent));
+        // Services name themselves as they like: only strangers' visits are judged by that.
+        let judged = client.user_agent.as_deref().filter(|_| *endpoint == SourceType::Rest && !trusted);
+        let bot = judged.is_some_and(|agent| self.bots.is_bot(agent));
         if bot && self.settings.bots == Bots::Refuse {
             return Err(Rejection::NotAccepted("Bots are not accepted.".into()));
         }
         Ok(Admitted {
+            trusted,
             bot,
             save_session: payload.options.save_session && !source.source.transitional,
             save_events: payload.options.save_events && !source.source.transitional,
-            debugger: payload.options.debugger && (self.settings.debugger || incoming.trial.is_some()),
+            debugger: payload.options.debugger
+                && (self.settings.debugger != Disclosure::None || incoming.trial.is_some()),
             source,
             incoming,
         })
     }
 
-    /// The source, if it takes what comes to this endpoint from the client's web origin.
+    /// The source, if it takes what comes to this endpoint from the client's web origin with these credentials, and
+    /// whether they prove that it is no stranger's.
     ///
     /// # Errors
-    /// It does not.
+    /// It does not take it.
     pub fn check_source(
         &self,
         endpoint: SourceType,
         id: &Id,
         client: &ClientFacts,
-    ) -> Result<Arc<RegisteredSource>, Rejection> {
+        credentials: &Credentials,
+    ) -> Result<(Arc<RegisteredSource>, bool), Rejection> {
         let source = self.store.source(id).ok_or(Rejection::Denied("Invalid source."))?;
         usable(&source, endpoint)?;
         if let (Some(allowed), Some(origin)) = (&source.terms.origins, &client.origin)
@@ -58,8 +67,28 @@ impl Collector {
         {
             return Err(Rejection::Denied("The source does not take events from this origin."));
         }
-        Ok(source)
+        let trusted = is_trusted(&source, credentials)?;
+        Ok((source, trusted))
     }
+}
+
+/// Whether the credentials are the source's or the administrator's. What a client of a source without secrets says of
+/// who it is means something to others on the way.
+fn is_trusted(source: &RegisteredSource, credentials: &Credentials) -> Result<bool, Rejection> {
+    let trusted = match credentials {
+        Credentials::Administrator => true,
+        Credentials::Secret(sent) if !source.secrets.is_empty() => {
+            if !source.secrets.accept(sent) {
+                return Err(Rejection::Denied("This is not the source's secret."));
+            }
+            true
+        }
+        Credentials::None | Credentials::Secret(_) => false,
+    };
+    if source.terms.requires_secret && !trusted {
+        return Err(Rejection::Denied("The source's secret is expected."));
+    }
+    Ok(trusted)
 }
 
 fn usable(source: &RegisteredSource, endpoint: SourceType) -> Result<(), Rejection> {

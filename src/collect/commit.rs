@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     Collector,
     admit::Admitted,
+    disclosure::Withheld,
     identify::Identified,
     parts::{PartEvents, Parts},
     process::Processed,
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::{
     model::{Answer, Debugging, DelayedEvent, Event, EventRequest, Json, Profile, ProfileRef, Session, Time},
-    process::{Interrupted, PreparedProfile, referred_profile},
+    process::{Interrupted, PreparedProfile, ProfileDraft, Rules, referred_profile},
     store::{Entry, Moment, ReadView, Refused},
 };
 
@@ -23,8 +24,8 @@ impl Collector {
         admitted: &Admitted,
         identified: &Identified,
         sifted: Sifted<'_>,
+        rules: &Rules,
     ) -> Result<Vec<u8>, Interrupted> {
-        let options = &admitted.incoming.payload.options;
         let reference = sifted.first_repeat.and_then(|place| place.profile);
         let profile = match &reference {
             Some(reference) => referred_profile(&identified.view, reference).await?,
@@ -37,11 +38,17 @@ impl Collector {
         if let Some(profile) = &profile {
             debugging.profile.ids.push(profile.id.clone());
         }
+        let mut about = Parts::default();
+        about.profiles.extend(profile.clone().map(ProfileDraft::known));
+        // What the debugger shows here speaks of nobody.
+        let withheld = Withheld { debugging: false, ..self.withheld(admitted, &about, rules, false) };
+        let mut warnings = sifted.warnings;
+        warnings.extend(withheld.warnings());
         let answer = to_json(&Answer {
+            whole_profile: self.answers_whole(admitted, withheld),
             profile,
-            whole_profile: options.profile && self.settings.profile,
             consent: admitted.source.source.requires_consent,
-            warnings: sifted.warnings,
+            warnings,
             debugging: admitted.debugger.then(|| (self.clock.make_id(), debugging)),
             ..Answer::default()
         });
@@ -63,10 +70,11 @@ impl Processed<'_> {
 
     /// Everything that does not need the request's moment: what it leads to, and the answer but for its profile.
     pub async fn prepare(self, admitted: &Admitted, view: &ReadView) -> Result<(Prepared, Answer), Refused> {
-        let Self { parts, left, warnings, task, whole_profile, tells_changes } = self;
+        let Self { parts, left, mut warnings, task, withheld, whole_profile, tells_changes } = self;
         let happens = parts.events.iter().any(|part| !part.list.is_empty());
-        let mut debugging = task.map(|task| (task, saved(&parts)));
-        if let Some((_, shown)) = &mut debugging {
+        warnings.extend(withheld.warnings());
+        let mut debugging = task.map(|task| (task, saved(&parts, withheld.debugging)));
+        if let Some((_, shown)) = debugging.as_mut().filter(|_| !withheld.debugging) {
             shown.segment_errors = left.segment_errors().collect();
             shown.segments = left.segments;
             shown.execution = left.executions;
@@ -86,12 +94,13 @@ impl Processed<'_> {
     }
 }
 
-/// Which records the parts are about, and how many of them are written.
-fn saved(parts: &Parts<'_>) -> Debugging {
+/// Which records the parts are about, and how many of them are written. `only_sent`: of the events, only those that the
+/// client sent, for what the others are depends on who somebody is.
+fn saved(parts: &Parts<'_>, only_sent: bool) -> Debugging {
     let Parts { events, profiles, sessions } = parts;
     let mut debugging =
         Debugging { session_id: sessions.first().map(|draft| draft.session.id.clone()), ..Debugging::default() };
-    for event in events.iter().flat_map(|part| &part.list) {
+    for event in events.iter().flat_map(|part| &part.list).filter(|event| !only_sent || event.was_sent) {
         debugging.events.ids.push(event.id.clone());
         debugging.events.types.push(event.payload.kind.id.clone());
         debugging.stored.extend(event.saved.then(|| event.id.clone()));

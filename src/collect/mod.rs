@@ -14,6 +14,7 @@
 
 mod admit;
 mod commit;
+mod disclosure;
 mod due;
 mod identify;
 mod parts;
@@ -22,6 +23,7 @@ mod repeats;
 
 use std::sync::Arc;
 
+pub use disclosure::Disclosure;
 pub use due::{Due, Performed};
 
 use commit::{Fixed, to_json};
@@ -41,10 +43,10 @@ const MORE_NAMES_MAX: usize = 20;
 /// What the settings' section `track` decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CollectSettings {
-    /// Whether `options.debugger` is heard.
-    pub debugger: bool,
-    /// Whether `options.profile` is heard.
-    pub profile: bool,
+    /// What `options.debugger` shows whom.
+    pub debugger: Disclosure,
+    /// Whom `options.profile` shows whole profiles.
+    pub profile: Disclosure,
     pub bots: Bots,
     /// Whether what the server itself notes is stored as events.
     pub internal_events: bool,
@@ -65,10 +67,20 @@ pub struct Incoming {
     pub payload: Payload,
     pub profile_less: bool,
     pub client: Arc<ClientFacts>,
+    pub credentials: Credentials,
     /// The length of the body, for the queue's sake.
     pub bytes: usize,
     /// Process it and answer, and store nothing.
     pub trial: Option<Trial>,
+}
+
+/// What a request brings to show that it is not a stranger's. It has no `Debug`, so that secrets stand in no log.
+pub enum Credentials {
+    None,
+    /// What may be a secret of the source.
+    Secret(String),
+    /// The administrator's token.
+    Administrator,
 }
 
 /// How a payload is tried out.
@@ -176,7 +188,7 @@ impl Collector {
         let identified = self.identify(admitted, memory).await?;
         let sifted = repeats::sift(admitted, &identified);
         if sifted.only_repeats {
-            return self.answer_repeats(admitted, &identified, sifted).await;
+            return self.answer_repeats(admitted, &identified, sifted, rules).await;
         }
         // On the heap: while it waits for the disk, a request does not carry the room that processing took.
         let processed = Box::pin(self.process(admitted, &identified, sifted, rules, memory)).await?;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::{
     Collector,
     admit::Admitted,
+    disclosure::Withheld,
     identify::{Identified, Person},
     parts::Parts,
     repeats::{Sifted, SiftedEvent},
@@ -23,6 +24,7 @@ pub struct Processed<'a> {
     pub warnings: Vec<String>,
     /// This request's id, if the answer is to tell.
     pub task: Option<Id>,
+    pub withheld: Withheld,
     pub whole_profile: bool,
     /// Somebody wants to know what changes in profiles.
     pub tells_changes: bool,
@@ -60,13 +62,15 @@ impl Collector {
         if again {
             return Err(Interrupted::Again);
         }
+        let withheld = self.withheld(admitted, &parts, rules, memory.has_sought());
         Ok(Processed {
             parts,
             left,
             warnings: sifted.warnings,
             task: admitted.debugger.then(|| self.clock.make_id()),
+            withheld,
+            whole_profile: self.answers_whole(admitted, withheld),
             tells_changes: rules.tells_changes(),
-            whole_profile: incoming.payload.options.profile && self.settings.profile,
         })
     }
 
@@ -106,6 +110,7 @@ impl Collector {
         let mut records = Records::new(request, admitted.source.clone(), now, admitted.save_events);
         parts.lend(&mut records);
         records.by_webhook = admitted.incoming.endpoint == SourceType::Webhook;
+        records.may_identify |= admitted.trusted;
         records.profile = match &identified.person {
             Person::ProfileLess => None,
             Person::Known(profile) => Some(ProfileDraft::known(profile.clone())),

@@ -38,6 +38,7 @@ const EXAMPLES: &str = "Examples:
   tracardi                              run the daemon on the store in ./data
   tracardi --config /etc/tracardi.toml  run it with these settings
   tracardi source add shop              register a source while the daemon is stopped
+  tracardi source secret shop           make a secret for its own servers
   tracardi apply config.toml --dry-run  tell what a configuration file would change
   tracardi dump > config.toml           print everything that is set up
   tracardi check                        read the whole store and report what is wrong
@@ -48,7 +49,7 @@ const EXAMPLES: &str = "Examples:
 enum Command {
     /// Run the daemon (the default)
     Serve,
-    /// Register, list or remove event sources of a stopped store
+    /// Register, list or remove event sources of a stopped store, or make secrets for them
     #[command(subcommand)]
     Source(source::SourceCommand),
     /// Set up what a configuration file says: sources, event types, segments, workflows
@@ -90,7 +91,8 @@ pub enum CommandError {
     #[error("there is no source {0}")]
     NoSource(String),
     #[error(
-        "{0}; while the daemon runs, use its endpoint: POST /event-source, GET /event-sources, DELETE /event-source/ID"
+        "{0}; while the daemon runs, use its endpoints: POST /event-source, GET /event-sources, DELETE /event-source/ID, \
+         POST /event-source/ID/secret"
     )]
     Running(StoreError),
     #[error("something is wrong with the store")]
@@ -107,6 +109,9 @@ pub enum CommandError {
 pub fn run(line: CommandLine) -> Result<(), CommandError> {
     let settings = Settings::load(line.config.as_deref())?;
     terminal::init_log(settings.log_level);
+    for notice in &settings.notices {
+        tracing::warn!("{notice}");
+    }
     match line.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(settings),
         Command::Source(command) => source::run(&settings, command),

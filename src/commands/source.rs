@@ -1,4 +1,4 @@
-//! `tracardi source add|list|remove`: sources of a stopped store.
+//! `tracardi source add|list|remove|secret`: sources of a stopped store.
 
 use std::sync::Arc;
 
@@ -33,6 +33,8 @@ pub enum SourceCommand {
     List,
     /// Remove a source
     Remove { id: String },
+    /// Make a secret for a source and print it, this once; it is valid beside the one that was made before it
+    Secret { id: String },
 }
 
 pub fn run(settings: &Settings, command: SourceCommand) -> Result<(), CommandError> {
@@ -71,12 +73,19 @@ async fn carry_out(admin: &Admin, command: SourceCommand) -> Result<(), CommandE
             }
         }
         SourceCommand::Remove { id } => {
-            let no_source = || CommandError::NoSource(id.clone());
-            let id = Id::parse(&id).map_err(CommandError::Source)?.ok_or_else(no_source)?;
-            if !admin.delete_source(&id).await? {
-                return Err(no_source());
+            if !admin.delete_source(&named(&id)?).await? {
+                return Err(CommandError::NoSource(id));
             }
+        }
+        SourceCommand::Secret { id } => {
+            let made = admin.make_source_secret(&named(&id)?).await?;
+            println!("{}", made.ok_or(CommandError::NoSource(id))?.as_str());
         }
     }
     Ok(())
+}
+
+/// The id of a source, as people write it.
+fn named(id: &str) -> Result<Id, CommandError> {
+    Id::parse(id).map_err(CommandError::Source)?.ok_or_else(|| CommandError::NoSource(id.into()))
 }

@@ -8,6 +8,7 @@ use hyper::{
 };
 
 use super::{
+    App, auth,
     failure::Failure,
     media::{self, Media},
     reply::{self, Reply},
@@ -43,7 +44,7 @@ impl Address {
 }
 
 /// Takes what a webhook sends.
-pub async fn collect(collector: &Collector, request: &Request) -> Result<Reply, Failure> {
+pub async fn collect(app: &App, collector: &Collector, request: &Request) -> Result<Reply, Failure> {
     let route = &request.route;
     let Address { kind, source, session } = Address::read(route)?;
     let query = route.query();
@@ -61,13 +62,14 @@ pub async fn collect(collector: &Collector, request: &Request) -> Result<Reply, 
     };
     let profile_less = session.is_none();
     let payload = Payload::webhook(&kind, source, session, events);
-    track::take(collector, request, SourceType::Webhook, payload, profile_less, None).await
+    track::take(app, collector, request, SourceType::Webhook, payload, profile_less, None).await
 }
 
 /// HEAD: would this source take such a webhook? Services ring before they send.
-pub fn ring(collector: &Collector, request: &Request) -> Result<Reply, Failure> {
+pub fn ring(app: &App, collector: &Collector, request: &Request) -> Result<Reply, Failure> {
     let Address { source, .. } = Address::read(&request.route)?;
-    collector.check_source(SourceType::Webhook, &source, &request.client)?;
+    let credentials = auth::credentials(app, &request.headers);
+    collector.check_source(SourceType::Webhook, &source, &request.client, &credentials)?;
     Ok(reply::empty(StatusCode::OK))
 }
 

@@ -36,11 +36,13 @@ async fn dispatch(app: &App, request: Request) -> Result<Reply, Failure> {
     let Rooms { collector, admin, deliveries, scheduler } = app.rooms()?;
     match (route.endpoint, &request.method) {
         (Endpoint::Track, _) => track::track(app, &collector, &request).await,
-        (Endpoint::Collect, &Method::HEAD) => collect::ring(&collector, &request),
-        (Endpoint::Collect, _) => collect::collect(&collector, &request).await,
+        (Endpoint::Collect, &Method::HEAD) => collect::ring(app, &collector, &request),
+        (Endpoint::Collect, _) => collect::collect(app, &collector, &request).await,
         (Endpoint::NewSource, _) => sources::save(&admin, &request.body.bytes).await,
         (Endpoint::Source, &Method::DELETE) => sources::delete(&admin, route).await,
         (Endpoint::Source, _) => sources::get(&admin, route),
+        (Endpoint::SourceSecret, &Method::DELETE) => sources::end_secrets(&admin, route).await,
+        (Endpoint::SourceSecret, _) => sources::make_secret(&admin, route).await,
         (Endpoint::Sources, _) => Ok(sources::list(&admin, route)),
         (Endpoint::SourcesByType, _) => Ok(sources::list_by_type(&admin, route)),
         (Endpoint::SourceEntities, _) => Ok(sources::entities(&admin)),

@@ -15,6 +15,7 @@ pub enum Endpoint {
     Collect,
     Source,
     NewSource,
+    SourceSecret,
     Sources,
     SourcesByType,
     SourceEntities,
@@ -52,6 +53,7 @@ pub enum Audience {
 const GET: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
 const GET_DELETE: &[Method] = &[Method::GET, Method::HEAD, Method::DELETE];
+const POST_DELETE: &[Method] = &[Method::POST, Method::DELETE];
 const GET_POST: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
 
 /// Path, methods and audience of each endpoint.
@@ -61,6 +63,7 @@ const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/collect/{event_type}/{source_id}/{session_id}", Endpoint::Collect, GET_POST, Audience::Clients),
     ("/event-source", Endpoint::NewSource, POST, Audience::Administrator),
     ("/event-source/{id}", Endpoint::Source, GET_DELETE, Audience::Administrator),
+    ("/event-source/{id}/secret", Endpoint::SourceSecret, POST_DELETE, Audience::Administrator),
     ("/event-sources", Endpoint::Sources, GET, Audience::Administrator),
     ("/event-sources/by_type", Endpoint::SourcesByType, GET, Audience::Administrator),
     ("/event-sources/entity", Endpoint::SourceEntities, GET, Audience::Administrator),

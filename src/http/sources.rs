@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     admin::Admin,
-    model::{Id, RegisteredSource, Source, SourceType},
+    model::{Id, RegisteredSource, Source, SourceType, Time},
 };
 
 /// The group of sources that have none.
@@ -23,6 +23,19 @@ struct Saved<'a> {
     saved: usize,
     errors: [&'static str; 0],
     ids: [&'a Id; 1],
+}
+
+/// A source as it is shown alone: with how many secrets it has, and since when.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    source: &'a Source,
+    secrets: Vec<ShownSecret>,
+}
+
+#[derive(Serialize)]
+struct ShownSecret {
+    since: Time,
 }
 
 #[derive(Serialize)]
@@ -51,11 +64,25 @@ pub async fn save(admin: &Admin, body: &[u8]) -> Result<Reply, Failure> {
 
 pub fn get(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
     let found = admin.source(&route.record_id()?);
-    Ok(reply::record(found.as_ref().map(|found| &*found.source)))
+    let shown = found.as_ref().map(|found| {
+        let secrets = found.secrets.iter().map(|secret| ShownSecret { since: secret.since });
+        Shown { source: &found.source, secrets: secrets.collect() }
+    });
+    Ok(reply::record(shown))
 }
 
 pub async fn delete(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
     Ok(reply::deleted(admin.delete_source(&route.record_id()?).await?))
+}
+
+/// Makes a secret, which is answered this once.
+pub async fn make_secret(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
+    let made = admin.make_source_secret(&route.record_id()?).await?;
+    Ok(reply::not_stored(reply::record(made.map(|secret| json!({ "secret": secret.as_str() })))))
+}
+
+pub async fn end_secrets(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
+    Ok(reply::deleted(admin.end_source_secrets(&route.record_id()?).await?))
 }
 
 pub fn list(admin: &Admin, route: &Route) -> Reply {

@@ -23,11 +23,12 @@ pub async fn track(app: &App, collector: &Collector, request: &Request) -> Resul
     };
     let profile_less = route.flag("profile_less")?;
     let payload = Payload::parse(&request.body.bytes)?;
-    take(collector, request, SourceType::Rest, payload, profile_less, trial).await
+    take(app, collector, request, SourceType::Rest, payload, profile_less, trial).await
 }
 
 /// Hands a payload to the collector and answers what it answers.
 pub async fn take(
+    app: &App,
     collector: &Collector,
     request: &Request,
     endpoint: SourceType,
@@ -36,6 +37,7 @@ pub async fn take(
     trial: Option<Trial>,
 ) -> Result<Reply, Failure> {
     let (client, bytes) = (request.client.clone(), request.body.bytes.len());
-    let incoming = Incoming { endpoint, payload, profile_less, client, bytes, trial };
+    let credentials = auth::credentials(app, &request.headers);
+    let incoming = Incoming { endpoint, payload, profile_less, client, credentials, bytes, trial };
     Ok(reply::json_bytes(StatusCode::OK, collector.collect(incoming).await?))
 }

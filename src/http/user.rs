@@ -18,5 +18,6 @@ pub fn token(app: &App, request: &Request) -> Result<Reply, Failure> {
     if !form.last("password").is_some_and(|password| auth::is_token(app, password)) || !is_admin {
         return Err(Failure::BadRequest("Incorrect username or password."));
     }
-    Ok(reply::json(&json!({ "access_token": app.admin_token, "token_type": "bearer", "roles": [ADMIN] })))
+    let answer = json!({ "access_token": app.admin_token, "token_type": "bearer", "roles": [ADMIN] });
+    Ok(reply::not_stored(reply::json(&answer)))
 }

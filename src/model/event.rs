@@ -79,9 +79,12 @@ pub struct Outcome {
     pub valid: bool,
     pub status: EventStatus,
     /// An object with those of the parts `data`, `traits`, `hit`, `device` and so on that something was written to;
-    /// laid over what is derived.
+    /// laid over what is derived. [`IDENTIFIED`] among them is shown in `metadata`.
     pub written: Json,
 }
+
+/// Under this name stands `false` with an event that says whose it is and was not let.
+pub const IDENTIFIED: &str = "identified";
 
 impl Default for Outcome {
     fn default() -> Self {
@@ -135,6 +138,8 @@ impl Serialize for ShownEvent {
             status: EventStatus,
             valid: bool,
             bot: bool,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            identified: Option<Value>,
         }
         #[derive(Serialize)]
         struct Shown<'a> {
@@ -198,6 +203,7 @@ impl Serialize for ShownEvent {
                 status: event.outcome.status,
                 valid: event.outcome.valid,
                 bot: request.bot,
+                identified: written.get(&[IDENTIFIED.into()]).cloned(),
             },
             hit: laid_over(derived.hit, "hit"),
             utm: laid_over(derived.utm, "utm"),

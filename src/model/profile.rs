@@ -190,6 +190,12 @@ impl Profile {
         changes
     }
 
+    /// Whether it is somebody's who is known: a merge key leads to it, or an id that a client chose. Both can be guessed;
+    /// the ids that the server makes cannot.
+    pub fn is_known(&self) -> bool {
+        !self.keys.is_empty() || self.ids().any(|id| !id.is_uuid())
+    }
+
     /// The ids that it is found by and that are shown: its own, and the newest of the others.
     pub fn ids(&self) -> impl Iterator<Item = &Id> {
         std::iter::once(&self.id).chain(self.aliases.iter().map(|alias| &alias.id))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, Id, Json, Reader, Terms, Time, check_tag};
+use super::{Fault, Id, Json, Reader, SourceSecrets, Terms, Time, check_tag};
 
 /// How much deeper a source stands in a list by groups than alone.
 const LISTED_DEEPER: usize = 3;
@@ -178,20 +178,26 @@ impl Source {
     }
 }
 
-/// A source with its terms, as requests are checked against it.
+/// A source with its terms and secrets, as requests are checked against it.
 pub struct RegisteredSource {
     pub source: Arc<Source>,
     pub terms: Terms,
+    pub secrets: Arc<SourceSecrets>,
 }
 
 impl From<Arc<Source>> for RegisteredSource {
     fn from(source: Arc<Source>) -> Self {
-        let terms = Terms::saved(&source.config);
-        Self { source, terms }
+        let secrets = SourceSecrets::none(source.id.clone());
+        Self::new(source, Arc::new(secrets))
     }
 }
 
 impl RegisteredSource {
+    pub fn new(source: Arc<Source>, secrets: Arc<SourceSecrets>) -> Self {
+        let terms = Terms::saved(&source.config);
+        Self { source, terms, secrets }
+    }
+
     /// Whether the profile id that a client gives is used as it is.
     pub fn keeps_profile_ids(&self) -> bool {
         self.source.permanent_profile_id || self.terms.static_profile_id

@@ -11,6 +11,29 @@ pub struct Terms {
     pub static_profile_id: bool,
     /// What in an event that comes without a profile tells whose it is.
     pub profile: Option<ProfileTerms>,
+    /// Requests are taken with one of the source's secrets only.
+    pub requires_secret: bool,
+    pub identify: Identify,
+}
+
+/// Whose events may tell whose they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Identify {
+    /// Anyone's.
+    #[default]
+    Anyone,
+    /// Those that come with one of the source's secrets, or with the administrator's token.
+    Secret,
+}
+
+impl Identify {
+    fn parse(word: &str) -> Result<Self, Fault> {
+        match word {
+            "anyone" => Ok(Self::Anyone),
+            "secret" => Ok(Self::Secret),
+            _ => Err(Fault::new("value_error", format!("{}: anyone or secret is expected", short(word)))),
+        }
+    }
 }
 
 /// `{"path": "properties.customer.email", "is": "email", "create": true}`.
@@ -94,37 +117,38 @@ impl ProfileTerms {
 
 impl Terms {
     /// # Errors
-    /// `origins` is no list of origins, `static_profile_id` no boolean, or `profile` not what it should be; the fault
-    /// names it.
+    /// `origins` is no list of origins, `static_profile_id` or `requires_secret` no boolean, or `profile` or `identify`
+    /// not what it should be; the fault names it.
     pub fn read(config: &Json) -> Result<Self, Fault> {
         Self::read_with(config, |origin| Origin::parse(origin).map(Some))
     }
 
     /// Those of a source that was saved, perhaps when less was refused: an origin that can never match is passed over,
-    /// and what cannot be read at all admits no origin.
+    /// and what cannot be read at all admits nobody but by a secret.
     pub fn saved(config: &Json) -> Self {
         let terms = Self::read_with(config, |origin| Ok(Origin::parse(origin).ok()));
-        terms.unwrap_or_else(|_| Self { origins: Some(Vec::new()), ..Self::default() })
+        terms.unwrap_or_else(|_| Self { origins: Some(Vec::new()), requires_secret: true, ..Self::default() })
     }
 
     fn read_with(config: &Json, origin: impl Fn(&str) -> Result<Option<Origin>, Fault>) -> Result<Self, Fault> {
         let mut terms = Self::default();
         Reader::new(config.as_str().as_bytes(), 0)?.object(
-            &["origins", "static_profile_id", "profile"],
+            &["origins", "static_profile_id", "profile", "requires_secret", "identify"],
             |reader, field| {
-                if field == "profile" {
-                    terms.profile = ProfileTerms::read(reader)?;
-                } else if field == "static_profile_id" {
-                    terms.static_profile_id = reader.lenient_boolean()?.unwrap_or(false);
-                } else if reader.peek()? == b'n' {
-                    reader.null()?;
-                } else {
-                    let mut origins = Vec::new();
-                    reader.array(|reader, _| {
-                        origins.extend(origin(&reader.string()?.text)?);
-                        Ok(())
-                    })?;
-                    terms.origins = Some(origins);
+                match field {
+                    "profile" => terms.profile = ProfileTerms::read(reader)?,
+                    "static_profile_id" => terms.static_profile_id = reader.lenient_boolean()?.unwrap_or(false),
+                    "requires_secret" => terms.requires_secret = reader.lenient_boolean()?.unwrap_or(false),
+                    _ if reader.peek()? == b'n' => reader.null()?,
+                    "identify" => terms.identify = Identify::parse(&reader.string()?.text)?,
+                    _ => {
+                        let mut origins = Vec::new();
+                        reader.array(|reader, _| {
+                            origins.extend(origin(&reader.string()?.text)?);
+                            Ok(())
+                        })?;
+                        terms.origins = Some(origins);
+                    }
                 }
                 Ok(())
             },

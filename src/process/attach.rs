@@ -7,7 +7,7 @@ use super::{
     consent::{self, Consent},
     identity,
     operation::Operation,
-    records::{ProfileDraft, Records},
+    records::{EventDraft, ProfileDraft, Records},
     scope::Scope,
 };
 use crate::{
@@ -18,6 +18,8 @@ use crate::{
 /// Two profiles that have more leaves than this together take so long to become one that others on the thread are moved
 /// to another one.
 const LEAVES_AT_ONCE: usize = 1_000;
+/// Why events do not tell whose they are where the source wants that proven.
+const NO_SECRET: &str = "only what comes with the source's secret tells whose it is";
 
 /// Who is sought as the person that events are about.
 pub enum Sought {
@@ -42,6 +44,10 @@ pub async fn attach(
     sought: Sought,
     create: bool,
 ) -> Result<Result<(), String>, Interrupted> {
+    if !records.may_identify && !matches!(sought, Sought::New | Sought::Known(KnownBy::Id, _)) {
+        records.events.iter_mut().for_each(EventDraft::note_unidentified);
+        return Ok(Err(NO_SECRET.into()));
+    }
     let (found, key) = match find(ground, records, &sought).await? {
         Ok(found) => found,
         Err(why) => return Ok(Err(why)),
@@ -236,6 +242,11 @@ pub async fn attach_by_source(
     let named: Vec<Value> = named.filter(|value| ground.identity.key(is, value).is_some()).collect();
     let Some(value) = named.first().cloned() else { return Ok(()) };
     let key = ground.identity.key(is, &value);
+    if is != KnownBy::Id && !records.may_identify {
+        records.events.iter_mut().for_each(EventDraft::note_unidentified);
+        logs.warn(format!("source {}: {NO_SECRET}", records.request.source));
+        return Ok(());
+    }
     if !are_one(ground, records, is, &named).await? {
         // One session has one profile: what another person did must not become this one's.
         let msg = format!("{path}: the events of one session are about one person, and these are about several");

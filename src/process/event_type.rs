@@ -135,7 +135,8 @@ impl EventType {
         }
         if let (Some(schema), Some(profile)) = (&self.traits, &records.profile) {
             let traits = profile.get(&["traits".into()]).cloned().unwrap_or_else(Value::object);
-            schema.check(&traits).map_err(|wrong| at("profile.traits", wrong))?;
+            // Who sent the event must not learn from this what the profile holds.
+            schema.check_unseen(&traits).map_err(|wrong| at("profile.traits", wrong))?;
         }
         Ok(())
     }

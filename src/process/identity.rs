@@ -19,6 +19,9 @@ const PLACES: [(&[&str], KnownBy); 9] = [
     (&["data", "identifier", "pk"], KnownBy::Pk),
 ];
 
+/// The place in a profile where clients of the reference find its primary key.
+const PRIMARY_ID: &str = "primary_id";
+
 /// Where what a profile is made for is written; an id is no such thing.
 pub fn place_of(known: KnownBy) -> Option<Path> {
     PLACES.iter().find(|(_, kind)| *kind == known).map(|(place, _)| in_profile(place))
@@ -95,6 +98,12 @@ impl Identity {
             let key = self.key_at(place, value.get(&place.steps()[path.steps().len()..])?)?;
             Some((place.clone(), key))
         })
+    }
+
+    /// Whether `value` at `path` says whose the profile is.
+    pub fn is_told_by(&self, path: &Path, value: &Value) -> bool {
+        let is_primary_id = matches!(path.split_root(), ("profile", [step]) if **step == *PRIMARY_ID);
+        is_primary_id || self.keys_in(path, value).next().is_some()
     }
 
     /// A name for `value` at `path`, to hold while somebody is looked for who has it there; `None` when it says

@@ -125,13 +125,13 @@ impl Mapping {
 
     /// What the event says of itself.
     pub fn apply_to_event(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
-        apply(&self.to_event, records, event, logs, |_, _| ());
+        apply(&self.to_event, records, event, logs, |_, _| true);
     }
 
     /// What it says of its session, if it has one.
     pub fn apply_to_session(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
         if records.session.is_some() {
-            apply(&self.to_session, records, event, logs, |_, _| ());
+            apply(&self.to_session, records, event, logs, |_, _| true);
         }
     }
 
@@ -142,28 +142,29 @@ impl Mapping {
             |line: &&Line| line.origin().is_some_and(|from| changed.iter().any(|path| overlaps(path, from)));
         let lines = || self.to_event.iter().filter(is_concerned);
         lines().for_each(|line| records.events[event].forget_written(line.to.path.split_root().1));
-        apply(lines(), records, event, logs, |_, _| ());
+        apply(lines(), records, event, logs, |_, _| true);
     }
 
-    /// What it says of its profile, once it has one; `said` hears what of which place.
+    /// What it says of its profile, once it has one; `said` hears what of which place, and whether it is written.
     pub fn apply_to_profile(
         &self,
         records: &mut Records<'_>,
         event: usize,
         logs: &mut Logs,
-        said: impl FnMut(&Path, &Value),
+        said: impl FnMut(&Path, &Value) -> bool,
     ) {
         apply(&self.to_profile, records, event, logs, said);
     }
 }
 
-/// Applies the lines in order; `said` hears what they say of which place. What cannot be written is skipped and logged.
+/// Applies the lines in order; `said` hears what they say of which place, and whether it is written. What cannot be is
+/// skipped and logged.
 fn apply<'a>(
     lines: impl IntoIterator<Item = &'a Line>,
     records: &mut Records<'_>,
     event: usize,
     logs: &mut Logs,
-    mut said: impl FnMut(&Path, &Value),
+    mut said: impl FnMut(&Path, &Value) -> bool,
 ) {
     for line in lines {
         if let Err(error) = line.apply(records, event, &mut said) {
@@ -291,7 +292,7 @@ impl Line {
         &self,
         records: &mut Records<'_>,
         event: usize,
-        said: &mut impl FnMut(&Path, &Value),
+        said: &mut impl FnMut(&Path, &Value) -> bool,
     ) -> Result<(), String> {
         let scope = Scope::new(records, Some(event));
         if let Some(condition) = &self.condition
@@ -318,7 +319,9 @@ impl Line {
         if self.is_plain && value.as_ref().is_some_and(|value| !fits(value)) {
             return Err(format!("{path}: a text, a number or a boolean is expected"));
         }
-        value.iter().for_each(|value| said(&path, value));
+        if !value.iter().all(|value| said(&path, value)) {
+            return Ok(());
+        }
         self.operation.apply(records, Some(event), &path, value).map_err(|error| error.to_string())
     }
 }

@@ -59,6 +59,11 @@ impl Memory {
         answer
     }
 
+    /// Whether people were looked for by what they are known by, or external systems were asked.
+    pub fn has_sought(&self) -> bool {
+        !self.answers.is_empty() || self.names.iter().any(|name| matches!(name, Key::MergeKey(_)))
+    }
+
     /// The sessions that workflows attached.
     pub fn sessions(&self) -> impl Iterator<Item = &Id> {
         self.sessions.values()

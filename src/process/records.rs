@@ -11,7 +11,7 @@ mod session;
 use std::sync::{Arc, OnceLock};
 
 use crate::model::{
-    DelayedEvent, EventRequest, Fault, Id, Json, Misplaced, Path, RegisteredSource, Source, Time, Value,
+    DelayedEvent, EventRequest, Fault, Id, Identify, Json, Misplaced, Path, RegisteredSource, Source, Time, Value,
 };
 
 pub use event::EventDraft;
@@ -72,10 +72,13 @@ pub struct Records<'a> {
     treated: Vec<Path>,
     /// They came as a webhook, whose source may say whose they are.
     pub by_webhook: bool,
+    /// They may tell by merge keys whose they are: their source lets anyone, or they came with its secret.
+    pub may_identify: bool,
 }
 
 impl Records<'_> {
     pub fn new(request: EventRequest, registered: Arc<RegisteredSource>, now: Time, saves_events: bool) -> Self {
+        let may_identify = registered.terms.identify == Identify::Anyone;
         Self {
             profile: None,
             part: 0,
@@ -92,6 +95,7 @@ impl Records<'_> {
             anonymous: false,
             treated: Vec::new(),
             by_webhook: false,
+            may_identify,
         }
     }
 

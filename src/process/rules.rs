@@ -18,7 +18,7 @@ use super::{
     tally::Tallies,
     workflow::Workflow,
 };
-use crate::model::{Definition, DefinitionKind, Fault, Id};
+use crate::model::{Definition, DefinitionKind, Fault, Id, Path};
 pub use events::{PROFILE_SPLIT, Processing};
 
 /// What people set up, compiled.
@@ -39,6 +39,8 @@ pub struct Rules {
     configured: Vec<Arc<str>>,
     /// What is due by itself.
     schedules: Vec<Schedule>,
+    /// The places in profiles by whose values workflows find people.
+    searched: Vec<Path>,
     /// The types whose events conditions count, and over how many days at most.
     counted: HashMap<Arc<str>, u64>,
 }
@@ -130,6 +132,7 @@ impl Rules {
                     if workflow.enabled {
                         rules.schedules.extend(schedule);
                         rules.count(&workflow.counts());
+                        rules.searched.extend(workflow.searched());
                         let place = rules.workflows.len();
                         if workflow.on_any {
                             rules.by_any_type.push(place);
@@ -197,6 +200,11 @@ impl Rules {
             let condition = workflow.condition.as_ref();
             condition.is_none_or(|condition| condition.holds(&Scope::new(records, None)) == Ok(true))
         })
+    }
+
+    /// The places in profiles by whose values workflows find people.
+    pub fn searched(&self) -> &[Path] {
+        &self.searched
     }
 
     /// Where events and changed profiles are delivered to.

@@ -21,6 +21,17 @@ impl Schema {
         })
     }
 
+    /// Which rules of the schema `value` breaks, if it does, without a word of what it holds.
+    pub fn check_unseen(&self, value: &Value) -> Result<(), String> {
+        let value = to_serde(value);
+        if self.0.is_valid(&value) {
+            return Ok(());
+        }
+        let told = self.0.iter_errors(&value).take(TOLD_MAX);
+        let told = told.map(|error| cut(&format!("{} does not hold", error.schema_path()), TOLD_CHARS_MAX));
+        Err(told.collect::<Vec<_>>().join("; "))
+    }
+
     /// What is wrong with `value`, if something is.
     pub fn check(&self, value: &Value) -> Result<(), String> {
         let value = to_serde(value);

@@ -184,6 +184,11 @@ impl Workflow {
         counts
     }
 
+    /// The places in profiles by whose values its steps find people.
+    pub fn searched(&self) -> Vec<Path> {
+        self.steps.iter().flat_map(Step::searched).collect()
+    }
+
     /// Whether it takes events of this source.
     pub fn takes_source(&self, source: &Id) -> bool {
         self.sources.is_empty() || self.sources.iter().any(|known| **known == *source.as_str())
@@ -200,6 +205,16 @@ impl Step {
             }
         }
         counts
+    }
+
+    fn searched(&self) -> Vec<Path> {
+        match &self.action {
+            Action::AttachProfile(AttachProfile { by: By::Field(path, _), .. }) => vec![path.clone()],
+            Action::Choose(branches) => {
+                branches.iter().flat_map(|branch| &branch.steps).flat_map(Self::searched).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 }
 

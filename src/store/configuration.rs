@@ -19,10 +19,18 @@ pub struct Configuration {
 impl Configuration {
     /// As the views have it.
     pub fn load(views: &Views) -> Result<Self, StoreError> {
-        let sources = views.sources()?.into_iter().map(|source| (source.id.clone(), Arc::new(source.into())));
+        let mut sources: HashMap<Id, Arc<RegisteredSource>> = HashMap::new();
+        for source in views.sources()? {
+            sources.insert(source.id.clone(), Arc::new(source.into()));
+        }
+        for secrets in views.source_secrets()? {
+            if let Some(found) = sources.get_mut(&secrets.source) {
+                *found = Arc::new(RegisteredSource::new(found.source.clone(), secrets));
+            }
+        }
         let definitions = views.definitions()?.into_iter();
         let definitions = definitions.map(|definition| ((definition.kind, definition.id.clone()), definition));
-        Ok(Self { sources: RwLock::new(sources.collect()), definitions: RwLock::new(definitions.collect()) })
+        Ok(Self { sources: RwLock::new(sources), definitions: RwLock::new(definitions.collect()) })
     }
 
     /// Takes over what entries say that are durable; called by the committer alone.
@@ -30,8 +38,17 @@ impl Configuration {
         for entry in entries.flat_map(|entries| entries.iter()) {
             match entry {
                 Entry::Source(source) => {
-                    let source = Arc::new(RegisteredSource::from(source.clone()));
-                    self.sources.write().insert(source.source.id.clone(), source);
+                    let mut sources = self.sources.write();
+                    let source = match sources.get(&source.id) {
+                        Some(before) => RegisteredSource::new(source.clone(), before.secrets.clone()),
+                        None => RegisteredSource::from(source.clone()),
+                    };
+                    sources.insert(source.source.id.clone(), Arc::new(source));
+                }
+                Entry::SourceSecrets(secrets) => {
+                    if let Some(found) = self.sources.write().get_mut(&secrets.source) {
+                        *found = Arc::new(RegisteredSource::new(found.source.clone(), secrets.clone()));
+                    }
                 }
                 Entry::SourceDeleted(id) => {
                     self.sources.write().remove(id);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Definition, DefinitionKind, DelayedEvent, Event, EventRequest, FieldChange, Id, MergeKey, Pass, Profile,
-    ProfileRef, Session, Source, Time,
+    ProfileRef, Session, Source, SourceSecrets, Time,
 };
 
 /// One entry of the log. Its offset is its place: the first of a block's offsets plus its place in the block.
@@ -102,6 +102,8 @@ pub enum Entry {
         names: Vec<ProfileRef>,
         keys: Vec<MergeKey>,
     },
+    /// The secrets of a source that are valid from here on. Saving the source again does not touch them.
+    SourceSecrets(Arc<SourceSecrets>),
 }
 
 /// What a merge can be taken back by.
@@ -159,6 +161,7 @@ pub enum Key {
     SharesSessions(ProfileRef),
     DeletedEvent(u64),
     Source(Id),
+    SourceSecrets(Id),
     Definition(DefinitionKind, Id),
     /// How far a destination is.
     Delivered(Id),
@@ -181,6 +184,7 @@ pub enum State {
     Leads(ProfileRef),
     EventId(EventPlace),
     Source(Arc<Source>),
+    SourceSecrets(Arc<SourceSecrets>),
     Definition(Arc<Definition>),
     Offset(u64),
     Delayed(Arc<DelayedEvent>),
@@ -286,6 +290,13 @@ impl Fold {
             }
             Entry::SourceDeleted(id) => {
                 self.states.insert(Key::Source(id.clone()), State::Gone);
+                self.states.insert(Key::SourceSecrets(id.clone()), State::Gone);
+            }
+            Entry::SourceSecrets(secrets) => {
+                let since = secrets.iter().map(|secret| secret.since);
+                self.latest = since.fold(self.latest, Time::max);
+                let state = if secrets.is_empty() { State::Gone } else { State::SourceSecrets(secrets.clone()) };
+                self.states.insert(Key::SourceSecrets(secrets.source.clone()), state);
             }
             Entry::EventDeleted(offset) => {
                 self.states.insert(Key::DeletedEvent(*offset), State::There);

@@ -17,7 +17,9 @@ use super::{
     queue::{Generation, Moment, Pending, QueuePermit},
     shared::Shared,
 };
-use crate::model::{DefinitionKind, DelayedEvent, Id, Pass, Profile, ProfileRef, Session, ShownEvent, Time};
+use crate::model::{
+    DefinitionKind, DelayedEvent, Id, Pass, Profile, ProfileRef, Session, ShownEvent, SourceSecrets, Time,
+};
 
 /// How long a read waits until what it saw is durable, or is in the log.
 const SETTLE_WAIT: Duration = Duration::from_secs(5);
@@ -140,6 +142,12 @@ impl ReadView {
     /// Whether there is a source of this id once everything that is queued is done.
     pub async fn has_source(&self, id: &Id) -> Result<bool, Refused> {
         Ok(self.newest(Key::Source(id.clone())).await?.is_some())
+    }
+
+    /// The secrets of a source; `None`: it has none, or is not there.
+    pub async fn source_secrets(&self, source: &Id) -> Result<Option<Arc<SourceSecrets>>, Refused> {
+        let state = self.newest(Key::SourceSecrets(source.clone())).await?;
+        Ok(if let Some(State::SourceSecrets(secrets)) = state { Some(secrets) } else { None })
     }
 
     /// The event with this id, from `source` if it is named, and its offset: the one that a client gave the id if there

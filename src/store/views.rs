@@ -21,7 +21,7 @@ use super::{
     session_codec::SessionCodec,
     tree,
 };
-use crate::model::{Definition, Id, Profile, Session, Source, Time};
+use crate::model::{Definition, Id, Profile, Session, Source, SourceSecrets, Time};
 pub use names::NamesWalk;
 use tables::{Form, TABLES, Tree};
 
@@ -173,6 +173,11 @@ impl Views {
 
     pub fn sources(&self) -> Result<Vec<Arc<Source>>, StoreError> {
         self.behind(Tree::Sources, None).collect()
+    }
+
+    /// Of the sources that have some.
+    pub fn source_secrets(&self) -> Result<Vec<Arc<SourceSecrets>>, StoreError> {
+        self.behind(Tree::SourceSecrets, None).collect()
     }
 
     pub fn definitions(&self) -> Result<Vec<Arc<Definition>>, StoreError> {

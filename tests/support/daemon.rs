@@ -180,6 +180,13 @@ impl Daemon {
         response.json()
     }
 
+    /// As [`Daemon::tracked`], as the administrator, who is told everything.
+    pub fn tracked_by_admin(&self, body: &Value) -> Value {
+        let response = self.post_admin("/track", body);
+        assert_eq!(response.status, 200, "{}", response.text());
+        response.json()
+    }
+
     /// Posts JSON as the administrator.
     pub fn post_admin(&self, path: &str, body: &Value) -> Response {
         let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/json")];

@@ -7,8 +7,8 @@ use std::{
 
 use super::{NotWritten, Records};
 use crate::model::{
-    Event, EventPayload, EventStatus, EventType, Id, Json, Misplaced, Object, Outcome, Path, ShownEvent, Value,
-    check_tag,
+    Event, EventPayload, EventStatus, EventType, IDENTIFIED, Id, Json, Misplaced, Object, Outcome, Path, ShownEvent,
+    Value, check_tag,
 };
 
 /// The parts that can be written beside journey and tags.
@@ -21,6 +21,8 @@ const BYTES_MAX: usize = 256 * 1024;
 pub struct EventDraft<'a> {
     pub payload: Cow<'a, EventPayload>,
     pub id: Id,
+    /// A client sent it; else the server made it.
+    pub was_sent: bool,
     /// It is stored.
     pub saved: bool,
     /// It was to be stored before a workflow discarded it, so that what it leads to is.
@@ -36,6 +38,8 @@ pub struct EventDraft<'a> {
     pub treated: bool,
     /// Its session heard of it.
     pub told_session: bool,
+    /// It says whose it is, and was not let.
+    unidentified: bool,
     /// Where something was put that its type's mapping does not speak of: in what was sent, or by a workflow.
     rewritten: Vec<Path>,
     written: Object,
@@ -50,6 +54,7 @@ impl<'a> EventDraft<'a> {
         Self {
             payload,
             id,
+            was_sent: true,
             saved,
             wanted: saved,
             depth: 0,
@@ -59,6 +64,7 @@ impl<'a> EventDraft<'a> {
             status: EventStatus::Collected,
             treated: false,
             told_session: false,
+            unidentified: false,
             rewritten: Vec::new(),
             written: Object::default(),
             written_bytes: 0,
@@ -70,7 +76,7 @@ impl<'a> EventDraft<'a> {
 
     /// An event that the server itself makes.
     pub fn internal(kind: EventType, properties: Json, id: Id, saved: bool) -> Self {
-        Self::new(Cow::Owned(EventPayload::internal(kind, properties)), id, saved)
+        Self { was_sent: false, ..Self::new(Cow::Owned(EventPayload::internal(kind, properties)), id, saved) }
     }
 
     /// Whether `path` leads into what was sent in an event.
@@ -113,6 +119,12 @@ impl<'a> EventDraft<'a> {
 
     /// What it is about is another.
     pub fn look_anew(&mut self) {
+        self.shown = OnceLock::new();
+    }
+
+    /// Notes that it says whose it is, and is not let.
+    pub fn note_unidentified(&mut self) {
+        self.unidentified = true;
         self.shown = OnceLock::new();
     }
 
@@ -266,8 +278,12 @@ impl<'a> EventDraft<'a> {
     /// The event as it is stored.
     pub fn fixed(&self) -> Event {
         let payload = &self.payload;
+        let mut written = Cow::Borrowed(&self.written);
+        if self.unidentified {
+            written.to_mut().insert(IDENTIFIED, Value::Boolean(false));
+        }
         let written =
-            if self.written.is_empty() { Json::empty_object() } else { Value::Object(self.written.clone()).to_json() };
+            if written.is_empty() { Json::empty_object() } else { Value::Object(written.into_owned()).to_json() };
         Event {
             id: self.id.clone(),
             given: payload.id.is_some(),

@@ -237,11 +237,22 @@ impl<'r> Processing<'_, 'r> {
         }
         let Some(kind) = kind else { return Ok(()) };
         let mut keys = Vec::new();
+        let (identity, proven, mut unproven) = (self.ground.identity, self.records.may_identify, false);
         kind.mapping.apply_to_profile(self.records, event, &mut self.left.logs, |path, value| {
-            if kind.identifies {
-                keys.extend(self.ground.identity.keys_in(path, value));
+            if !kind.identifies {
+                return true;
             }
+            if proven {
+                keys.extend(identity.keys_in(path, value));
+                return true;
+            }
+            let tells = identity.is_told_by(path, value);
+            unproven |= tells;
+            !tells
         });
+        if unproven {
+            self.records.events[event].note_unidentified();
+        }
         attach::identify(self.ground, self.records, keys, &mut self.left.logs).await?;
         Ok(())
     }

@@ -44,6 +44,8 @@ pub enum Tree {
     Delayed,
     /// Kind and id of what is scheduled, to how far it is.
     Passes,
+    /// Id of a source to its secrets.
+    SourceSecrets,
 }
 
 /// How the records of a tree stand in it.
@@ -69,7 +71,7 @@ const fn table(tree: Tree, name: &'static str, form: Form, decode: fn(&[u8]) -> 
 }
 
 /// Each tree, in the order of their places. What no key leads to is an index, which is written along with what it is of.
-pub const TABLES: [Table; 18] = [
+pub const TABLES: [Table; 19] = [
     table(Tree::SessionNumbers, "session_numbers", Form::Whole, index),
     table(Tree::Sessions, "sessions", Form::Parts, index),
     table(Tree::Profiles, "profiles", Form::Parts, |bytes| entry::decode(bytes).map(State::Profile)),
@@ -88,6 +90,7 @@ pub const TABLES: [Table; 18] = [
     table(Tree::Deliveries, "deliveries", Form::Whole, |bytes| entry::decode(bytes).map(State::Offset)),
     table(Tree::Delayed, "delayed", Form::Parts, |bytes| entry::decode(bytes).map(State::Delayed)),
     table(Tree::Passes, "passes", Form::Whole, |bytes| entry::decode(bytes).map(State::Pass)),
+    table(Tree::SourceSecrets, "source_secrets", Form::Parts, |bytes| entry::decode(bytes).map(State::SourceSecrets)),
 ];
 
 fn there(_: &[u8]) -> Option<State> {
@@ -127,6 +130,7 @@ pub fn place(key: &Key) -> (Tree, Vec<u8>) {
         Key::Delivered(id) => (Tree::Deliveries, id.key()),
         Key::Delayed { due, number } => (Tree::Delayed, delayed_key(*due, *number)),
         Key::Pass(kind, id) => (Tree::Passes, definition_key(*kind, id)),
+        Key::SourceSecrets(id) => (Tree::SourceSecrets, id.key()),
     }
 }
 
@@ -139,6 +143,7 @@ pub fn encode(state: &State) -> Option<Vec<u8>> {
         State::Leads(profile) => entry::encode(profile),
         State::EventId(place) => entry::encode(place),
         State::Source(source) => entry::encode(source),
+        State::SourceSecrets(secrets) => entry::encode(secrets),
         State::Definition(definition) => entry::encode(definition),
         State::Offset(offset) => entry::encode(offset),
         State::Delayed(event) => entry::encode(event),

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     model::{
-        DefinitionKind, DelayedEvent, Event, EventRequest, Json, MergeKey, Outcome, Pass, Profile, ProfileRef, Reader,
+        DefinitionKind, DelayedEvent, Event, EventRequest, Json, MergeKey, Outcome, Pass, PlainSecret, Profile, ProfileRef, Reader,
         Source,
     },
     store::entry::{Entry, Merge},
@@ -93,6 +93,11 @@ fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4])
         19 => Entry::NamesDeleted { names: vec![profile(name)], keys: vec![MergeKey([other; 16])] },
         12 => {
             Entry::DefinitionDeleted { kind: DefinitionKind::Segment, id: Id::required(&format!("d{name}")).unwrap() }
+        }
+        20 => {
+            let none = SourceSecrets::none(id("source", name));
+            let secrets = (0..other).fold(none, |secrets, seed| secrets.with(&PlainSecret::new([seed; 32]), now));
+            Entry::SourceSecrets(Arc::new(secrets))
         }
         _ => {
             let request = EventRequest {

@@ -1,0 +1,73 @@
+//! What an answer tells of people, and whom (contract, sections 3 and 11).
+//!
+//! A source's id is public, and an address can be guessed: whoever sends somebody's address is led to their profile. So
+//! of people who are known, and of what external systems said, an answer tells strangers nothing but an id.
+
+use super::{Collector, admit::Admitted, parts::Parts};
+use crate::process::{ProfileDraft, Rules};
+
+/// Whom an answer tells something about profiles: what the settings `track.profile` and `track.debugger` are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disclosure {
+    /// Nobody.
+    None,
+    /// About people who are known, whoever has the source's secret or the administrator's token; else anyone.
+    Anonymous,
+    /// Anyone.
+    All,
+}
+
+/// What an answer keeps to itself of what the payload wants to be told.
+#[derive(Clone, Copy, Default)]
+pub struct Withheld {
+    /// The profile, but for its id.
+    pub profile: bool,
+    /// What the debugger shows, but for what became of the records that the client speaks of.
+    pub debugging: bool,
+}
+
+impl Withheld {
+    /// What the client is told about it.
+    pub fn warnings(self) -> impl Iterator<Item = String> {
+        const PROFILE: &str = "The profile is somebody's who is known: it is answered whole only with the source's \
+            secret or the administrator's token.";
+        const DEBUGGING: &str = "Execution, segmentation, logs and what was noted beside the events that were sent are \
+            shown only with the source's secret or the administrator's token: somebody is known or was looked for, or \
+            an external system was asked.";
+        let said = [(self.profile, PROFILE), (self.debugging, DEBUGGING)];
+        said.into_iter().filter(|(withheld, _)| *withheld).map(|(_, warning)| warning.to_owned())
+    }
+}
+
+impl Collector {
+    /// Whether the answer has the whole profile, as the payload wants it.
+    pub(super) fn answers_whole(&self, admitted: &Admitted, withheld: Withheld) -> bool {
+        admitted.incoming.payload.options.profile && self.settings.profile != Disclosure::None && !withheld.profile
+    }
+
+    /// What is withheld from whoever sent a request that is about `parts`. `sought`: it looked for people, or asked
+    /// external systems, so that all that was done since speaks of them, whether or not somebody was found.
+    pub(super) fn withheld(&self, admitted: &Admitted, parts: &Parts<'_>, rules: &Rules, sought: bool) -> Withheld {
+        let keeps = |from: Disclosure| from == Disclosure::Anonymous && !admitted.trusted;
+        let profile = admitted.incoming.payload.options.profile && keeps(self.settings.profile);
+        let debugging = admitted.debugger && keeps(self.settings.debugger);
+        if !profile && !debugging {
+            return Withheld::default();
+        }
+        let known = parts.profiles.iter().any(|draft| is_known(draft, rules));
+        Withheld { profile: profile && known, debugging: debugging && (known || sought || has_unread_profile(parts)) }
+    }
+}
+
+/// Whether it is somebody's who is known: it has a key or an id that can be guessed, or something that workflows find
+/// people by.
+fn is_known(draft: &ProfileDraft, rules: &Rules) -> bool {
+    let mut places = rules.searched().iter().map(|path| path.split_root().1);
+    draft.profile.is_known() || places.any(|place| draft.get(place).is_some_and(|value| !value.is_empty()))
+}
+
+/// Whether one of the sessions has a profile that was not read, so that nobody can tell whose it is.
+fn has_unread_profile(parts: &Parts<'_>) -> bool {
+    let mut references = parts.sessions.iter().filter_map(|draft| draft.session.profile.as_ref());
+    references.any(|reference| !parts.profiles.iter().any(|draft| draft.is_or_took_in(reference)))
+}
