@@ -35,7 +35,7 @@ fn split(daemon: &Daemon, id: &str) {
 }
 
 fn sign_in(daemon: &Daemon, session: &str, mail: &str) -> Value {
-    daemon.tracked(&json!({
+    daemon.tracked_by_admin(&json!({
         "source": {"id": "shop"}, "session": {"id": session}, "options": {"profile": true},
         "events": [{"type": "sign-in", "properties": {"email": {"main": mail}}}]
     }))["profile"]

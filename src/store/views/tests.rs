@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     model::{
-        DefinitionKind, DelayedEvent, Event, EventRequest, Json, MergeKey, Outcome, Pass, PlainSecret, Profile, ProfileRef, Reader,
-        Source,
+        DefinitionKind, DelayedEvent, Event, EventRequest, Json, MergeKey, Outcome, Pass, PlainSecret, Profile,
+        ProfileRef, Reader, Source,
     },
     store::entry::{Entry, Merge},
 };
