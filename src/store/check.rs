@@ -2,10 +2,12 @@
 
 use super::{
     StoreSettings,
-    checksums::{self, Comparison},
     engine::Report,
     error::{RESTORE, StoreError},
-    folder::{Folder, LastEnd},
+    files::{
+        checksums::{self, Comparison},
+        folder::{Folder, LastEnd},
+    },
     journal,
     log::{self, Log},
     views::{self, Views},

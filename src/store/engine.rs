@@ -3,11 +3,13 @@
 use std::{fs, path::PathBuf, sync::Arc};
 
 use super::{
-    checksums::{self, Comparison},
-    disk::Disk,
     entry::{Entry, Fold},
     error::{At, RESTORE, StoreError},
-    folder::{self, Folder, LastEnd},
+    files::{
+        checksums::{self, Comparison},
+        disk::Disk,
+        folder::{self, Folder, LastEnd},
+    },
     journal::Journal,
     log::{EncodedEntries, Log},
     views::Views,

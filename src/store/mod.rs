@@ -1,40 +1,30 @@
 //! The store: a journal that makes things durable, the log in sled behind it, and views of the log.
 //!
-//! The only room that knows sled and bincode, and it knows no HTTP. What the other rooms use is [`Store`]: room in the
-//! queue, locks by name, the newest states, one call that queues entries, and the log's events. It is kept this narrow
+//! The only room that knows sled and bincode, and it knows no HTTP. What the other rooms use is [`Store`]: locks by
+//! name, permits of the queue, read views, one call that queues entries, and the log's events. It is kept this narrow
 //! so that a stream and key-value buckets of a distributed engine can take its place.
 //!
-//! A request's entries go `queue` → `committer` → `journal` (durable, answered) → `applier` → `log` and `views`. What
-//! is on its way answers from the `overlay`. ARCHITECTURE.md has the forms on disk.
+//! A request's entries go through `commit`: queued, written to the `journal` (durable, answered), applied to `log` and
+//! `views`. What is on its way answers from memory; a `read_view` reads both. ARCHITECTURE.md has the forms on disk.
 
-mod applier;
 mod check;
-mod checksums;
-mod committed;
-mod committer;
+mod commit;
 mod configuration;
-mod disk;
+mod database;
 mod engine;
 mod entry;
 mod error;
-mod folder;
-mod format3;
+mod files;
 mod journal;
-mod locks;
 mod log;
-mod overlay;
-mod panics;
-mod queue;
 mod read_view;
 mod readers;
-mod session_codec;
 mod shared;
-mod tree;
 mod views;
 
 use std::{
     panic::AssertUnwindSafe,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread::JoinHandle,
     time::Duration,
@@ -48,22 +38,22 @@ use crate::{
     model::{Definition, DefinitionKind, Id, RegisteredSource},
 };
 
-use applier::Applier;
-use committer::Committer;
-use disk::RealDisk;
+use commit::{Applier, Committer, Locks};
 use engine::{Engine, Opening, ViewsTrust};
 use error::At;
-use folder::LastEnd;
+use files::{
+    disk::RealDisk,
+    folder::{self, LastEnd},
+};
 use journal::Journal;
 use shared::Shared;
 
 pub use check::{Finding, check};
+pub use commit::{Held, Moment, Pending, QueuePermit};
 pub use engine::Report;
 pub use entry::{Entry, EventPlace, Key, Merge, Name};
 pub use error::{Refused, StoreError};
-pub use folder::{Durability, Folder};
-pub use locks::Held;
-pub use queue::{Moment, Pending, QueuePermit};
+pub use files::folder::{Durability, Folder};
 pub use read_view::ReadView;
 pub use views::NamesWalk;
 
@@ -88,7 +78,7 @@ pub struct StoreSettings {
 /// The open store.
 pub struct Store {
     shared: Arc<Shared>,
-    locks: locks::Locks,
+    locks: Locks,
     threads: Mutex<Option<Threads>>,
     /// Why one of the threads ended before its time.
     failure: watch::Receiver<Option<String>>,
@@ -154,22 +144,29 @@ impl Store {
         let (to_applier, messages) = mpsc::channel();
         let shared = Arc::new(Shared::new(settings.clone(), folder, clock, journal, engine, to_applier.clone())?);
         let (failed, failure) = watch::channel(None);
-        let applier = spawn("applier", &shared, failed.clone(), {
-            let applier = Applier::new(shared.clone(), messages);
-            move || applier.run()
-        })?;
-        let committer = spawn("committer", &shared, failed, {
+        let tell = || {
+            let (shared, failed) = (shared.clone(), failed.clone());
+            // What waits is refused, and whoever opened the store ends the process.
+            move |why: String| {
+                shared.queue.stop(&why);
+                failed.send_replace(Some(why));
+            }
+        };
+        let applier = Applier::new(shared.clone(), messages);
+        let applier = spawn("applier", shared.folder.path(), move || applier.run(), tell())?;
+        let run = {
             let shared = shared.clone();
             move || {
-                let interval = shared.settings.durability == Durability::Relaxed;
-                let interval = interval.then_some(shared.settings.flush_interval);
+                let is_relaxed = shared.settings.durability == Durability::Relaxed;
+                let interval = is_relaxed.then_some(shared.settings.flush_interval);
                 let obstacle = || shared.obstacle();
-                Committer::new(&shared.queue, &shared.journal, &shared.configuration, to_applier, interval, &obstacle)
-                    .run()
+                let Shared { queue, journal, configuration, .. } = &*shared;
+                Committer::new(queue, journal, configuration, to_applier, interval, &obstacle).run()
             }
-        })?;
+        };
+        let committer = spawn("committer", shared.folder.path(), run, tell())?;
         let threads = Mutex::new(Some(Threads { committer, applier }));
-        Ok(Self { shared, locks: locks::Locks::default(), threads, failure })
+        Ok(Self { shared, locks: Locks::default(), threads, failure })
     }
 
     /// Waits until the store has failed for good, which it does only by a bug; why. Nothing that was acknowledged is at
@@ -266,22 +263,35 @@ impl Store {
     }
 }
 
-/// Starts a thread of the store. If it panics, what waits is refused, and whoever opened the store is told.
+/// Starts a thread of the store. If it panics, which only a bug can make it do, `failed` is told, and it ends in no good
+/// order.
 fn spawn(
     name: &'static str,
-    shared: &Arc<Shared>,
-    failed: watch::Sender<Option<String>>,
+    folder: &Path,
     run: impl FnOnce() -> bool + Send + 'static,
+    failed: impl FnOnce(String) + Send + 'static,
 ) -> Result<JoinHandle<bool>, StoreError> {
-    let queue_of = shared.clone();
     let guarded = move || {
         let ran = std::panic::catch_unwind(AssertUnwindSafe(run));
         ran.unwrap_or_else(|_| {
-            let what = format!("the {name} failed; nothing that was acknowledged is lost, start again");
-            queue_of.queue.stop(&what);
-            failed.send_replace(Some(what));
+            failed(format!("the {name} failed; nothing that was acknowledged is lost, start again"));
             false
         })
     };
-    std::thread::Builder::new().name(name.into()).spawn(guarded).at(shared.folder.path())
+    std::thread::Builder::new().name(name.into()).spawn(guarded).at(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_tells_so_and_ends_in_no_good_order() {
+        let (failed, told) = mpsc::channel();
+        let run = || panic!("a bug");
+        let thread = spawn("committer", Path::new("data"), run, move |why| failed.send(why).unwrap()).unwrap();
+        assert!(!thread.join().unwrap());
+        let why = told.recv().unwrap();
+        assert!(why.contains("the committer failed") && why.contains("nothing that was acknowledged is lost"), "{why}");
+    }
 }

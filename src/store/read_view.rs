@@ -11,10 +11,10 @@ use std::{
 };
 
 use super::{
+    commit::{Generation, Moment, Pending, QueuePermit},
     entry::{Entry, EventPlace, Key, State},
     error::Refused,
     log::FoundEvent,
-    queue::{Generation, Moment, Pending, QueuePermit},
     shared::Shared,
 };
 use crate::model::{

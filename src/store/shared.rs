@@ -14,14 +14,13 @@ use parking_lot::{Mutex, RwLock};
 
 use super::{
     StoreSettings,
-    committed::ApplierMessage,
+    commit::{ApplierMessage, Queue},
     configuration::Configuration,
+    database,
     engine::Engine,
     error::{self, Refused, StoreError},
-    folder::{self, Folder},
+    files::folder::{self, Folder},
     journal::Journal,
-    panics,
-    queue::Queue,
     readers::Readers,
 };
 use crate::clock::Clock;
@@ -128,7 +127,7 @@ impl Shared {
         read: impl FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refused> {
         let engine = self.engine().ok_or_else(being_made_again)?;
-        let read = self.readers.views(move || panics::caught(|| read(&engine))).await;
+        let read = self.readers.views(move || database::caught(|| read(&engine))).await;
         self.outcome(read)
     }
 
@@ -138,7 +137,7 @@ impl Shared {
         read: impl FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refused> {
         let engine = self.engine().ok_or_else(being_made_again)?;
-        let read = self.readers.log(move || panics::caught(|| read(&engine))).await;
+        let read = self.readers.log(move || database::caught(|| read(&engine))).await;
         self.outcome(read)
     }
 

@@ -12,8 +12,8 @@ use std::{
 };
 
 use super::{
-    disk::{Disk, DiskFile, RealDisk},
     error::{At, RESTORE, StoreError},
+    files::disk::{Disk, DiskFile, RealDisk},
     log::Block,
 };
 use frame::{FILE_HEAD_BYTES, file_head, read_file};

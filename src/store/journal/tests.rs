@@ -6,8 +6,8 @@ use super::*;
 use crate::{
     model::Id,
     store::{
-        disk::memory::{Fault, MemoryDisk},
         entry::{self, Entry},
+        files::disk::memory::{Fault, MemoryDisk},
         log::Packer,
     },
 };

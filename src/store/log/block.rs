@@ -6,7 +6,7 @@ use crate::{
     model::{Profile, ProfileRef},
     store::{
         entry::{self, Entry},
-        format3,
+        log::format3,
     },
 };
 

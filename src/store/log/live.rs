@@ -11,9 +11,9 @@ use super::{
 use crate::{
     model::Id,
     store::{
-        checksums,
         entry::Entry,
         error::{RESTORE, StoreError},
+        files::checksums,
     },
 };
 

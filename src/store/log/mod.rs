@@ -5,6 +5,7 @@
 //! one takes its place, and it is read until the sealed one stands.
 
 mod block;
+mod format3;
 mod live;
 mod sealed;
 mod segment;
@@ -18,22 +19,23 @@ use std::{
 use parking_lot::RwLock;
 
 use super::{
-    checksums::{self, Comparison},
     entry::Entry,
     error::{At, RESTORE, StoreError},
-    folder,
+    files::{
+        checksums::{self, Comparison},
+        folder,
+    },
 };
 use crate::model::{Event, EventRequest, Id, Profile, ProfileRef};
 use block::Encoded;
 use live::Live;
-use sealed::OpenSegments;
+use sealed::{NEW_EXTENSION, OpenSegments};
 use segment::made_id;
 
 pub use block::{Block, Packer, RAW_BYTES};
 pub use sealed::Sealed;
 
 const LIVE_EXTENSION: &str = "live";
-const NEW_EXTENSION: &str = "new";
 
 pub struct Log {
     path: PathBuf,
@@ -285,3 +287,6 @@ fn events(first: u64, entries: &[Entry]) -> impl Iterator<Item = FoundEvent> + '
         None
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,17 +20,20 @@ use super::{
 use crate::{
     model::Id,
     store::{
-        checksums::{self, Comparison},
+        database,
         entry::Entry,
         error::{At, StoreError},
-        folder,
+        files::{
+            checksums::{self, Comparison},
+            folder,
+        },
     },
 };
 
 /// How many sealed segments are open at a time.
 const OPEN_MAX: usize = 32;
 /// Of a segment that is being sealed.
-const NEW_EXTENSION: &str = "new";
+pub const NEW_EXTENSION: &str = "new";
 
 /// A segment that is never changed again.
 pub struct Sealed {
@@ -117,13 +120,13 @@ impl Sealed {
             known.is_compared = true;
         }
         let segment = Segment::open(&self.path).map_err(|error| self.damaged(&error.to_string(), self.end))?;
-        let summaries = segment.summaries().collect::<Result<Vec<_>, _>>();
-        let summaries = summaries.map_err(|error| self.damaged(&error.to_string(), self.end))?;
-        if known.summary.is_none() {
-            let all = summaries.iter().fold(Summary::new(self.first), |all, next| all.and(next));
+        let summaries = self.guarded(self.end, || segment.summaries().collect::<Result<Vec<_>, _>>())?;
+        let opened = Arc::new(OpenSegment { segment, summaries });
+        // Where some are missing, nobody can tell what it does not hold.
+        if known.summary.is_none() && self.gap(&opened, self.first).is_none() {
+            let all = opened.summaries.iter().fold(Summary::new(self.first), |all, next| all.and(next));
             known.summary = Some(all);
         }
-        let opened = Arc::new(OpenSegment { segment, summaries });
         open.put(self.first, opened.clone());
         Ok(opened)
     }
@@ -151,16 +154,19 @@ impl Sealed {
             return Ok(None);
         }
         let opened = self.opened(open)?;
+        // One that is damaged may have it, if no other one has.
+        let mut damage = self.gap(&opened, self.first);
         for summary in opened.summaries.iter().filter(|summary| summary.may_hold(number)) {
-            let entries = self.read(&opened, summary, |block| block.entries())?;
-            if let Some(found) = live::find_made(summary.first, &entries, id) {
-                return Ok(Some(found));
+            match self.read(&opened, summary, |block| block.entries()) {
+                Ok(entries) => {
+                    if let Some(found) = live::find_made(summary.first, &entries, id) {
+                        return Ok(Some(found));
+                    }
+                }
+                Err(error) => damage = Some(error),
             }
         }
-        match self.gap(&opened) {
-            Some((missing, next)) => Err(self.damaged(&format!("the entry at offset {missing} is missing"), next)),
-            None => Ok(None),
-        }
+        damage.map_or(Ok(None), Err)
     }
 
     /// Hands every block that reaches beyond offset `from` to `each`, in order.
@@ -171,8 +177,8 @@ impl Sealed {
         each: &mut impl FnMut(u64, Vec<Entry>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let opened = self.opened(open)?;
-        if let Some((missing, next)) = self.gap(&opened) {
-            return Err(self.damaged(&format!("the entry at offset {missing} is missing"), next));
+        if let Some(gap) = self.gap(&opened, from) {
+            return Err(gap);
         }
         for summary in opened.summaries.iter().filter(|summary| summary.end() > from) {
             each(summary.first, self.read(&opened, summary, |block| block.entries())?)?;
@@ -186,20 +192,30 @@ impl Sealed {
         summary: &Summary,
         read: impl FnOnce(&Encoded<'_>) -> Result<T, &'static str>,
     ) -> Result<T, StoreError> {
-        let found = opened.segment.block(summary.first).and_then(|block| opened.segment.read(&block, read));
-        found.map_err(|error| self.damaged(&error.to_string(), summary.end()))
+        self.guarded(summary.end(), || {
+            opened.segment.block(summary.first).and_then(|block| opened.segment.read(&block, read))
+        })
     }
 
-    /// The first offset that no block holds, and the next one that some block does.
-    fn gap(&self, opened: &OpenSegment) -> Option<(u64, u64)> {
-        let mut next = self.first;
-        for summary in &opened.summaries {
-            if summary.first != next {
-                return Some((next, summary.first));
-            }
-            next = summary.end();
+    /// Reads what stands before offset `behind`: whatever fails there, sled's panics too, is damage to this segment.
+    fn guarded<T>(&self, behind: u64, read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        match database::caught(read) {
+            Ok(read) => read.map_err(|error| self.damaged(&error.to_string(), behind)),
+            Err(said) => Err(self.damaged(&format!("the database failed: {said}"), behind)),
         }
-        (next != self.end).then_some((next, self.end))
+    }
+
+    /// The damage that some entry from offset `from` on stands in no block, if so.
+    fn gap(&self, opened: &OpenSegment, from: u64) -> Option<StoreError> {
+        let mut next = self.first;
+        let ends = opened.summaries.iter().map(|summary| (summary.first, summary.end()));
+        for (first, end) in ends.chain([(self.end, self.end)]) {
+            if first != next && first > from {
+                return Some(self.damaged(&format!("the entry at offset {next} is missing"), first));
+            }
+            next = end;
+        }
+        None
     }
 
     /// `behind` is the offset from which on the segment may be whole again.

@@ -8,9 +8,10 @@ use super::block::{Block, Encoded};
 use crate::{
     model::Id,
     store::{
+        database,
         entry::{self, Entry},
         error::{At, RESTORE, StoreError},
-        folder, tree,
+        files::folder,
     },
 };
 
@@ -77,7 +78,7 @@ pub struct Segment {
 impl Segment {
     /// Opens the segment in the folder `path`, making it if there is none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let db = tree::open(path, CACHE_BYTES, RESTORE)?;
+        let db = database::open(path, CACHE_BYTES, RESTORE)?;
         let blocks = db.open_tree("blocks").at(path)?;
         let summaries = db.open_tree("summaries").at(path)?;
         Ok(Self { path: path.to_owned(), db, blocks, summaries })
@@ -86,7 +87,7 @@ impl Segment {
     /// Puts a block behind the others.
     pub fn put(&self, block: &Block, summary: &Summary) -> Result<(), StoreError> {
         let key = block.first.to_be_bytes();
-        for (key, part) in tree::parts(&key, &block.bytes) {
+        for (key, part) in database::parts(&key, &block.bytes) {
             self.blocks.insert(key, part).at(&self.path)?;
         }
         self.summaries.insert(key, entry::encode(summary)).at(&self.path)?;
@@ -113,7 +114,7 @@ impl Segment {
 
     /// The block that begins at `first`.
     pub fn block(&self, first: u64) -> Result<Block, StoreError> {
-        let bytes = tree::get(&self.blocks, &first.to_be_bytes()).at(&self.path)?;
+        let bytes = database::get(&self.blocks, &first.to_be_bytes()).at(&self.path)?;
         let bytes = bytes.ok_or_else(|| self.damaged(&format!("the block at offset {first} is missing")))?;
         let block = Block::parse(&bytes).map_err(|what| self.damaged(&format!("{what} at offset {first}")))?;
         if block.first != first || block.bytes.len() != bytes.len() {
@@ -140,7 +141,7 @@ impl Segment {
     pub fn close(self) -> Result<(), StoreError> {
         let Self { path, db, blocks, summaries } = self;
         drop((blocks, summaries));
-        tree::close(&path, RESTORE, db)?;
+        database::close(&path, RESTORE, db)?;
         folder::sync_tree(&path)
     }
 

@@ -6,10 +6,10 @@ use super::ReadView;
 use crate::{
     model::{Id, MergeKey, Profile, ProfileRef},
     store::{
+        commit::Generation,
         engine::Engine,
         entry::{Key, Name, State},
         error::{Refused, StoreError},
-        queue::Generation,
         shared::Shared,
         views::NamesWalk,
     },

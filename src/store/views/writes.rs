@@ -9,9 +9,9 @@ use super::{
 use crate::{
     model::{Id, MergeKey, ProfileRef, Session},
     store::{
+        database,
         entry::{self, Key, Name, State},
         error::{At, StoreError},
-        tree,
     },
 };
 
@@ -127,7 +127,7 @@ impl Views {
 
     /// Removes the session of this number, and which profiles it had.
     fn remove_session(&self, number: &[u8], writes: &mut Vec<Write>) -> Result<(), sled::Error> {
-        let packed = tree::get(self.tree(Tree::Sessions), number)?;
+        let packed = database::get(self.tree(Tree::Sessions), number)?;
         let session = packed.and_then(|packed| self.codec.unpack(&packed)).and_then(|bytes| entry::decode(&bytes));
         let last = session.and_then(|session: Session| session.profile).map(|profile| profile_key(&profile));
         let shared = |profile: &[u8]| [profile, number].concat();
@@ -158,8 +158,8 @@ impl Views {
     }
 
     fn put_parts(&self, tree: Tree, key: &[u8], value: &[u8], writes: &mut Vec<Write>) -> Result<(), sled::Error> {
-        let mut old = tree::parts_of(self.tree(tree), key)?.into_iter();
-        for (key, value) in tree::parts(key, value) {
+        let mut old = database::parts_of(self.tree(tree), key)?.into_iter();
+        for (key, value) in database::parts(key, value) {
             let old = old.next().map(|(_, old)| old);
             writes.push(Write { tree, key, value: Some(value), old });
         }
@@ -169,7 +169,7 @@ impl Views {
 
     fn remove_parts(&self, tree: Tree, key: &[u8], writes: &mut Vec<Write>) -> Result<(), sled::Error> {
         // The first part says how many there are: removed last, so that a batch that is written again finds the rest.
-        let old = tree::parts_of(self.tree(tree), key)?.into_iter().rev();
+        let old = database::parts_of(self.tree(tree), key)?.into_iter().rev();
         writes.extend(old.map(|(key, old)| Write { tree, key, value: None, old: Some(old) }));
         Ok(())
     }

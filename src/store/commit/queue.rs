@@ -13,10 +13,11 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-use super::{
+use super::overlay::Overlay;
+
+use crate::store::{
     entry::{Entry, Fold, Key, State},
     error::Refused,
-    overlay::Overlay,
 };
 use crate::{clock::Clock, model::Time};
 

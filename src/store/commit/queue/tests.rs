@@ -14,7 +14,7 @@ use shuttle::{
 use super::*;
 use crate::{
     model::{Id, ProfileRef},
-    store::locks::Locks,
+    store::commit::locks::Locks,
 };
 
 /// How many orders of threads are tried.

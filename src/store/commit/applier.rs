@@ -10,12 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    committed::{ApplierMessage, CommittedGroup},
+use super::group::{ApplierMessage, CommittedGroup};
+
+use crate::store::{
+    database,
     engine::{Engine, Opening, ViewsTrust},
     entry::Fold,
     error::{At, RESTORE, StoreError},
-    folder, log, panics,
+    files::folder,
+    log,
     shared::Shared,
 };
 
@@ -211,7 +214,7 @@ impl Applier {
 
 /// Runs what uses sled, which may panic on a damaged file; that is an error like any other then.
 fn guarded<T>(shared: &Shared, run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    panics::caught(run).unwrap_or_else(|said| Err(failed(shared, &said)))
+    database::caught(run).unwrap_or_else(|said| Err(failed(shared, &said)))
 }
 
 fn failed(shared: &Shared, what: &str) -> StoreError {

@@ -5,6 +5,7 @@
 //! batch that was under way is written once more and the whole is compared with the count and sum noted.
 
 mod names;
+mod session_codec;
 mod tables;
 mod writes;
 
@@ -14,15 +15,14 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    checksums,
+    database,
     entry::{self, EventPlace, Fold, Key, State},
     error::{At, StoreError},
-    folder,
-    session_codec::SessionCodec,
-    tree,
+    files::{checksums, folder},
 };
 use crate::model::{Definition, Id, Profile, Session, Source, SourceSecrets, Time};
 pub use names::NamesWalk;
+use session_codec::SessionCodec;
 use tables::{Form, TABLES, Tree};
 
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -56,7 +56,7 @@ const PROGRESS_KEY: &[u8] = b"progress";
 impl Views {
     /// Opens the views in the folder `path`, making empty ones if there are none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let db = tree::open(path, CACHE_BYTES, REBUILD)?;
+        let db = database::open(path, CACHE_BYTES, REBUILD)?;
         let trees = TABLES.iter().map(|table| db.open_tree(table.name).at(path)).collect::<Result<Vec<_>, _>>()?;
         let progress = match db.get(PROGRESS_KEY).at(path)? {
             Some(bytes) => entry::decode(&bytes)
@@ -121,7 +121,7 @@ impl Views {
         self.db.insert(PROGRESS_KEY, entry::encode(&progress)).at(&self.path)?;
         let Self { path, db, trees, .. } = self;
         drop(trees);
-        tree::close(&path, REBUILD, db)?;
+        database::close(&path, REBUILD, db)?;
         folder::sync_tree(&path)?;
         checksums::note(&path)
     }
@@ -135,14 +135,14 @@ impl Views {
         let table = tree.table();
         let bytes = match table.form {
             Form::Whole => self.tree(tree).get(&key).at(&self.path)?.map(|bytes| bytes.to_vec()),
-            Form::Parts => tree::get(self.tree(tree), &key).at(&self.path)?,
+            Form::Parts => database::get(self.tree(tree), &key).at(&self.path)?,
         };
         bytes.map(|bytes| (table.decode)(&bytes).ok_or_else(|| self.unreadable(tree, &key))).transpose()
     }
 
     fn session(&self, id: &Id) -> Result<Option<Arc<Session>>, StoreError> {
         let Some(number) = self.tree(Tree::SessionNumbers).get(id.key()).at(&self.path)? else { return Ok(None) };
-        let Some(packed) = tree::get(self.tree(Tree::Sessions), &number).at(&self.path)? else { return Ok(None) };
+        let Some(packed) = database::get(self.tree(Tree::Sessions), &number).at(&self.path)? else { return Ok(None) };
         let session = self.codec.unpack(&packed).and_then(|bytes| entry::decode(&bytes));
         session.map(Some).ok_or_else(|| self.unreadable(Tree::Sessions, &id.key()))
     }
@@ -190,7 +190,7 @@ impl Views {
         tree: Tree,
         after: Option<&[u8]>,
     ) -> impl Iterator<Item = Result<T, StoreError>> + 'a {
-        tree::values(self.tree(tree), after).map(move |found| {
+        database::values(self.tree(tree), after).map(move |found| {
             let (key, value) = found.at(&self.path)?;
             entry::decode(&value).ok_or_else(|| self.unreadable(tree, &key))
         })

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::entry::{Fold, Key, State};
+use crate::store::entry::{Fold, Key, State};
 
 /// How many bytes of states stay after the views have them.
 const RECENT_BYTES: usize = 8 * 1024 * 1024;

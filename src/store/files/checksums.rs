@@ -10,10 +10,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    error::{At, StoreError},
-    folder,
-};
+use super::folder;
+
+use crate::store::error::{At, StoreError};
 
 /// The note, in the database's folder.
 const NAME: &str = "checksums";

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{entry::Entry, log::Block, queue::QueuePermit};
+use super::queue::QueuePermit;
+
+use crate::store::{entry::Entry, log::Block};
 
 /// What the applier is told.
 pub enum ApplierMessage {

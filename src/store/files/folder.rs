@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::error::{At, StoreError};
+use crate::store::error::{At, StoreError};
 
 /// The format of everything in the folder, as ARCHITECTURE.md describes it.
 const FORMAT: u32 = 4;

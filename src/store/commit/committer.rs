@@ -9,14 +9,17 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    committed::{ApplierMessage, CommittedBlock, CommittedGroup},
+    group::{ApplierMessage, CommittedBlock, CommittedGroup},
+    queue::{Queue, Queued},
+};
+
+use crate::store::{
     configuration::Configuration,
-    disk::Disk,
     entry::{self, Entry},
     error::Refused,
+    files::disk::Disk,
     journal::{Frame, Journal, NotAppended},
     log::{Block, Packer, RAW_BYTES},
-    queue::{Queue, Queued},
 };
 
 /// The most requests in a group.

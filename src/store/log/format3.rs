@@ -10,12 +10,12 @@ use std::{
 
 use serde::Deserialize;
 
-use super::entry::{self, Entry, Merge};
 use crate::model::{
     Alias, Conflict, DailyCounts, Definition, DefinitionKind, DelayedEvent, Event, EventRequest, Field, FieldChange,
     Fields, Id, Json, KnownKey, MergeKey, NAMES_SHOWN, Pass, Profile, ProfileRef, Session, Source, Time, Value, Visit,
     Written, is_within,
 };
+use crate::store::entry::{self, Entry, Merge};
 
 #[derive(Deserialize)]
 enum Entry3 {

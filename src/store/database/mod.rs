@@ -3,6 +3,10 @@
 //! sled can panic on a damaged database; a node above 131,052 bytes becomes a file that is never synced, so no value is
 //! larger than [`PART_BYTES`].
 
+mod panics;
+
+pub use panics::caught;
+
 use std::{
     fs::{File, TryLockError},
     io,
@@ -12,10 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    error::{At, StoreError},
-    panics,
-};
+use crate::store::error::{At, StoreError};
 
 /// The largest value put into a tree; longer ones are cut into parts of this size.
 pub const PART_BYTES: usize = 7_000;
@@ -54,8 +55,7 @@ fn wait_until_unused(file: &Path) -> Result<(), StoreError> {
 
 /// Runs what may panic inside sled and makes the panic an error that names `path`.
 fn guarded<T>(path: &Path, advice: &'static str, run: impl FnOnce() -> T) -> Result<T, StoreError> {
-    panics::caught(run)
-        .map_err(|said| StoreError::damaged(path, format!("the database cannot be read ({said})"), advice))
+    caught(run).map_err(|said| StoreError::damaged(path, format!("the database cannot be read ({said})"), advice))
 }
 
 /// The records that hold `value` under `key`: the first says how many there are.

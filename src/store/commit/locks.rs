@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
-use super::entry::Key;
+use crate::store::entry::Key;
 
 /// The locks that are held or waited for; one that nobody wants is not there.
 #[derive(Default)]

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     clock::Clock,
     model::Id,
-    store::disk::memory::{Fault, MemoryDisk},
+    store::files::disk::memory::{Fault, MemoryDisk},
 };
 
 /// Small, so that files are full after a few groups.

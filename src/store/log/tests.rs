@@ -1,0 +1,99 @@
+use std::collections::BTreeSet;
+
+use super::{block::VERSION, *};
+use crate::store::entry;
+
+/// Entries that fill some blocks, from offset `first` on; each names its offset.
+fn append(log: &Log, first: u64, count: u64) {
+    let mut state = first.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+    let mut noise = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        format!("{state:016x}")
+    };
+    for offset in first..first + count {
+        let text: String = std::iter::repeat_with(&mut noise).take(7).collect();
+        let entry = Entry::SessionDeleted(Id::required(&format!("{offset}-{text}")).unwrap());
+        let mut raw = Vec::new();
+        entry::encode_into(&mut raw, &entry);
+        log.append(&EncodedEntries { version: VERSION, raw: &raw, entries: &[[entry].into()] }).unwrap();
+    }
+}
+
+/// The offset that the entry at `offset` names.
+fn read(log: &Log, offset: u64) -> Option<u64> {
+    let (first, entries) = log.block_around(offset).unwrap()?;
+    let Entry::SessionDeleted(id) = entries.get((offset - first) as usize)? else { return None };
+    id.as_str().split('-').next()?.parse().ok()
+}
+
+fn assert_reads_all(log: &Log) {
+    for offset in (0..log.end()).step_by(97).chain([log.end() - 1]) {
+        assert_eq!(read(log, offset), Some(offset), "of {}", log.end());
+    }
+    let mut next = 0;
+    log.scan(0, |first, entries| {
+        assert_eq!(first, next);
+        next += entries.len() as u64;
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(next, log.end());
+}
+
+fn open(path: &Path, keep_live: bool) -> Log {
+    Log::open(path, 200_000, keep_live).unwrap()
+}
+
+#[test]
+fn a_segment_is_read_while_it_is_sealed_and_others_go_on_appending() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path(), true);
+    for round in 0..3 {
+        while !log.is_to_seal() {
+            append(&log, log.end(), 1_000);
+        }
+        log.roll().unwrap();
+        // It is full and not sealed yet: everything is read, and more can be appended.
+        append(&log, log.end(), 500);
+        assert_reads_all(&log);
+        assert!(!log.is_to_seal(), "one at a time");
+        std::thread::scope(|scope| {
+            let sealing = scope.spawn(|| log.seal());
+            while !sealing.is_finished() {
+                append(&log, log.end(), 10);
+                assert_eq!(read(&log, log.end() - 1), Some(log.end() - 1));
+                assert_eq!(read(&log, 0), Some(0));
+            }
+            sealing.join().unwrap().unwrap();
+        });
+        assert_eq!(log.sealed().len(), round + 1);
+        assert_reads_all(&log);
+    }
+    let end = log.end();
+    log.close().unwrap();
+    let log = open(folder.path(), true);
+    assert_eq!(log.end(), end, "what was closed is taken as it is");
+    assert_reads_all(&log);
+}
+
+#[test]
+fn what_was_not_sealed_before_the_end_is_left_to_the_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path(), true);
+    append(&log, 0, 2_000);
+    log.roll().unwrap();
+    log.seal().unwrap();
+    append(&log, 2_000, 2_000);
+    log.roll().unwrap();
+    append(&log, 4_000, 10);
+    log.close().unwrap();
+    let log = open(folder.path(), true);
+    assert_eq!((log.sealed_end(), log.end()), (2_000, 2_000));
+    append(&log, 2_000, 100);
+    drop(log);
+    // After a crash the live segment is not relied on.
+    let log = open(folder.path(), false);
+    assert_eq!(log.end(), 2_000);
+    let names: BTreeSet<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+}
