@@ -40,7 +40,7 @@ impl Collector {
         }
         let mut about = Parts::default();
         about.profiles.extend(profile.clone().map(ProfileDraft::known));
-        // What the debugger shows here speaks of nobody.
+        // Nothing was processed, so the debugger has nothing to show of anybody.
         let withheld = Withheld { debugging: false, ..self.withheld(admitted, &about, rules, false) };
         let mut warnings = sifted.warnings;
         warnings.extend(withheld.warnings());

@@ -315,6 +315,30 @@ mod tests {
     }
 
     #[test]
+    fn what_lost_takes_no_more_than_a_bounded_room_however_long_it_is() {
+        let long = |number: u64, bytes: usize| {
+            let mut profile = profile(number, &[]);
+            let mut facts = Value::object();
+            let text = Value::text(&format!("{number:0bytes$}"));
+            facts.set(&["traits".into(), "a".into()], text).unwrap();
+            profile.facts = facts.to_json();
+            let time = Time::from_micros(number.cast_signed());
+            profile.note_set("traits.a", &["traits.a".into()], false, 100 + number, time);
+            profile
+        };
+        // Every third is too long to be kept at all.
+        let all: Vec<Profile> =
+            (1..90).map(|number| long(number, if number % 3 == 0 { 60_000 } else { 3_000 })).collect();
+        let together = |list: &[Profile]| list[1..].iter().fold(list[0].clone(), |all, next| merged(&all, next));
+        let one = together(&all);
+        let bytes: usize = one.conflicts.iter().map(Conflict::bytes).sum();
+        assert!((40_000..70_000).contains(&bytes), "{bytes}");
+        assert!(one.conflicts.iter().all(|lost| lost.written.offset > 150), "the latest are kept");
+        let reversed: Vec<Profile> = all.into_iter().rev().collect();
+        assert_eq!(together(&reversed).conflicts, one.conflicts);
+    }
+
+    #[test]
     fn the_later_value_stands_and_the_earlier_is_a_conflict() {
         let both = merged(&profile(1, &[(0, 20), (2, 10)]), &profile(2, &[(0, 30)]));
         let shown = shown(&both);

@@ -13,6 +13,10 @@ use super::super::{
 pub const NOTED_PARTS: [&str; 5] = ["traits", "data", "consents", "aux", "primary_id"];
 /// The most values that lost, of each place and value the latest, that a profile keeps: the latest ones.
 const CONFLICTS_MAX: usize = 100;
+/// How many bytes they may take together, the latest first; one that is longer than a part of that is not kept. All of
+/// them are written again with each change of the profile.
+const CONFLICTS_BYTES_MAX: usize = 64 * 1024;
+const CONFLICT_BYTES_MAX: usize = CONFLICTS_BYTES_MAX / 16;
 /// The most parts of a counter that are told apart: older ones are one, as if they had been added with the last of them.
 const PARTS_MAX: usize = 16;
 
@@ -282,11 +286,19 @@ impl Lost {
 
     /// The latest of them, by path and offset.
     fn latest(self) -> Vec<Conflict> {
-        let mut conflicts: Vec<Conflict> = self.0.into_values().collect();
+        let mut conflicts: Vec<Conflict> =
+            self.0.into_values().filter(|lost| lost.bytes() <= CONFLICT_BYTES_MAX).collect();
         let by_offset =
             |lost: &Conflict| (lost.written.offset, lost.path.clone(), lost.written.value.as_str().to_owned());
         conflicts.sort_by_cached_key(|lost| std::cmp::Reverse(by_offset(lost)));
-        conflicts.truncate(CONFLICTS_MAX);
+        // What is dropped is older than all that is kept, whatever came in which order: so it is dropped in every order.
+        let mut bytes = 0;
+        let kept = conflicts.iter().take(CONFLICTS_MAX).take_while(|lost| {
+            bytes += lost.bytes();
+            bytes <= CONFLICTS_BYTES_MAX
+        });
+        let kept = kept.count();
+        conflicts.truncate(kept);
         conflicts.sort_by(|a, b| (&a.path, a.written.offset).cmp(&(&b.path, b.written.offset)));
         conflicts
     }

@@ -347,7 +347,9 @@ impl ProfileDraft {
             .filter(|(_, field)| is_of_this(field.offset) || field.parts.iter().any(|part| is_of_this(part.offset)));
         let written = written.map(|(path, _)| path.into()).collect::<Vec<Box<str>>>();
         if let Some(path) = written.first() {
-            profile.fields.change(path, |_| ()); // so that they are nobody else's, and are changed where they stand
+            // The fields are shared with the stored profile until they are changed (copy on write): copied here, they are
+            // not copied under the queue's lock.
+            profile.fields.change(path, |_| ());
         }
         PreparedProfile {
             profile,

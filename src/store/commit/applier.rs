@@ -53,7 +53,7 @@ impl Applier {
             {
                 return false;
             }
-            // The share of the batch of the queue's permits ends here, when it is applied either way.
+            // The batch is dropped here, and with it its requests' permits of the queue: it is applied either way.
         }
         self.close()
     }

@@ -77,39 +77,21 @@ impl<D: Disk> Journal<D> {
     /// A file is damaged, or entries are missing between two files: file and byte are named.
     pub fn open(disk: D, folder: &Path, begin: u64, file_bytes: u64, crashed: bool) -> Result<Self, StoreError> {
         let files = files(&disk, folder)?;
-        let Some(newest) = files.last() else {
-            let (path, file) = create(&disk, folder, begin).at(folder)?;
-            let len = FILE_HEAD_BYTES as u64;
-            return Ok(Self {
-                disk,
-                folder: folder.to_owned(),
-                first: begin,
-                end: begin,
-                path,
-                file,
-                len,
-                file_bytes,
-                rest: Rest::Nothing,
-                is_unsynced: false,
-            });
+        let head = FILE_HEAD_BYTES as u64;
+        let (first, end, path, file, len) = match files.last() {
+            None => {
+                let (path, file) = create(&disk, folder, begin).at(folder)?;
+                (begin, begin, path, file, head)
+            }
+            Some(newest) => {
+                let (end, len) = read_files(&disk, &files, 0, crashed, |_| Ok(()))?;
+                let path = newest.path.clone();
+                let file = if crashed { rewrite(&disk, folder, &path, len) } else { disk.open(&path, len) };
+                (files[0].first, end, path.clone(), file.at(&path)?, len.max(head))
+            }
         };
-        let (end, len) = read_files(&disk, &files, 0, crashed, |_| Ok(()))?;
-        let path = newest.path.clone();
-        let file = if crashed { rewrite(&disk, folder, &path, len) } else { disk.open(&path, len) }.at(&path)?;
-        let len = len.max(FILE_HEAD_BYTES as u64);
-        let first = files[0].first;
-        Ok(Self {
-            disk,
-            folder: folder.to_owned(),
-            first,
-            end,
-            path,
-            file,
-            len,
-            file_bytes,
-            rest: Rest::Nothing,
-            is_unsynced: false,
-        })
+        let (rest, is_unsynced) = (Rest::Nothing, false);
+        Ok(Self { disk, folder: folder.to_owned(), first, end, path, file, len, file_bytes, rest, is_unsynced })
     }
 
     /// The offset of the first entry that it may hold.

@@ -15,7 +15,8 @@ use crate::{
     },
 };
 
-/// How many shortcuts lead from a name to its profile at most: each but every other one meets twice as many names.
+/// How many shortcuts may stand between a name and its profile. Names are united by weight, so among n of them no way is
+/// longer than about 2 log2(n): this is enough for any number of names.
 const SHORTCUTS_MAX: usize = 128;
 /// How many merges are followed one by one, where something was split off.
 const MERGES_MAX: usize = 100_000;

@@ -14,9 +14,9 @@ use crate::{
 /// The most records that are looked through for the sessions that one of two profiles shared.
 const SHARED_MAX: usize = 10_000;
 
-/// A way through the names of a profile and the names of these: those first that nothing leads to.
+/// A walk through the names of a profile and the names of these, in post-order: a name comes behind all that lead to it.
 pub struct NamesWalk {
-    /// The profile and, on the way down, the name that was come to last; each with where the walk is in its own names.
+    /// From the profile down to the name at hand, each with the place of the last of its own names that was gone down to.
     way: Vec<(ProfileRef, Option<u64>)>,
     /// A name that is left out, with all that lead to it.
     without: Option<ProfileRef>,
