@@ -175,3 +175,29 @@ fn nobody_but_its_owner_may_look_into_the_storage_folder() {
     setup.start().stop();
     check();
 }
+
+#[test]
+fn a_folder_that_is_no_store_is_refused_and_left_as_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("www");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("index.html"), "<html>").unwrap();
+    for path in [&other, &other.join("index.html")] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let setup = Setup::new(&other);
+    for command in ["check", "dump", "rebuild", "serve"] {
+        let output = setup.command(&[command]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("index.html") && said.contains("storage.path"), "{said}");
+    }
+    let names: Vec<_> = fs::read_dir(&other).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["index.html"]);
+    assert_eq!(fs::metadata(&other).unwrap().permissions().mode() & 0o777, 0o755);
+    // What hidden files and a file system leave there is no obstacle.
+    let fresh = folder.path().join("data");
+    fs::create_dir_all(fresh.join("lost+found")).unwrap();
+    fs::write(fresh.join(".gitkeep"), "").unwrap();
+    Setup::new(&fresh).start().stop();
+}

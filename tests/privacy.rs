@@ -270,3 +270,38 @@ fn settings_say_whom_answers_tell_of_people() {
     let (status, said) = setup.set("track.profile", "perhaps").start_refused();
     assert!(!status.success() && said.contains("track.profile") && said.contains("anonymous, all, none"), "{said}");
 }
+
+#[test]
+fn an_address_without_its_key_is_told_to_no_stranger_either() {
+    let (_folder, daemon) = started();
+    // A type that does not identify writes an address to the profile: no key leads there.
+    let kind =
+        json!({"id": "form", "map": [{"from": "event.properties.mail", "to": "profile.data.contact.email.main"}]});
+    assert_eq!(daemon.post_admin("/event-type", &kind).status, 200);
+    let payload = |session: &str, events: Value| json!({"source": {"id": "shop"}, "session": {"id": session}, "options": {"profile": true}, "events": events});
+    let form = payload("form", json!([{"type": "form", "properties": {"mail": "bob@example.com"}}]));
+    let bob = daemon.tracked(&form)["profile"]["id"].clone();
+    let answer = daemon.tracked(&payload("form", json!([])));
+    assert_eq!(answer["profile"], json!({ "id": bob }), "{answer}");
+    assert!(!answer.to_string().contains("bob@"), "{answer}");
+    assert_eq!(
+        daemon.tracked_by_admin(&payload("form", json!([])))["profile"]["data"]["contact"]["email"]["main"],
+        "bob@example.com"
+    );
+}
+
+#[test]
+fn a_guessed_event_id_tells_nothing_of_its_sender() {
+    let (_folder, daemon) = started();
+    let order = |session: &str| {
+        json!({"source": {"id": "shop"}, "session": {"id": session}, "options": {"profile": true},
+        "events": [{"id": "order-1001", "type": "page-view"}]})
+    };
+    let sender = daemon.tracked(&order("theirs"))["profile"]["id"].clone();
+    // Their own repeat is answered as the first time was.
+    assert_eq!(daemon.tracked(&order("theirs"))["profile"]["stats"]["views"], 1);
+    let guessed = daemon.tracked(&order("a stranger's"));
+    assert_eq!(guessed["profile"], json!({ "id": sender }), "{guessed}");
+    assert!(guessed["warnings"].to_string().contains("another sender"), "{guessed}");
+    assert_eq!(daemon.tracked_by_admin(&order("an administrator's"))["profile"]["stats"]["views"], 1);
+}

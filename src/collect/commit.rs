@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::{
     Collector,
     admit::Admitted,
-    disclosure::Withheld,
     identify::Identified,
     parts::{PartEvents, Parts},
     process::Processed,
@@ -13,7 +12,7 @@ use super::{
 };
 use crate::{
     model::{Answer, Debugging, DelayedEvent, Event, EventRequest, Json, Profile, ProfileRef, Session, Time},
-    process::{Interrupted, PreparedProfile, ProfileDraft, Rules, referred_profile},
+    process::{Interrupted, PreparedProfile, Rules, referred_profile},
     store::{Entry, Moment, ReadView, Refused},
 };
 
@@ -38,10 +37,7 @@ impl Collector {
         if let Some(profile) = &profile {
             debugging.profile.ids.push(profile.id.clone());
         }
-        let mut about = Parts::default();
-        about.profiles.extend(profile.clone().map(ProfileDraft::known));
-        // Nothing was processed, so the debugger has nothing to show of anybody.
-        let withheld = Withheld { debugging: false, ..self.withheld(admitted, &about, rules, false) };
+        let withheld = self.withheld_of_repeats(admitted, identified, profile.as_ref(), rules);
         let mut warnings = sifted.warnings;
         warnings.extend(withheld.warnings());
         let answer = to_json(&Answer {

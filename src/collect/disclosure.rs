@@ -3,8 +3,18 @@
 //! A source's id is public, and an address can be guessed: whoever sends somebody's address is led to their profile. So
 //! of people who are known, and of what external systems said, an answer tells strangers nothing but an id.
 
-use super::{Collector, admit::Admitted, parts::Parts};
-use crate::process::{ProfileDraft, Rules};
+use std::sync::Arc;
+
+use super::{
+    Collector,
+    admit::Admitted,
+    identify::{Identified, Person},
+    parts::Parts,
+};
+use crate::{
+    model::Profile,
+    process::{ProfileDraft, Rules},
+};
 
 /// Whom an answer tells something about profiles: what the settings `track.profile` and `track.debugger` are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +39,7 @@ pub struct Withheld {
 impl Withheld {
     /// What the client is told about it.
     pub fn warnings(self) -> impl Iterator<Item = String> {
-        const PROFILE: &str = "The profile is somebody's who is known: it is answered whole only with the source's \
+        const PROFILE: &str = "The profile is somebody's who is known, or another sender's: it is answered whole only with the source's \
             secret or the administrator's token.";
         const DEBUGGING: &str = "Execution, segmentation, logs and what was noted beside the events that were sent are \
             shown only with the source's secret or the administrator's token: somebody is known or was looked for, or \
@@ -54,16 +64,38 @@ impl Collector {
         if !profile && !debugging {
             return Withheld::default();
         }
-        let known = parts.profiles.iter().any(|draft| is_known(draft, rules));
+        let known = parts.profiles.iter().any(|draft| self.is_known(draft, rules));
         Withheld { profile: profile && known, debugging: debugging && (known || sought || has_unread_profile(parts)) }
     }
-}
 
-/// Whether it is somebody's who is known: it has a key or an id that can be guessed, or something that workflows find
-/// people by.
-fn is_known(draft: &ProfileDraft, rules: &Rules) -> bool {
-    let mut places = rules.searched().iter().map(|path| path.split_root().1);
-    draft.profile.is_known() || places.any(|place| draft.get(place).is_some_and(|value| !value.is_empty()))
+    /// What is withheld of the answer to repeats, whose first one is of the profile `whose`: whoever guesses an event's id
+    /// is not told of its sender.
+    pub(super) fn withheld_of_repeats(
+        &self,
+        admitted: &Admitted,
+        identified: &Identified,
+        whose: Option<&Arc<Profile>>,
+        rules: &Rules,
+    ) -> Withheld {
+        let mut about = Parts::default();
+        about.profiles.extend(whose.cloned().map(ProfileDraft::known));
+        let withheld = self.withheld(admitted, &about, rules, false);
+        let is_theirs = match (&identified.person, whose) {
+            (Person::Known(sender), Some(whose)) => sender.reference() == whose.reference(),
+            (_, whose) => whose.is_none(),
+        };
+        let keeps = self.settings.profile == Disclosure::Anonymous && !admitted.trusted;
+        let wants = admitted.incoming.payload.options.profile;
+        // Nothing was processed, so the debugger has nothing to show of anybody.
+        Withheld { profile: withheld.profile || (wants && keeps && !is_theirs), debugging: false }
+    }
+
+    /// Whether it is somebody's who is known: it has a key or an id that can be guessed, or something by which people are
+    /// known or workflows find them, whether or not it leads to this profile.
+    fn is_known(&self, draft: &ProfileDraft, rules: &Rules) -> bool {
+        let mut places = self.identity.places().chain(rules.searched()).map(|path| path.split_root().1);
+        draft.profile.is_known() || places.any(|place| draft.get(place).is_some_and(|value| !value.is_empty()))
+    }
 }
 
 /// Whether one of the sessions has a profile that was not read, so that nobody can tell whose it is.

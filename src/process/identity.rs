@@ -73,6 +73,11 @@ impl Identity {
         Self { mac, places: places.chain(more.into_iter().map(|place| (place, None))).collect() }
     }
 
+    /// The places that hold a merge key.
+    pub fn places(&self) -> impl Iterator<Item = &Path> {
+        self.places.iter().map(|(place, _)| place)
+    }
+
     /// The key that stands at `path`, whose first step names the profile, if it is a place for one and `value` says
     /// something.
     pub fn key_at(&self, path: &Path, value: &Value) -> Option<MergeKey> {

@@ -3,7 +3,7 @@
 use super::{
     StoreSettings,
     engine::Report,
-    error::{RESTORE, StoreError},
+    error::{MADE_AGAIN, RESTORE, StoreError},
     files::{
         checksums::{self, Comparison},
         folder::{Folder, LastEnd},
@@ -70,14 +70,12 @@ fn check_log(folder: &Folder, settings: &StoreSettings, clean: bool, findings: &
         return Some(0);
     }
     let (sealed, live) = findings.or_wrong(log::segments(&path))?;
-    let mut databases: Vec<_> = sealed.iter().map(|segment| segment.path().to_owned()).collect();
-    if clean {
-        databases.extend(live); // of another store they are made again
-    }
-    for database in databases {
+    let sealed = sealed.iter().map(|segment| (segment.path().to_owned(), RESTORE));
+    let live = live.into_iter().filter(|_| clean).map(|path| (path, MADE_AGAIN)); // else they are made again anyway
+    for (database, advice) in sealed.chain(live) {
         let comparison = checksums::compare(&database);
         if let Some(Comparison::Differs(what)) = findings.or_wrong(comparison) {
-            findings.wrong(&StoreError::damaged(&database, what, RESTORE));
+            findings.wrong(&StoreError::damaged(&database, what, advice));
         }
     }
     let log = findings.or_wrong(Log::open(&path, settings.segment_bytes, clean))?;

@@ -5,6 +5,8 @@ use std::{io, path::Path};
 /// Why the store could not be opened, checked or rebuilt. One line for people: what, where, what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    #[error("{path}: not a storage folder, and not empty: {name} is in it; name another folder as storage.path")]
+    NotAStore { path: String, name: String },
     #[error("{path}: the storage folder is in use by another process")]
     InUse { path: String },
     #[error(
@@ -21,6 +23,15 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What is wrong, without the place.
+    pub(super) fn what(&self) -> String {
+        match self {
+            Self::Damaged { what, .. } | Self::DamagedSegment { what, .. } => what.clone(),
+            Self::Io { source, .. } => source.to_string(),
+            other => other.to_string(),
+        }
+    }
+
     pub(super) fn damaged(path: &Path, what: impl Into<String>, advice: &'static str) -> Self {
         Self::Damaged { path: path.display().to_string(), what: what.into(), advice }
     }
@@ -41,11 +52,16 @@ impl<T> At<T> for Result<T, sled::Error> {
     fn at(self, path: &Path) -> Result<T, StoreError> {
         self.map_err(|error| match error {
             sled::Error::Io(source) => StoreError::Io { path: path.display().to_string(), source },
+            sled::Error::Corruption { .. } => {
+                StoreError::damaged(path, "what was read is not what was written", RESTORE)
+            }
             other => StoreError::damaged(path, other.to_string(), RESTORE),
         })
     }
 }
 
+/// What is done about a live segment that cannot be read.
+pub(super) const MADE_AGAIN: &str = "the next start makes it again from the journal";
 /// What to do about a part of the log that cannot be read.
 pub(super) const RESTORE: &str = "restore the storage folder from a backup";
 

@@ -13,6 +13,19 @@ use crate::store::error::{At, StoreError};
 const FORMAT: u32 = 4;
 /// The format before it, which is carried over. Its blocks stay as they are, its views are made anew.
 const FORMAT_BEFORE: u32 = 3;
+/// What may stand in the folder before it is a store: what a start that was cut short left, and what file systems make.
+const NAMES: [&str; 10] = [
+    "lock",
+    "format.new",
+    "running",
+    "admin.token",
+    "identity.key",
+    "deliveries",
+    "journal",
+    "segments",
+    "views",
+    "lost+found",
+];
 /// What others than the owner may do with a file.
 const OTHERS: u32 = 0o077;
 const FORMAT_WORDS: &str = "tracardi store ";
@@ -68,7 +81,9 @@ impl Folder {
     /// # Errors
     /// Another process has it, it holds an unknown format, or it cannot be written.
     pub fn take(path: &Path) -> Result<Self, StoreError> {
-        if !path.exists() {
+        if path.exists() {
+            refuse_others(path)?;
+        } else {
             fs::create_dir_all(path).at(path)?;
             // A folder whose name is not on the disk takes everything in it along.
             path.ancestors()
@@ -84,8 +99,8 @@ impl Folder {
             Err(TryLockError::Error(error)) => return Err(error).at(&lock_path),
         }
         let mut folder = Self { path: path.to_owned(), is_of_format_before: false, _lock: lock };
-        folder.keep_private()?;
         folder.is_of_format_before = folder.read_format()? == FORMAT_BEFORE;
+        folder.keep_private()?; // once it is known for a store
         Ok(folder)
     }
 
@@ -121,8 +136,9 @@ impl Folder {
 
     /// How the last process ended, from the marker it left.
     pub fn last_end(&self) -> Result<LastEnd, StoreError> {
-        let marker = match fs::read_to_string(self.marker()) {
-            Ok(marker) => marker,
+        let marker = match fs::read(self.marker()) {
+            // What is no text was written by a machine that ended while writing it, or changed since.
+            Ok(marker) => String::from_utf8_lossy(&marker).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LastEnd::Clean),
             Err(error) => return Err(error).at(&self.marker()),
         };
@@ -204,6 +220,21 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     file.sync_all().at(&new)?;
     fs::rename(&new, path).at(path)?;
     path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Refuses a folder that is no store and holds something else: a mistyped path must not be made a store, nor be closed to
+/// others.
+fn refuse_others(path: &Path) -> Result<(), StoreError> {
+    if path.join("format").exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).at(path)? {
+        let name = entry.at(path)?.file_name().to_string_lossy().into_owned();
+        if !(name.starts_with('.') || NAMES.contains(&name.as_str())) {
+            return Err(StoreError::NotAStore { path: path.display().to_string(), name });
+        }
+    }
+    Ok(())
 }
 
 /// Takes from everything below `path` what others than its owner may do, and last from `path` itself.

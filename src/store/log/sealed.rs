@@ -112,14 +112,14 @@ impl Sealed {
             return Ok(found);
         }
         if !known.is_compared {
-            let compared = self.compare().map_err(|error| self.damaged(&error.to_string(), self.end))?;
+            let compared = self.compare().map_err(|error| self.damaged(&error.what(), self.end))?;
             if let Comparison::Differs(what) = compared {
                 // Blocks have checksums of their own, so those that are whole can be read still.
                 tracing::error!(segment = %self.path.display(), what, "a sealed segment of the log is damaged");
             }
             known.is_compared = true;
         }
-        let segment = Segment::open(&self.path).map_err(|error| self.damaged(&error.to_string(), self.end))?;
+        let segment = Segment::open(&self.path).map_err(|error| self.damaged(&error.what(), self.end))?;
         let summaries = self.guarded(self.end, || segment.summaries().collect::<Result<Vec<_>, _>>())?;
         let opened = Arc::new(OpenSegment { segment, summaries });
         // Where some are missing, nobody can tell what it does not hold.
@@ -200,7 +200,7 @@ impl Sealed {
     /// Reads what stands before offset `behind`: whatever fails there, sled's panics too, is damage to this segment.
     fn guarded<T>(&self, behind: u64, read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
         match database::caught(read) {
-            Ok(read) => read.map_err(|error| self.damaged(&error.to_string(), behind)),
+            Ok(read) => read.map_err(|error| self.damaged(&error.what(), behind)),
             Err(said) => Err(self.damaged(&format!("the database failed: {said}"), behind)),
         }
     }
