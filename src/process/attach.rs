@@ -329,6 +329,8 @@ pub async fn identify(
         if stands == Some(key)
             && let Err(why) = identify_by(ground, records, key).await?
         {
+            // The administrator hears of it too: who sent the event may not be told.
+            tracing::warn!(%place, why, "an event does not identify its profile");
             logs.warn(format!("{place}: {why}"));
         }
     }
