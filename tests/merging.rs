@@ -583,3 +583,28 @@ fn what_is_said_again_and_again_by_others_lost_once() {
     lost.sort_by_key(|value| value.to_string());
     assert_eq!(lost, [&json!("Basel"), &json!("Bern")]);
 }
+
+#[test]
+fn who_was_split_off_leaves_nothing_behind_when_another_one_is() {
+    let (_folder, daemon) = started();
+    let kind = json!({"id": "note", "map": [{"from": "event.properties.note", "to": "profile.traits.note"}]});
+    assert_eq!(daemon.post_admin("/event-type", &kind).status, 200);
+    let note = |session: &str| {
+        let events = json!([{"type": "note", "properties": {"note": format!("of {session}")}}]);
+        let payload = json!({"source": {"id": "shop"}, "session": {"id": session}, "events": events});
+        daemon.tracked(&payload)["profile"]["id"].as_str().unwrap().to_owned()
+    };
+    let (p, x, y) = (note("p"), note("x"), note("y"));
+    for session in ["p", "x", "y"] {
+        let events = json!([{"type": "sign-in", "properties": {"email": {"main": "ada@example.com"}}}]);
+        daemon.tracked(&json!({"source": {"id": "shop"}, "session": {"id": session}, "events": events}));
+    }
+    for (id, own) in [(&x, "of x"), (&y, "of y")] {
+        assert_eq!(daemon.record(&format!("/profile/{id}"))["id"], json!(p), "all are one");
+        assert_eq!(daemon.post_admin(&format!("/profile/{id}/split"), &json!({})).status, 200);
+        assert_eq!(daemon.record(&format!("/profile/{id}"))["traits"]["note"], own);
+    }
+    let left = daemon.record(&format!("/profile/{p}"));
+    assert_eq!(left["traits"]["note"], "of p");
+    assert!(!left.to_string().contains("of x") && !left.to_string().contains("of y"), "{left}");
+}

@@ -81,7 +81,9 @@ impl Admin {
         let Some(Absorbed { profile: reference, merge, state: mut split, shared_visits, .. }) = way.next() else {
             return Err(Refused::Stale);
         };
-        let before = match merge.before {
+        // A state from before the merge also holds what was written to those who were split off since: it would bring
+        // theirs back, so after a split only what the profile itself still notes as lost comes back.
+        let before = match merge.before.filter(|_| !profile.was_split) {
             Some(offset) => view.profile_at(offset, None).await?.map(|(before, _)| before),
             None => None,
         };
