@@ -20,7 +20,8 @@ fn a_voucher_becomes_a_customer() {
         _ => (404, json!({"detail": "no such voucher"}).to_string()),
     });
     let folder = tempfile::tempdir().unwrap();
-    let setup = Setup::new(folder.path()).set("lookup.allowed_hosts", "127.0.0.1").set("TRACARDI_SECRET_CRM", "s3cret");
+    let setup = Setup::new(&folder.path().join("data")).set("lookup.allowed_hosts", "127.0.0.1");
+    let setup = setup.set("TRACARDI_SECRET_CRM", "s3cret");
     let file = folder.path().join("config.toml");
     let configuration = configuration().replace("https://crm.example.com", &format!("http://{}", crm.address));
     // A busy machine may take longer than a customer would wait.
