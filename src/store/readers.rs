@@ -9,12 +9,12 @@ use tokio::runtime::{Builder, Runtime};
 const THREADS_MIN: usize = 2;
 
 pub struct Readers {
-    views: Share,
-    log: Share,
+    pub views: Share,
+    pub log: Share,
 }
 
 /// Threads for one kind of read; what more is asked waits for one of them.
-struct Share(Option<Runtime>);
+pub struct Share(Option<Runtime>);
 
 impl Readers {
     /// # Errors
@@ -25,16 +25,6 @@ impl Readers {
         let threads = std::thread::available_parallelism().map_or(THREADS_MIN, usize::from).max(THREADS_MIN);
         Ok(Self { views: Share::new("views", threads)?, log: Share::new("log", threads)? })
     }
-
-    /// Runs a read of the views; `None` if it panicked.
-    pub async fn views<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        self.views.run(read).await
-    }
-
-    /// Runs a read of the log; `None` if it panicked.
-    pub async fn log<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        self.log.run(read).await
-    }
 }
 
 impl Share {
@@ -44,7 +34,8 @@ impl Share {
         Ok(Self(Some(runtime)))
     }
 
-    async fn run<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    /// Runs a read; `None` if it panicked.
+    pub async fn run<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         self.0.as_ref()?.spawn_blocking(read).await.ok()
     }
 }

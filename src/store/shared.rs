@@ -21,7 +21,7 @@ use super::{
     error::{self, Refused, StoreError},
     files::folder::{self, Folder},
     journal::Journal,
-    readers::Readers,
+    readers::{Readers, Share},
 };
 use crate::clock::Clock;
 
@@ -126,9 +126,7 @@ impl Shared {
         &self,
         read: impl FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refused> {
-        let engine = self.engine().ok_or_else(being_made_again)?;
-        let read = self.readers.views(move || database::caught(|| read(&engine))).await;
-        self.outcome(read)
+        self.read_on(&self.readers.views, read).await
     }
 
     /// Reads the log on a thread that may block.
@@ -136,15 +134,17 @@ impl Shared {
         &self,
         read: impl FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refused> {
-        let engine = self.engine().ok_or_else(being_made_again)?;
-        let read = self.readers.log(move || database::caught(|| read(&engine))).await;
-        self.outcome(read)
+        self.read_on(&self.readers.log, read).await
     }
 
-    /// What a read came to. A sealed segment that is damaged is the error of whoever reads it; all else that cannot be
-    /// read can be made again.
-    fn outcome<T>(&self, read: Option<Result<Result<T, StoreError>, String>>) -> Result<T, Refused> {
-        let said = match read {
+    /// A sealed segment that is damaged is the error of whoever reads it; all else that cannot be read can be made again.
+    async fn read_on<T: Send + 'static>(
+        &self,
+        threads: &Share,
+        read: impl FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refused> {
+        let engine = self.engine().ok_or_else(being_made_again)?;
+        let said = match threads.run(move || database::caught(|| read(&engine))).await {
             Some(Ok(Ok(read))) => return Ok(read),
             Some(Ok(Err(error @ StoreError::DamagedSegment { .. }))) => {
                 tracing::error!(%error, "a part of the log cannot be read");
