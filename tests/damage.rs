@@ -195,9 +195,17 @@ fn a_folder_that_is_no_store_is_refused_and_left_as_it_is() {
     let names: Vec<_> = fs::read_dir(&other).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["index.html"]);
     assert_eq!(fs::metadata(&other).unwrap().permissions().mode() & 0o777, 0o755);
-    // What hidden files and a file system leave there is no obstacle.
+    // Somebody's home has nothing but hidden files at first.
+    let home = folder.path().join("home");
+    fs::create_dir(&home).unwrap();
+    fs::write(home.join(".profile"), "umask 022").unwrap();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).unwrap();
+    let (_, error) = Setup::new(&home).start_refused();
+    assert!(error.contains(".profile is in it"), "{error}");
+    assert_eq!(fs::read_dir(&home).unwrap().count(), 1);
+    assert_eq!(fs::metadata(&home).unwrap().permissions().mode() & 0o777, 0o755);
+    // What a file system leaves there is no obstacle.
     let fresh = folder.path().join("data");
     fs::create_dir_all(fresh.join("lost+found")).unwrap();
-    fs::write(fresh.join(".gitkeep"), "").unwrap();
     Setup::new(&fresh).start().stop();
 }

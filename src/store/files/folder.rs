@@ -230,7 +230,7 @@ fn refuse_others(path: &Path) -> Result<(), StoreError> {
     }
     for entry in fs::read_dir(path).at(path)? {
         let name = entry.at(path)?.file_name().to_string_lossy().into_owned();
-        if !(name.starts_with('.') || NAMES.contains(&name.as_str())) {
+        if !NAMES.contains(&name.as_str()) {
             return Err(StoreError::NotAStore { path: path.display().to_string(), name });
         }
     }
