@@ -209,3 +209,56 @@ fn a_folder_that_is_no_store_is_refused_and_left_as_it_is() {
     fs::create_dir_all(fresh.join("lost+found")).unwrap();
     Setup::new(&fresh).start().stop();
 }
+
+#[test]
+fn a_damaged_format_is_told_as_damage_and_another_one_as_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::new(folder.path());
+    setup.start().stop();
+    let path = folder.path().join("format");
+    let whole = fs::read_to_string(&path).unwrap();
+    let refused = || {
+        let (status, error) = setup.start_refused();
+        assert_eq!(status.code(), Some(1));
+        error
+    };
+    for (damaged, what) in [
+        (&b""[..], "it is empty"),
+        (b"tracardi", "it is damaged"),
+        (b"tracardi store ", "it is damaged"),
+        (b"\xff\xfe", "it is damaged"),
+        (&[0; 17], "it is damaged"),
+    ] {
+        fs::write(&path, damaged).unwrap();
+        let error = refused();
+        assert!(error.contains("/format: ") && error.contains(what) && error.contains("backup"), "{error}");
+        // The remedy is true of this version.
+        assert!(error.contains(&format!("\"{}\"", whole.trim_end())), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), damaged, "it stays as it is");
+    }
+    fs::remove_file(&path).unwrap();
+    let error = refused();
+    assert!(error.contains("/format: ") && error.contains("missing") && error.contains("backup"), "{error}");
+    fs::write(&path, "tracardi store 99\n").unwrap();
+    let error = refused();
+    assert!(error.contains("format 99") && error.contains("the version that wrote it"), "{error}");
+    fs::write(&path, whole).unwrap();
+    setup.start().stop();
+}
+
+#[test]
+fn a_marker_that_cannot_be_read_is_that_of_a_machine_that_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::new(folder.path());
+    let daemon = setup.start();
+    daemon.shop();
+    let body = json!({"source": {"id": "shop"}, "session": {"id": "s"}, "events": [{"id": "e0", "type": "page-view"}]});
+    daemon.tracked(&body);
+    daemon.stop();
+    for marker in [&b""[..], b"\xff\xfe\n\x80", &[0; 42]] {
+        fs::write(folder.path().join("running"), marker).unwrap();
+        let daemon = setup.start();
+        assert!(is_stored(&daemon, 0));
+        daemon.stop();
+    }
+}

@@ -29,6 +29,9 @@ const NAMES: [&str; 10] = [
 /// What others than the owner may do with a file.
 const OTHERS: u32 = 0o077;
 const FORMAT_WORDS: &str = "tracardi store ";
+/// What helps where the format is not known any more.
+const FORMAT_REMEDY: &str = "put it back from a backup of the storage folder; it is one line, \"tracardi store 4\" where \
+                             this version had the store last";
 /// How much is written to find out whether the disk takes writes: more than what sled writes at a time.
 const PROBE_BYTES: usize = 1024 * 1024;
 
@@ -180,27 +183,28 @@ impl Folder {
 
     fn read_format(&self) -> Result<u32, StoreError> {
         let path = self.format_path();
-        let unknown = |found: &str| StoreError::UnknownFormat {
-            path: self.path.display().to_string(),
-            found: found.into(),
-            expected: FORMAT,
-        };
-        match fs::read_to_string(&path) {
-            Ok(text) => match text.trim_end().strip_prefix(FORMAT_WORDS) {
-                Some(format) => {
-                    let known = [FORMAT, FORMAT_BEFORE].into_iter().find(|known| known.to_string() == format);
-                    known.ok_or_else(|| unknown(format))
-                }
-                None => Err(unknown("without a name")),
-            },
+        let damaged = |what| StoreError::damaged(&path, what, FORMAT_REMEDY);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if [self.journal(), self.segments(), self.views()].iter().any(|part| part.exists()) {
-                    return Err(unknown("without a name"));
+                    return Err(damaged("the file that names the store's format is missing"));
                 }
-                self.write_format().map(|()| FORMAT)
+                return self.write_format().map(|()| FORMAT);
             }
-            Err(error) => Err(error).at(&path),
-        }
+            Err(error) => return Err(error).at(&path),
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        let number = text.trim_end().strip_prefix(FORMAT_WORDS).filter(|number| number.parse::<u32>().is_ok());
+        let Some(number) = number else {
+            return Err(damaged(if bytes.is_empty() { "it is empty" } else { "it is damaged: it names no format" }));
+        };
+        let known = [FORMAT, FORMAT_BEFORE].into_iter().find(|known| known.to_string() == number);
+        known.ok_or_else(|| StoreError::UnknownFormat {
+            path: self.path.display().to_string(),
+            found: number.into(),
+            expected: FORMAT,
+        })
     }
 
     fn format_path(&self) -> PathBuf {
