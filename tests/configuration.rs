@@ -25,6 +25,8 @@ fn applying_is_idempotent_and_a_dry_run_changes_nothing() {
     let setup = Setup::new(&folder.path().join("data"));
     let source = "[[source]]\nid = \"till\"\nname = \"Till\"\ntype = [\"webhook\"]\n";
     let file = write(folder.path(), "config.toml", &format!("{source}{VOUCHER}"));
+    let empty = write(folder.path(), "empty.toml", "");
+    assert_eq!(run(&setup, &["apply", &empty]), (true, "0 changed\n".into()));
     let expected = "+ source till\n+ event_type coupon-received\n+ segment coupon-hunter\n+ workflow voucher\n4 ";
     assert_eq!(run(&setup, &["apply", &file, "--dry-run"]), (true, format!("{expected}would change\n")));
     assert_eq!(run(&setup, &["dump"]), (true, String::new()));

@@ -110,7 +110,7 @@ fn the_environment_comes_after_the_file() {
     fs::write(&file, "[storage]\npath = \"nowhere\"\n[server]\nlisten = \"127.0.0.1:1\"").unwrap();
     let storage = folder.path().join("data");
     let output =
-        Setup::new(&storage).command(&["--config", file.to_str().unwrap(), "source", "list"]).output().unwrap();
+        Setup::new(&storage).command(&["--config", file.to_str().unwrap(), "source", "add", "x"]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(storage.join("format").exists());
 }
@@ -131,6 +131,36 @@ fn a_second_process_on_the_same_folder_ends_with_a_clear_error() {
         assert!(arguments[0] != "source" || error.contains("/event-source"), "{error}");
     }
     assert_eq!(daemon.get("/ready").status, 200);
+}
+
+#[test]
+fn a_command_that_has_business_with_a_store_makes_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let config = folder.path().join("config.toml");
+    fs::write(&config, "").unwrap();
+    for path in [folder.path().join("no/where"), empty.clone()] {
+        for arguments in [
+            &["check"][..],
+            &["rebuild"],
+            &["dump"],
+            &["apply", "--dry-run", config.to_str().unwrap()],
+            &["source", "list"],
+            &["source", "remove", "x"],
+            &["source", "secret", "x"],
+            &["new-identity-key"],
+        ] {
+            let output = Setup::new(&path).command(arguments).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+            assert!(said.contains("there is no store") && said.contains(path.to_str().unwrap()), "{said}");
+        }
+    }
+    assert!(!folder.path().join("no").exists());
+    assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
+    assert!(Setup::new(&empty).command(&["apply", config.to_str().unwrap()]).status().unwrap().success());
+    assert!(Setup::new(&empty).command(&["check"]).status().unwrap().success());
 }
 
 #[test]

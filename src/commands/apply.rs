@@ -7,7 +7,10 @@ use std::{
 
 use clap::Args;
 
-use super::{CommandError, Printable, configured::on_store_or_daemon};
+use super::{
+    CommandError, Printable,
+    configured::{WithoutStore, on_store_or_daemon},
+};
 use crate::{
     admin::NotSaved,
     model::{Json, Reader, Value},
@@ -35,6 +38,7 @@ pub fn run(settings: &Settings, command: &ApplyCommand) -> Result<(), CommandErr
     let configuration = read(&command.file)?;
     let changed: Vec<Value> = on_store_or_daemon(
         settings,
+        if command.dry_run { WithoutStore::Refuse } else { WithoutStore::Make },
         async |admin| {
             let invalid = |fault| CommandError::Configuration { path: command.file.display().to_string(), fault };
             let configuration = admin.read_configuration(&configuration).map_err(invalid)?;

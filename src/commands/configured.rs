@@ -12,14 +12,26 @@ use crate::{
     store::{Folder, Store, StoreError},
 };
 
+/// Whether a command makes a store where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WithoutStore {
+    Make,
+    Refuse,
+}
+
 /// Works on the store if nobody has it, else through the daemon that has.
 pub fn on_store_or_daemon<T>(
     settings: &Settings,
+    without: WithoutStore,
     on_store: impl AsyncFnOnce(&Admin) -> Result<T, CommandError>,
     on_daemon: impl AsyncFnOnce(&Daemon) -> Result<T, CommandError>,
 ) -> Result<T, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::Runtime)?;
-    let folder = match Folder::take(&settings.storage.path) {
+    let take = match without {
+        WithoutStore::Make => Folder::take,
+        WithoutStore::Refuse => Folder::take_existing,
+    };
+    let folder = match take(&settings.storage.path) {
         Err(StoreError::InUse { .. }) => return runtime.block_on(on_daemon(&Daemon::new(settings)?)),
         taken => taken?,
     };

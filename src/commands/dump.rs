@@ -2,7 +2,11 @@
 
 use clap::Args;
 
-use super::{CommandError, Printable, configured::on_store_or_daemon, terminal::is_escaped};
+use super::{
+    CommandError, Printable,
+    configured::{WithoutStore, on_store_or_daemon},
+    terminal::is_escaped,
+};
 use crate::{
     model::{Fault, Object, Value},
     settings::Settings,
@@ -21,6 +25,7 @@ pub struct DumpCommand {
 pub fn run(settings: &Settings, command: &DumpCommand) -> Result<(), CommandError> {
     let all = on_store_or_daemon(
         settings,
+        WithoutStore::Refuse,
         async |admin| Ok(admin.dump()),
         async |daemon| daemon.call(reqwest::Method::GET, "/configuration", None).await,
     )?;

@@ -7,7 +7,7 @@ use crate::{settings::Settings, store::Folder};
 
 pub fn run(settings: &Settings) -> Result<(), CommandError> {
     let storage = &settings.storage.path;
-    let _folder = Folder::take(storage)?;
+    let _folder = Folder::take_existing(storage)?;
     let path = IDENTITY_KEY.path(storage);
     if matches!(IDENTITY_KEY.read(storage), Ok(Some(_))) {
         let what = "it is whole: nobody who is known by it should become a stranger".into();

@@ -11,7 +11,7 @@ use crate::{
 
 pub fn run(settings: &Settings) -> Result<(), CommandError> {
     let progress = Progress::new();
-    let folder = Folder::take(&settings.storage.path)?;
+    let folder = Folder::take_existing(&settings.storage.path)?;
     let report = |step, done, all| progress.report(step, done, all);
     let store = Store::open_rebuilt(&settings.storage, folder, Arc::new(Clock::default()), &report)?;
     store.close();

@@ -38,7 +38,9 @@ pub enum SourceCommand {
 }
 
 pub fn run(settings: &Settings, command: SourceCommand) -> Result<(), CommandError> {
-    let folder = Folder::take(&settings.storage.path).map_err(|error| match error {
+    let adds = matches!(command, SourceCommand::Add { .. });
+    let take = if adds { Folder::take } else { Folder::take_existing };
+    let folder = take(&settings.storage.path).map_err(|error| match error {
         StoreError::InUse { .. } => CommandError::Running(error),
         other => other.into(),
     })?;

@@ -46,9 +46,9 @@ impl Findings<'_> {
 /// together. Changes nothing that a start would take amiss.
 ///
 /// # Errors
-/// The folder is in use, or is no store of this format.
+/// The folder is in use, or holds no store of this format.
 pub fn check(settings: &StoreSettings, report: Report<'_>) -> Result<Vec<Finding>, StoreError> {
-    let folder = Folder::take(&settings.path)?;
+    let folder = Folder::take_existing(&settings.path)?;
     let last_end = folder.last_end()?;
     let clean = last_end == LastEnd::Clean;
     let mut findings = Findings { list: Vec::new(), report };

@@ -7,6 +7,8 @@ use std::{io, path::Path};
 pub enum StoreError {
     #[error("{path}: not a storage folder, and not empty: {name} is in it; name another folder as storage.path")]
     NotAStore { path: String, name: String },
+    #[error("{path}: there is no store; `tracardi serve` makes one, or name another folder as storage.path")]
+    NoStore { path: String },
     #[error("{path}: the storage folder is in use by another process")]
     InUse { path: String },
     #[error(

@@ -79,7 +79,23 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Takes the folder, making it if there is none.
+    /// As [`Folder::take`], for who has business with a store that is there: nothing is made where none is.
+    ///
+    /// # Errors
+    /// As [`Folder::take`], or there is no store.
+    pub fn take_existing(path: &Path) -> Result<Self, StoreError> {
+        // One that lost its format is a damaged store.
+        let is_store = ["format", "journal", "segments", "views"].iter().any(|part| path.join(part).exists());
+        if is_store {
+            return Self::take(path);
+        }
+        if path.exists() {
+            refuse_others(path)?;
+        }
+        Err(StoreError::NoStore { path: path.display().to_string() })
+    }
+
+    /// Takes the folder, making it and a store in it if there is none.
     ///
     /// # Errors
     /// Another process has it, it holds an unknown format, or it cannot be written.
