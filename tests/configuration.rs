@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::net::TcpListener;
+
 use serde_json::json;
 use support::{Setup, daemon::started};
 
@@ -45,7 +47,7 @@ fn applying_is_idempotent_and_a_dry_run_changes_nothing() {
 #[test]
 fn what_toml_cannot_hold_is_dumped_as_json() {
     let (folder, daemon) = started();
-    let setup = Setup::new(folder.path()).set("server.listen", &daemon.address);
+    let setup = Setup::new(folder.path());
     let body = r#"{"segment": [{"id": "s", "condition": "profile.stats.views > 1"}],
         "event_type": [{"id": "n", "schema": {"properties": {"minimum": 1e2, "maximum": 12345678901234567890123}}}]}"#;
     let answer = daemon.post_admin("/configuration", &serde_json::from_str(body).unwrap());
@@ -67,10 +69,10 @@ fn what_toml_cannot_hold_is_dumped_as_json() {
 #[test]
 fn a_running_daemon_applies_and_dumps_too() {
     let (folder, daemon) = started();
-    let listen = daemon.address.clone();
     let outside = tempfile::tempdir().unwrap();
     let file = write(outside.path(), "config.toml", VOUCHER);
-    let setup = Setup::new(folder.path()).set("server.listen", &listen);
+    // It took a free port, which no setting names.
+    let setup = Setup::new(folder.path());
     assert!(run(&setup, &["apply", &file]).1.ends_with("3 changed\n"));
     assert_eq!(run(&setup, &["apply", &file]), (true, "0 changed\n".into()));
     let answer = daemon.post_json("/collect/coupon-received/shop", "{}");
@@ -79,6 +81,38 @@ fn a_running_daemon_applies_and_dumps_too() {
     let broken = write(outside.path(), "broken.toml", &VOUCHER.replace("size(", "sise("));
     let (done, told) = run(&setup, &["apply", &broken]);
     assert!(!done && told.contains("segment: coupon-hunter: condition: "), "{told}");
+}
+
+#[test]
+fn the_token_goes_to_the_daemon_of_the_store_and_to_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    // Somebody listens where the settings say that the daemon would, and where it did before it was killed.
+    let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+    stranger.set_nonblocking(true).unwrap();
+    let named = stranger.local_addr().unwrap().to_string();
+    let nobody_came = || stranger.accept().is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+    let mut daemon = Setup::new(&data).start();
+    daemon.shop();
+    let setup = Setup::new(&data).set("server.listen", &named);
+    let (done, dumped) = run(&setup, &["dump"]);
+    assert!(done && dumped.contains("shop") && nobody_came(), "{dumped}");
+    let address = std::fs::read_to_string(data.join("address")).unwrap();
+    assert_eq!(address.trim_end(), daemon.address);
+    daemon.kill();
+    std::fs::write(data.join("address"), format!("{named}\n")).unwrap();
+    // Another process has the store, and does not listen.
+    let lock = std::fs::File::options().write(true).open(data.join("lock")).unwrap();
+    lock.lock().unwrap();
+    for arguments in [&["dump"][..], &["apply", &write(folder.path(), "empty.toml", "")]] {
+        let (done, told) = run(&setup, arguments);
+        assert!(!done && told.contains("in use by another process") && nobody_came(), "{told}");
+    }
+    drop(lock);
+    let daemon = Setup::new(&data).start();
+    assert!(run(&setup, &["dump"]).0 && nobody_came());
+    daemon.stop();
+    assert!(!data.join("address").exists());
 }
 
 #[test]

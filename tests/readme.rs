@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::json;
-use support::{Daemon, Setup, daemon::started};
+use support::{Setup, daemon::started};
 
 /// The blocks of a language in README.
 fn blocks(language: &str) -> Vec<&'static str> {
@@ -13,8 +13,8 @@ fn blocks(language: &str) -> Vec<&'static str> {
 }
 
 /// Applies every configuration that README prints.
-fn apply_all(folder: &std::path::Path, daemon: &Daemon) {
-    let setup = Setup::new(folder).set("server.listen", &daemon.address);
+fn apply_all(folder: &std::path::Path) {
+    let setup = Setup::new(folder);
     let blocks = blocks("toml");
     assert!(blocks.len() >= 4);
     for block in blocks {
@@ -28,7 +28,7 @@ fn apply_all(folder: &std::path::Path, daemon: &Daemon) {
 #[test]
 fn every_configuration_can_be_applied() {
     let (folder, daemon) = started();
-    apply_all(folder.path(), &daemon);
+    apply_all(folder.path());
     let order = |properties: serde_json::Value| {
         daemon.tracked(&json!({
             "source": {"id": "shop"}, "session": {"id": "s"}, "options": {"profile": true},
@@ -57,7 +57,7 @@ fn every_configuration_can_be_applied() {
 #[test]
 fn every_command_line_for_curl_is_answered() {
     let (folder, daemon) = started();
-    apply_all(folder.path(), &daemon);
+    apply_all(folder.path());
     let body = json!({"source": {"id": "shop"}, "session": {"id": "my-first-session"}, "events": [{"type": "x"}]});
     let profile = daemon.tracked(&body)["profile"]["id"].as_str().unwrap().to_owned();
     let script = blocks("sh").join("\n");

@@ -1,6 +1,6 @@
 //! What is set up: on the store if nobody has it, else through the daemon that has.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use super::{CommandError, secret_file::ADMIN_TOKEN, terminal::Progress};
 use crate::{
@@ -32,7 +32,11 @@ pub fn on_store_or_daemon<T>(
         WithoutStore::Refuse => Folder::take_existing,
     };
     let folder = match take(&settings.storage.path) {
-        Err(StoreError::InUse { .. }) => return runtime.block_on(on_daemon(&Daemon::new(settings)?)),
+        Err(error @ StoreError::InUse { .. }) => {
+            // The one that has this store, wherever the settings say that one would listen.
+            let address = Folder::address_of(&settings.storage.path)?.ok_or(error)?;
+            return runtime.block_on(on_daemon(&Daemon::new(settings, address)?));
+        }
         taken => taken?,
     };
     let clock = Arc::new(Clock::default());
@@ -46,14 +50,14 @@ pub fn on_store_or_daemon<T>(
     done
 }
 
-/// The daemon that runs with the same settings.
+/// The daemon that has the store.
 pub struct Daemon {
     url: String,
     token: String,
 }
 
 impl Daemon {
-    fn new(settings: &Settings) -> Result<Self, CommandError> {
+    fn new(settings: &Settings, address: SocketAddr) -> Result<Self, CommandError> {
         let token = match &settings.admin_token {
             Some(token) => token.clone(),
             None => {
@@ -61,7 +65,7 @@ impl Daemon {
                 ADMIN_TOKEN.read(&settings.storage.path)?.ok_or_else(missing)?.text
             }
         };
-        Ok(Self { url: format!("http://{}", super::serve::reachable(settings.server.listen)), token })
+        Ok(Self { url: format!("http://{}", super::serve::reachable(address)), token })
     }
 
     /// What it answers.

@@ -56,7 +56,7 @@ pub fn run(mut settings: Settings) -> Result<(), CommandError> {
 }
 
 async fn serve(settings: Settings) -> Result<(), CommandError> {
-    let folder = Folder::take(&settings.storage.path)?;
+    let mut folder = Folder::take(&settings.storage.path)?;
     let token = match &settings.admin_token {
         Some(token) => token.clone(),
         None => secret_file::admin_token(&settings.storage.path)?,
@@ -68,6 +68,7 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     let listen_error = |source| CommandError::Listen { address: settings.server.listen.to_string(), source };
     let listener = TcpListener::bind(settings.server.listen).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
+    folder.note_address(address)?;
     println!("listening on http://{address}");
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
 

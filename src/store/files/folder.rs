@@ -2,7 +2,8 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::{self, Write},
+    io::{self, Read, Write},
+    net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -75,6 +76,8 @@ impl LastEnd {
 pub struct Folder {
     path: PathBuf,
     is_of_format_before: bool,
+    /// The file that says where this process listens, locked as long as it does.
+    address: Option<File>,
     _lock: File,
 }
 
@@ -117,7 +120,7 @@ impl Folder {
             Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { path: path.display().to_string() }),
             Err(TryLockError::Error(error)) => return Err(error).at(&lock_path),
         }
-        let mut folder = Self { path: path.to_owned(), is_of_format_before: false, _lock: lock };
+        let mut folder = Self { path: path.to_owned(), is_of_format_before: false, address: None, _lock: lock };
         folder.is_of_format_before = folder.read_format()? == FORMAT_BEFORE;
         folder.keep_private()?; // once it is known for a store
         Ok(folder)
@@ -180,6 +183,41 @@ impl Folder {
         sync_dir(&self.path)
     }
 
+    /// Says where this process listens, until the folder is dropped.
+    pub fn note_address(&mut self, address: SocketAddr) -> Result<(), StoreError> {
+        let path = address_path(&self.path);
+        let new = path.with_extension("new");
+        let mut file = File::create(&new).at(&new)?;
+        // Another file each time, locked before it has the name: who finds it unlocked knows that its writer is gone.
+        file.lock().at(&new)?;
+        writeln!(file, "{address}").at(&new)?;
+        fs::rename(&new, &path).at(&path)?;
+        self.address = Some(file);
+        Ok(())
+    }
+
+    /// Where the process that has the folder at `path` listens, if it does. What a process left that is gone counts for
+    /// nothing: somebody else may listen there by now.
+    ///
+    /// # Errors
+    /// The file that says so cannot be read.
+    pub fn address_of(path: &Path) -> Result<Option<SocketAddr>, StoreError> {
+        let path = address_path(path);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).at(&path),
+        };
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => {}
+            Ok(()) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error).at(&path),
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).at(&path)?;
+        Ok(text.trim_end().parse().ok())
+    }
+
     /// Whether the folder holds the format before this one.
     pub fn is_of_format_before(&self) -> bool {
         self.is_of_format_before
@@ -230,6 +268,19 @@ impl Folder {
     fn write_format(&self) -> Result<(), StoreError> {
         write_durably(&self.format_path(), format!("{FORMAT_WORDS}{FORMAT}\n").as_bytes())
     }
+}
+
+/// Takes the address away while the folder is still this process's.
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.address.is_some() {
+            _ = fs::remove_file(address_path(&self.path)); // what stays is not believed
+        }
+    }
+}
+
+fn address_path(folder: &Path) -> PathBuf {
+    folder.join("address")
 }
 
 /// Puts a file of these bytes at `path`, whole and durable, or leaves what is there.
