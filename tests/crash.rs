@@ -18,13 +18,11 @@ fn an_acked_event_survives_kill_nine() {
             break;
         }
         assert!(round < 10 * load::rounds(), "{} segments: none was being sealed", segments());
-        let mut daemon = setup.spawn();
         if round % 5 == 4 {
-            // During start, while the store is being recovered.
-            daemon.kill();
+            setup.start_and_kill(); // while the store is being recovered
             continue;
         }
-        daemon.wait_ready();
+        let daemon = setup.start();
         if round == 0 {
             daemon.shop();
             load::configure(&daemon);

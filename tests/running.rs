@@ -30,13 +30,12 @@ fn the_curl_line_can_be_pasted_whatever_address_it_names() {
             continue; // a machine without IPv6: the line itself is tested beside the code
         }
         let folder = tempfile::tempdir().unwrap();
-        let mut daemon = Setup::new(folder.path()).set("server.listen", listen).spawn();
+        let mut daemon = Setup::new(folder.path()).set("server.listen", listen).start();
         let line = wait_for("the curl line", || {
             daemon.stdout().lines().find(|line| line.starts_with("curl ")).map(str::to_owned)
         });
         let port = daemon.address.rsplit(':').next().unwrap().to_owned();
         daemon.address = if listen.starts_with('[') { format!("[::1]:{port}") } else { format!("127.0.0.1:{port}") };
-        daemon.wait_ready();
         // As zsh does, bash refuses a pattern that nothing matches; -s and -f only change what curl tells.
         let pasted =
             Command::new("bash").args(["-O", "failglob", "-c", &line.replacen("curl ", "curl -sf ", 1)]).output();

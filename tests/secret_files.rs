@@ -82,12 +82,7 @@ fn the_token_carries_its_checksum_and_the_ones_made_before_count() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("admin.token");
     let setup = Setup::new(folder.path()).set("admin.token", "");
-    let start = || {
-        let daemon = setup.spawn();
-        support::daemon::wait_for("the daemon", || (daemon.get("/ready").status == 200).then_some(()));
-        daemon
-    };
-    let daemon = start();
+    let daemon = setup.start();
     let token = fs::read_to_string(&path).unwrap().trim().to_owned();
     assert_eq!(status(&daemon, &token), 200);
     assert_eq!(status(&daemon, &token[..token.len() - 1]), 401);
@@ -99,13 +94,13 @@ fn the_token_carries_its_checksum_and_the_ones_made_before_count() {
         assert!(error.contains("admin.token: it is damaged") && error.contains("remove it"), "{error}");
     }
     fs::remove_file(&path).unwrap();
-    let daemon = start();
+    let daemon = setup.start();
     let new = fs::read_to_string(&path).unwrap().trim().to_owned();
     assert_eq!((status(&daemon, &new), status(&daemon, &token)), (200, 401));
     daemon.stop();
     let old = "0f".repeat(32);
     fs::write(&path, format!("{old}\n")).unwrap();
-    let daemon = start();
+    let daemon = setup.start();
     assert_eq!(status(&daemon, &old), 200);
     assert_eq!(fs::read_to_string(&path).unwrap().trim(), old, "whoever uses it goes on using it");
     // The commands find it while the daemon runs.

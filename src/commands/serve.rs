@@ -24,6 +24,7 @@ use crate::{
     collect::Collector,
     deliver::Deliveries,
     http::{self, App, Rooms},
+    model::Id,
     process::{Identity, Lookups, Rules, RulesInForce, Secrets},
     schedule::Scheduler,
     settings::Settings,
@@ -69,9 +70,8 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     let listener = TcpListener::bind(settings.server.listen).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
     folder.note_address(address)?;
-    println!("listening on http://{address}");
-    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
-
+    // Whoever asks meanwhile is told that the store is being opened.
+    tracing::info!(path = %settings.storage.path.display(), version = env!("CARGO_PKG_VERSION"), "opening the store");
     let mut signals = Signals::new().map_err(CommandError::Runtime)?;
     let app = Arc::new(App::new(settings.server.clone(), settings.ip, token));
     let mut opening = tokio::spawn(open(settings, folder, address, app.clone(), key, lookups));
@@ -159,14 +159,7 @@ async fn open_rooms(
     let identity = Identity::new(&key, settings.merge_keys.clone());
     let rules = Arc::new(RulesInForce::new(Rules::compile(&store.definitions())?));
     let admin = Arc::new(Admin::new(store.clone(), clock.clone(), rules.clone()));
-    if let Some(id) = admin.register_default_source().await? {
-        println!("registered the source \"default\" with the id {id}; send it a first event:\n");
-        println!("{}\n", first_event(address, id.as_str()));
-        if settings.admin_token.is_none() {
-            let path = ADMIN_TOKEN.path(&settings.storage.path).display().to_string();
-            println!("the administrator's token is in {}", Printable(&path));
-        }
-    }
+    let first_source = admin.register_default_source().await?;
     let collector = Arc::new(Collector::new(
         store.clone(),
         clock.clone(),
@@ -179,7 +172,22 @@ async fn open_rooms(
     let deliveries = Arc::new(Deliveries::new(store.clone(), clock.clone(), rules.clone(), lookups, folder));
     let scheduler = Arc::new(Scheduler::new(store.clone(), clock, rules, collector.clone()));
     app.open(Rooms { collector, admin, deliveries: deliveries.clone(), scheduler: scheduler.clone() });
+    announce(settings, address, first_source.as_ref());
     Ok((store, deliveries, scheduler))
+}
+
+/// Says that requests are taken from now on, and where; on the first start also how to begin.
+fn announce(settings: &Settings, address: SocketAddr, first_source: Option<&Id>) {
+    println!("listening on http://{address}");
+    tracing::info!(%address, "listening");
+    if let Some(id) = first_source {
+        println!("registered the source \"default\" with the id {id}; send it a first event:\n");
+        println!("{}\n", first_event(address, id.as_str()));
+        if settings.admin_token.is_none() {
+            let path = ADMIN_TOKEN.path(&settings.storage.path).display().to_string();
+            println!("the administrator's token is in {}", Printable(&path));
+        }
+    }
 }
 
 /// The address at which the daemon is reached from its own machine.

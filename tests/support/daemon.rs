@@ -70,24 +70,19 @@ impl Setup {
         command
     }
 
-    /// Starts the daemon and waits until it listens; it may still recover.
-    pub fn spawn(&self) -> Daemon {
-        self.try_spawn().unwrap_or_else(|(status, stderr)| panic!("the daemon ended with {status}: {stderr}"))
+    /// Starts the daemon and waits until it takes requests.
+    pub fn start(&self) -> Daemon {
+        self.try_start().unwrap_or_else(|(status, stderr)| panic!("the daemon ended with {status}: {stderr}"))
     }
 
-    /// As [`Setup::spawn`]; what it said and how it ended if it did not start.
-    pub fn try_spawn(&self) -> Result<Daemon, (ExitStatus, String)> {
-        let mut child = self
-            .command(&["serve"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary was built for this test");
-        let stderr = collect(child.stderr.take().expect("it is piped"));
+    /// As [`Setup::start`]; what it said and how it ended if it did not start.
+    pub fn try_start(&self) -> Result<Daemon, (ExitStatus, String)> {
+        let (mut child, stderr) = self.spawn();
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let first = lines.next().and_then(Result::ok);
         let Some(address) = first.as_deref().and_then(|line| line.strip_prefix("listening on http://")) else {
             let status = child.wait().expect("it is a child");
+            assert_eq!(first, None, "a start that is refused says why, and nothing before");
             return Err((status, stderr.whole_text()));
         };
         let address = address.to_owned();
@@ -99,22 +94,25 @@ impl Setup {
         Ok(Daemon { child, address, stdout, stderr, setup: self.clone() })
     }
 
-    /// Starts the daemon and waits until it takes requests.
-    pub fn start(&self) -> Daemon {
-        let daemon = self.spawn();
-        daemon.wait_ready();
-        daemon
+    /// Starts the daemon and kills it while it opens its store.
+    pub fn start_and_kill(&self) {
+        let (mut child, stderr) = self.spawn();
+        wait_for("the store to be opened", || stderr.text().contains("opening the store").then_some(()));
+        child.kill().expect("it is a child");
+        child.wait().expect("it is a child");
+        assert!(!stderr.whole_text().contains("panicked"), "{}", stderr.text());
     }
 
     /// Starts the daemon, expecting that it does not come up; returns how it ended and what it said.
     pub fn start_refused(&self) -> (ExitStatus, String) {
-        match self.try_spawn() {
-            Err(refused) => refused,
-            Ok(mut daemon) => {
-                let status = wait_for("the daemon to end", || daemon.child.try_wait().expect("it is a child"));
-                (status, daemon.stderr.whole_text())
-            }
-        }
+        self.try_start().map(|_| "it started").expect_err("it is to be refused")
+    }
+
+    fn spawn(&self) -> (Child, Collected) {
+        let spawned = self.command(&["serve"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = spawned.expect("the binary was built for this test");
+        let stderr = collect(child.stderr.take().expect("it is piped"));
+        (child, stderr)
     }
 }
 
@@ -135,10 +133,6 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    pub fn wait_ready(&self) {
-        wait_for("the daemon to be ready", || (self.get("/ready").status == 200).then_some(()));
-    }
-
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
