@@ -20,6 +20,12 @@ fn status(daemon: &Daemon, token: &str) -> u16 {
     daemon.request("GET", "/event-sources", &[("Authorization", &format!("Bearer {token}"))], b"").status
 }
 
+fn assert_check_tells(setup: &Setup, what: &str) {
+    let check = setup.command(&["check"]).output().unwrap();
+    let said = String::from_utf8_lossy(&check.stdout);
+    assert!(check.status.code() == Some(1) && said.contains(what), "{said}");
+}
+
 #[test]
 fn a_key_that_is_damaged_or_missing_makes_nobody_a_stranger() {
     let folder = tempfile::tempdir().unwrap();
@@ -45,18 +51,21 @@ fn a_key_that_is_damaged_or_missing_makes_nobody_a_stranger() {
         assert!(error.contains("identity.key: it is damaged") && error.contains("backup"), "{error}");
         assert!(error.contains("new-identity-key"), "{error}");
     }
-    let check = setup.command(&["check"]).output().unwrap();
-    let said = String::from_utf8_lossy(&check.stdout).into_owned();
-    assert!(!check.status.success() && said.contains("identity.key: it is damaged"), "{said}");
+    assert_check_tells(&setup, "identity.key: it is damaged");
     fs::remove_file(&path).unwrap();
+    assert_check_tells(&setup, "identity.key: it is missing");
     let (_, error) = setup.start_refused();
     assert!(error.contains("identity.key: it is missing"), "{error}");
     assert!(!path.exists() && !folder.path().join("running").exists(), "it ends in good order");
 
     fs::write(&path, &whole).unwrap();
-    let daemon = setup.start();
+    let mut daemon = setup.start();
     assert_eq!(sign_in(&daemon, "three"), ada);
-    let setup = daemon.stop();
+    daemon.kill();
+    fs::remove_file(&path).unwrap();
+    assert_check_tells(&setup, "identity.key: it is missing");
+    fs::write(&path, &whole).unwrap();
+    assert!(setup.command(&["check"]).status().unwrap().success());
     let renew = || setup.command(&["new-identity-key"]).output().unwrap();
     assert!(!renew().status.success(), "a whole one stays");
     fs::write(&path, &whole[..40]).unwrap();
@@ -72,6 +81,7 @@ fn a_store_that_commands_made_gets_its_key_on_the_first_start() {
     let folder = tempfile::tempdir().unwrap();
     let setup = Setup::new(folder.path());
     assert!(setup.command(&["source", "add", "Shop", "--id", "shop"]).output().unwrap().status.success());
+    assert!(setup.command(&["check"]).status().unwrap().success(), "nobody is known yet");
     let daemon = setup.start();
     let ada = sign_in(&daemon, "one");
     assert_eq!(sign_in(&daemon.restart(), "two"), ada);
@@ -92,6 +102,7 @@ fn the_token_carries_its_checksum_and_the_ones_made_before_count() {
         let (ended, error) = setup.start_refused();
         assert_eq!(ended.code(), Some(1));
         assert!(error.contains("admin.token: it is damaged") && error.contains("remove it"), "{error}");
+        assert_check_tells(&setup, "admin.token: it is damaged");
     }
     fs::remove_file(&path).unwrap();
     let daemon = setup.start();

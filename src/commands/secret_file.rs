@@ -17,6 +17,9 @@ use super::CommandError;
 const DIGITS: usize = 64;
 const CHECKSUM_DIGITS: usize = 8;
 
+/// Why a key is refused that people are known by and that is not there.
+pub const MISSING: &str = "it is missing";
+
 /// A kind of secret, by the file that it is kept in.
 pub struct SecretFile {
     pub name: &'static str,

@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     CommandError, Printable,
-    secret_file::{self, ADMIN_TOKEN, IDENTITY_KEY},
+    secret_file::{self, ADMIN_TOKEN, IDENTITY_KEY, MISSING},
     terminal::Progress,
 };
 use crate::{
@@ -141,7 +141,7 @@ async fn identity_key(storage: &Path, store: &Store, key: Option<String>) -> Res
     match key {
         Some(key) => Ok(key),
         None if store.read_view().profiles(None, 1).await?.is_empty() => Ok(IDENTITY_KEY.make(storage)?.digits),
-        None => Err(IDENTITY_KEY.refused(storage, "it is missing")),
+        None => Err(IDENTITY_KEY.refused(storage, MISSING)),
     }
 }
 

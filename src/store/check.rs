@@ -3,6 +3,7 @@
 use super::{
     StoreSettings,
     engine::Report,
+    entry::Entry,
     error::{MADE_AGAIN, RESTORE, StoreError},
     files::{
         checksums::{self, Comparison},
@@ -21,9 +22,17 @@ pub struct Finding {
     pub wrong: bool,
 }
 
+/// What was found.
+pub struct Checked {
+    pub findings: Vec<Finding>,
+    /// Whether a profile is stored; where the views were not read, whether one ever was.
+    pub has_profiles: bool,
+}
+
 /// What is found on the way.
 struct Findings<'a> {
     list: Vec<Finding>,
+    has_profiles: bool,
     report: Report<'a>,
 }
 
@@ -34,6 +43,11 @@ impl Findings<'_> {
 
     fn wrong(&mut self, what: &StoreError) {
         self.list.push(Finding { text: what.to_string(), wrong: true });
+    }
+
+    fn see(&mut self, entries: &[Entry]) {
+        let is_profile = |entry: &Entry| matches!(entry, Entry::Profile(_) | Entry::ProfileOfFormat3(_));
+        self.has_profiles |= entries.iter().any(is_profile);
     }
 
     /// What was found, or nothing where it was wrong.
@@ -47,11 +61,11 @@ impl Findings<'_> {
 ///
 /// # Errors
 /// The folder is in use, or holds no store of this format.
-pub fn check(settings: &StoreSettings, report: Report<'_>) -> Result<Vec<Finding>, StoreError> {
+pub fn check(settings: &StoreSettings, report: Report<'_>) -> Result<Checked, StoreError> {
     let folder = Folder::take_existing(&settings.path)?;
     let last_end = folder.last_end()?;
     let clean = last_end == LastEnd::Clean;
-    let mut findings = Findings { list: Vec::new(), report };
+    let mut findings = Findings { list: Vec::new(), has_profiles: false, report };
     if !clean {
         findings.fine("the last process did not close the store: the next start recovers it");
     }
@@ -60,7 +74,7 @@ pub fn check(settings: &StoreSettings, report: Report<'_>) -> Result<Vec<Finding
         let checked = check_views(&folder, end, clean, &mut findings);
         findings.or_wrong(checked);
     }
-    Ok(findings.list)
+    Ok(Checked { findings: findings.list, has_profiles: findings.has_profiles })
 }
 
 /// Reads all blocks; the offset behind the last one that a start will take from the log, if nothing is missing.
@@ -82,6 +96,7 @@ fn check_log(folder: &Folder, settings: &StoreSettings, clean: bool, findings: &
     let (report, end) = (findings.report, log.end());
     let scanned = log.scan(0, |first, entries| {
         report("reading the log", first + entries.len() as u64, end);
+        findings.see(&entries);
         Ok(())
     });
     if findings.or_wrong(scanned).is_some() {
@@ -97,7 +112,9 @@ fn check_journal(folder: &Folder, log_end: Option<u64>, clean: bool, findings: &
     let mut entries = 0_u64;
     let read = journal::inspect(&path, !clean, |block| {
         let damaged = |what| StoreError::damaged(&path, format!("{what} at offset {}", block.first), RESTORE);
-        entries += block.entries().map_err(damaged)?.len() as u64;
+        let found = block.entries().map_err(damaged)?;
+        findings.see(&found);
+        entries += found.len() as u64;
         report("reading the journal", entries, 0);
         Ok(())
     });
@@ -140,6 +157,7 @@ fn check_views(folder: &Folder, end: u64, clean: bool, findings: &mut Findings<'
         // It stays without a note, so that the next start makes them again.
         return Err(StoreError::damaged(&path, "the records are not those that were written", views::REBUILD));
     }
+    findings.has_profiles = !views.profiles(None, 1)?.is_empty();
     views.close()?;
     findings.fine(format!("views: {} records, up to offset {}", seen.get(), progress.to));
     Ok(())

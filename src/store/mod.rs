@@ -48,7 +48,7 @@ use files::{
 use journal::Journal;
 use shared::Shared;
 
-pub use check::{Finding, check};
+pub use check::{Checked, Finding, check};
 pub use commit::{Held, Moment, Pending, QueuePermit};
 pub use engine::Report;
 pub use entry::{Entry, EventPlace, Key, Merge, Name};
