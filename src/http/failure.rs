@@ -20,6 +20,9 @@ const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 /// What stands in a 415 answer about the encodings that are read.
 const ENCODINGS: HeaderValue = HeaderValue::from_static("gzip, zstd");
 
+/// What is said to whoever need not know why.
+pub const NOTHING_STORED: &str = "Nothing can be stored now.";
+
 /// Why a request is not answered as it wished.
 #[derive(Debug)]
 pub enum Failure {
@@ -131,8 +134,9 @@ fn rejected(rejection: Rejection) -> Reply {
         Rejection::Denied(_) => detail(StatusCode::UNAUTHORIZED, &rejection.to_string()),
         Rejection::NotAccepted(what) => detail(StatusCode::NOT_ACCEPTABLE, &what),
         Rejection::Invalid(fault) => invalid("body", &fault),
-        // The reason is the administrator's: /ready tells it.
-        Rejection::Refused(Refused::Stopped(_)) => unavailable("Nothing can be stored now."),
+        // The reasons name files of the server: /ready and the log tell the administrator.
+        Rejection::Refused(Refused::Stopped(_)) => unavailable(NOTHING_STORED),
+        Rejection::Refused(Refused::Damaged(_)) => unavailable("A part of the log cannot be read."),
         Rejection::Refused(refused) => unavailable(&refused.to_string()),
     }
 }
