@@ -50,7 +50,7 @@ pub struct ServerSettings {
     pub head_bytes_max: usize,
     pub target_bytes_max: usize,
     pub connections_max: usize,
-    /// Of one address that is neither a trusted proxy's nor the machine's own.
+    /// Of one address that is neither a trusted proxy's nor the machine's own; up to half of all.
     pub connections_per_address_max: usize,
     /// From a request's first byte to the end of its headers.
     pub head_time_max: Duration,

@@ -372,7 +372,8 @@ fn one_address_has_a_part_of_the_connections() {
     };
     let folder = tempfile::tempdir().unwrap();
     let setup = Setup::new(folder.path()).set("server.listen", "0.0.0.0:0");
-    let daemon = setup.set("server.max_connections_per_address", 2).start();
+    // A part of fewer connections than the setting says.
+    let daemon = setup.set("server.max_connections", 4).start();
     let port = daemon.address.parse::<SocketAddr>().unwrap().port();
     let connect = || {
         let mut socket = TcpStream::connect((own, port)).unwrap();

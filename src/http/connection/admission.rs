@@ -93,7 +93,9 @@ struct Resting {
 }
 
 impl Admission {
+    /// `per_address_max` counts up to half of all: however few these are, one address never has them.
     pub fn new(connections_max: usize, per_address_max: usize, proxies: Vec<IpNet>) -> Self {
+        let per_address_max = per_address_max.min((connections_max / 2).max(1));
         Self { connections_max, per_address_max, proxies, table: Mutex::default(), empty: Notify::new() }
     }
 
@@ -302,6 +304,18 @@ mod tests {
         let _v6 = ["2001:db8::1", "2001:db8::2:1"].map(|it| admission.admit_at(ip(it), now).unwrap());
         assert_eq!(admission.admit_at(ip("2001:db8::3"), now).err(), Some(Refused::Address));
         assert!(admission.admit_at(ip("2001:db8:0:1::1"), now).is_ok());
+    }
+
+    #[test]
+    fn one_address_never_has_more_than_half_of_the_connections() {
+        for (connections_max, part) in [(1, 1), (3, 1), (10, 5)] {
+            let admission = admission(connections_max, 1_000);
+            let now = Instant::now();
+            let kept: Vec<_> = (0..part).map(|_| admission.admit_at(ip("192.0.2.1"), now).unwrap()).collect();
+            assert_eq!(admission.admit_at(ip("192.0.2.1"), now).err(), Some(Refused::Address));
+            assert_eq!(admission.admit_at(ip("192.0.2.2"), now).is_ok(), connections_max > 1);
+            drop(kept);
+        }
     }
 
     #[test]
