@@ -16,7 +16,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     clock::Clock,
-    collect::{Collector, Due, Performed},
+    collect::{Collector, Due, NotDone, Performed},
     model::{DefinitionKind, Id, Pass, Profile, Time},
     process::{ProfileDraft, Records, Rules, RulesInForce, Schedule, Tally},
     store::{Refused, Store},
@@ -240,16 +240,35 @@ impl Scheduler {
         Ok(performed)
     }
 
-    /// Does what is due. If that panics, it is done with: else it would panic again and hold up what is due behind it.
+    /// Does what is due. If that panics, or can never be done, it is told and done with: else it would come back for ever
+    /// and hold up what is due behind it.
     async fn perform_caught(&self, due: &Due) -> Result<Option<Performed>, Refused> {
-        let panic = match caught(self.collector.perform(due)).await {
-            Ok(performed) => return performed,
-            Err(panic) => panic,
+        let why = match caught(self.collector.perform(due)).await {
+            Ok(Ok(performed)) => return Ok(performed),
+            Ok(Err(NotDone::Refused(refused))) => return Err(refused),
+            Ok(Err(NotDone::Impossible(why))) | Err(why) => why,
         };
-        if let Due::Scheduled { kind: kind @ DefinitionKind::Workflow, id, .. } = due {
-            self.rules.tallies.note(*kind, id, Some(panic.clone()), self.clock.now());
+        self.count_failure(due, &why).await?;
+        Ok(Some(Performed { pending: self.collector.note(due).await?, error: Some(why) }))
+    }
+
+    /// Counts what was due and could not be done where its administrator looks: of a delayed event, which is nobody's by
+    /// itself, that is each workflow that it concerns.
+    async fn count_failure(&self, due: &Due, why: &str) -> Result<(), Refused> {
+        let failed = |id: &Id, why: String| {
+            self.rules.tallies.note(DefinitionKind::Workflow, id, Some(why), self.clock.now());
+        };
+        match due {
+            Due::Scheduled { kind: DefinitionKind::Workflow, id, .. } => failed(id, why.to_owned()),
+            Due::Scheduled { .. } => {} // a segment's are counted with what went well
+            Due::Event { due, number } => {
+                let Some(event) = self.store.read_view().delayed(*due, *number).await? else { return Ok(()) };
+                for id in self.rules.get().concerned_by(&event.kind, &event.source) {
+                    failed(id, format!("delayed event {}: {why}", event.kind));
+                }
+            }
         }
-        Ok(Some(Performed { pending: self.collector.note(due).await?, error: Some(panic) }))
+        Ok(())
     }
 
     /// Those that it concerns, as they are stored.

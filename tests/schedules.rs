@@ -98,6 +98,31 @@ fn a_delayed_event_finds_whom_it_is_about() {
 }
 
 #[test]
+fn a_delayed_event_that_cannot_happen_is_counted_where_it_belongs() {
+    let (_folder, daemon) = started();
+    set_up(&daemon, reminders("10ms"));
+    // Since it was planned, such an event must say more than it does.
+    set_up(&daemon, json!({"event_type": [{"id": "cart-reminder", "schema": {"properties": {"required": ["shop"]}}}]}));
+    let profile = send(&daemon, "visit", "cart", json!({"cart": "C-1"}));
+    let failed = |workflow: &str| {
+        wait_for("the failure", || {
+            let status = daemon.record(&format!("/workflow/{workflow}/status"));
+            (status["failures"] == 1).then_some(status)
+        })
+    };
+    let status = failed("remind");
+    let error = status["error"].as_str().unwrap();
+    assert!(error.starts_with("delayed event cart-reminder: Validation failed"), "{status}");
+    assert_eq!(traits(&daemon, &profile), json!({}));
+    assert_eq!(daemon.record("/workflow/plan/status")["failures"], 0);
+    // If nothing takes it, whoever planned it is told.
+    assert_eq!(daemon.admin("DELETE", "/workflow/remind").status, 200);
+    send(&daemon, "visit", "cart", json!({"cart": "C-2"}));
+    let status = failed("plan");
+    assert!(status["error"].as_str().unwrap().starts_with("delayed event cart-reminder: "), "{status}");
+}
+
+#[test]
 fn a_segment_is_left_when_its_time_is_over() {
     let (_folder, daemon) = started();
     set_up(

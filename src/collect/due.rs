@@ -31,6 +31,14 @@ pub struct Performed {
     pub error: Option<String>,
 }
 
+/// Why something that was due was not done.
+pub enum NotDone {
+    /// Nothing can be stored now: it is due still.
+    Refused(Refused),
+    /// It cannot be done, now or later: whoever asked for it says so, and notes that it is done with.
+    Impossible(String),
+}
+
 /// What is due, with the session and the profile that it is about, as they are while their names are held.
 struct Opened {
     view: ReadView,
@@ -47,20 +55,16 @@ impl Collector {
     /// Does what is due; `None` if it was done before.
     ///
     /// # Errors
-    /// Nothing can be stored now: it is due still.
-    pub async fn perform(&self, due: &Due) -> Result<Option<Performed>, Refused> {
+    /// It is due still, or can never be done.
+    pub async fn perform(&self, due: &Due) -> Result<Option<Performed>, NotDone> {
         let (mut memory, mut tries) = (Memory::default(), Tries::default());
         loop {
             match self.attempt_due(due, &self.rules.get(), &mut memory).await {
                 Ok(performed) => return Ok(performed),
                 Err(why) => match tries.again(why, &mut memory) {
                     Ok(()) => {}
-                    Err(Interrupted::Refused(refused)) => return Err(refused),
-                    // What cannot be kept now cannot be kept later: it is done with.
-                    Err(why) => {
-                        let error = Some(Rejection::from(why).to_string());
-                        return Ok(Some(Performed { pending: self.note(due).await?, error }));
-                    }
+                    Err(Interrupted::Refused(refused)) => return Err(NotDone::Refused(refused)),
+                    Err(why) => return Err(NotDone::Impossible(Rejection::from(why).to_string())),
                 },
             }
         }

@@ -24,7 +24,7 @@ mod repeats;
 use std::sync::Arc;
 
 pub use disclosure::Disclosure;
-pub use due::{Due, Performed};
+pub use due::{Due, NotDone, Performed};
 
 use commit::{Fixed, to_json};
 

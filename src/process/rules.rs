@@ -167,6 +167,16 @@ impl Rules {
         started
     }
 
+    /// The workflows that an event of a type starts; if none, those that let such events happen later.
+    pub fn concerned_by(&self, kind: &str, source: &Id) -> Vec<&Id> {
+        let started = self.started_by(kind).into_iter().map(|place| &self.workflows[place]);
+        let started: Vec<&Id> = started.filter(|it| it.takes_source(source)).map(|it| &it.id).collect();
+        if !started.is_empty() {
+            return started;
+        }
+        self.workflows.iter().filter(|it| it.delays(kind)).map(|it| &it.id).collect()
+    }
+
     /// Whether the source requires a consent that the profile did not give.
     pub fn lacks_consent(&self, records: &Records<'_>) -> bool {
         consent::is_missing(&self.consents, records)

@@ -189,6 +189,11 @@ impl Workflow {
         self.steps.iter().flat_map(Step::searched).collect()
     }
 
+    /// Whether it lets events of this type happen later.
+    pub fn delays(&self, kind: &str) -> bool {
+        self.steps.iter().any(|step| step.delays(kind))
+    }
+
     /// Whether it takes events of this source.
     pub fn takes_source(&self, source: &Id) -> bool {
         self.sources.is_empty() || self.sources.iter().any(|known| **known == *source.as_str())
@@ -205,6 +210,14 @@ impl Step {
             }
         }
         counts
+    }
+
+    fn delays(&self, kind: &str) -> bool {
+        match &self.action {
+            Action::Emit { kind: emitted, delay: Some(_), .. } => *emitted.id == *kind,
+            Action::Choose(branches) => branches.iter().flat_map(|branch| &branch.steps).any(|step| step.delays(kind)),
+            _ => false,
+        }
     }
 
     fn searched(&self) -> Vec<Path> {
