@@ -1,0 +1,100 @@
+//! What can be set (contract, section 11): `source` has where it is set, `read` what counts as a value.
+
+mod read;
+mod source;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+
+use crate::{
+    collect::CollectSettings,
+    model::{Origin, Path as ProfilePath},
+    process::AllowedHosts,
+    store::StoreSettings,
+};
+
+pub use source::FILE;
+
+/// Every setting, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub server: ServerSettings,
+    pub storage: StoreSettings,
+    pub collect: CollectSettings,
+    pub lookup: LookupSettings,
+    /// More places in a profile by which it is known.
+    pub merge_keys: Vec<ProfilePath>,
+    pub ip: KeepIp,
+    /// `None`: made on the first start and kept in the storage folder.
+    pub admin_token: Option<String>,
+    pub log_level: tracing::Level,
+    /// What is to be said of the settings once there is a log.
+    pub notices: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    pub listen: SocketAddr,
+    /// Of a decoded body.
+    pub body_bytes_max: usize,
+    /// Of all bodies that are read or answered at a time; a quarter of it is for small ones.
+    pub bodies_bytes_max: usize,
+    pub head_bytes_max: usize,
+    pub target_bytes_max: usize,
+    pub connections_max: usize,
+    /// Of one address that is neither a trusted proxy's nor the machine's own; up to half of all.
+    pub connections_per_address_max: usize,
+    /// From a request's first byte to the end of its headers.
+    pub head_time_max: Duration,
+    /// From the end of the headers to the end of the body.
+    pub body_time_max: Duration,
+    /// Between two bytes of a body.
+    pub read_time_max: Duration,
+    /// Between two requests of a connection.
+    pub idle_time_max: Duration,
+    /// The origins whose pages may read answers of the collecting paths.
+    pub cors_origins: AllowedOrigins,
+    /// The same for the administrator's paths.
+    pub admin_origins: AllowedOrigins,
+    /// The proxies whose word about the client's address counts.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Where workflows may ask external systems, and what with.
+#[derive(Clone, Debug)]
+pub struct LookupSettings {
+    pub allowed_hosts: AllowedHosts,
+    /// Who is asked for names; if nobody, whom the system asks.
+    pub name_servers: Vec<SocketAddr>,
+    pub secrets_file: Option<PathBuf>,
+}
+
+/// Which web origins are let in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AllowedOrigins {
+    Any,
+    These(Vec<Origin>),
+}
+
+/// How much of a client's address is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepIp {
+    Full,
+    /// Without the last octet of IPv4, the last 80 bits of IPv6.
+    Anonymous,
+    None,
+}
+
+/// A setting that cannot be used; names the key and where it was set.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error("{0}: there is no such file")]
+    Missing(String),
+    #[error("{0}")]
+    Unreadable(#[from] config::ConfigError),
+    #[error("{origin}: unknown setting {key}")]
+    Unknown { key: String, origin: String },
+    #[error("{origin}: {key}: {what}")]
+    Wrong { key: String, origin: String, what: String },
+}

@@ -1,0 +1,218 @@
+//! What counts as a value of each setting.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use config::{Value, ValueKind};
+use ipnet::IpNet;
+
+use super::{AllowedOrigins, KeepIp, LookupSettings, ServerSettings, Settings, SettingsError, source::Values};
+use crate::{
+    collect::{Bots, CollectSettings, Disclosure},
+    model::{Origin, Path as ProfilePath},
+    process::AllowedHosts,
+    store::{Durability, StoreSettings},
+};
+
+const DNS_PORT: u16 = 53;
+
+/// Takes the settings out of their values, one by one.
+pub struct Reader<'a> {
+    values: Values<'a>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(values: Values<'a>) -> Self {
+        Self { values }
+    }
+
+    /// # Errors
+    /// A value is wrong; the error names its key and where it was set.
+    pub fn settings(&self) -> Result<Settings, SettingsError> {
+        let body_bytes_max = self.size("server.max_body_bytes", 1)?;
+        let mut notices = Vec::new();
+        Ok(Settings {
+            server: ServerSettings {
+                listen: self.parsed("server.listen", "an address and a port, like 127.0.0.1:8686")?,
+                body_bytes_max,
+                bodies_bytes_max: self.size("server.max_bodies_bytes", 2 * body_bytes_max)?,
+                head_bytes_max: self.size("server.max_header_bytes", 8_192)?,
+                target_bytes_max: self.size("server.max_target_bytes", 64)?,
+                connections_max: self.size("server.max_connections", 1)?,
+                connections_per_address_max: self.size("server.max_connections_per_address", 1)?,
+                head_time_max: self.millis("server.header_timeout_ms")?,
+                body_time_max: self.millis("server.body_timeout_ms")?,
+                read_time_max: self.millis("server.read_timeout_ms")?,
+                idle_time_max: self.millis("server.idle_timeout_ms")?,
+                cors_origins: self.origins("server.cors_origins")?,
+                admin_origins: self.origins("server.admin_origins")?,
+                trusted_proxies: self.proxies("server.trusted_proxies")?,
+            },
+            storage: StoreSettings {
+                path: PathBuf::from(self.text("storage.path")?),
+                durability: self
+                    .word("storage.durability", &[("sync", Durability::Sync), ("relaxed", Durability::Relaxed)])?,
+                flush_interval: self.millis("storage.flush_interval_ms")?,
+                segment_bytes: self.size("storage.segment_bytes", 65_536)? as u64,
+                reserve_bytes: self.size("storage.reserve_bytes", 0)? as u64,
+            },
+            collect: CollectSettings {
+                debugger: self.disclosure("track.debugger", &mut notices)?,
+                profile: self.disclosure("track.profile", &mut notices)?,
+                bots: self.word("track.bots", &[("mark", Bots::Mark), ("refuse", Bots::Refuse)])?,
+                internal_events: self.boolean("track.internal_events")?,
+                session_bytes_max: body_bytes_max,
+            },
+            merge_keys: self.merge_keys("identity.merge_keys")?,
+            lookup: LookupSettings {
+                allowed_hosts: self.allowed_hosts("lookup.allowed_hosts")?,
+                name_servers: self.name_servers("lookup.name_servers")?,
+                secrets_file: Some(self.text("lookup.secrets_file")?)
+                    .filter(|file| !file.is_empty())
+                    .map(PathBuf::from),
+            },
+            ip: self.word(
+                "track.ip",
+                &[("full", KeepIp::Full), ("anonymous", KeepIp::Anonymous), ("none", KeepIp::None)],
+            )?,
+            admin_token: Some(self.text("admin.token")?).filter(|token| !token.trim().is_empty()),
+            log_level: self.word(
+                "log.level",
+                &[
+                    ("error", tracing::Level::ERROR),
+                    ("warn", tracing::Level::WARN),
+                    ("info", tracing::Level::INFO),
+                    ("debug", tracing::Level::DEBUG),
+                    ("trace", tracing::Level::TRACE),
+                ],
+            )?,
+            notices,
+        })
+    }
+
+    fn text(&self, key: &str) -> Result<String, SettingsError> {
+        self.take(key)?.clone().into_string().map_err(|_| self.wrong(key, "a text is expected"))
+    }
+
+    fn boolean(&self, key: &str) -> Result<bool, SettingsError> {
+        match self.text(key)?.as_str() {
+            "true" | "1" => Ok(true),
+            "false" | "0" => Ok(false),
+            _ => Err(self.wrong(key, "true or false is expected")),
+        }
+    }
+
+    /// Whom something of people is told. It was a boolean once: true is less than it was, so that is said.
+    fn disclosure(&self, key: &str, notices: &mut Vec<String>) -> Result<Disclosure, SettingsError> {
+        let old = self.text(key)?;
+        let (word, meant) = match &*old {
+            "true" | "1" => ("anonymous", Disclosure::Anonymous),
+            "false" | "0" => ("none", Disclosure::None),
+            _ => {
+                let words =
+                    [("anonymous", Disclosure::Anonymous), ("all", Disclosure::All), ("none", Disclosure::None)];
+                return self.word(key, &words);
+            }
+        };
+        let origin = self.values.origin(key);
+        let expected = "\"anonymous\", \"all\" or \"none\" is expected";
+        notices.push(format!("{origin}: {key}: {old} is read as \"{word}\"; {expected}"));
+        Ok(meant)
+    }
+
+    fn size(&self, key: &str, least: usize) -> Result<usize, SettingsError> {
+        let number = self.parsed::<usize>(key, "a whole number is expected")?;
+        if number < least { Err(self.wrong(key, &format!("at least {least} is expected"))) } else { Ok(number) }
+    }
+
+    fn millis(&self, key: &str) -> Result<Duration, SettingsError> {
+        self.size(key, 1).map(|millis| Duration::from_millis(millis as u64))
+    }
+
+    fn word<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Result<T, SettingsError> {
+        let text = self.text(key)?;
+        let found = words.iter().find(|(word, _)| *word == text);
+        found.map(|(_, value)| *value).ok_or_else(|| {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            self.wrong(key, &format!("expected one of {}", words.join(", ")))
+        })
+    }
+
+    fn origins(&self, key: &str) -> Result<AllowedOrigins, SettingsError> {
+        let texts = self.texts(key)?;
+        if texts.iter().any(|text| text == "*") {
+            return Ok(AllowedOrigins::Any);
+        }
+        let origins = texts.iter().map(|text| Origin::parse(text)).collect::<Result<_, _>>();
+        origins.map(AllowedOrigins::These).map_err(|fault| self.wrong(key, &fault.msg))
+    }
+
+    fn proxies(&self, key: &str) -> Result<Vec<IpNet>, SettingsError> {
+        let net = |text: &String| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok();
+        let nets = self.texts(key)?.iter().map(net).collect::<Option<_>>();
+        nets.ok_or_else(|| self.wrong(key, "addresses or networks are expected, like 10.0.0.1 or 10.0.0.0/8"))
+    }
+
+    fn merge_keys(&self, key: &str) -> Result<Vec<ProfilePath>, SettingsError> {
+        let path = |text: &String| ProfilePath::parse(text).ok().filter(|path| path.split_root().0 == "profile");
+        let paths = self.texts(key)?.iter().map(path).collect::<Option<_>>();
+        paths.ok_or_else(|| self.wrong(key, "paths in a profile are expected, like profile.data.loyalty.card.id"))
+    }
+
+    /// `*` is every public address; what is named beside it, or alone, may be private.
+    fn allowed_hosts(&self, key: &str) -> Result<AllowedHosts, SettingsError> {
+        let mut allowed = AllowedHosts::default();
+        for host in self.texts(key)? {
+            match (host.as_str(), host.parse::<IpNet>().or_else(|_| host.parse::<IpAddr>().map(IpNet::from))) {
+                ("*", _) => allowed.public = true,
+                (_, Ok(network)) => allowed.networks.push(network),
+                (name, Err(_)) if is_host_name(name) => allowed.names.push(name.into()),
+                _ => {
+                    return Err(self
+                        .wrong(key, "\"*\", names, addresses or networks are expected, like crm.local or 10.0.0.0/8"));
+                }
+            }
+        }
+        Ok(allowed)
+    }
+
+    fn name_servers(&self, key: &str) -> Result<Vec<SocketAddr>, SettingsError> {
+        let server = |text: &String| {
+            let address = text.parse().or_else(|_| text.parse().map(|address| SocketAddr::new(address, DNS_PORT))).ok();
+            address.filter(|address| address.port() != 0 && !address.ip().is_unspecified())
+        };
+        let servers = self.texts(key)?.iter().map(server).collect::<Option<_>>();
+        servers.ok_or_else(|| self.wrong(key, "addresses are expected, like 10.0.0.2, 10.0.0.2:5353 or [fd00::2]:53"))
+    }
+
+    /// A list, or a text in which commas part the items, as the environment has it.
+    fn texts(&self, key: &str) -> Result<Vec<String>, SettingsError> {
+        let value = self.take(key)?;
+        if let ValueKind::Array(items) = &value.kind {
+            let items = items.iter().map(|item| item.clone().into_string());
+            return items.collect::<Result<_, _>>().map_err(|_| self.wrong(key, "a list of texts is expected"));
+        }
+        let text = self.text(key)?;
+        Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
+    }
+
+    fn parsed<T: std::str::FromStr>(&self, key: &str, expected: &str) -> Result<T, SettingsError> {
+        self.text(key)?.trim().parse().map_err(|_| self.wrong(key, expected))
+    }
+
+    fn take(&self, key: &str) -> Result<&Value, SettingsError> {
+        self.values.get(key).ok_or_else(|| self.wrong(key, "has no value"))
+    }
+
+    fn wrong(&self, key: &str, what: &str) -> SettingsError {
+        SettingsError::Wrong { key: key.into(), origin: self.values.origin(key), what: what.into() }
+    }
+}
+
+fn is_host_name(name: &str) -> bool {
+    let allowed = |character: char| character.is_alphanumeric() || ['-', '.', '_'].contains(&character);
+    !name.is_empty() && name.chars().all(allowed)
+}
