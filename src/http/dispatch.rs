@@ -28,7 +28,7 @@ async fn dispatch(app: &App, request: Request) -> Result<Reply, Failure> {
     }
     match route.endpoint {
         Endpoint::Health => return Ok(health::health()),
-        Endpoint::Ready => return health::ready(app, &request.headers).await,
+        Endpoint::Ready => return health::ready(app).await,
         Endpoint::Token => return user::token(app, &request),
         Endpoint::Logout => return Ok(reply::json(&true)),
         _ => {}

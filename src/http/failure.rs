@@ -21,7 +21,7 @@ const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 const ENCODINGS: HeaderValue = HeaderValue::from_static("gzip, zstd");
 
 /// What is said to whoever need not know why.
-pub const NOTHING_STORED: &str = "Nothing can be stored now.";
+const NOTHING_STORED: &str = "Nothing can be stored now.";
 
 /// Why a request is not answered as it wished.
 #[derive(Debug)]
@@ -134,7 +134,7 @@ fn rejected(rejection: Rejection) -> Reply {
         Rejection::Denied(_) => detail(StatusCode::UNAUTHORIZED, &rejection.to_string()),
         Rejection::NotAccepted(what) => detail(StatusCode::NOT_ACCEPTABLE, &what),
         Rejection::Invalid(fault) => invalid("body", &fault),
-        // The reasons name files of the server: /ready and the log tell the administrator.
+        // Why is told by /ready, and in more words by the log.
         Rejection::Refused(Refused::Stopped(_)) => unavailable(NOTHING_STORED),
         Rejection::Refused(Refused::Damaged(_)) => unavailable("A part of the log cannot be read."),
         Rejection::Refused(refused) => unavailable(&refused.to_string()),

@@ -1,51 +1,26 @@
 //! Is the process up, and does it take requests? (contract, section 11)
 
-use std::time::{Duration, Instant};
-
-use hyper::HeaderMap;
-use parking_lot::Mutex;
 use serde_json::json;
 
 use super::{
-    App, Rooms, auth,
-    failure::{Failure, NOTHING_STORED},
+    App, Rooms,
+    failure::Failure,
     reply::{self, Reply},
 };
-
-/// How often the log tells why `/ready` answers 503.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// The process is up.
 pub fn health() -> Reply {
     reply::json(&json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
 }
 
-/// Recovery is done and things can be stored; else 503. Why is told to the administrator and the log: it may name files.
-/// Tells where the server's time stands if the machine's clock is behind it.
-pub async fn ready(app: &App, headers: &HeaderMap) -> Result<Reply, Failure> {
+/// Recovery is done and things can be stored; else 503 with the reason. Tells where the server's time stands if the
+/// machine's clock is behind it.
+pub async fn ready(app: &App) -> Result<Reply, Failure> {
     let admin = app.rooms()?.admin;
     match (admin.trouble().await, admin.clock_stands_at()) {
-        (Some(trouble), _) => {
-            app.not_ready.tell(&trouble);
-            let is_administrator = auth::check_token(app, headers).is_ok();
-            Err(Failure::Unavailable(if is_administrator { trouble } else { NOTHING_STORED.into() }))
-        }
+        (Some(trouble), _) => Err(Failure::Unavailable(trouble)),
         (None, Some(time)) => Ok(reply::json(&json!({ "status": "ready", "clock_stands_at": time }))),
         (None, None) => Ok(reply::json(&json!({ "status": "ready" }))),
-    }
-}
-
-/// When the log was told last why nothing can be stored: anybody may ask, as often as they like.
-#[derive(Default)]
-pub struct NotReady(Mutex<Option<Instant>>);
-
-impl NotReady {
-    fn tell(&self, trouble: &str) {
-        let mut told = self.0.lock();
-        if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
-            *told = Some(Instant::now());
-            tracing::warn!(trouble, "not ready: nothing can be stored");
-        }
     }
 }
 

@@ -41,7 +41,6 @@ pub struct App {
     pub ip: KeepIp,
     pub admin_token: String,
     bodies: body::Budget,
-    not_ready: health::NotReady,
     /// There once recovery is done.
     rooms: OnceLock<Rooms>,
 }
@@ -58,7 +57,7 @@ pub struct Rooms {
 impl App {
     pub fn new(settings: ServerSettings, ip: KeepIp, admin_token: String) -> Self {
         let bodies = body::Budget::new(settings.bodies_bytes_max);
-        Self { settings, bodies, not_ready: health::NotReady::default(), ip, admin_token, rooms: OnceLock::new() }
+        Self { settings, bodies, ip, admin_token, rooms: OnceLock::new() }
     }
 
     /// Recovery is done: from here on requests are taken.

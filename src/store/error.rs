@@ -34,6 +34,14 @@ impl StoreError {
         }
     }
 
+    /// What the system said, in words for everybody: no place, and none of the database's own.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Io { source, .. } if source.raw_os_error().is_some() => source.to_string(),
+            _ => "what was read is not what was written".to_owned(),
+        }
+    }
+
     pub(super) fn damaged(path: &Path, what: impl Into<String>, advice: &'static str) -> Self {
         Self::Damaged { path: path.display().to_string(), what: what.into(), advice }
     }

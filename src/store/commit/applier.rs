@@ -151,7 +151,8 @@ impl Applier {
     /// Makes the log's live segment and the views again, until it succeeds; `false` when the store is closed before that.
     /// Until the disk takes writes, what failed goes on answering reads.
     fn make_again(&mut self, error: &StoreError) -> bool {
-        let mut failure = format!("the store behind the journal failed: {error}");
+        tracing::error!(%error, "the log or the views failed");
+        let mut failure = format!("the log or the views failed and are made again: {}", error.reason());
         self.shared.set_engine_failure(&failure);
         self.shared.queue.stop(&failure);
         self.end_sealer();
@@ -173,8 +174,8 @@ impl Applier {
                     return true;
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "the store behind the journal cannot be made again yet");
-                    failure = format!("the store behind the journal cannot be made again yet: {error}");
+                    tracing::debug!(%error, "the log and the views cannot be made again yet");
+                    failure = format!("the log and the views cannot be made again yet: {}", error.reason());
                     self.shared.set_engine_failure(&failure);
                 }
             }
