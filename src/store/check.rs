@@ -92,7 +92,7 @@ fn check_log(folder: &Folder, settings: &StoreSettings, clean: bool, findings: &
             findings.wrong(&StoreError::damaged(&database, what, advice));
         }
     }
-    let log = findings.or_wrong(Log::open(&path, settings.segment_bytes, clean))?;
+    let log = findings.or_wrong(Log::open(&path, &folder.indexes(), settings.segment_bytes, clean))?;
     let (report, end) = (findings.report, log.end());
     let scanned = log.scan(0, |first, entries| {
         report("reading the log", first + entries.len() as u64, end);

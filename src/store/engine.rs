@@ -69,7 +69,7 @@ impl Engine {
         report: Report<'_>,
     ) -> Result<Self, StoreError> {
         fs::create_dir_all(folder.segments()).at(&folder.segments())?;
-        let log = Log::open(&folder.segments(), how.segment_bytes, how.keep_live)?;
+        let log = Log::open(&folder.segments(), &folder.indexes(), how.segment_bytes, how.keep_live)?;
         fill_up(&log, folder, journal, report)?;
         let views = open_views(folder, &log, how, report)?;
         Ok(Self { log, views })

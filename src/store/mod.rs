@@ -15,8 +15,10 @@ mod engine;
 mod entry;
 mod error;
 mod files;
+mod index;
 mod journal;
 mod log;
+mod log_view;
 mod read_view;
 mod readers;
 mod shared;
@@ -54,6 +56,9 @@ pub use engine::Report;
 pub use entry::{Entry, EventPlace, Key, Merge, Name};
 pub use error::{Refused, StoreError};
 pub use files::folder::{Durability, Folder};
+pub use index::{BOT, Column, GIVEN, Names, PageSpan, SegmentIndex, VALID, Visit, Visitor, number_time, time_number};
+pub use log::FoundEvent;
+pub use log_view::LogView;
 pub use read_view::ReadView;
 pub use views::NamesWalk;
 
@@ -165,6 +170,7 @@ impl Store {
             }
         };
         let committer = spawn("committer", shared.folder.path(), run, tell())?;
+        spawn_indexer(shared.clone())?;
         let threads = Mutex::new(Some(Threads { committer, applier }));
         Ok(Self { shared, locks: Locks::default(), threads, failure })
     }
@@ -261,6 +267,30 @@ impl Store {
             tracing::error!(%error, "the store cannot be marked as closed; the next start checks it");
         }
     }
+}
+
+/// Makes the indexes that sealed segments have not, as those that an earlier version wrote, on a thread of its own. A
+/// query that needs one before makes it itself.
+fn spawn_indexer(shared: Arc<Shared>) -> Result<(), StoreError> {
+    let path = shared.folder.path().to_owned();
+    let missing = shared.engine().map(|engine| engine.log.without_index()).unwrap_or_default();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let run = move || {
+        for (place, first) in missing.iter().enumerate() {
+            // Held for one segment only, so that the parts can be made again or closed.
+            let Some(engine) = shared.engine().filter(|_| !shared.queue.is_closing()) else { return };
+            match database::caught(|| engine.log.index(*first).map(|_| ())) {
+                Ok(Ok(())) => {
+                    tracing::info!(done = place + 1, of = missing.len(), "a segment of the log got its index")
+                }
+                Ok(Err(error)) => tracing::error!(%error, "a segment of the log gets no index"),
+                Err(said) => tracing::error!(said, "a segment of the log gets no index"),
+            }
+        }
+    };
+    std::thread::Builder::new().name("indexer".into()).spawn(run).at(&path).map(|_| ())
 }
 
 /// Starts a thread of the store. If it panics, which only a bug can make it do, `failed` is told, and it ends in no good

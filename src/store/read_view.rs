@@ -13,8 +13,9 @@ use std::{
 use super::{
     commit::{Generation, Moment, Pending, QueuePermit},
     entry::{Entry, EventPlace, Key, State},
-    error::Refused,
+    error::{Refused, StoreError},
     log::FoundEvent,
+    log_view::LogView,
     shared::Shared,
 };
 use crate::model::{
@@ -80,6 +81,14 @@ impl ReadView {
         };
         let applied = tokio::time::timeout(SETTLE_WAIT, applied).await;
         applied.map_err(|_| Refused::Unavailable("what was read is not in the log yet".into()))?
+    }
+
+    /// Reads a part of a query, as the log and the views have it: see [`ReadView::applied`].
+    pub async fn query<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&LogView<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refused> {
+        self.shared.query(move |engine| read(&LogView::new(engine))).await
     }
 
     pub async fn session(&self, id: &Id) -> Result<Option<Arc<Session>>, Refused> {

@@ -1,16 +1,19 @@
 //! The threads that reads of the store may block: of their own, so that nothing else that blocks can hold them up.
 //!
 //! Reads of the views and of the log have each a share: a request asks the views and waits for nobody who goes through
-//! the log from its beginning.
+//! the log from its beginning. Queries have one that gives way: while the processor is saturated it gets a tenth.
 
 use tokio::runtime::{Builder, Runtime};
 
 /// The fewest threads of a share.
 const THREADS_MIN: usize = 2;
+/// How nice a thread of queries is: to the scheduler its work weighs a tenth of that of others (sched(7)).
+const QUERY_NICENESS: i32 = 10;
 
 pub struct Readers {
     pub views: Share,
     pub log: Share,
+    pub queries: Share,
 }
 
 /// Threads for one kind of read; what more is asked waits for one of them.
@@ -23,15 +26,24 @@ impl Readers {
         // As many as there are cores: reads are short and mostly answered from memory, and each thread more that is
         // woken for one costs more than it waits.
         let threads = std::thread::available_parallelism().map_or(THREADS_MIN, usize::from).max(THREADS_MIN);
-        Ok(Self { views: Share::new("views", threads)?, log: Share::new("log", threads)? })
+        Ok(Self {
+            views: Share::new("views", threads, 0)?,
+            log: Share::new("log", threads, 0)?,
+            queries: Share::new("queries", threads, QUERY_NICENESS)?,
+        })
     }
 }
 
 impl Share {
-    fn new(name: &str, threads: usize) -> std::io::Result<Self> {
+    fn new(name: &str, threads: usize, niceness: i32) -> std::io::Result<Self> {
         // A runtime of which only the threads for blocking work are used; they are started when they are needed.
-        let runtime = Builder::new_current_thread().max_blocking_threads(threads).thread_name(name).build()?;
-        Ok(Self(Some(runtime)))
+        let mut builder = Builder::new_current_thread();
+        builder.max_blocking_threads(threads).thread_name(name);
+        if niceness > 0 {
+            // On Linux this is the calling thread's alone. Where it is not allowed, queries do not give way.
+            builder.on_thread_start(move || _ = rustix::process::setpriority_process(None, niceness));
+        }
+        Ok(Self(Some(builder.build()?)))
     }
 
     /// Runs a read; `None` if it panicked.

@@ -137,6 +137,14 @@ impl Shared {
         self.read_on(&self.readers.log, read).await
     }
 
+    /// Reads a part of a query on a thread that may block and gives way to others.
+    pub async fn query<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refused> {
+        self.read_on(&self.readers.queries, read).await
+    }
+
     /// A sealed segment that is damaged is the error of whoever reads it; all else that cannot be read can be made again.
     async fn read_on<T: Send + 'static>(
         &self,

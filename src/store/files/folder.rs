@@ -15,13 +15,14 @@ const FORMAT: u32 = 4;
 /// The format before it, which is carried over. Its blocks stay as they are, its views are made anew.
 const FORMAT_BEFORE: u32 = 3;
 /// What may stand in the folder before it is a store: what a start that was cut short left, and what file systems make.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "lock",
     "format.new",
     "running",
     "admin.token",
     "identity.key",
     "deliveries",
+    "indexes",
     "journal",
     "segments",
     "views",
@@ -136,6 +137,11 @@ impl Folder {
 
     pub fn segments(&self) -> PathBuf {
         self.path.join("segments")
+    }
+
+    /// Of the sealed segments.
+    pub fn indexes(&self) -> PathBuf {
+        self.path.join("indexes")
     }
 
     pub fn views(&self) -> PathBuf {

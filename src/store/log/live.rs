@@ -1,6 +1,11 @@
 //! The live segment: entries that are applied and not sealed yet. The journal has them too.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::RwLock;
 
 use super::{
     EncodedEntries, FoundEvent,
@@ -14,6 +19,7 @@ use crate::{
         entry::Entry,
         error::{RESTORE, StoreError},
         files::checksums,
+        index::Builder,
     },
 };
 
@@ -27,6 +33,8 @@ pub struct Live {
     pub bytes: u64,
     pending: Pending,
     packer: Packer,
+    /// Of all of its entries, pending ones too.
+    index: Arc<RwLock<Builder>>,
 }
 
 /// Entries that are too few for a block yet.
@@ -58,11 +66,22 @@ impl Live {
         let summaries = segment.summaries().collect::<Result<Vec<_>, _>>()?;
         let end = summaries.last().map_or(first, Summary::end);
         let mut bytes = 0;
+        let mut index = Builder::new(first);
         for summary in &summaries {
-            bytes += segment.block(summary.first)?.bytes.len() as u64;
+            let block = segment.block(summary.first)?;
+            bytes += block.bytes.len() as u64;
+            segment.entries(&block)?.iter().for_each(|entry| index.add(entry));
         }
-        let path = path.to_owned();
-        Ok(Self { first, path, segment, summaries, bytes, pending: Pending::new(end), packer: Packer::for_log() })
+        Ok(Self {
+            first,
+            path: path.to_owned(),
+            segment,
+            summaries,
+            bytes,
+            pending: Pending::new(end),
+            packer: Packer::for_log(),
+            index: Arc::new(RwLock::new(index)),
+        })
     }
 
     /// The offset behind its last entry.
@@ -75,9 +94,18 @@ impl Live {
             self.flush()?; // a block's entries have one form
             self.pending.version = more.version;
         }
-        more.entries.iter().flat_map(|entries| entries.iter()).for_each(|entry| self.pending.summary.add(entry));
+        let mut index = self.index.write();
+        for entry in more.entries.iter().flat_map(|entries| entries.iter()) {
+            self.pending.summary.add(entry);
+            index.add(entry);
+        }
+        drop(index);
         self.pending.raw.extend_from_slice(more.raw);
         if self.pending.raw.len() >= RAW_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    pub fn index(&self) -> &Arc<RwLock<Builder>> {
+        &self.index
     }
 
     /// Puts the pending entries into a block of their own.

@@ -12,6 +12,7 @@ mod segment;
 
 use std::{
     fs,
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -25,6 +26,7 @@ use super::{
         checksums::{self, Comparison},
         folder,
     },
+    index::{IndexFiles, SegmentIndex},
 };
 use crate::model::{Event, EventRequest, Id, Profile, ProfileRef};
 use block::Encoded;
@@ -47,6 +49,7 @@ pub struct Log {
     sealing: RwLock<Option<Arc<Live>>>,
     sealed: RwLock<Vec<Arc<Sealed>>>,
     open: OpenSegments,
+    indexes: IndexFiles,
 }
 
 /// An event with its request and its place.
@@ -65,11 +68,12 @@ pub struct EncodedEntries<'a> {
 }
 
 impl Log {
-    /// Opens the log. `keep_live`: the last process closed it, so the live segment can be taken if it is as it was then.
+    /// Opens the log in the folder `path`, with the indexes of its segments in the folder `indexes`. `keep_live`: the last
+    /// process closed it, so the live segment can be taken if it is as it was then.
     ///
     /// # Errors
     /// A segment is missing between two others, or the live one cannot be opened.
-    pub fn open(path: &Path, segment_bytes: u64, keep_live: bool) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, indexes: &Path, segment_bytes: u64, keep_live: bool) -> Result<Self, StoreError> {
         let (sealed, live) = segments(path)?;
         let sealed_end = sealed.last().map_or(0, |segment| segment.end);
         let kept = path.join(format!("{sealed_end:020}.{LIVE_EXTENSION}"));
@@ -89,6 +93,7 @@ impl Log {
             sealing: RwLock::default(),
             sealed: RwLock::new(sealed),
             open: OpenSegments::default(),
+            indexes: IndexFiles::new(indexes)?,
         })
     }
 
@@ -138,6 +143,7 @@ impl Log {
     pub fn seal(&self) -> Result<(), StoreError> {
         let Some(full) = self.sealing.read().clone() else { return Ok(()) };
         let sealed = Sealed::write(&self.path, &full)?;
+        self.indexes.keep(full.index());
         self.sealed.write().push(Arc::new(sealed));
         *self.sealing.write() = None;
         folder::remove_tree(&full.path)
@@ -169,6 +175,56 @@ impl Log {
             sealing.scan(from, &mut each)?;
         }
         live.as_ref().map_or(Ok(()), |live| live.scan(from, &mut each))
+    }
+
+    /// The first offset of each segment and the one behind its last, in order; the live one is the last.
+    pub fn segments(&self) -> Vec<Range<u64>> {
+        let live = self.live.read();
+        let unsealed = self.sealing.read().as_ref().map(|sealing| sealing.first..sealing.end());
+        let live = live.as_ref().map(|live| live.first..live.end());
+        let sealed = self.sealed.read();
+        sealed.iter().map(|part| part.first..part.end).chain(unsealed).chain(live).collect()
+    }
+
+    /// The index of the segment that begins at offset `first`; `None` if none does. That of a sealed one is made if there
+    /// is none.
+    pub fn index(&self, first: u64) -> Result<Option<SegmentIndex>, StoreError> {
+        if let Some(live) = self.live.read().as_ref().filter(|live| live.first == first) {
+            return Ok(Some(SegmentIndex::in_memory(live.index())));
+        }
+        if let Some(sealing) = self.sealing.read().as_ref().filter(|sealing| sealing.first == first) {
+            return Ok(Some(SegmentIndex::in_memory(sealing.index())));
+        }
+        let part = self.sealed.read().iter().find(|part| part.first == first).cloned();
+        let made = part.map(|part| {
+            self.indexes.get(part.first..part.end, |builder| {
+                part.scan(&self.open, part.first, &mut |_, entries| {
+                    entries.iter().for_each(|entry| builder.add(entry));
+                    Ok(())
+                })
+            })
+        });
+        made.transpose()
+    }
+
+    /// The sealed segments that have no index yet, by their first offsets.
+    pub fn without_index(&self) -> Vec<u64> {
+        let sealed = self.sealed();
+        sealed.iter().filter(|part| !self.indexes.has(&(part.first..part.end))).map(|part| part.first).collect()
+    }
+
+    /// The events at `offsets`, which ascend, and how many blocks were read: each once.
+    pub fn events_at(&self, offsets: &[u64]) -> Result<(Vec<FoundEvent>, u64), StoreError> {
+        let mut found = Vec::with_capacity(offsets.len());
+        let (mut left, mut blocks) = (offsets, 0);
+        while let Some(next) = left.first() {
+            let Some((first, entries)) = self.block_around(*next)? else { break };
+            let end = first + entries.len() as u64;
+            let (here, behind) = left.split_at(left.partition_point(|offset| *offset < end));
+            found.extend(events(first, &entries).filter(|event| here.binary_search(&event.offset).is_ok()));
+            (left, blocks) = (behind, blocks + 1);
+        }
+        Ok((found, blocks))
     }
 
     /// The event at `offset`, with its request.

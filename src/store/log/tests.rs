@@ -41,7 +41,7 @@ fn assert_reads_all(log: &Log) {
 }
 
 fn open(path: &Path, keep_live: bool) -> Log {
-    Log::open(path, 200_000, keep_live).unwrap()
+    Log::open(path, &path.with_extension("indexes"), 200_000, keep_live).unwrap()
 }
 
 #[test]

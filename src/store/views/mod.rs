@@ -9,7 +9,11 @@ mod session_codec;
 mod tables;
 mod writes;
 
-use std::{path::Path, path::PathBuf, sync::Arc};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -169,6 +173,17 @@ impl Views {
     /// Up to `most` profiles behind the id `after`, in the order of the keys.
     pub fn profiles(&self, after: Option<&Id>, most: usize) -> Result<Vec<Arc<Profile>>, StoreError> {
         self.behind(Tree::Profiles, after.map(Id::key).as_deref()).take(most).collect()
+    }
+
+    /// The offsets of deleted events within `range`, in order.
+    pub fn deleted_events(&self, range: Range<u64>) -> Result<Vec<u64>, StoreError> {
+        let keys = self.tree(Tree::DeletedEvents).range(range.start.to_be_bytes()..range.end.to_be_bytes()).keys();
+        let offsets = keys.map(|key| {
+            let key = key.at(&self.path)?;
+            let offset = key.as_ref().try_into().map(u64::from_be_bytes);
+            offset.map_err(|_| self.unreadable(Tree::DeletedEvents, &key))
+        });
+        offsets.collect()
     }
 
     pub fn sources(&self) -> Result<Vec<Arc<Source>>, StoreError> {

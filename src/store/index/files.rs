@@ -1,0 +1,95 @@
+//! The indexes of the sealed segments, as they are asked for: opened, or made again where there is none.
+
+use std::{
+    fs,
+    num::NonZeroUsize,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use lru::LruCache;
+use parking_lot::{Mutex, RwLock};
+
+use super::{Builder, IndexFile, SegmentIndex};
+use crate::store::error::{At, StoreError};
+
+/// How many indexes are open at a time.
+const OPEN_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not zero");
+const EXTENSION: &str = "index";
+
+/// The folder of the indexes.
+pub struct IndexFiles {
+    folder: PathBuf,
+    /// By the offset of the segment's first entry, the one used last at the end.
+    open: Mutex<LruCache<u64, SegmentIndex>>,
+    /// Held by whoever makes one, so that each is made once.
+    making: Mutex<()>,
+}
+
+impl IndexFiles {
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn new(folder: &Path) -> Result<Self, StoreError> {
+        fs::create_dir_all(folder).at(folder)?;
+        Ok(Self { folder: folder.to_owned(), open: Mutex::new(LruCache::new(OPEN_MAX)), making: Mutex::default() })
+    }
+
+    /// The index of the segment with the entries `range`; `add` hands each of them to a builder if there is no file, or
+    /// it cannot be read.
+    pub fn get(
+        &self,
+        range: Range<u64>,
+        add: impl FnOnce(&mut Builder) -> Result<(), StoreError>,
+    ) -> Result<SegmentIndex, StoreError> {
+        if let Some(index) = self.opened(&range)? {
+            return Ok(index);
+        }
+        let _making = self.making.lock();
+        if let Some(index) = self.opened(&range)? {
+            return Ok(index);
+        }
+        let mut builder = Builder::new(range.start);
+        add(&mut builder)?;
+        let builder = Arc::new(RwLock::new(builder));
+        Ok(self.keep(&builder))
+    }
+
+    /// Writes what was gathered of a segment that is sealed now. Where that fails it stays in memory until it is needed
+    /// no more, and is made again then.
+    pub fn keep(&self, builder: &Arc<RwLock<Builder>>) -> SegmentIndex {
+        let mut index = SegmentIndex::in_memory(builder);
+        let path = self.path(&(index.first..index.end));
+        let written = IndexFile::write(&path, &builder.read()).and_then(|()| IndexFile::open(&path));
+        match written {
+            Ok(Some(file)) => index = SegmentIndex::in_file(Arc::new(file)),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the index of a segment cannot be written"),
+        }
+        self.open.lock().put(index.first, index.clone());
+        index
+    }
+
+    /// Whether there is a file of it.
+    pub fn has(&self, range: &Range<u64>) -> bool {
+        self.path(range).exists()
+    }
+
+    fn opened(&self, range: &Range<u64>) -> Result<Option<SegmentIndex>, StoreError> {
+        let known = self.open.lock().get(&range.start).cloned();
+        if let Some(index) = known.filter(|index| !index.is_damaged() && index.end == range.end) {
+            return Ok(Some(index));
+        }
+        let Some(file) = IndexFile::open(&self.path(range))? else { return Ok(None) };
+        let index = SegmentIndex::in_file(Arc::new(file));
+        if (index.first, index.end) != (range.start, range.end) {
+            return Ok(None);
+        }
+        self.open.lock().put(range.start, index.clone());
+        Ok(Some(index))
+    }
+
+    fn path(&self, range: &Range<u64>) -> PathBuf {
+        self.folder.join(format!("{:020}-{:020}.{EXTENSION}", range.start, range.end))
+    }
+}

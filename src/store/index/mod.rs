@@ -1,0 +1,172 @@
+//! What queries read of a segment without opening its blocks: for each event its type, source, visit, tags, time and
+//! place in columns, and for each session and profile the pages of rows that have it.
+//!
+//! A row is an event; rows stand in the order of the log, in pages of [`PAGE_ROWS`]. The live segment keeps its index in
+//! memory ([`Builder`]); sealing writes the same to a file ([`IndexFile`]). The file is a view of the segment: if it is
+//! missing or damaged, it is made again from the blocks. ARCHITECTURE.md has its form.
+
+mod builder;
+mod dictionary;
+mod file;
+mod files;
+mod filter;
+mod packed;
+#[cfg(test)]
+mod tests;
+mod visits;
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::error::StoreError;
+use crate::model::{Id, Time};
+
+pub use builder::Builder;
+use file::IndexFile;
+pub use files::IndexFiles;
+pub use visits::Visit;
+
+/// How many rows stand in a page; the last one may have fewer.
+pub const PAGE_ROWS: usize = 4_096;
+
+/// What is known of each row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// The event's offset in the log.
+    Offset,
+    /// The server's time: see [`time_number`].
+    Inserted,
+    /// The place of the event's type among [`Names::kinds`].
+    Kind,
+    /// The place of its source among [`Names::sources`].
+    Source,
+    /// The number of its visit: see [`Visit`].
+    Visit,
+    /// The place of its tags among [`Names::tags`].
+    Tags,
+    /// The sum of [`VALID`] and so on.
+    Flags,
+}
+
+impl Column {
+    /// In the order of their places.
+    pub const ALL: [Self; 7] =
+        [Self::Offset, Self::Inserted, Self::Kind, Self::Source, Self::Visit, Self::Tags, Self::Flags];
+    pub const COUNT: usize = Self::ALL.len();
+}
+
+/// The event keeps to its type's schema.
+pub const VALID: u64 = 1;
+/// Its id is its client's.
+pub const GIVEN: u64 = 2;
+/// It came from a known bot.
+pub const BOT: u64 = 4;
+
+/// What the numbers of the columns mean, in the order in which they came.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    pub kinds: Vec<Arc<str>>,
+    pub sources: Vec<Id>,
+    /// All tags of an event together.
+    pub tags: Vec<Arc<[Box<str>]>>,
+}
+
+/// What a page's rows lie within.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct PageSpan {
+    pub rows: u32,
+    /// The offsets of its first and last row.
+    pub offsets: (u64, u64),
+    /// The earliest and the latest server time.
+    pub inserted: (Time, Time),
+}
+
+/// A time as a number of the same order.
+pub fn time_number(time: Time) -> u64 {
+    (time.micros() as u64) ^ (1 << 63)
+}
+
+/// The time that a number stands for.
+pub fn number_time(number: u64) -> Time {
+    Time::from_micros((number ^ (1 << 63)) as i64)
+}
+
+/// Of whom the visits are asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Visitor<'a> {
+    Session(&'a Id),
+    /// Under this id; other ids of the same person are asked for by themselves.
+    Profile(&'a Id),
+}
+
+/// The index of a segment as it stood when it was asked for.
+#[derive(Clone)]
+pub struct SegmentIndex {
+    /// The offset of the segment's first entry.
+    pub first: u64,
+    /// The offset behind its last one.
+    pub end: u64,
+    pub pages: Arc<[PageSpan]>,
+    form: Form,
+}
+
+#[derive(Clone)]
+enum Form {
+    /// Rows may have come since.
+    Memory(Arc<RwLock<Builder>>),
+    File(Arc<IndexFile>),
+}
+
+impl SegmentIndex {
+    /// Of the live segment, or of one that is being sealed.
+    pub fn in_memory(builder: &Arc<RwLock<Builder>>) -> Self {
+        let reading = builder.read();
+        let (first, end, pages) = (reading.first(), reading.end(), reading.pages().into());
+        Self { first, end, pages, form: Form::Memory(builder.clone()) }
+    }
+
+    pub fn in_file(file: Arc<IndexFile>) -> Self {
+        let (first, end) = file.range();
+        Self { first, end, pages: file.pages(), form: Form::File(file) }
+    }
+
+    /// Something in its file could not be read: it is to be made again.
+    pub fn is_damaged(&self) -> bool {
+        matches!(&self.form, Form::File(file) if file.is_damaged())
+    }
+
+    /// A column of the page at `page` of [`SegmentIndex::pages`].
+    pub fn column(&self, page: usize, column: Column) -> Result<Vec<u64>, StoreError> {
+        let rows = self.pages.get(page).map_or(0, |span| span.rows as usize);
+        let mut values = match &self.form {
+            Form::Memory(builder) => builder.read().column(page, column),
+            Form::File(file) => file.column(page, column)?,
+        };
+        values.truncate(rows);
+        Ok(values)
+    }
+
+    pub fn names(&self) -> Result<Names, StoreError> {
+        match &self.form {
+            Form::Memory(builder) => Ok(builder.read().names()),
+            Form::File(file) => file.names(),
+        }
+    }
+
+    /// The visits of `visitor`, each with its number.
+    pub fn visits_of(&self, visitor: Visitor<'_>) -> Result<Vec<(u32, Visit)>, StoreError> {
+        match &self.form {
+            Form::Memory(builder) => Ok(builder.read().visits_of(visitor)),
+            Form::File(file) => file.visits_of(visitor),
+        }
+    }
+
+    /// All visits, in the order of their numbers.
+    pub fn visits(&self) -> Result<Vec<Visit>, StoreError> {
+        match &self.form {
+            Form::Memory(builder) => Ok(builder.read().visits()),
+            Form::File(file) => file.visits(),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+use std::{collections::BTreeSet, sync::Arc};
+
+use parking_lot::RwLock;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    model::{ClientFacts, Event, EventRequest, Json, Outcome, ProfileRef},
+    store::entry::Entry,
+};
+
+/// What an event is told apart by here: session, profile, type, whether it is valid, tags.
+type Told = (Option<u8>, Option<u8>, u8, bool, u8);
+
+fn id(kind: &str, number: u8) -> Id {
+    Id::required(&format!("{kind}-{number}")).unwrap()
+}
+
+/// Requests of one to three events, with another entry behind each.
+fn entries(requests: &[(Option<u8>, Option<u8>, u8, Vec<(u8, bool, u8)>)]) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for (place, (session, profile, source, events)) in requests.iter().enumerate() {
+        entries.push(Entry::Request(Arc::new(EventRequest {
+            inserted: Time::from_micros(1_000_000 * place as i64 - 3_000_000),
+            source: id("source", *source),
+            session: session.map(|number| id("session", number)),
+            profile: profile.map(|number| ProfileRef { id: id("profile", number), since: 7 }),
+            profile_less: profile.is_none(),
+            context: Json::empty_object(),
+            client: Arc::new(ClientFacts::default()),
+            bot: false,
+        })));
+        for (kind, valid, tag) in events {
+            entries.push(Entry::Event(Arc::new(Event {
+                id: id("event", *kind),
+                given: *valid,
+                kind: format!("type-{kind}").into(),
+                name: "".into(),
+                created: None,
+                properties: Json::empty_object(),
+                context: Json::empty_object(),
+                tags: [format!("tag-{tag}").into()].into(),
+                outcome: Outcome { valid: *valid, ..Outcome::default() },
+            })));
+        }
+        entries.push(Entry::EventDeleted(3));
+    }
+    entries
+}
+
+/// Offset and what is told of each event, by going through the entries.
+fn scanned(first: u64, entries: &[Entry]) -> Vec<(u64, Told)> {
+    let number = |id: &Id| id.as_str().rsplit('-').next().unwrap().parse().unwrap();
+    let mut request = None;
+    let mut found = Vec::new();
+    for (offset, entry) in (first..).zip(entries) {
+        match entry {
+            Entry::Request(next) => request = Some(next.clone()),
+            Entry::Event(event) => {
+                let request = request.as_ref().unwrap();
+                let told = (
+                    request.session.as_ref().map(&number),
+                    request.profile.as_ref().map(|profile| number(&profile.id)),
+                    event.kind.rsplit('-').next().unwrap().parse().unwrap(),
+                    event.outcome.valid,
+                    event.tags[0].rsplit('-').next().unwrap().parse().unwrap(),
+                );
+                found.push((offset, told));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The same, from the index.
+fn read(index: &SegmentIndex) -> Vec<(u64, Told)> {
+    let number = |text: &str| text.rsplit('-').next().unwrap().parse().unwrap();
+    let (names, visits) = (index.names().unwrap(), index.visits().unwrap());
+    let mut found = Vec::new();
+    for page in 0..index.pages.len() {
+        let column = |column| index.column(page, column).unwrap();
+        let (offsets, kinds, visit) = (column(Column::Offset), column(Column::Kind), column(Column::Visit));
+        let (flags, tags) = (column(Column::Flags), column(Column::Tags));
+        for row in 0..offsets.len() {
+            let visit = &visits[visit[row] as usize];
+            assert!(visit.pages.contains(&(page as u32)));
+            found.push((
+                offsets[row],
+                (
+                    visit.session.as_ref().map(|id| number(id.as_str())),
+                    visit.profile.as_ref().map(|profile| number(profile.id.as_str())),
+                    number(&names.kinds[kinds[row] as usize]),
+                    flags[row] & VALID > 0,
+                    number(&names.tags[tags[row] as usize][0]),
+                ),
+            ));
+        }
+    }
+    found
+}
+
+/// The offsets of the rows of a visitor, by way of the pages that the index names.
+fn rows_of(index: &SegmentIndex, visitor: Visitor<'_>) -> BTreeSet<u64> {
+    let mut found = BTreeSet::new();
+    for (number, visit) in index.visits_of(visitor).unwrap() {
+        for page in visit.pages {
+            let offsets = index.column(page as usize, Column::Offset).unwrap();
+            let visits = index.column(page as usize, Column::Visit).unwrap();
+            found.extend(
+                offsets.iter().zip(visits).filter(|(_, of)| *of == u64::from(number)).map(|(offset, _)| *offset),
+            );
+        }
+    }
+    found
+}
+
+fn built(first: u64, entries: &[Entry]) -> Arc<RwLock<Builder>> {
+    let mut builder = Builder::new(first);
+    entries.iter().for_each(|entry| builder.add(entry));
+    Arc::new(RwLock::new(builder))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn an_index_says_what_its_segment_holds_in_memory_and_in_a_file(
+        requests in prop::collection::vec(
+            (
+                prop::option::of(0_u8..20), prop::option::of(0_u8..30), 0_u8..3,
+                prop::collection::vec((0_u8..9, any::<bool>(), 0_u8..4), 1..4),
+            ),
+            0..200,
+        ),
+        times in 1_usize..40,
+    ) {
+        let entries: Vec<Entry> = entries(&requests).into_iter().cycle().take(requests.len() * 4 * times).collect();
+        let first = 1_000;
+        let expected = scanned(first, &entries);
+        let builder = built(first, &entries);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("segment.index");
+        let memory = SegmentIndex::in_memory(&builder);
+        let in_memory = read(&memory);
+        prop_assert_eq!(&in_memory, &expected);
+        IndexFile::write(&path, &builder.read()).unwrap();
+        let file = SegmentIndex::in_file(Arc::new(IndexFile::open(&path).unwrap().unwrap()));
+        prop_assert_eq!(&read(&file), &expected);
+        prop_assert_eq!((file.first, file.end), (first, first + entries.len() as u64));
+        for index in [&memory, &file] {
+            for number in 0..32 {
+                let of_session = expected.iter().filter(|(_, told)| told.0 == Some(number)).map(|(offset, _)| *offset);
+                prop_assert_eq!(rows_of(index, Visitor::Session(&id("session", number))), of_session.collect());
+                let of_profile = expected.iter().filter(|(_, told)| told.1 == Some(number)).map(|(offset, _)| *offset);
+                prop_assert_eq!(rows_of(index, Visitor::Profile(&id("profile", number))), of_profile.collect());
+            }
+        }
+    }
+}
+
+#[test]
+fn an_index_in_memory_stays_as_it_was_asked_for_while_rows_come() {
+    let request = (Some(1), Some(1), 0, vec![(1, true, 1), (2, true, 1)]);
+    let some = entries(&vec![request; 3_000]);
+    let builder = built(0, &some[..8_000]);
+    let before = SegmentIndex::in_memory(&builder);
+    let expected = read(&before);
+    some[8_000..].iter().for_each(|entry| builder.write().add(entry));
+    assert_eq!(read(&before), expected);
+    assert_eq!(read(&SegmentIndex::in_memory(&builder)).len(), 6_000);
+}
+
+#[test]
+fn a_flipped_bit_anywhere_in_the_file_is_noticed() {
+    let some = entries(&vec![(Some(1), Some(2), 0, vec![(1, true, 1), (2, false, 2)]); 100]);
+    let builder = built(0, &some);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("segment.index");
+    IndexFile::write(&path, &builder.read()).unwrap();
+    let expected = scanned(0, &some);
+    let whole = std::fs::read(&path).unwrap();
+    for at in 0..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1 << (at % 8);
+        std::fs::write(&path, flipped).unwrap();
+        let Some(file) = IndexFile::open(&path).unwrap() else { continue };
+        let file = Arc::new(file);
+        let index = SegmentIndex::in_file(file.clone());
+        let columns = [Column::Offset, Column::Kind, Column::Visit, Column::Tags, Column::Flags];
+        let is_read = index.names().is_ok()
+            && index.visits().is_ok()
+            && index.visits_of(Visitor::Session(&id("session", 1))).is_ok()
+            && columns.iter().all(|column| index.column(0, *column).is_ok());
+        if is_read {
+            assert_eq!(read(&index), expected, "byte {at}");
+        } else {
+            assert!(file.is_damaged(), "byte {at}");
+        }
+    }
+}
