@@ -113,6 +113,7 @@ impl Collector {
         records.may_identify |= admitted.trusted;
         records.profile = match &identified.person {
             Person::ProfileLess => None,
+        records.may_learn = self.may_learn(admitted);
             Person::Known(profile) => Some(ProfileDraft::known(profile.clone())),
             Person::New { id, alias } => {
                 let id = id.clone().unwrap_or_else(|| memory.new_id(&self.clock));

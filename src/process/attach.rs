@@ -249,7 +249,7 @@ pub async fn attach_by_source(
     }
     if !are_one(ground, records, is, &named).await? {
         // One session has one profile: what another person did must not become this one's.
-        let msg = format!("{path}: the events of one session are about one person, and these are about several");
+        let msg = format!("{path}: the events of one session are about one person, and these name several");
         return Err(Interrupted::Invalid(Fault::new("value_error", msg)));
     }
     let sought = Sought::Known(is, value);
@@ -291,7 +291,7 @@ async fn identify_as(
     Ok(name(records, known, key))
 }
 
-/// Whether everything that is named is the same person's.
+/// Whether everything that is named is the same person's. Who may not learn of people names them in one way.
 async fn are_one(
     ground: &Ground<'_>,
     records: &Records<'_>,
@@ -324,6 +324,9 @@ pub async fn identify(
     ground.people.hold(keys.iter().map(|(_, key)| Key::MergeKey(*key)).collect())?;
     for (place, key) in keys {
         let Some(draft) = &records.profile else { return Ok(()) };
+    if !records.may_learn {
+        return Ok(false); // whether several addresses are one person's is nothing that a stranger is told
+    }
         // It may not have been written, because something stands there.
         let stands = draft.get(&place.steps()[1..]).and_then(|value| ground.identity.key_at(&place, value));
         if stands == Some(key)

@@ -74,6 +74,8 @@ pub struct Records<'a> {
     pub by_webhook: bool,
     /// They may tell by merge keys whose they are: their source lets anyone, or they came with its secret.
     pub may_identify: bool,
+    /// What becomes of them may tell whoever sent them something of people who are known.
+    pub may_learn: bool,
 }
 
 impl Records<'_> {
@@ -96,6 +98,7 @@ impl Records<'_> {
             treated: Vec::new(),
             by_webhook: false,
             may_identify,
+            may_learn: true,
         }
     }
 

@@ -188,18 +188,25 @@ impl<'r> Processing<'_, 'r> {
         Ok(())
     }
 
-    /// Checks an event against its type's schema; one that does not keep to it may be stored and marked.
+    /// Checks an event against its type's schema; one that does not keep to it may be stored and marked. It is where its
+    /// sender would learn from a refusal what is known of somebody.
     fn check(&mut self, event: usize) -> Result<(), Interrupted> {
         let draft = &self.records.events[event];
         let Some(kind) = self.rules.event_type(draft.kind()).filter(|_| draft.valid) else { return Ok(()) };
         let Err(wrong) = kind.check(self.records, event) else { return Ok(()) };
-        if kind.on_invalid == OnInvalid::Reject {
-            return Err(Interrupted::NotAccepted(wrong));
+        if kind.on_invalid == OnInvalid::Reject && !(wrong.is_of_profile && self.is_kept_from_sender()) {
+            return Err(Interrupted::NotAccepted(wrong.what));
         }
         self.records.events[event].valid = false;
         self.left.logs.warn(wrong);
         Ok(())
     }
+    /// Whether whoever sent the events must not learn what their profile holds.
+    fn is_kept_from_sender(&self) -> bool {
+        let is_known = |draft| self.rules.is_known(self.ground.identity, draft);
+        !self.records.may_learn && self.records.profile.as_ref().is_some_and(is_known)
+    }
+
 
     /// What an event of a type means for its session, once.
     fn tell_session(&mut self, kind: Option<&EventType>, event: usize) {
