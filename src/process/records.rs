@@ -16,7 +16,7 @@ use crate::model::{
 
 pub use event::EventDraft;
 pub use prepared::PreparedProfile;
-pub use profile::{ProfileDraft, Visits};
+pub use profile::{NoRoom, ProfileDraft, Visits};
 pub use session::SessionDraft;
 
 /// The source of what comes from no client; clients' ids do not begin with `@`.
