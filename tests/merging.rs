@@ -331,9 +331,57 @@ fn addresses_may_be_long_and_keys_are_not_endless() {
             "events": [{"type": "sign-in", "properties": {"pk": format!("pk-{number}")}}]
         }))
     };
-    let warned = |answer: &Value| answer["debugging"]["logs"].to_string().contains("is found by 100 keys already");
+    let warned = |answer: &Value| {
+        let logs = answer["debugging"]["logs"].to_string().contains("is found by 100 keys already");
+        let warnings = answer["warnings"].to_string();
+        assert_eq!(warnings.contains("profile.data.identifier.pk") && warnings.contains("100 keys"), logs, "{answer}");
+        logs
+    };
     assert!(!(0..100).any(|number| warned(&sign_in(number))));
     assert!(warned(&sign_in(100)));
+}
+
+#[test]
+fn a_key_that_is_not_taken_is_told_to_whoever_sends_it() {
+    let (_folder, daemon) = started();
+    daemon.source(&json!({
+        "id": "crm", "name": "CRM", "type": ["webhook"], "config": {"profile": {"path": "properties.pk", "is": "pk"}}
+    }));
+    let sign_in = |session: &str, pks: std::ops::Range<usize>| {
+        let sign_in = |number| json!({"type": "sign-in", "properties": {"pk": format!("pk-{number}")}});
+        let events: Vec<Value> = pks.map(sign_in).collect();
+        json!({"source": {"id": "shop"}, "session": {"id": session}, "events": events})
+    };
+    assert_eq!(daemon.tracked(&sign_in("many", 0..100))["warnings"], Value::Null);
+    let held = daemon.tracked(&sign_in("other", 500..501))["profile"]["id"].clone();
+    // A stranger is told that it was refused, once, and not whether somebody has the key.
+    let refused = daemon.tracked(&sign_in("many", 100..103));
+    assert_eq!(refused["warnings"].as_array().unwrap().len(), 1, "{refused}");
+    let warning = refused["warnings"][0].as_str().unwrap();
+    assert!(warning.starts_with("profile.data.identifier.pk: ") && warning.contains("100 keys"), "{warning}");
+    assert!(warning.contains("more together than is kept of one"), "{warning}");
+    let answer = daemon.post_json("/collect/call/crm/many", r#"{"pk": "pk-100"}"#).json();
+    let warning = answer["warnings"][0].as_str().unwrap_or_else(|| panic!("{answer}"));
+    assert!(warning.starts_with("event.properties.pk: ") && warning.contains("100 keys"), "{warning}");
+    assert_ne!(daemon.tracked(&sign_in("new", 100..101))["profile"], refused["profile"], "it leads nowhere");
+    // Two that are too large to become one.
+    let about = json!({"id": "about", "map": [{"from": "event.properties", "to": "profile.traits", "op": "merge"}]});
+    assert_eq!(daemon.post_admin("/event-type", &about).status, 200);
+    for session in ["large", "larger"] {
+        // One value as large as it may be, and small ones for which there is room still.
+        send(&daemon, session, "about", &json!({"large": "x".repeat(1_020_000)}));
+        let small = |number| json!({"type": "about", "properties": {format!("small-{number}"): "x".repeat(1_000)}});
+        let events: Vec<Value> = (0..40).map(small).collect();
+        daemon.tracked(&json!({"source": {"id": "shop"}, "session": {"id": session}, "events": events}));
+    }
+    let large = daemon.tracked(&sign_in("large", 200..201));
+    let refused = daemon.tracked(&sign_in("larger", 200..201));
+    assert_ne!(refused["profile"], large["profile"]);
+    let told = refused["warnings"].to_string();
+    assert!(told.contains("profile.data.identifier.pk") && told.contains("more together"), "{told}");
+    assert!(![&held, &large["profile"]["id"]].iter().any(|id| told.contains(id.as_str().unwrap())), "{told}");
+    let by_admin = daemon.tracked_by_admin(&sign_in("larger", 200..201))["warnings"].to_string();
+    assert!(by_admin.contains("more together") && !by_admin.contains("100 keys"), "{by_admin}");
 }
 
 /// Both sign in with one key after `theirs` and `mine` happened, in turns as they are listed.

@@ -233,10 +233,36 @@ fn a_schema_that_a_profile_breaks_is_named_without_what_the_profile_holds() {
     assert_eq!(daemon.post_admin("/event-type", &schema).status, 200);
     let mut payload = sign_in("s", &json!({}));
     payload["events"].as_array_mut().unwrap().push(json!({"type": "a"}));
-    let refused = daemon.track(&payload);
+    let refused = daemon.post_admin("/track", &payload);
     assert_eq!(refused.status, 406);
     assert!(refused.text().contains("profile.traits") && refused.text().contains("/properties/level/enum"));
     assert!(!refused.text().contains("gold"), "{}", refused.text());
+}
+
+#[test]
+fn no_stranger_learns_by_a_schema_what_somebody_s_profile_holds() {
+    let (_folder, daemon) = started();
+    ada(&daemon);
+    let kind = json!({"id": "level", "map": [{"from": "event.properties.level", "to": "profile.traits.level"}]});
+    assert_eq!(daemon.post_admin("/event-type", &kind).status, 200);
+    let level = json!({"type": "level", "properties": {"level": "gold"}});
+    daemon.tracked(&json!({"source": {"id": "shop"}, "session": {"id": "hers"}, "events": [level]}));
+    let asking = |level: &str, id: &str| {
+        let schema = json!({"id": "a", "schema": {"traits": {"properties": {"level": {"enum": [level]}}}}});
+        assert_eq!(daemon.post_admin("/event-type", &schema).status, 200);
+        let mut payload = sign_in("stranger", &json!({}));
+        payload["events"].as_array_mut().unwrap().push(json!({"id": id, "type": "a"}));
+        let answer = daemon.track(&payload);
+        let stored = daemon.record(&format!("/event/{id}"));
+        (answer.status, answer.json(), stored["event"]["metadata"]["valid"].clone())
+    };
+    let (keeps, breaks) = (asking("gold", "keeps"), asking("silver", "breaks"));
+    assert_eq!((keeps.0, &keeps.1), (breaks.0, &breaks.1), "the same answer");
+    assert_eq!((keeps.0, keeps.2, breaks.2), (200, json!(true), json!(false)), "it is stored and marked");
+    // Of whom nothing is known, who sent the event is the one whom it is about.
+    let own =
+        |session: &str| json!({"source": {"id": "shop"}, "session": {"id": session}, "events": [level, {"type": "a"}]});
+    assert_eq!(daemon.track(&own("own")).status, 406);
 }
 
 #[test]

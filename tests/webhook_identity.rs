@@ -175,8 +175,35 @@ fn people_in_a_list_may_turn_out_to_be_one() {
     assert_eq!(both["ids"], json!([c["id"], d["id"]]));
     // In a session, two addresses of one person are one person's.
     let list = r#"[{"e":"c@x.example"},{"e":"d@x.example"},{"e":"none"}]"#;
-    let answer = daemon.post_json("/collect/crm-note/crm/call-9", list);
+    let list = serde_json::from_str(list).unwrap();
+    let answer = daemon.post_admin("/collect/crm-note/crm/call-9", &list);
     assert_eq!((answer.status, &answer.json()["profile"]["id"]), (200, &c["id"]), "{}", answer.text());
+}
+
+#[test]
+fn no_stranger_learns_by_a_list_whether_addresses_are_one_person_s() {
+    let (_folder, daemon) = started();
+    assert_eq!(source(&daemon, &json!({"path": "properties.e", "is": "email", "create": true})).status, 200);
+    let both = json!({"email": {"main": "a@x.example", "private": "b@x.example"}});
+    let one =
+        json!({"source": {"id": "shop"}, "session": {"id": "s"}, "events": [{"type": "sign-in", "properties": both}]});
+    let one = daemon.tracked(&one)["profile"]["id"].clone();
+    assert_eq!(
+        (&call(&daemon, r#"{"e":"b@x.example"}"#), call(&daemon, r#"{"e":"c@x.example"}"#) == one),
+        (&one, false)
+    );
+    let list = |other: &str| json!([{"e": "a@x.example"}, {"e": other}]);
+    let [same, another, nobody] = ["b@x.example", "c@x.example", "d@x.example"].map(|other| {
+        let answer = daemon.post_json("/collect/crm-note/crm/call-1", &list(other).to_string());
+        (answer.status, answer.json())
+    });
+    assert_eq!(same.0, 422, "{}", same.1);
+    assert_eq!((&same, &same), (&another, &nobody));
+    // What is sent in one word is one person's, whoever sends it; and who may read it is told.
+    let said_twice = daemon.post_json("/collect/crm-note/crm/call-1", &list(" A@x.example").to_string());
+    assert_eq!((said_twice.status, &said_twice.json()["profile"]["id"]), (200, &one));
+    assert_eq!(daemon.post_admin("/collect/crm-note/crm/call-2", &list("b@x.example")).json()["profile"]["id"], one);
+    assert_eq!(daemon.post_admin("/collect/crm-note/crm/call-3", &list("c@x.example")).status, 422);
 }
 
 #[test]

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use super::{Admin, NotSaved, retry};
 use crate::{
-    model::{Alias, DelayedEvent, Fault, Id, Profile, ProfileRef, Session},
+    model::{Alias, DelayedEvent, Fault, Id, Profile, ProfileRef, Regained, Session},
     process::{PROFILE_SPLIT, Records, find_profile, referred_profile},
     store::{Entry, Key, Merge, Name, NamesWalk, ReadView, Refused},
 };
 
 /// Through how many others a profile may have become part of the one that it is split off from.
 const NESTED_MAX: usize = 16;
+/// Of how many values it is looked up whose they are, where those of somebody else may be among them.
+const REGAINED_MAX: usize = 500;
 /// How many names are looked through for the last merge, or for the newest ones.
 const LATEST_MAX: usize = 100;
 const NEWEST_OF: usize = 10_000;
@@ -81,16 +83,19 @@ impl Admin {
         let Some(Absorbed { profile: reference, merge, state: mut split, shared_visits, .. }) = way.next() else {
             return Err(Refused::Stale);
         };
-        // A state from before the merge also holds what was written to those who were split off since: it would bring
-        // theirs back, so after a split only what the profile itself still notes as lost comes back.
-        let before = match merge.before.filter(|_| !profile.was_split) {
+        let before = match merge.before {
             Some(offset) => view.profile_at(offset, None).await?.map(|(before, _)| before),
             None => None,
         };
         let mut left = profile.clone();
         let mut between = way.collect::<Vec<_>>();
         for state in between.iter_mut().map(|absorbed| &mut absorbed.state).chain([&mut left]) {
-            state.split_off(&split, shared_visits, before.as_ref());
+            let mut regained = before.as_ref().map(|before| state.regained(&split, before)).unwrap_or_default();
+            if profile.was_split {
+                // The state from before the merge also holds what was written to those who were split off since.
+                leave_out_of_others(view, &mut regained, &state.reference()).await?;
+            }
+            state.split_off(&split, shared_visits, before.as_ref(), regained);
             list_names_anew(view, state, &reference).await?;
         }
         // A key that it had may be another's since one was split off it.
@@ -243,6 +248,42 @@ async fn way_to(view: &ReadView, profile: &Profile, id: &Id, or_last: bool) -> R
 async fn absorbed_name(view: &ReadView, id: &Id) -> Result<Option<(ProfileRef, Name)>, Refused> {
     let name = view.name(id).await?.filter(|name| name.merge.is_some());
     Ok(name.map(|name| (ProfileRef { id: id.clone(), since: name.since }, name)))
+}
+
+/// Leaves out what is regained of what was not written to `profile` or those who are part of it, as far as the log says.
+async fn leave_out_of_others(view: &ReadView, regained: &mut Regained, profile: &ProfileRef) -> Result<(), Refused> {
+    let mut of_others = Vec::new();
+    // A request writes many values.
+    let mut last: Option<(Arc<Profile>, bool)> = None;
+    for (looked_up, (offset, path)) in regained.places().enumerate() {
+        if !last.as_ref().is_some_and(|(state, _)| regained.is_of(state, offset, path)) && looked_up < REGAINED_MAX {
+            let writer = view.profile_that_wrote(offset, path).await?;
+            last = match writer.filter(|state| regained.is_of(state, offset, path)) {
+                Some(state) => Some((state.clone(), is_part_of(view, state.reference(), profile).await?)),
+                None => None,
+            };
+        }
+        let is_own = last.as_ref().is_some_and(|(state, is_own)| *is_own && regained.is_of(state, offset, path));
+        if !is_own {
+            of_others.push((offset, path.into()));
+        }
+    }
+    regained.leave_out(of_others);
+    Ok(())
+}
+
+/// Whether a profile is this one, or part of it through not too many others.
+async fn is_part_of(view: &ReadView, mut part: ProfileRef, profile: &ProfileRef) -> Result<bool, Refused> {
+    for _ in 0..=NESTED_MAX {
+        if part == *profile {
+            return Ok(true);
+        }
+        match absorbed_name(view, &part.id).await? {
+            Some((reference, name)) if reference == part => part = name.profile,
+            _ => return Ok(false),
+        }
+    }
+    Ok(false)
 }
 
 /// Lists the newest names of a profile, of which `split` and all that lead to it are none any more.

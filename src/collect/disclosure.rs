@@ -50,6 +50,11 @@ impl Withheld {
 }
 
 impl Collector {
+    /// Whether whoever sent the request may learn something of people who are known.
+    pub(super) fn may_learn(&self, admitted: &Admitted) -> bool {
+        admitted.trusted || self.settings.profile == Disclosure::All
+    }
+
     /// Whether the answer has the whole profile, as the payload wants it.
     pub(super) fn answers_whole(&self, admitted: &Admitted, withheld: Withheld) -> bool {
         admitted.incoming.payload.options.profile && self.settings.profile != Disclosure::None && !withheld.profile
@@ -64,7 +69,7 @@ impl Collector {
         if !profile && !debugging {
             return Withheld::default();
         }
-        let known = parts.profiles.iter().any(|draft| self.is_known(draft, rules));
+        let known = parts.profiles.iter().any(|draft| rules.is_known(&self.identity, draft));
         Withheld { profile: profile && known, debugging: debugging && (known || sought || has_unread_profile(parts)) }
     }
 
@@ -88,13 +93,6 @@ impl Collector {
         let wants = admitted.incoming.payload.options.profile;
         // Nothing was processed, so the debugger has nothing to show of anybody.
         Withheld { profile: withheld.profile || (wants && keeps && !is_theirs), debugging: false }
-    }
-
-    /// Whether it is somebody's who is known: it has a key or an id that can be guessed, or something by which people are
-    /// known or workflows find them, whether or not it leads to this profile.
-    fn is_known(&self, draft: &ProfileDraft, rules: &Rules) -> bool {
-        let mut places = self.identity.places().chain(rules.searched()).map(|path| path.split_root().1);
-        draft.profile.is_known() || places.any(|place| draft.get(place).is_some_and(|value| !value.is_empty()))
     }
 }
 

@@ -63,10 +63,12 @@ impl Collector {
             return Err(Interrupted::Again);
         }
         let withheld = self.withheld(admitted, &parts, rules, memory.has_sought());
+        let mut warnings = sifted.warnings;
+        warnings.append(&mut left.warnings);
         Ok(Processed {
             parts,
             left,
-            warnings: sifted.warnings,
+            warnings,
             task: admitted.debugger.then(|| self.clock.make_id()),
             withheld,
             whole_profile: self.answers_whole(admitted, withheld),
@@ -111,6 +113,7 @@ impl Collector {
         parts.lend(&mut records);
         records.by_webhook = admitted.incoming.endpoint == SourceType::Webhook;
         records.may_identify |= admitted.trusted;
+        records.may_learn = self.may_learn(admitted);
         records.profile = match &identified.person {
             Person::ProfileLess => None,
             Person::Known(profile) => Some(ProfileDraft::known(profile.clone())),

@@ -7,7 +7,7 @@ mod writes;
 
 use super::{Alias, Id, KnownKey, Object, Profile, ProfileRef, Value, Visit, profile::KEYS_NOTED};
 use writes::note_write;
-pub use writes::{Conflict, NOTED_PARTS};
+pub use writes::{Conflict, NOTED_PARTS, Regained};
 
 impl Profile {
     /// Takes over what `other` is and has. This profile is the one that was made first.
@@ -62,8 +62,8 @@ impl Profile {
     }
 
     /// Takes out what `other` had when it was taken in; what was written since stays here. `before` is this profile, or
-    /// the one that took the other in, as it was before that, if it was: what it had lost against the other one comes back.
-    pub fn split_off(&mut self, other: &Self, shared_visits: u64, before: Option<&Self>) {
+    /// the one that took the other in, as it was before that, if it was; `regained` is what it had lost against the other.
+    pub fn split_off(&mut self, other: &Self, shared_visits: u64, before: Option<&Self>, regained: Regained) {
         self.visits = (self.visits + shared_visits).saturating_sub(other.visits);
         self.views = self.views.saturating_sub(other.views);
         self.counts.subtract_all(&other.counts);
@@ -76,7 +76,7 @@ impl Profile {
         self.names = self.names.saturating_sub(other.names + 1);
         self.keys.retain(|known| !other.has_key(known.key));
         self.was_split = true;
-        self.split_facts(other, before);
+        self.split_facts(other, before, regained);
     }
 
     fn merge_facts(&mut self, other: &Self) {
@@ -99,8 +99,8 @@ impl Profile {
         self.lay_out(writes, rest);
     }
 
-    fn split_facts(&mut self, other: &Self, before: Option<&Self>) {
-        let writes = self.writes_without(other, before);
+    fn split_facts(&mut self, other: &Self, before: Option<&Self>, regained: Regained) {
+        let writes = self.writes_without(other, before, regained);
         let (mine, other_facts) = (Value::from(&self.facts), Value::from(&other.facts));
         let mut rest = Object::default();
         let mut interests = added(part(&mine, "interests"), part(&other_facts, "interests"), -1.0);
@@ -249,7 +249,7 @@ mod tests {
             };
             let (a, b) = (profile(1, &numbered(&mine, 0)), profile(2, &numbered(&theirs, 1)));
             let mut both = merged(&a, &b);
-            both.split_off(&b, 0, Some(&a));
+            both.split_off(&b, 0, Some(&a), both.regained(&b, &a));
             let (mut left, mut before) = (shown(&both), shown(&a));
             for shown in [&mut left, &mut before] {
                 // Evaluated again, and times of what really happened.

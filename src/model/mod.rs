@@ -42,7 +42,7 @@ pub use fields::{Field, Fields, Written};
 pub use form::Form;
 pub use id::{EventType, Id};
 pub use json::Json;
-pub use merge::{Conflict, NOTED_PARTS};
+pub use merge::{Conflict, NOTED_PARTS, Regained};
 pub use object::Object;
 pub use origin::Origin;
 pub use path::{Path, begins_with, is_within, steps_text};

@@ -6,12 +6,13 @@ use super::{
     Ground, Interrupted, Memory,
     consent::{self, Consent},
     identity,
+    left::Left,
     operation::Operation,
-    records::{EventDraft, ProfileDraft, Records},
+    records::{EventDraft, NoRoom, ProfileDraft, Records},
     scope::Scope,
 };
 use crate::{
-    model::{Fault, Id, KnownBy, Logs, MergeKey, Path, Profile, ProfileTerms, Value},
+    model::{Fault, Id, KnownBy, MergeKey, Path, Profile, ProfileTerms, Value},
     store::Key,
 };
 
@@ -30,6 +31,21 @@ pub enum Sought {
     Field(Path, Value),
 }
 
+/// Why events do not have the profile that is sought, or it is not found by what they say.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAttached {
+    #[error("{0}")]
+    NoRoom(#[from] NoRoom),
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<&str> for NotAttached {
+    fn from(why: &str) -> Self {
+        Self::Other(why.into())
+    }
+}
+
 /// Gives events the profile that is sought, or a new one.
 ///
 /// Events that have a profile keep it: one that was made for them becomes part of the one that is sought.
@@ -43,14 +59,14 @@ pub async fn attach(
     consents: &[Consent],
     sought: Sought,
     create: bool,
-) -> Result<Result<(), String>, Interrupted> {
+) -> Result<Result<(), NotAttached>, Interrupted> {
     if !records.may_identify && !matches!(sought, Sought::New | Sought::Known(KnownBy::Id, _)) {
         records.events.iter_mut().for_each(EventDraft::note_unidentified);
         return Ok(Err(NO_SECRET.into()));
     }
     let (found, key) = match find(ground, records, &sought).await? {
         Ok(found) => found,
-        Err(why) => return Ok(Err(why)),
+        Err(why) => return Ok(Err(NotAttached::Other(why))),
     };
     if found.profile(records).is_some_and(|profile| !consent::admits(consents, records, profile)) {
         return Ok(Err("there is no consent".into()));
@@ -71,7 +87,9 @@ pub async fn attach(
             return Ok(name(records, known, key));
         }
         Found::Nobody => return Ok(Err("there is no such profile".into())),
-        found if records.profile.is_some() => return become_one(ground, records, found).await,
+        found if records.profile.is_some() => {
+            return Ok(become_one(ground, records, found).await?.map_err(NotAttached::from));
+        }
         found => records.profile = found.taken(records),
     }
     Ok(Ok(()))
@@ -177,9 +195,10 @@ fn known_by(consents: &[Consent], records: &Records<'_>, sought: Sought) -> Opti
 }
 
 /// Writes what the profile is known by to where it belongs, so that it is found by its key from here on.
-fn name(records: &mut Records<'_>, known: Option<(Path, Value)>, key: Option<MergeKey>) -> Result<(), String> {
+fn name(records: &mut Records<'_>, known: Option<(Path, Value)>, key: Option<MergeKey>) -> Result<(), NotAttached> {
     if let Some((place, value)) = known {
-        Operation::SetIfEmpty.apply(records, None, &place, Some(value)).map_err(|error| error.to_string())?;
+        let written = Operation::SetIfEmpty.apply(records, None, &place, Some(value));
+        written.map_err(|error| NotAttached::Other(error.to_string()))?;
     }
     if let Some(draft) = &mut records.profile {
         draft.is_nameless = false;
@@ -196,10 +215,10 @@ async fn become_one(
     ground: &Ground<'_>,
     records: &mut Records<'_>,
     other: Found,
-) -> Result<Result<(), String>, Interrupted> {
+) -> Result<Result<(), NoRoom>, Interrupted> {
     let (Some(draft), Some(profile)) = (&records.profile, other.profile(records)) else { return Ok(Ok(())) };
-    if !draft.has_room_for(profile) {
-        return Ok(Err(format!("{} and {}: together they are more than is kept of one", draft.profile.id, profile.id)));
+    if let Err(why) = draft.check_room_for(profile) {
+        return Ok(Err(why));
     }
     let stored;
     let with = match &other {
@@ -231,7 +250,7 @@ pub async fn attach_by_source(
     records: &mut Records<'_>,
     memory: &mut Memory,
     consents: &[Consent],
-    logs: &mut Logs,
+    left: &mut Left,
 ) -> Result<(), Interrupted> {
     let Some(ProfileTerms { path, is, create }) = &records.registered().terms.profile else { return Ok(()) };
     let (path, is, create) = (path.clone(), *is, *create);
@@ -244,12 +263,12 @@ pub async fn attach_by_source(
     let key = ground.identity.key(is, &value);
     if is != KnownBy::Id && !records.may_identify {
         records.events.iter_mut().for_each(EventDraft::note_unidentified);
-        logs.warn(format!("source {}: {NO_SECRET}", records.request.source));
+        left.logs.warn(format!("source {}: {NO_SECRET}", records.request.source));
         return Ok(());
     }
     if !are_one(ground, records, is, &named).await? {
         // One session has one profile: what another person did must not become this one's.
-        let msg = format!("{path}: the events of one session are about one person, and these are about several");
+        let msg = format!("{path}: the events of one session are about one person, and these name several");
         return Err(Interrupted::Invalid(Fault::new("value_error", msg)));
     }
     let sought = Sought::Known(is, value);
@@ -258,7 +277,10 @@ pub async fn attach_by_source(
         None => attach(ground, records, memory, consents, sought, create).await?,
     };
     if let Err(why) = attached {
-        logs.warn(format!("source {}: {why}", records.request.source));
+        left.logs.warn(format!("source {}: {why}", records.request.source));
+        if let NotAttached::NoRoom(why) = why {
+            not_found_by(records, left, &path, why);
+        }
     }
     Ok(())
 }
@@ -273,7 +295,7 @@ async fn identify_as(
     consents: &[Consent],
     sought: Sought,
     key: MergeKey,
-) -> Result<Result<(), String>, Interrupted> {
+) -> Result<Result<(), NotAttached>, Interrupted> {
     let found = by_key(ground, records, key).await?;
     let may_be = match found.profile(records) {
         Some(profile) => consent::admits(consents, records, profile),
@@ -285,13 +307,13 @@ async fn identify_as(
     // Where it leads there, it is one of its keys, though it may not be among the newest.
     let key = Some(key).filter(|_| !matches!(found, Found::Same));
     if let Err(why) = become_one(ground, records, found).await? {
-        return Ok(Err(why));
+        return Ok(Err(why.into()));
     }
     let known = known_by(consents, records, sought);
     Ok(name(records, known, key))
 }
 
-/// Whether everything that is named is the same person's.
+/// Whether everything that is named is the same person's. Who may not learn of people names them in one way.
 async fn are_one(
     ground: &Ground<'_>,
     records: &Records<'_>,
@@ -301,6 +323,9 @@ async fn are_one(
     let key = |value: &Value| ground.identity.key(is, value);
     if named.iter().all(|value| key(value) == key(&named[0])) {
         return Ok(true); // somebody, known or not
+    }
+    if !records.may_learn {
+        return Ok(false); // whether several addresses are one person's is nothing that a stranger is told
     }
     let mut people = Vec::new();
     for value in named {
@@ -319,7 +344,7 @@ pub async fn identify(
     ground: &Ground<'_>,
     records: &mut Records<'_>,
     keys: Vec<(Path, MergeKey)>,
-    logs: &mut Logs,
+    left: &mut Left,
 ) -> Result<(), Interrupted> {
     ground.people.hold(keys.iter().map(|(_, key)| Key::MergeKey(*key)).collect())?;
     for (place, key) in keys {
@@ -329,12 +354,18 @@ pub async fn identify(
         if stands == Some(key)
             && let Err(why) = identify_by(ground, records, key).await?
         {
-            // The administrator hears of it too: who sent the event may not be told.
-            tracing::warn!(%place, why, "an event does not identify its profile");
-            logs.warn(format!("{place}: {why}"));
+            left.logs.warn(format!("{place}: {why}"));
+            not_found_by(records, left, &place, why);
         }
     }
     Ok(())
+}
+
+/// Tells whoever sent the events, and the administrator, that what stands at `place` does not lead to their profile.
+fn not_found_by(records: &Records<'_>, left: &mut Left, place: &Path, why: NoRoom) {
+    let profile = records.profile.as_ref().map(|draft| draft.profile.id.as_str());
+    tracing::warn!(%place, profile, %why, "an event does not identify its profile");
+    left.warn_not_found_by(place, why, records.may_learn);
 }
 
 /// The profile in the records is found by `key` from here on; one that was found by it before is the same person.
@@ -345,7 +376,7 @@ async fn identify_by(
     ground: &Ground<'_>,
     records: &mut Records<'_>,
     key: MergeKey,
-) -> Result<Result<(), String>, Interrupted> {
+) -> Result<Result<(), NoRoom>, Interrupted> {
     let Some(draft) = &records.profile else { return Ok(Ok(())) };
     if draft.profile.has_key(key) {
         return Ok(Ok(()));

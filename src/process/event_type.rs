@@ -39,6 +39,17 @@ struct SchemaDefinition {
     traits: Option<Json>,
 }
 
+/// The schema of what a profile holds, as mistakes name it.
+const PROFILE_TRAITS: &str = "profile.traits";
+
+/// What breaks a schema.
+#[derive(Debug)]
+pub struct Wrong {
+    pub what: String,
+    /// It is the profile, and not what was sent.
+    pub is_of_profile: bool,
+}
+
 /// What becomes of an event that does not keep to its schema.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -123,8 +134,11 @@ impl EventType {
     }
 
     /// What is wrong with an event of this type, if something is.
-    pub fn check(&self, records: &Records<'_>, event: usize) -> Result<(), String> {
-        let at = |name: &str, wrong: String| format!("{}: {name}: {wrong}", self.id);
+    pub fn check(&self, records: &Records<'_>, event: usize) -> Result<(), Wrong> {
+        let at = |name: &str, wrong: String| Wrong {
+            what: format!("{}: {name}: {wrong}", self.id),
+            is_of_profile: name == PROFILE_TRAITS,
+        };
         let draft = &records.events[event];
         if let Some(schema) = &self.properties {
             schema.check(draft.properties()).map_err(|wrong| at("properties", wrong))?;
@@ -136,7 +150,7 @@ impl EventType {
         if let (Some(schema), Some(profile)) = (&self.traits, &records.profile) {
             let traits = profile.get(&["traits".into()]).cloned().unwrap_or_else(Value::object);
             // Who sent the event must not learn from this what the profile holds.
-            schema.check_unseen(&traits).map_err(|wrong| at("profile.traits", wrong))?;
+            schema.check_unseen(&traits).map_err(|wrong| at(PROFILE_TRAITS, wrong))?;
         }
         Ok(())
     }

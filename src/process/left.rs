@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::model::{DefinitionKind, Execution, Id, Json, Logs, Object, Value};
+use super::records::NoRoom;
+use crate::model::{DefinitionKind, Execution, Id, Json, Logs, Object, Path, Value};
 
 /// The most steps that the workflows of an event take together, and how long the events of a request may take.
 const STEPS_MAX: usize = 1_000;
@@ -25,6 +26,8 @@ pub struct Left {
     pub logs: Logs,
     pub response: Object,
     pub ux: Vec<Value>,
+    /// What whoever sent the events is told.
+    pub warnings: Vec<String>,
     /// Workflows and segments whose condition could not be evaluated.
     pub not_evaluated: Vec<Outcome>,
     /// The segments that the profiles are in.
@@ -66,6 +69,16 @@ impl Left {
         }
         self.results_left -= bytes;
         Some(result.to_json())
+    }
+
+    /// Tells whoever sent the events that what they say at `place` leads to no profile, or to another one. Only who
+    /// `may_learn` something of others is told whether there is one that it leads to.
+    pub fn warn_not_found_by(&mut self, place: &Path, why: NoRoom, may_learn: bool) {
+        let why = if may_learn { why.to_string() } else { format!("{}, or {}", NoRoom::Keys, NoRoom::Together) };
+        let warning = format!("{place}: the profile is not found by this: {why}");
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
     }
 
     /// How what is set up went: what ended each early, if something did.

@@ -16,7 +16,7 @@ use crate::model::{
 
 pub use event::EventDraft;
 pub use prepared::PreparedProfile;
-pub use profile::{ProfileDraft, Visits};
+pub use profile::{NoRoom, ProfileDraft, Visits};
 pub use session::SessionDraft;
 
 /// The source of what comes from no client; clients' ids do not begin with `@`.
@@ -74,6 +74,8 @@ pub struct Records<'a> {
     pub by_webhook: bool,
     /// They may tell by merge keys whose they are: their source lets anyone, or they came with its secret.
     pub may_identify: bool,
+    /// What becomes of them may tell whoever sent them something of people who are known.
+    pub may_learn: bool,
 }
 
 impl Records<'_> {
@@ -96,6 +98,7 @@ impl Records<'_> {
             treated: Vec::new(),
             by_webhook: false,
             may_identify,
+            may_learn: true,
         }
     }
 

@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 use tokio::sync::watch;
 
 use super::{
-    Destination, Records,
+    Destination, Identity, ProfileDraft, Records,
     condition::Count,
     consent::{self, Consent},
     destination::Target,
@@ -212,9 +212,11 @@ impl Rules {
         })
     }
 
-    /// The places in profiles by whose values workflows find people.
-    pub fn searched(&self) -> &[Path] {
-        &self.searched
+    /// Whether it is somebody's who is known: it has a key or an id that can be guessed, or something by which people are
+    /// known or workflows find them, whether or not it leads to this profile.
+    pub fn is_known(&self, identity: &Identity, draft: &ProfileDraft) -> bool {
+        let mut places = identity.places().chain(&self.searched).map(|path| path.split_root().1);
+        draft.profile.is_known() || places.any(|place| draft.get(place).is_some_and(|value| !value.is_empty()))
     }
 
     /// Where events and changed profiles are delivered to.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Interrupted, Processing,
-    attach::{self, Sought},
+    attach::{self, NotAttached, Sought},
     digest,
     operation::Operation,
     records::{EventDraft, SessionDraft},
@@ -47,6 +47,12 @@ enum Failed {
 impl From<String> for Failed {
     fn from(what: String) -> Self {
         Self::Step(what)
+    }
+}
+
+impl From<NotAttached> for Failed {
+    fn from(why: NotAttached) -> Self {
+        Self::Step(why.to_string())
     }
 }
 

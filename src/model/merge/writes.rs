@@ -1,6 +1,6 @@
 //! What was written to a profile, leaf by leaf: laid out in the order of the log, and added up where it was added.
 
-use std::collections::{BTreeMap, HashMap, btree_map::Entry};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, btree_map::Entry};
 
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,10 @@ impl Profile {
         if !is_more {
             self.fields.forget_around(path);
         }
+        if leaves.is_empty() && !self.conflicts.is_empty() {
+            // What was deleted does not come back with what lost there before.
+            self.conflicts.retain(|lost| !is_at_or_below(path, &lost.path));
+        }
         leaves.iter().for_each(|leaf| self.fields.insert(leaf.as_str().into(), Field::set(offset, time)));
     }
 
@@ -124,34 +128,64 @@ impl Profile {
         field.parts.iter().for_each(|part| note_write(writes, part.offset, path, part.into()));
     }
 
-    /// Everything that was written to it without what was written to `other`, and with what this had lost against that,
-    /// as it stood in `before`.
-    pub(super) fn writes_without(&self, other: &Self, before: Option<&Self>) -> Writes {
+    /// Whether it is noted that something was written to it at this offset and path.
+    pub fn notes_write(&self, offset: u64, path: &str) -> bool {
+        let field = self.fields.get(path);
+        field.is_some_and(|field| field.offset == offset || field.parts.iter().any(|part| part.offset == offset))
+            || self.conflicts.iter().any(|lost| lost.written.offset == offset && *lost.path == *path)
+    }
+
+    /// What of the state `before` the merge comes back once `other` is split off: what had lost against what of theirs
+    /// stands here, or is not noted because they said the same later.
+    pub fn regained(&self, other: &Self, before: &Self) -> Regained {
+        let (theirs, conflicts) = (other.writes(), self.conflicts.iter());
+        let lost: BTreeSet<(u64, &str)> = conflicts.map(|lost| (lost.written.offset, &*lost.path)).collect();
+        let (mut stood, mut said) = (BTreeMap::new(), HashSet::new());
+        let in_words = |path: &str, write: &Write| -> (Box<str>, Box<str>) {
+            (path.into(), write.value.to_json().as_str().into())
+        };
+        for ((offset, path), write) in &theirs {
+            if self.fields.get(path).is_some_and(|field| field.offset == *offset && field.added.is_none()) {
+                stood.insert(path.clone(), ());
+            } else if lost.contains(&(*offset, path)) {
+                said.insert(in_words(path, write));
+            }
+        }
+        let mut writes = before.writes();
+        writes.retain(|key, write| {
+            let was_covered = || !overlapping(&stood, &key.1).is_empty();
+            let was_same = || !said.is_empty() && said.contains(&in_words(&key.1, write));
+            !theirs.contains_key(key) && (was_covered() || was_same())
+        });
+        Regained(writes)
+    }
+
+    /// Everything that was written to it without what was written to `other`, and with what is regained.
+    pub(super) fn writes_without(&self, other: &Self, before: Option<&Self>, regained: Regained) -> Writes {
         let theirs = other.writes();
         let mut writes = self.writes();
-        // What of theirs stood here, so that something else may stand there again.
-        let stood = theirs.keys().filter(|(offset, path)| {
-            self.fields.get(path).is_some_and(|field| field.offset == *offset && field.added.is_none())
-        });
-        let stood: BTreeMap<Box<str>, ()> = stood.map(|(_, path)| (path.clone(), ())).collect();
         for ((offset, path), write) in &theirs {
             let known = writes.remove(&(*offset, path.clone()));
             if known.is_none() && write.is_added {
                 self.take_from_sum(&mut writes, *offset, path, write.amount());
             }
         }
-        for (key, write) in before.into_iter().flat_map(Self::writes) {
-            if !theirs.contains_key(&key) && !overlapping(&stood, &key.1).is_empty() {
-                writes.entry(key).or_insert(write);
-            }
+        if let Some(before) = before {
+            take_from_lists(&mut writes, &theirs, before.written);
+        }
+        for (key, write) in regained.0 {
+            writes.entry(key).or_insert(write);
         }
         writes
     }
 
     /// Takes what was added at `offset` out of the part that it is one with by now.
     fn take_from_sum(&self, writes: &mut Writes, offset: u64, path: &str, amount: f64) {
-        let parts = self.fields.get(path).into_iter().flat_map(|field| &field.parts);
-        let sum = parts.filter(|part| part.is_added && part.offset >= offset).map(|part| part.offset).min();
+        let parts = || self.fields.get(path).into_iter().flat_map(|field| &field.parts);
+        if parts().any(|part| !part.is_added && part.offset > offset) {
+            return; // something else was set there since
+        }
+        let sum = parts().filter(|part| part.is_added && part.offset >= offset).map(|part| part.offset).min();
         if let Some(write) = sum.and_then(|sum| writes.get_mut(&(sum, path.into()))) {
             write.value = Value::float(write.amount() - amount);
         }
@@ -211,6 +245,54 @@ impl Profile {
     }
 }
 
+/// What a profile had lost against another one when they became one, and regains once that is split off.
+#[derive(Default)]
+pub struct Regained(Writes);
+
+impl Regained {
+    /// Where it was written: the offset and the path of each value.
+    pub fn places(&self) -> impl Iterator<Item = (u64, &str)> {
+        self.0.keys().map(|(offset, path)| (*offset, &**path))
+    }
+
+    /// Whether it was the request which stored this state of a profile that wrote the value at this offset and path.
+    pub fn is_of(&self, state: &Profile, offset: u64, path: &str) -> bool {
+        let key = (offset, path.into());
+        let (mine, theirs) = (self.0.get(&key), state.writes().remove(&key));
+        mine.zip(theirs).is_some_and(|(mine, theirs)| {
+            let is_same = mine.is_added == theirs.is_added && mine.value == theirs.value;
+            is_same && mine.time == state.updated
+        })
+    }
+
+    /// Leaves out what was written at these offsets and paths.
+    pub fn leave_out(&mut self, places: Vec<(u64, Box<str>)>) {
+        places.iter().for_each(|place| _ = self.0.remove(place));
+    }
+}
+
+/// Takes the entries of lists that are `theirs` out of those that were made of them by appending behind the offset
+/// `before`, that of the state before the merge.
+fn take_from_lists(writes: &mut Writes, theirs: &Writes, before: u64) {
+    for ((written, path), theirs) in theirs {
+        let Value::List(theirs) = &theirs.value else { continue };
+        let later = writes.iter_mut().filter(|((offset, at), _)| at == path && *offset > before.max(*written));
+        for (_, write) in later {
+            if let Value::List(list) = &mut write.value
+                && list.len() > theirs.len()
+                && list.starts_with(theirs)
+            {
+                list.drain(..theirs.len());
+            }
+        }
+    }
+}
+
+/// Whether `path` is `at`, or leads through it.
+fn is_at_or_below(at: &str, path: &str) -> bool {
+    path.strip_prefix(at).is_some_and(|below| below.is_empty() || below.starts_with(['.', '[']))
+}
+
 /// What was added at one place in one request adds up; of what was set there, what is noted first stands.
 pub(super) fn note_write(writes: &mut Writes, offset: u64, path: &str, write: Write) {
     match writes.entry((offset, path.into())) {
@@ -246,8 +328,12 @@ impl Placed {
         let (offset, time) = (*offset, last.time);
         let Some(sum) = self.sum else {
             let (_, write) = self.writes.pop()?;
-            let added = write.is_added.then(|| write.amount());
-            return Some((write.value, Field { added, ..Field::set(offset, time) }));
+            if !write.is_added {
+                return Some((write.value, Field::set(offset, time)));
+            }
+            // A part even where it is the only one: what is added from here on may be somebody else's.
+            let parts = vec![write.noted(offset)];
+            return Some((write.value, Field { added: Some(0.0), parts, ..Field::set(offset, time) }));
         };
         self.keep_few();
         let parts = self.writes.iter().map(|(offset, write)| write.noted(*offset)).collect();

@@ -24,6 +24,15 @@ const SMALL_BYTES: usize = 1_024;
 /// The most segments that a profile is in.
 const SEGMENTS_MAX: usize = 1_000;
 
+/// Why a profile is not found by what was said of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoRoom {
+    #[error("the profile is found by {} keys already", KEYS_NOTED)]
+    Keys,
+    #[error("the profile and the one that is found by it are more together than is kept of one")]
+    Together,
+}
+
 /// A profile as it will be.
 pub struct ProfileDraft {
     /// As it was, with its visits and views counted; a new one does not know yet where it stands in the log.
@@ -171,13 +180,13 @@ impl ProfileDraft {
     ///
     /// # Errors
     /// It is found by as many as are noted in one.
-    pub fn add_key(&mut self, key: MergeKey) -> Result<(), String> {
+    pub fn add_key(&mut self, key: MergeKey) -> Result<(), NoRoom> {
         self.is_nameless = false;
         if self.profile.has_key(key) {
             return Ok(());
         }
         if self.profile.keys.len() >= KEYS_NOTED {
-            return Err(format!("{} is found by {KEYS_NOTED} keys already", self.profile.id));
+            return Err(NoRoom::Keys);
         }
         self.profile.keys.push(KnownKey { since: THIS_REQUEST, key });
         self.new_keys.push(key);
@@ -304,10 +313,14 @@ impl ProfileDraft {
         Ok(())
     }
 
-    /// Whether it and `other` are not more together than is kept of one.
-    pub fn has_room_for(&self, other: &Profile) -> bool {
+    /// Whether it can become one with `other`.
+    ///
+    /// # Errors
+    /// Together they are more than is kept of one.
+    pub fn check_room_for(&self, other: &Profile) -> Result<(), NoRoom> {
         let bytes = self.profile.facts.as_str().len().saturating_add_signed(self.grown) + other.facts.as_str().len();
-        bytes <= 2 * BYTES_MAX && self.profile.fields.len() + other.fields.len() <= 2 * LEAVES_MAX
+        let is_room = bytes <= 2 * BYTES_MAX && self.profile.fields.len() + other.fields.len() <= 2 * LEAVES_MAX;
+        if is_room { Ok(()) } else { Err(NoRoom::Together) }
     }
 
     /// When a leaf was last written; `None` if it was by this request, or never.

@@ -51,8 +51,7 @@ impl<'r> Processing<'_, 'r> {
                 // What does not keep to its schema tells nobody.
                 (0..self.records.events.len()).try_for_each(|event| self.check(event))?;
             }
-            attach::attach_by_source(self.ground, self.records, self.memory, &self.rules.consents, &mut self.left.logs)
-                .await?;
+            attach::attach_by_source(self.ground, self.records, self.memory, &self.rules.consents, self.left).await?;
         }
         let beginnings = self.beginnings(true, true).await?;
         self.records.events.splice(0..0, beginnings);
@@ -188,17 +187,24 @@ impl<'r> Processing<'_, 'r> {
         Ok(())
     }
 
-    /// Checks an event against its type's schema; one that does not keep to it may be stored and marked.
+    /// Checks an event against its type's schema; one that does not keep to it may be stored and marked. It is where its
+    /// sender would learn from a refusal what is known of somebody.
     fn check(&mut self, event: usize) -> Result<(), Interrupted> {
         let draft = &self.records.events[event];
         let Some(kind) = self.rules.event_type(draft.kind()).filter(|_| draft.valid) else { return Ok(()) };
         let Err(wrong) = kind.check(self.records, event) else { return Ok(()) };
-        if kind.on_invalid == OnInvalid::Reject {
-            return Err(Interrupted::NotAccepted(wrong));
+        if kind.on_invalid == OnInvalid::Reject && !(wrong.is_of_profile && self.is_kept_from_sender()) {
+            return Err(Interrupted::NotAccepted(wrong.what));
         }
         self.records.events[event].valid = false;
-        self.left.logs.warn(wrong);
+        self.left.logs.warn(wrong.what);
         Ok(())
+    }
+
+    /// Whether whoever sent the events must not learn what their profile holds.
+    fn is_kept_from_sender(&self) -> bool {
+        let is_known = |draft| self.rules.is_known(self.ground.identity, draft);
+        !self.records.may_learn && self.records.profile.as_ref().is_some_and(is_known)
     }
 
     /// What an event of a type means for its session, once.
@@ -253,7 +259,7 @@ impl<'r> Processing<'_, 'r> {
         if unproven {
             self.records.events[event].note_unidentified();
         }
-        attach::identify(self.ground, self.records, keys, &mut self.left.logs).await?;
+        attach::identify(self.ground, self.records, keys, self.left).await?;
         Ok(())
     }
 

@@ -273,6 +273,30 @@ impl Log {
         self.in_block(offset, |block| block.profile_at(offset, wanted)).map(Option::flatten)
     }
 
+    /// The first state of a profile that notes that something was written to it at `offset` and `path`: the request that
+    /// wrote it stored that state, there or nearby.
+    pub fn profile_that_wrote(&self, offset: u64, path: &str) -> Result<Option<Arc<Profile>>, StoreError> {
+        let wrote = |entries: Vec<Entry>| {
+            let states = entries.into_iter().filter_map(|entry| match entry {
+                Entry::Profile(state) | Entry::ProfileOfFormat3(state) => Some(state),
+                _ => None,
+            });
+            states.into_iter().find(|state| state.notes_write(offset, path))
+        };
+        let Some((first, entries)) = self.block_around(offset)? else { return Ok(None) };
+        // What a request stores may begin in the block before, or go on in the next one.
+        let end = first + entries.len() as u64;
+        if let Some(before) = first.checked_sub(1)
+            && let Some(found) = self.block_around(before)?.and_then(|(_, entries)| wrote(entries))
+        {
+            return Ok(Some(found));
+        }
+        match wrote(entries) {
+            Some(found) => Ok(Some(found)),
+            None => Ok(self.block_around(end)?.and_then(|(_, entries)| wrote(entries))),
+        }
+    }
+
     /// What `read` finds in the block that holds `offset`; `None` behind the end.
     fn in_block<T>(
         &self,

@@ -79,6 +79,13 @@ impl ReadView {
         self.shared.read_log(move |engine| engine.log.profile_at(offset, wanted.as_ref())).await
     }
 
+    /// The state of the profile that the request at `offset` stored, if it wrote there what stands at `path`; it was called
+    /// so then. See [`ReadView::applied`].
+    pub async fn profile_that_wrote(&self, offset: u64, path: &str) -> Result<Option<Arc<Profile>>, Refused> {
+        let path = Box::from(path);
+        self.shared.read_log(move |engine| engine.log.profile_that_wrote(offset, &path)).await
+    }
+
     /// Whether there may be sessions that the profile, as it was called then, and somebody else had.
     pub async fn shares_sessions(&self, profile: &ProfileRef) -> Result<bool, Refused> {
         Ok(self.newest(Key::SharesSessions(profile.clone())).await?.is_some())
