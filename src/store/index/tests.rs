@@ -16,8 +16,11 @@ fn id(kind: &str, number: u8) -> Id {
     Id::required(&format!("{kind}-{number}")).unwrap()
 }
 
+/// Session, profile and source of a request, and of its events type, whether they are valid, and tag.
+type Sent = (Option<u8>, Option<u8>, u8, Vec<(u8, bool, u8)>);
+
 /// Requests of one to three events, with another entry behind each.
-fn entries(requests: &[(Option<u8>, Option<u8>, u8, Vec<(u8, bool, u8)>)]) -> Vec<Entry> {
+fn entries(requests: &[Sent]) -> Vec<Entry> {
     let mut entries = Vec::new();
     for (place, (session, profile, source, events)) in requests.iter().enumerate() {
         entries.push(Entry::Request(Arc::new(EventRequest {
