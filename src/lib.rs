@@ -9,7 +9,8 @@
 //! * [`schedule`] is what happens without a request: delayed events, and what is due by itself;
 //! * [`deliver`] hands events and changed profiles on to other systems;
 //! * [`store`] makes it durable and finds it again: journal, log, views;
-//! * [`admin`] is what an administrator reads and changes.
+//! * [`admin`] is what an administrator reads and changes, one by one;
+//! * [`read`] answers queries over everything that was collected.
 //!
 //! Around them: [`commands`] is the command line, [`settings`] what can be set, [`clock`] the time and the ids made
 //! from it, [`supervise`] keeps work going that panicked. What a room may know: `model` nothing of the others, `collect`,
@@ -25,6 +26,7 @@ pub mod deliver;
 pub mod http;
 pub mod model;
 pub mod process;
+pub mod read;
 pub mod schedule;
 pub mod settings;
 pub mod store;

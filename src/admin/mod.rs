@@ -16,11 +16,9 @@ use crate::{
     clock::Clock,
     model::Time,
     process::RulesInForce,
-    store::{Entry, Held, Key, QueuePermit, ReadView, Refused, Store},
+    store::{Entry, Held, Key, QueuePermit, ReadView, Refused, Store, retry},
 };
 
-/// How often something is read again because what was read was taken back.
-const ATTEMPTS_MAX: usize = 5;
 /// What an entry of the administrator's takes in the queue.
 const ENTRY_BYTES: usize = 4_096;
 
@@ -78,15 +76,4 @@ struct Decided {
     view: ReadView,
     permit: QueuePermit,
     held: Held,
-}
-
-/// Tries again while what was read is taken back.
-async fn retry<T, F: Future<Output = Result<T, Refused>>>(attempt: impl Fn() -> F) -> Result<T, Refused> {
-    for _ in 0..ATTEMPTS_MAX {
-        match attempt().await {
-            Err(Refused::Stale) => {}
-            done => return done,
-        }
-    }
-    Err(Refused::Unavailable("the store is recovering from a failed write".into()))
 }

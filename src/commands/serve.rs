@@ -26,6 +26,7 @@ use crate::{
     http::{self, App, Rooms},
     model::Id,
     process::{Identity, Lookups, Rules, RulesInForce, Secrets},
+    read::Queries,
     schedule::Scheduler,
     settings::Settings,
     store::{Folder, Store},
@@ -170,8 +171,9 @@ async fn open_rooms(
     ));
     let folder = settings.storage.path.join(DELIVERIES);
     let deliveries = Arc::new(Deliveries::new(store.clone(), clock.clone(), rules.clone(), lookups, folder));
-    let scheduler = Arc::new(Scheduler::new(store.clone(), clock, rules, collector.clone()));
-    app.open(Rooms { collector, admin, deliveries: deliveries.clone(), scheduler: scheduler.clone() });
+    let scheduler = Arc::new(Scheduler::new(store.clone(), clock.clone(), rules, collector.clone()));
+    let queries = Arc::new(Queries::new(store.clone(), clock, settings.read));
+    app.open(Rooms { collector, admin, deliveries: deliveries.clone(), scheduler: scheduler.clone(), queries });
     announce(settings, address, first_source.as_ref());
     Ok((store, deliveries, scheduler))
 }

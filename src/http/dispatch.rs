@@ -7,11 +7,12 @@ use hyper::Method;
 use super::{
     App, Rooms, auth, collect, cors, definitions,
     failure::Failure,
-    health, records,
+    health, query, records,
     reply::{self, Reply},
     route::{Audience, Endpoint, Request},
     sources, track, user,
 };
+use crate::read::About;
 
 /// Answers a request. Collecting paths carry their CORS headers whatever the answer is.
 pub async fn answer(app: Arc<App>, request: Request) -> Reply {
@@ -33,37 +34,41 @@ async fn dispatch(app: &App, request: Request) -> Result<Reply, Failure> {
         Endpoint::Logout => return Ok(reply::json(&true)),
         _ => {}
     }
-    let Rooms { collector, admin, deliveries, scheduler } = app.rooms()?;
+    let rooms = app.rooms()?;
+    let Rooms { collector, admin, deliveries, scheduler, .. } = &rooms;
     match (route.endpoint, &request.method) {
-        (Endpoint::Track, _) => track::track(app, &collector, &request).await,
-        (Endpoint::Collect, &Method::HEAD) => collect::ring(app, &collector, &request),
-        (Endpoint::Collect, _) => collect::collect(app, &collector, &request).await,
-        (Endpoint::NewSource, _) => sources::save(&admin, &request.body.bytes).await,
-        (Endpoint::Source, &Method::DELETE) => sources::delete(&admin, route).await,
-        (Endpoint::Source, _) => sources::get(&admin, route),
-        (Endpoint::SourceSecret, &Method::DELETE) => sources::end_secrets(&admin, route).await,
-        (Endpoint::SourceSecret, _) => sources::make_secret(&admin, route).await,
-        (Endpoint::Sources, _) => Ok(sources::list(&admin, route)),
-        (Endpoint::SourcesByType, _) => Ok(sources::list_by_type(&admin, route)),
-        (Endpoint::SourceEntities, _) => Ok(sources::entities(&admin)),
+        (Endpoint::Track, _) => track::track(app, collector, &request).await,
+        (Endpoint::Collect, &Method::HEAD) => collect::ring(app, collector, &request),
+        (Endpoint::Collect, _) => collect::collect(app, collector, &request).await,
+        (Endpoint::NewSource, _) => sources::save(admin, &request.body.bytes).await,
+        (Endpoint::Source, &Method::DELETE) => sources::delete(admin, route).await,
+        (Endpoint::Source, _) => sources::get(admin, route),
+        (Endpoint::SourceSecret, &Method::DELETE) => sources::end_secrets(admin, route).await,
+        (Endpoint::SourceSecret, _) => sources::make_secret(admin, route).await,
+        (Endpoint::Sources, _) => Ok(sources::list(admin, route)),
+        (Endpoint::SourcesByType, _) => Ok(sources::list_by_type(admin, route)),
+        (Endpoint::SourceEntities, _) => Ok(sources::entities(admin)),
         (Endpoint::SourceTypeNames, _) => Ok(sources::type_names()),
         (Endpoint::SourceTypes, _) => Ok(sources::types()),
-        (Endpoint::NewDefinition(kind), _) => definitions::save(&admin, kind, &request.body.bytes).await,
-        (Endpoint::Definition(kind), &Method::DELETE) => definitions::delete(&admin, kind, route).await,
-        (Endpoint::Definition(kind), _) => definitions::get(&admin, kind, route),
-        (Endpoint::Definitions(kind), _) => Ok(definitions::list(&admin, kind)),
-        (Endpoint::DestinationStatus, _) => definitions::destination_status(&deliveries, route),
-        (Endpoint::ScheduleStatus(kind), _) => definitions::status(&scheduler, kind, route).await,
-        (Endpoint::Replay, _) => definitions::replay(&admin, &request).await,
-        (Endpoint::Configuration, &Method::POST) => definitions::apply(&admin, &request).await,
-        (Endpoint::Configuration, _) => Ok(definitions::dump(&admin)),
-        (Endpoint::Event, &Method::DELETE) => records::delete_event(&admin, route).await,
-        (Endpoint::Event, _) => records::event(&admin, route).await,
-        (Endpoint::Session, &Method::DELETE) => records::delete_session(&admin, route).await,
-        (Endpoint::Session, _) => records::session(&admin, route).await,
-        (Endpoint::Profile, &Method::DELETE) => records::delete_profile(&admin, route).await,
-        (Endpoint::Profile, _) => records::profile(&admin, route).await,
-        (Endpoint::SplitProfile, _) => records::split_profile(&admin, &request).await,
+        (Endpoint::NewDefinition(kind), _) => definitions::save(admin, kind, &request.body.bytes).await,
+        (Endpoint::Definition(kind), &Method::DELETE) => definitions::delete(admin, kind, route).await,
+        (Endpoint::Definition(kind), _) => definitions::get(admin, kind, route),
+        (Endpoint::Definitions(kind), _) => Ok(definitions::list(admin, kind)),
+        (Endpoint::DestinationStatus, _) => definitions::destination_status(deliveries, route),
+        (Endpoint::ScheduleStatus(kind), _) => definitions::status(scheduler, kind, route).await,
+        (Endpoint::Replay, _) => definitions::replay(admin, &request).await,
+        (Endpoint::Configuration, &Method::POST) => definitions::apply(admin, &request).await,
+        (Endpoint::Configuration, _) => Ok(definitions::dump(admin)),
+        (Endpoint::Event, &Method::DELETE) => records::delete_event(admin, route).await,
+        (Endpoint::Event, _) => records::event(admin, route).await,
+        (Endpoint::Session, &Method::DELETE) => records::delete_session(admin, route).await,
+        (Endpoint::Session, _) => records::session(admin, route).await,
+        (Endpoint::Profile, &Method::DELETE) => records::delete_profile(admin, route).await,
+        (Endpoint::Profile, _) => records::profile(admin, route).await,
+        (Endpoint::Events, _) => query::events(&rooms, &request, None).await,
+        (Endpoint::SessionEvents, _) => query::events(&rooms, &request, query::about(route, About::Session)?).await,
+        (Endpoint::ProfileEvents, _) => query::events(&rooms, &request, query::about(route, About::Profile)?).await,
+        (Endpoint::SplitProfile, _) => records::split_profile(admin, &request).await,
         (Endpoint::Refresh, _) => Ok(reply::json(&true)), // every read is fresh anyway
         (Endpoint::Token | Endpoint::Logout | Endpoint::Health | Endpoint::Ready, _) => Err(Failure::NotFound),
     }

@@ -16,14 +16,17 @@ type Answering = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send>>;
 pub struct ToItsEnd<'a> {
     answering: Option<Unwinding>,
     activity: &'a Activity,
+    /// It only reads, and is given up when nobody waits for it any more.
+    is_query: bool,
 }
 
 impl<'a> ToItsEnd<'a> {
     pub fn new(
         activity: &'a Activity,
+        is_query: bool,
         answering: impl Future<Output = Result<Reply, Failure>> + Send + 'static,
     ) -> Self {
-        Self { answering: Some(Unwinding(Box::pin(answering))), activity }
+        Self { answering: Some(Unwinding(Box::pin(answering))), activity, is_query }
     }
 }
 
@@ -40,7 +43,7 @@ impl Future for ToItsEnd<'_> {
 
 impl Drop for ToItsEnd<'_> {
     fn drop(&mut self) {
-        if let Some(answering) = self.answering.take() {
+        if let Some(answering) = self.answering.take().filter(|_| !self.is_query) {
             self.activity.leave_unfinished(Box::pin(async move { _ = answering.await }));
         }
     }

@@ -15,6 +15,7 @@ mod failure;
 mod finish;
 mod health;
 mod media;
+mod query;
 mod records;
 mod reply;
 mod route;
@@ -29,6 +30,7 @@ use crate::{
     admin::Admin,
     collect::Collector,
     deliver::Deliveries,
+    read::Queries,
     schedule::Scheduler,
     settings::{KeepIp, ServerSettings},
 };
@@ -52,6 +54,7 @@ pub struct Rooms {
     pub admin: Arc<Admin>,
     pub deliveries: Arc<Deliveries>,
     pub scheduler: Arc<Scheduler>,
+    pub queries: Arc<Queries>,
 }
 
 impl App {

@@ -1,14 +1,28 @@
 //! Answers as they are written.
 
+use std::pin::Pin;
+
 use bytes::Bytes;
-use http_body_util::Full;
+use futures_util::Stream;
+use http_body_util::{Either, Full, StreamBody};
 use hyper::{
     Response, StatusCode,
+    body::Frame,
     header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
 };
 use serde::Serialize;
 
-pub type Reply = Response<Full<Bytes>>;
+use crate::store::Refused;
+
+pub type Reply = Response<Either<Full<Bytes>, StreamBody<Pin<Box<dyn Stream<Item = Piece> + Send>>>>>;
+
+/// A piece of an answer that is written while it is made, or why it ends before its end.
+pub type Piece = Result<Frame<Bytes>, Refused>;
+
+/// 200 with pieces as they come.
+pub fn stream(pieces: impl Stream<Item = Piece> + Send + 'static) -> Reply {
+    Response::new(Either::Right(StreamBody::new(Box::pin(pieces))))
+}
 
 /// 200 with `value` as JSON.
 pub fn json(value: &impl Serialize) -> Reply {
@@ -27,7 +41,7 @@ pub fn json_with(status: StatusCode, value: &impl Serialize) -> Reply {
 
 /// An answer whose body is JSON already.
 pub fn json_bytes(status: StatusCode, bytes: impl Into<Bytes>) -> Reply {
-    let mut reply = Response::new(Full::new(bytes.into()));
+    let mut reply = Response::new(Either::Left(Full::new(bytes.into())));
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     reply
@@ -41,7 +55,7 @@ pub fn not_stored(mut reply: Reply) -> Reply {
 
 /// An answer without a body.
 pub fn empty(status: StatusCode) -> Reply {
-    let mut reply = Response::new(Full::default());
+    let mut reply = Response::new(Either::Left(Full::default()));
     *reply.status_mut() = status;
     reply
 }

@@ -32,11 +32,21 @@ pub enum Endpoint {
     Session,
     Profile,
     SplitProfile,
+    Events,
+    SessionEvents,
+    ProfileEvents,
     Refresh,
     Token,
     Logout,
     Health,
     Ready,
+}
+
+impl Endpoint {
+    /// Whether nothing is to be finished for a client that went away: it only asked.
+    pub fn is_query(self) -> bool {
+        matches!(self, Self::Events | Self::SessionEvents | Self::ProfileEvents)
+    }
 }
 
 /// Who may call an endpoint.
@@ -92,6 +102,9 @@ const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/consents", Endpoint::Definitions(DefinitionKind::Consent), GET, Audience::Administrator),
     ("/configuration", Endpoint::Configuration, GET_POST, Audience::Administrator),
     ("/event/{id}", Endpoint::Event, GET_DELETE, Audience::Administrator),
+    ("/events", Endpoint::Events, GET, Audience::Administrator),
+    ("/session/{id}/events", Endpoint::SessionEvents, GET, Audience::Administrator),
+    ("/profile/{id}/events", Endpoint::ProfileEvents, GET, Audience::Administrator),
     ("/session/{id}", Endpoint::Session, GET_DELETE, Audience::Administrator),
     ("/profile/{id}", Endpoint::Profile, GET_DELETE, Audience::Administrator),
     ("/profile/{id}/split", Endpoint::SplitProfile, POST, Audience::Administrator),

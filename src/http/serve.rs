@@ -184,7 +184,8 @@ fn answer(
     let route = Route::find(request.uri());
     // Who is not shown the way has no business with other origins either.
     let audience = route.as_ref().map_or(Audience::Public, |route| route.audience);
-    let answered = ToItsEnd::new(activity, {
+    let is_query = route.as_ref().is_ok_and(|route| route.endpoint.is_query());
+    let answered = ToItsEnd::new(activity, is_query, {
         let (app, activity) = (app.clone(), activity.clone());
         async move {
             match read(&app, route?, request, peer, &activity).await? {

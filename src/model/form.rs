@@ -19,6 +19,11 @@ impl Form {
         self.0.push((name, value));
     }
 
+    /// Names and values, in the order sent.
+    pub fn into_pairs(self) -> impl Iterator<Item = (String, String)> {
+        self.0.into_iter()
+    }
+
     /// The last value sent under `name`.
     pub fn last(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(sent, _)| sent == name).map(|(_, value)| value.as_str())

@@ -31,6 +31,11 @@ impl Time {
         Self::from_micros(self.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 
+    /// The moment that is `by` earlier.
+    pub fn earlier(self, by: Duration) -> Self {
+        Self::from_micros(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
+    }
+
     /// The day in UTC, in days since 1970.
     pub fn day(self) -> i64 {
         self.0.div_euclid(86_400 * MICROS)

@@ -92,6 +92,21 @@ impl Expression {
         }
     }
 
+    /// As [`Expression::compile`], of an expression that speaks of one record.
+    ///
+    /// # Errors
+    /// As [`Expression::compile`], or it speaks of another one.
+    pub fn compile_over(text: &str, record: &'static str) -> Result<Self, Fault> {
+        let compiled = Self::compile(text)?;
+        match &compiled {
+            Self::Path(path) if path.split_root().0 != record => {
+                Err(refused(&format!("unknown name {}: expected {record}", path.split_root().0)))
+            }
+            Self::Path(_) => Ok(compiled),
+            Self::Program { program, .. } => check::names(program, &[record]).map(|()| compiled),
+        }
+    }
+
     fn program(text: &str) -> Result<Self, Fault> {
         let owned = text.to_owned();
         let compiling = std::thread::Builder::new()

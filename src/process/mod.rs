@@ -38,7 +38,8 @@ mod tally;
 mod template;
 mod workflow;
 
-pub use definition::read_toml;
+pub use condition::Expression;
+pub use definition::{duration, read_toml};
 pub use destination::{Destination, Target};
 pub use hosts::AllowedHosts;
 pub use identity::Identity;

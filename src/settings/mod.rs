@@ -11,6 +11,7 @@ use crate::{
     collect::CollectSettings,
     model::{Origin, Path as ProfilePath},
     process::AllowedHosts,
+    read::ReadSettings,
     store::StoreSettings,
 };
 
@@ -22,6 +23,7 @@ pub struct Settings {
     pub server: ServerSettings,
     pub storage: StoreSettings,
     pub collect: CollectSettings,
+    pub read: ReadSettings,
     pub lookup: LookupSettings,
     /// More places in a profile by which it is known.
     pub merge_keys: Vec<ProfilePath>,

@@ -14,6 +14,7 @@ use crate::{
     collect::{Bots, CollectSettings, Disclosure},
     model::{Origin, Path as ProfilePath},
     process::AllowedHosts,
+    read::ReadSettings,
     store::{Durability, StoreSettings},
 };
 
@@ -65,6 +66,10 @@ impl<'a> Reader<'a> {
                 bots: self.word("track.bots", &[("mark", Bots::Mark), ("refuse", Bots::Refuse)])?,
                 internal_events: self.boolean("track.internal_events")?,
                 session_bytes_max: body_bytes_max,
+            },
+            read: ReadSettings {
+                queries_max: self.size("read.max_queries", 1)?,
+                page_time: self.millis("read.page_ms")?,
             },
             merge_keys: self.merge_keys("identity.merge_keys")?,
             lookup: LookupSettings {

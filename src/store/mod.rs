@@ -56,10 +56,10 @@ pub use engine::Report;
 pub use entry::{Entry, EventPlace, Key, Merge, Name};
 pub use error::{Refused, StoreError};
 pub use files::folder::{Durability, Folder};
-pub use index::{BOT, Column, GIVEN, Names, PageSpan, SegmentIndex, VALID, Visit, Visitor, number_time, time_number};
+pub use index::{Column, SegmentIndex, VALID, Visitor, time_number};
 pub use log::FoundEvent;
 pub use log_view::LogView;
-pub use read_view::ReadView;
+pub use read_view::{ReadView, retry};
 pub use views::NamesWalk;
 
 /// How long a request waits for room in the queue.

@@ -239,3 +239,17 @@ impl ReadView {
         Ok(Some(state))
     }
 }
+
+/// How often something is read again because what was read was taken back.
+const ATTEMPTS_MAX: usize = 5;
+
+/// Tries again while what was read is taken back; each attempt has a view of its own.
+pub async fn retry<T, F: Future<Output = Result<T, Refused>>>(attempt: impl Fn() -> F) -> Result<T, Refused> {
+    for _ in 0..ATTEMPTS_MAX {
+        match attempt().await {
+            Err(Refused::Stale) => {}
+            done => return done,
+        }
+    }
+    Err(Refused::Unavailable("the store is recovering from a failed write".into()))
+}

@@ -363,11 +363,33 @@ fn read_response(socket: &mut BufReader<TcpStream>, head_only: bool) -> std::io:
     }
     let mut response = Response { status, headers, body: Vec::new() };
     let length = response.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-    if !head_only {
+    if head_only {
+        return Ok(response);
+    }
+    if response.header("transfer-encoding") == Some("chunked") {
+        response.body = read_chunks(socket)?;
+    } else {
         response.body = vec![0; length];
         socket.read_exact(&mut response.body)?;
     }
     Ok(response)
+}
+
+/// The pieces of an answer whose length was not known when it began (RFC 9112, section 7.1).
+fn read_chunks(socket: &mut BufReader<TcpStream>) -> std::io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        socket.read_line(&mut line)?;
+        let length = usize::from_str_radix(line.trim_end(), 16).map_err(|_| std::io::ErrorKind::InvalidData)?;
+        let from = body.len();
+        body.resize(from + length, 0);
+        socket.read_exact(&mut body[from..])?;
+        socket.read_exact(&mut [0; 2])?;
+        if length == 0 {
+            return Ok(body);
+        }
+    }
 }
 
 /// What a pipe brings, gathered as it comes.

@@ -112,9 +112,7 @@ pub(super) fn references(program: &Program) -> Result<(), Fault> {
     if sums(&program.expression().expr, false) > SUMS_MAX {
         return Err(refused(&format!("more than {SUMS_MAX} sums in loops")));
     }
-    if let Some(unknown) = unknown_name(&program.expression().expr, &mut Vec::new()) {
-        return Err(refused(&format!("unknown name {unknown}: expected one of {}, {NOW}", RECORDS.join(", "))));
-    }
+    names(program, &RECORDS)?;
     let is_operator = |name: &str| name.starts_with(['_', '!', '-', '@']);
     let references = program.references();
     match references
@@ -123,6 +121,14 @@ pub(super) fn references(program: &Program) -> Result<(), Fault> {
         .find(|name| !is_operator(name) && !FUNCTIONS.contains(name) && *name != COUNT)
     {
         Some(unknown) => Err(refused(&format!("unknown function {unknown}"))),
+        None => Ok(()),
+    }
+}
+
+/// Whether it speaks of these records only, and of the time.
+pub(super) fn names(program: &Program, known: &[&str]) -> Result<(), Fault> {
+    match unknown_name(&program.expression().expr, known, &mut Vec::new()) {
+        Some(unknown) => Err(refused(&format!("unknown name {unknown}: expected one of {}, {NOW}", known.join(", ")))),
         None => Ok(()),
     }
 }
@@ -222,21 +228,21 @@ fn sums(expression: &Expr, in_loop: bool) -> usize {
 }
 
 /// A name that nothing stands for, neither a record nor what a loop names.
-fn unknown_name<'a>(expression: &'a Expr, bound: &mut Vec<&'a str>) -> Option<&'a str> {
+fn unknown_name<'a>(expression: &'a Expr, known: &[&str], bound: &mut Vec<&'a str>) -> Option<&'a str> {
     match expression {
         Expr::Ident(name) => {
-            Some(name.as_str()).filter(|name| !RECORDS.contains(name) && *name != NOW && !bound.contains(name))
+            Some(name.as_str()).filter(|name| !known.contains(name) && *name != NOW && !bound.contains(name))
         }
         Expr::Comprehension(it) => {
-            let unknown = unknown_name(&it.iter_range.expr, bound);
+            let unknown = unknown_name(&it.iter_range.expr, known, bound);
             let outer = bound.len();
             bound.extend([it.iter_var.as_str(), it.accu_var.as_str()]);
             bound.extend(it.iter_var2.as_deref());
-            let unknown = unknown.or_else(|| inner(it).into_iter().find_map(|part| unknown_name(part, bound)));
+            let unknown = unknown.or_else(|| inner(it).into_iter().find_map(|part| unknown_name(part, known, bound)));
             bound.truncate(outer);
             unknown
         }
-        other => parts(other).into_iter().find_map(|part| unknown_name(part, bound)),
+        other => parts(other).into_iter().find_map(|part| unknown_name(part, known, bound)),
     }
 }
 

@@ -77,8 +77,10 @@ impl IndexFiles {
 
     fn opened(&self, range: &Range<u64>) -> Result<Option<SegmentIndex>, StoreError> {
         let known = self.open.lock().get(&range.start).cloned();
-        if let Some(index) = known.filter(|index| !index.is_damaged() && index.end == range.end) {
-            return Ok(Some(index));
+        match known.filter(|index| index.end == range.end) {
+            Some(index) if index.is_damaged() => return Ok(None),
+            Some(index) => return Ok(Some(index)),
+            None => {}
         }
         let Some(file) = IndexFile::open(&self.path(range))? else { return Ok(None) };
         let index = SegmentIndex::in_file(Arc::new(file));

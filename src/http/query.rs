@@ -1,0 +1,112 @@
+//! Queries over what was collected (contract, section 12).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::{
+    body::Frame,
+    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue},
+};
+use serde::Serialize;
+
+use super::{
+    Rooms,
+    failure::Failure,
+    reply::{self, Reply},
+    route::{Request, Route},
+};
+use crate::{
+    model::{Fault, Value},
+    read::{About, EventQuery, EventStream, Format, Lines, Parameters, Read},
+};
+
+/// `GET /events`, and the events of a profile or a session.
+pub async fn events(rooms: &Rooms, request: &Request, about: Option<About>) -> Result<Reply, Failure> {
+    let mut parameters = Parameters::new(request.route.query().into_pairs());
+    let format = format(&mut parameters, &request.headers).map_err(in_query)?;
+    let query = EventQuery::read(parameters, about, rooms.queries.now()).map_err(in_query)?;
+    let query = Arc::new(query);
+    if let Some(format) = format {
+        let stream = rooms.queries.event_stream(&query, query.stream_limit()).await?;
+        return streamed(format, Lines::of_events(format, query.projection.clone()), stream).await;
+    }
+    let page = rooms.queries.events(&query, query.page_limit().map_err(in_query)?).await?;
+    #[derive(Serialize)]
+    struct Page<T> {
+        result: Vec<T>,
+        cursor: Option<String>,
+        read: Read,
+    }
+    let (cursor, read) = (page.cursor, page.read);
+    if query.projection.is_whole() {
+        return Ok(reply::json(&Page { result: page.events, cursor, read }));
+    }
+    let result = page.events.iter().map(|event| query.projection.of(Value::shown(event))).collect();
+    Ok(reply::json(&Page { result, cursor, read }))
+}
+
+/// The profile or session that the address names.
+pub fn about(route: &Route, of: fn(crate::model::Id) -> About) -> Result<Option<About>, Failure> {
+    route.record_id().map(|id| Some(of(id)))
+}
+
+/// Writes a stream's records as they come. The status line is sent once the first of them are there.
+async fn streamed(format: Format, lines: Lines, mut stream: EventStream) -> Result<Reply, Failure> {
+    let mut first = lines.head();
+    let more = stream.next().await?;
+    let is_done = more.is_none();
+    more.iter().flatten().for_each(|event| lines.add(&mut first, event));
+    let rest = futures_util::stream::unfold((stream, lines, is_done), |(mut stream, lines, is_done)| async move {
+        if is_done {
+            return None;
+        }
+        match stream.next().await {
+            Ok(Some(events)) => {
+                let mut out = Vec::new();
+                events.iter().for_each(|event| lines.add(&mut out, event));
+                Some((Ok(Frame::data(Bytes::from(out))), (stream, lines, false)))
+            }
+            Ok(None) => None,
+            // The answer is cut off, so that nobody takes it for whole.
+            Err(refused) => {
+                tracing::warn!(%refused, "an answer is cut off");
+                Some((Err(refused), (stream, lines, true)))
+            }
+        }
+    });
+    let first = futures_util::stream::once(async move { Ok(Frame::data(Bytes::from(first))) });
+    let media = match format {
+        Format::Ndjson => "application/x-ndjson",
+        Format::Csv => "text/csv; charset=utf-8",
+    };
+    let mut reply = reply::stream(futures_util::StreamExt::chain(first, rest));
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    Ok(reply)
+}
+
+/// How records are to be written: as `format` says, else as `Accept` does; `None`: a page of JSON.
+fn format(parameters: &mut Parameters, headers: &HeaderMap) -> Result<Option<Format>, Fault> {
+    let said = parameters.read("format", |format| match format {
+        "json" => Ok(None),
+        "ndjson" => Ok(Some(Format::Ndjson)),
+        "csv" => Ok(Some(Format::Csv)),
+        _ => Err(Fault::new("value_error", "json, ndjson or csv is expected")),
+    })?;
+    if let Some(format) = said {
+        return Ok(format);
+    }
+    let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let mut types = accepted.split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
+    Ok(types
+        .find_map(|media| match media.to_ascii_lowercase().as_str() {
+            "application/x-ndjson" => Some(Some(Format::Ndjson)),
+            "text/csv" => Some(Some(Format::Csv)),
+            "application/json" | "*/*" => Some(None),
+            _ => None,
+        })
+        .flatten())
+}
+
+fn in_query(fault: Fault) -> Failure {
+    Failure::Invalid("query", fault)
+}

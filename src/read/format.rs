@@ -1,0 +1,139 @@
+//! Records as lines: NDJSON, or CSV for spreadsheets (RFC 4180).
+
+use serde::Serialize;
+
+use super::projection::Projection;
+use crate::model::{Path, Value};
+
+/// How records are written one behind the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Ndjson,
+    Csv,
+}
+
+/// The parts of an event that are a column each, as `GET /event/ID` names them.
+const EVENT_COLUMNS: [&str; 19] = [
+    "id",
+    "type",
+    "name",
+    "source",
+    "session",
+    "profile",
+    "properties",
+    "context",
+    "request",
+    "tags",
+    "traits",
+    "data",
+    "journey",
+    "metadata",
+    "hit",
+    "utm",
+    "device",
+    "os",
+    "app",
+];
+
+/// Writes records as lines.
+pub struct Lines {
+    format: Format,
+    projection: Projection,
+    columns: Vec<Path>,
+}
+
+impl Lines {
+    /// For events.
+    pub fn of_events(format: Format, projection: Projection) -> Self {
+        let columns = match projection.paths() {
+            Some(paths) => paths.to_vec(),
+            None => EVENT_COLUMNS.iter().map(|column| [*column].into_iter().collect()).collect(),
+        };
+        Self { format, projection, columns }
+    }
+
+    /// What stands before the first record.
+    pub fn head(&self) -> Vec<u8> {
+        match self.format {
+            Format::Ndjson => Vec::new(),
+            Format::Csv => row(self.columns.iter().map(Path::to_string)),
+        }
+    }
+
+    /// Writes a record behind `out`.
+    pub fn add(&self, out: &mut Vec<u8>, record: &impl Serialize) {
+        match self.format {
+            Format::Ndjson => {
+                // Writing to memory does not fail, and records have texts as keys.
+                let written = if self.projection.is_whole() {
+                    serde_json::to_writer(&mut *out, record)
+                } else {
+                    serde_json::to_writer(&mut *out, &self.projection.of(Value::shown(record)))
+                };
+                written.expect("a record can be written");
+                out.push(b'\n');
+            }
+            Format::Csv => {
+                let record = Value::shown(record);
+                let cells = self.columns.iter().map(|column| record.get(column.steps()).map_or_else(String::new, cell));
+                out.extend(row(cells));
+            }
+        }
+    }
+}
+
+fn row(cells: impl Iterator<Item = String>) -> Vec<u8> {
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    writer.write_record(cells.collect::<Vec<_>>()).expect("memory takes it, and each record is written alone");
+    writer.into_inner().expect("memory takes it")
+}
+
+/// A value as a cell. What a spreadsheet would run gets a mark before it.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Text(text) if is_run(text) => format!("'{text}"),
+        other => other.to_text(),
+    }
+}
+
+/// Whether a spreadsheet takes the text for a formula: also behind blanks, which it may skip.
+fn is_run(text: &str) -> bool {
+    text.starts_with(['\t', '\r'])
+        || text.trim_start().starts_with(['=', '+', '-', '@']) && text.trim().parse::<f64>().is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn cells_are_quoted_and_run_nothing() {
+        let lines = Lines::of_events(Format::Csv, Projection::read("a,b.c").unwrap());
+        assert_eq!(lines.head(), b"a,b.c\r\n");
+        for (record, row) in [
+            (
+                json!({"a": "x, \"y\"\n", "b": {"c": [1, {"d": null}]}}),
+                "\"x, \"\"y\"\"\n\",\"[1,{\"\"d\"\":null}]\"\r\n",
+            ),
+            (json!({"a": "=1+1", "b": {"c": "-5.5"}}), "'=1+1,-5.5\r\n"),
+            (json!({"a": "+48 600 700", "b": {"c": "@sum(a1)"}}), "'+48 600 700,'@sum(a1)\r\n"),
+            (json!({"a": null, "b": {"c": " =x"}}), ",' =x\r\n"),
+            (json!({"a": -1, "b": {"c": true}}), "-1,true\r\n"),
+        ] {
+            let mut out = Vec::new();
+            lines.add(&mut out, &record);
+            assert_eq!(String::from_utf8(out).unwrap(), row);
+        }
+    }
+
+    #[test]
+    fn a_line_is_a_record_or_the_parts_of_it() {
+        let mut out = Vec::new();
+        Lines::of_events(Format::Ndjson, Projection::default()).add(&mut out, &json!({"a": 1, "b": 2}));
+        Lines::of_events(Format::Ndjson, Projection::read("b,c").unwrap()).add(&mut out, &json!({"a": 1, "b": 2}));
+        assert_eq!(String::from_utf8(out).unwrap(), "{\"a\":1,\"b\":2}\n{\"b\":2}\n");
+    }
+}

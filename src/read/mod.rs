@@ -1,0 +1,72 @@
+//! Reading back what was collected: queries over the events of the log (contract, section 12).
+//!
+//! A query goes its way in this order: `parameters` makes a filter of what was asked, `plan` finds by a segment's index
+//! which rows may be meant, `scan` goes from segment to segment and opens the blocks of these rows, `events` pages and
+//! shows them. Knows `model`, `process` and `store`, and no HTTP.
+
+mod cursor;
+mod events;
+mod filter;
+mod format;
+mod parameters;
+mod plan;
+mod projection;
+mod scan;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    clock::Clock,
+    model::Time,
+    store::{Refused, Store},
+};
+
+pub use events::{EventPage, EventStream};
+pub use format::{Format, Lines};
+pub use parameters::{About, EventQuery, Parameters};
+pub use scan::Read;
+
+/// How long a query waits for another one to end.
+const QUEUE_WAIT: Duration = Duration::from_secs(5);
+
+/// What queries may take.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadSettings {
+    /// How many queries run at once; more wait.
+    pub queries_max: usize,
+    /// How long a page is gathered.
+    pub page_time: Duration,
+}
+
+/// Answers queries.
+pub struct Queries {
+    store: Arc<Store>,
+    clock: Arc<Clock>,
+    settings: ReadSettings,
+    running: Arc<Semaphore>,
+}
+
+impl Queries {
+    pub fn new(store: Arc<Store>, clock: Arc<Clock>, settings: ReadSettings) -> Self {
+        Self {
+            store,
+            clock,
+            settings,
+            running: Arc::new(Semaphore::new(settings.queries_max.min(Semaphore::MAX_PERMITS))),
+        }
+    }
+
+    /// The server's time, which `from=-15m` counts from.
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Waits until there is room for one more query.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Refused> {
+        let turn = tokio::time::timeout(QUEUE_WAIT, self.running.clone().acquire_owned()).await;
+        let turn = turn.map_err(|_| Refused::Unavailable("as many queries run as read.max_queries allows".into()))?;
+        turn.map_err(|_| Refused::Unavailable("the store is closed".into()))
+    }
+}

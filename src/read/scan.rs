@@ -1,0 +1,154 @@
+//! Goes through the log, segment by segment, and opens the blocks of the rows that a plan names.
+
+use std::{ops::Range, sync::Arc};
+
+use super::{
+    filter::{EventFilter, Order},
+    plan::SegmentPlan,
+};
+use crate::{
+    model::{Id, Object, ShownEvent, Time, Value},
+    process::Scope,
+    store::{FoundEvent, LogView, StoreError},
+};
+
+/// How many rows are opened at once, so that a step stays short: with a condition many may be looked at for one.
+const OPENED_TOGETHER: usize = 1_024;
+
+/// A walk through the log for the events that a filter means.
+pub struct EventScan {
+    filter: Arc<EventFilter>,
+    order: Order,
+    /// All ids of the profile that the filter names.
+    people: Option<Arc<[Id]>>,
+    /// The server's time, for the condition.
+    now: Time,
+    /// The offsets that were not looked at yet.
+    left: Range<u64>,
+    plan: Option<SegmentPlan>,
+    /// The rows that are to be opened, the next one at the end.
+    rows: Vec<u64>,
+    pub read: Read,
+}
+
+/// What a query read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Read {
+    /// Blocks of the log that were opened.
+    pub blocks: u64,
+    /// Pages of 4,096 events that an index left out.
+    pub skipped: u64,
+}
+
+impl EventScan {
+    pub fn new(filter: Arc<EventFilter>, order: Order, people: Option<Arc<[Id]>>, left: Range<u64>, now: Time) -> Self {
+        Self { filter, order, people, now, left, plan: None, rows: Vec::new(), read: Read::default() }
+    }
+
+    /// The offsets that were not looked at yet.
+    pub fn left(&self) -> &Range<u64> {
+        &self.left
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    /// Looks a little further: the next events that are meant, at most `most`; perhaps none yet.
+    pub fn step(&mut self, log: &LogView<'_>, most: usize) -> Result<Vec<FoundEvent>, StoreError> {
+        if self.rows.is_empty() && !self.plan_further(log)? {
+            return Ok(Vec::new());
+        }
+        let together = if self.filter.condition.is_some() { OPENED_TOGETHER } else { most.min(OPENED_TOGETHER) };
+        let mut rows = self.rows.split_off(self.rows.len().saturating_sub(together));
+        if self.order == Order::Oldest {
+            rows.reverse(); // in ascending order either way
+        }
+        let (Some(first), Some(last)) = (rows.first().copied(), rows.last().copied()) else { return Ok(Vec::new()) };
+        let deleted = log.deleted_events(first..last + 1)?;
+        rows.retain(|offset| deleted.binary_search(offset).is_err());
+        let (mut found, blocks) = log.events(&rows)?;
+        self.read.blocks += blocks;
+        found.retain(|event| self.holds(event));
+        if self.order == Order::Newest {
+            found.reverse();
+        }
+        // More may be found than are wanted: the next step begins behind the last one that is answered.
+        let cut = (found.len() > most).then(|| found[most - 1].offset);
+        found.truncate(most);
+        match self.order {
+            Order::Newest => self.left.end = cut.unwrap_or(first),
+            Order::Oldest => self.left.start = cut.unwrap_or(last) + 1,
+        }
+        if let Some(cut) = cut {
+            let again = rows.into_iter().filter(|offset| match self.order {
+                Order::Newest => *offset < cut,
+                Order::Oldest => *offset > cut,
+            });
+            let mut again: Vec<u64> = again.collect();
+            if self.order == Order::Oldest {
+                again.reverse();
+            }
+            self.rows.extend(again);
+        }
+        Ok(found)
+    }
+
+    /// Finds the next page that has rows; `false` when the step should end before: nothing is left, or enough was done.
+    fn plan_further(&mut self, log: &LogView<'_>) -> Result<bool, StoreError> {
+        if self.plan.is_none() {
+            let next = match self.order {
+                Order::Newest => self.left.end.checked_sub(1),
+                Order::Oldest => Some(self.left.start),
+            };
+            let segment = next.filter(|_| !self.left.is_empty()).and_then(|next| self.segment(log, next));
+            let Some(index) = segment.map(|first| log.index(first)).transpose()?.flatten() else {
+                self.left = self.left.end..self.left.end;
+                return Ok(false);
+            };
+            let plan = SegmentPlan::new(index, &self.filter, self.people.as_deref(), &self.left, self.order)?;
+            self.read.skipped += plan.skipped;
+            self.plan = Some(plan);
+        }
+        let Some(plan) = &mut self.plan else { return Ok(false) };
+        match plan.next_page()? {
+            Some(mut rows) => {
+                rows.retain(|offset| self.left.contains(offset));
+                if self.order == Order::Oldest {
+                    rows.reverse();
+                }
+                self.rows = rows;
+                Ok(!self.rows.is_empty())
+            }
+            None => {
+                let range = plan.range();
+                match self.order {
+                    Order::Newest => self.left.end = self.left.end.min(range.start),
+                    Order::Oldest => self.left.start = self.left.start.max(range.end),
+                }
+                self.left.start = self.left.start.min(self.left.end);
+                self.plan = None;
+                Ok(false)
+            }
+        }
+    }
+
+    /// The first offset of the segment that holds `offset`, or of the next one that there is.
+    fn segment(&self, log: &LogView<'_>, offset: u64) -> Option<u64> {
+        let segments = log.segments();
+        let found = match self.order {
+            Order::Newest => segments.iter().rev().find(|segment| segment.start <= offset && !segment.is_empty()),
+            Order::Oldest => segments.iter().find(|segment| offset < segment.end),
+        };
+        found.map(|segment| segment.start).filter(|start| *start < self.left.end)
+    }
+
+    /// Whether the filter's condition holds; all else was looked at.
+    fn holds(&self, event: &FoundEvent) -> bool {
+        let Some(condition) = &self.filter.condition else { return true };
+        let shown = ShownEvent { request: event.request.clone(), event: event.event.clone() };
+        let mut records = Object::default();
+        records.insert("event", Value::shown(&shown));
+        condition.holds(&Scope::stored(&records, self.now)).unwrap_or(false)
+    }
+}
