@@ -24,6 +24,7 @@ use crate::{
     collect::Collector,
     deliver::Deliveries,
     http::{self, App, Rooms},
+    metrics::Metrics,
     model::Id,
     process::{Identity, Lookups, Rules, RulesInForce, Secrets},
     read::Queries,
@@ -74,7 +75,7 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     // Whoever asks meanwhile is told that the store is being opened.
     tracing::info!(path = %settings.storage.path.display(), version = env!("CARGO_PKG_VERSION"), "opening the store");
     let mut signals = Signals::new().map_err(CommandError::Runtime)?;
-    let app = Arc::new(App::new(settings.server.clone(), settings.ip, token));
+    let app = Arc::new(App::new(&settings, token));
     let mut opening = tokio::spawn(open(settings, folder, address, app.clone(), key, lookups));
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(http::serve(app, listener, async {
@@ -170,10 +171,18 @@ async fn open_rooms(
         lookups.clone(),
     ));
     let folder = settings.storage.path.join(DELIVERIES);
-    let deliveries = Arc::new(Deliveries::new(store.clone(), clock.clone(), rules.clone(), lookups, folder));
+    let deliveries = Arc::new(Deliveries::new(store.clone(), clock.clone(), rules.clone(), lookups.clone(), folder));
+    let metrics = Arc::new(Metrics::new(store.clone(), &clock, rules.clone(), deliveries.clone(), lookups));
     let scheduler = Arc::new(Scheduler::new(store.clone(), clock.clone(), rules, collector.clone()));
     let queries = Arc::new(Queries::new(store.clone(), clock, settings.read));
-    app.open(Rooms { collector, admin, deliveries: deliveries.clone(), scheduler: scheduler.clone(), queries });
+    app.open(Rooms {
+        collector,
+        admin,
+        deliveries: deliveries.clone(),
+        scheduler: scheduler.clone(),
+        queries,
+        metrics,
+    });
     announce(settings, address, first_source.as_ref());
     Ok((store, deliveries, scheduler))
 }
