@@ -76,16 +76,19 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     tracing::info!(path = %settings.storage.path.display(), version = env!("CARGO_PKG_VERSION"), "opening the store");
     let mut signals = Signals::new().map_err(CommandError::Runtime)?;
     let app = Arc::new(App::new(&settings, token));
-    let mut opening = tokio::spawn(open(settings, folder, address, app.clone(), key, lookups));
+    let mut opening = tokio::spawn(open(settings.clone(), folder, key, lookups));
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(http::serve(app, listener, async {
+    let serving = tokio::spawn(http::serve(app.clone(), listener, async {
         _ = ended.await;
     }));
-    let (store, deliveries, scheduler) = tokio::select! {
+    let Opened { store, rooms, first_source } = tokio::select! {
         opened = &mut opening => opened.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?,
         // Nothing was taken yet, and recovery can begin anew at any point.
         () = signals.next() => return Ok(()),
     };
+    let (deliveries, scheduler) = (rooms.deliveries.clone(), rooms.scheduler.clone());
+    app.open(rooms);
+    announce(&settings, address, first_source.as_ref());
     let (stop, stopped) = watch::channel(false);
     let delivering = tokio::spawn(deliveries.run(stopped.clone()));
     let scheduling = tokio::spawn(scheduler.run(stopped));
@@ -109,15 +112,18 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     Ok(())
 }
 
-type Opened = (Arc<Store>, Arc<Deliveries>, Arc<Scheduler>);
+/// An open store and the rooms around it.
+struct Opened {
+    store: Arc<Store>,
+    rooms: Rooms,
+    /// What was registered on the first start.
+    first_source: Option<Id>,
+}
 
-/// Opens the store and, on the first start, registers a source; then requests are taken. `key` is the identity key, if
-/// there is one.
+/// Opens the store and, on the first start, registers a source. `key` is the identity key, if there is one.
 async fn open(
     settings: Settings,
     folder: Folder,
-    address: SocketAddr,
-    app: Arc<App>,
     key: Option<String>,
     lookups: Arc<Lookups>,
 ) -> Result<Opened, CommandError> {
@@ -131,7 +137,7 @@ async fn open(
     });
     let store = opened.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?;
     let store = Arc::new(store);
-    let opened = open_rooms(&settings, store.clone(), clock, address, &app, key, lookups).await;
+    let opened = open_rooms(&settings, store.clone(), clock, key, lookups).await;
     if opened.is_err() {
         _ = tokio::task::spawn_blocking(move || store.close()).await;
     }
@@ -152,8 +158,6 @@ async fn open_rooms(
     settings: &Settings,
     store: Arc<Store>,
     clock: Arc<Clock>,
-    address: SocketAddr,
-    app: &App,
     key: Option<String>,
     lookups: Arc<Lookups>,
 ) -> Result<Opened, CommandError> {
@@ -175,16 +179,7 @@ async fn open_rooms(
     let metrics = Arc::new(Metrics::new(store.clone(), &clock, rules.clone(), deliveries.clone(), lookups));
     let scheduler = Arc::new(Scheduler::new(store.clone(), clock.clone(), rules, collector.clone()));
     let queries = Arc::new(Queries::new(store.clone(), clock, settings.read));
-    app.open(Rooms {
-        collector,
-        admin,
-        deliveries: deliveries.clone(),
-        scheduler: scheduler.clone(),
-        queries,
-        metrics,
-    });
-    announce(settings, address, first_source.as_ref());
-    Ok((store, deliveries, scheduler))
+    Ok(Opened { store, rooms: Rooms { collector, admin, deliveries, scheduler, queries, metrics }, first_source })
 }
 
 /// Says that requests are taken from now on, and where; on the first start also how to begin.
