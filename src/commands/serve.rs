@@ -24,6 +24,7 @@ use crate::{
     collect::Collector,
     deliver::Deliveries,
     http::{self, App, Rooms},
+    metrics::Metrics,
     model::Id,
     process::{Identity, Lookups, Rules, RulesInForce, Secrets},
     read::Queries,
@@ -74,7 +75,7 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     // Whoever asks meanwhile is told that the store is being opened.
     tracing::info!(path = %settings.storage.path.display(), version = env!("CARGO_PKG_VERSION"), "opening the store");
     let mut signals = Signals::new().map_err(CommandError::Runtime)?;
-    let app = Arc::new(App::new(settings.server.clone(), settings.ip, token));
+    let app = Arc::new(App::new(&settings, token));
     let mut opening = tokio::spawn(open(settings.clone(), folder, key, lookups));
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(http::serve(app.clone(), listener, async {
@@ -111,11 +112,11 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// What is there once the store is open.
+/// An open store and the rooms around it.
 struct Opened {
     store: Arc<Store>,
     rooms: Rooms,
-    /// The source that was registered, if this is the first start.
+    /// What was registered on the first start.
     first_source: Option<Id>,
 }
 
@@ -174,11 +175,11 @@ async fn open_rooms(
         lookups.clone(),
     ));
     let folder = settings.storage.path.join(DELIVERIES);
-    let deliveries = Arc::new(Deliveries::new(store.clone(), clock.clone(), rules.clone(), lookups, folder));
+    let deliveries = Arc::new(Deliveries::new(store.clone(), clock.clone(), rules.clone(), lookups.clone(), folder));
+    let metrics = Arc::new(Metrics::new(store.clone(), &clock, rules.clone(), deliveries.clone(), lookups));
     let scheduler = Arc::new(Scheduler::new(store.clone(), clock.clone(), rules, collector.clone()));
     let queries = Arc::new(Queries::new(store.clone(), clock, settings.read));
-    let rooms = Rooms { collector, admin, deliveries, scheduler, queries };
-    Ok(Opened { store, rooms, first_source })
+    Ok(Opened { store, rooms: Rooms { collector, admin, deliveries, scheduler, queries, metrics }, first_source })
 }
 
 /// Says that requests are taken from now on, and where; on the first start also how to begin.

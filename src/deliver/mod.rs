@@ -9,7 +9,11 @@ mod item;
 mod status;
 mod target;
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -66,9 +70,20 @@ impl Deliveries {
         // What is in force says which destinations there are; who is at work hears of it a moment later.
         let rules = self.rules.get();
         let destination = rules.destinations().iter().find(|known| known.enabled && known.id == *destination)?;
-        let mut status = self.status.get(&destination.id);
+        Some(self.status_now(&destination.id))
+    }
+
+    /// How each destination that is enabled fares.
+    pub fn statuses(&self) -> BTreeMap<Id, Status> {
+        let rules = self.rules.get();
+        let enabled = rules.destinations().iter().filter(|destination| destination.enabled);
+        enabled.map(|destination| (destination.id.clone(), self.status_now(&destination.id))).collect()
+    }
+
+    fn status_now(&self, destination: &Id) -> Status {
+        let mut status = self.status.get(destination);
         status.lag = self.store.end().saturating_sub(status.offset);
-        Some(status)
+        status
     }
 
     /// Delivers until `ended` says so, to the destinations that are in force.

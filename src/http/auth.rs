@@ -13,6 +13,13 @@ pub fn check_token(app: &App, headers: &HeaderMap) -> Result<(), Failure> {
     if token.is_some_and(|token| is_token(app, token)) { Ok(()) } else { Err(Failure::Unauthorized) }
 }
 
+/// Checks who asks for the metrics: the administrator's token, or the one that is for them alone.
+pub fn check_metrics_token(app: &App, headers: &HeaderMap) -> Result<(), Failure> {
+    let token = sent(headers).and_then(|sent| of_scheme(sent, "bearer")).unwrap_or_default().as_bytes();
+    let is_for_metrics = app.metrics_token.as_ref().is_some_and(|known| known.as_bytes().ct_eq(token).into());
+    if is_for_metrics { Ok(()) } else { check_token(app, headers) }
+}
+
 /// Whether `sent` is the token; takes as long whatever of it is wrong.
 pub fn is_token(app: &App, sent: &str) -> bool {
     app.admin_token.as_bytes().ct_eq(sent.as_bytes()).into()

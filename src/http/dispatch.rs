@@ -1,31 +1,24 @@
 //! Which endpoint answers a request.
 
-use std::sync::Arc;
-
 use hyper::Method;
 
 use super::{
-    App, Rooms, auth, collect, cors, definitions,
+    App, Rooms, auth, collect, definitions,
     failure::Failure,
-    health, query, records,
+    health, metrics, query, records,
     reply::{self, Reply},
     route::{Audience, Endpoint, Request},
     sources, track, user,
 };
 use crate::read::About;
 
-/// Answers a request. Collecting paths carry their CORS headers whatever the answer is.
-pub async fn answer(app: Arc<App>, request: Request) -> Reply {
-    let (origin, audience) = (request.headers.get(hyper::header::ORIGIN).cloned(), request.route.audience);
-    let mut reply = dispatch(&app, request).await.unwrap_or_else(Reply::from);
-    cors::add_headers(&app.settings, audience, origin.as_ref(), &mut reply);
-    reply
-}
-
-async fn dispatch(app: &App, request: Request) -> Result<Reply, Failure> {
+/// Answers a request.
+pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
     let route = &request.route;
-    if route.audience == Audience::Administrator {
-        auth::check_token(app, &request.headers)?;
+    match route.audience {
+        Audience::Administrator => auth::check_token(app, &request.headers)?,
+        Audience::Monitoring => auth::check_metrics_token(app, &request.headers)?,
+        Audience::Clients | Audience::Public => {}
     }
     match route.endpoint {
         Endpoint::Health => return Ok(health::health()),
@@ -69,6 +62,8 @@ async fn dispatch(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::SessionEvents, _) => query::events(&rooms, &request, query::about(route, About::Session)?).await,
         (Endpoint::ProfileEvents, _) => query::events(&rooms, &request, query::about(route, About::Profile)?).await,
         (Endpoint::SplitProfile, _) => records::split_profile(admin, &request).await,
+        (Endpoint::Metrics, _) => Ok(metrics::metrics(app, &rooms.metrics, &request.headers).await),
+        (Endpoint::System, _) => Ok(metrics::system(app, &rooms.metrics).await),
         (Endpoint::Refresh, _) => Ok(reply::json(&true)), // every read is fresh anyway
         (Endpoint::Token | Endpoint::Logout | Endpoint::Health | Endpoint::Ready, _) => Err(Failure::NotFound),
     }

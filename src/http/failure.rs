@@ -50,6 +50,82 @@ pub enum Failure {
     Bug,
 }
 
+/// Why something was not taken, as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    Invalid,
+    TooLarge,
+    Unsupported,
+    Timeout,
+    Denied,
+    NotAccepted,
+    /// There is no room now, or what it needs cannot be read.
+    Unavailable,
+    /// Nothing can be stored now.
+    Stopped,
+    OutcomeUnknown,
+    Bug,
+}
+
+impl Reason {
+    pub const ALL: [Self; 10] = [
+        Self::Invalid,
+        Self::TooLarge,
+        Self::Unsupported,
+        Self::Timeout,
+        Self::Denied,
+        Self::NotAccepted,
+        Self::Unavailable,
+        Self::Stopped,
+        Self::OutcomeUnknown,
+        Self::Bug,
+    ];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::TooLarge => "too_large",
+            Self::Unsupported => "unsupported",
+            Self::Timeout => "timeout",
+            Self::Denied => "denied",
+            Self::NotAccepted => "not_accepted",
+            Self::Unavailable => "unavailable",
+            Self::Stopped => "stopped",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::Bug => "bug",
+        }
+    }
+}
+
+impl Failure {
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::BadRequest(_) | Self::NotFound | Self::NoRecord | Self::Invalid(..) => Reason::Invalid,
+            Self::Unauthorized => Reason::Denied,
+            Self::MethodNotAllowed(_)
+            | Self::UnsupportedMedia(_)
+            | Self::UnsupportedEncoding
+            | Self::ExpectationFailed => Reason::Unsupported,
+            Self::Timeout(_) => Reason::Timeout,
+            Self::BodyTooLarge(_) | Self::TooManyEvents | Self::TargetTooLong(_) | Self::HeadTooLarge(_) => {
+                Reason::TooLarge
+            }
+            Self::Unavailable(_) => Reason::Unavailable,
+            Self::Bug => Reason::Bug,
+            Self::Rejected(rejection) => match rejection {
+                Rejection::Denied(_) => Reason::Denied,
+                Rejection::NotAccepted(_) => Reason::NotAccepted,
+                Rejection::Invalid(_) => Reason::Invalid,
+                Rejection::Refused(Refused::Stopped(_)) => Reason::Stopped,
+                Rejection::Refused(Refused::OutcomeUnknown) => Reason::OutcomeUnknown,
+                Rejection::Refused(Refused::Unavailable(_) | Refused::Damaged(_) | Refused::Stale) => {
+                    Reason::Unavailable
+                }
+            },
+        }
+    }
+}
+
 impl From<Rejection> for Failure {
     fn from(rejection: Rejection) -> Self {
         Self::Rejected(rejection)

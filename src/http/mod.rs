@@ -15,9 +15,11 @@ mod failure;
 mod finish;
 mod health;
 mod media;
+mod metrics;
 mod query;
 mod records;
 mod reply;
+mod requests;
 mod route;
 mod serve;
 mod sources;
@@ -30,10 +32,14 @@ use crate::{
     admin::Admin,
     collect::Collector,
     deliver::Deliveries,
+    metrics::Metrics,
     read::Queries,
     schedule::Scheduler,
-    settings::{KeepIp, ServerSettings},
+    settings::{KeepIp, ServerSettings, Settings},
 };
+
+use connection::Admission;
+use requests::Requests;
 
 pub use serve::serve;
 
@@ -42,6 +48,12 @@ pub struct App {
     pub settings: ServerSettings,
     pub ip: KeepIp,
     pub admin_token: String,
+    /// Lets in to `/metrics` beside the administrator's token.
+    metrics_token: Option<String>,
+    /// The settings as people may see them.
+    shown_settings: serde_json::Value,
+    admission: Arc<Admission>,
+    requests: Requests,
     bodies: body::Budget,
     /// There once recovery is done.
     rooms: OnceLock<Rooms>,
@@ -54,13 +66,26 @@ pub struct Rooms {
     pub admin: Arc<Admin>,
     pub deliveries: Arc<Deliveries>,
     pub scheduler: Arc<Scheduler>,
+    pub metrics: Arc<Metrics>,
     pub queries: Arc<Queries>,
 }
 
 impl App {
-    pub fn new(settings: ServerSettings, ip: KeepIp, admin_token: String) -> Self {
-        let bodies = body::Budget::new(settings.bodies_bytes_max);
-        Self { settings, bodies, ip, admin_token, rooms: OnceLock::new() }
+    pub fn new(settings: &Settings, admin_token: String) -> Self {
+        let server = settings.server.clone();
+        let admission =
+            Admission::new(server.connections_max, server.connections_per_address_max, server.trusted_proxies.clone());
+        Self {
+            bodies: body::Budget::new(server.bodies_bytes_max),
+            admission: Arc::new(admission),
+            requests: Requests::new(),
+            settings: server,
+            ip: settings.ip,
+            admin_token,
+            metrics_token: settings.metrics_token.clone(),
+            shown_settings: settings.shown.clone(),
+            rooms: OnceLock::new(),
+        }
     }
 
     /// Recovery is done: from here on requests are taken.

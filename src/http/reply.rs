@@ -47,6 +47,13 @@ pub fn json_bytes(status: StatusCode, bytes: impl Into<Bytes>) -> Reply {
     reply
 }
 
+/// 200 with a text of this media type.
+pub fn text(kind: &'static str, text: String) -> Reply {
+    let mut reply = Response::new(Either::Left(Full::from(text)));
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    reply
+}
+
 /// An answer that holds a secret: nothing on the way keeps it.
 pub fn not_stored(mut reply: Reply) -> Reply {
     reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

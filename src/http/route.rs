@@ -40,6 +40,8 @@ pub enum Endpoint {
     Logout,
     Health,
     Ready,
+    Metrics,
+    System,
 }
 
 impl Endpoint {
@@ -58,6 +60,8 @@ pub enum Audience {
     Public,
     /// Whoever has the administrator's token.
     Administrator,
+    /// Whoever has that or `metrics.token`.
+    Monitoring,
 }
 
 const GET: &[Method] = &[Method::GET, Method::HEAD];
@@ -119,10 +123,19 @@ const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/health", Endpoint::Health, GET, Audience::Public),
     ("/healthcheck", Endpoint::Health, GET, Audience::Public),
     ("/ready", Endpoint::Ready, GET, Audience::Public),
+    ("/metrics", Endpoint::Metrics, GET, Audience::Monitoring),
+    ("/system", Endpoint::System, GET, Audience::Administrator),
 ];
+
+/// The patterns of all paths, in the table's order.
+pub fn patterns() -> impl ExactSizeIterator<Item = &'static str> {
+    TABLE.iter().map(|(pattern, ..)| *pattern)
+}
 
 /// What a request asks for, as its head says.
 pub struct Route {
+    /// Where its path stands in the table.
+    pub place: usize,
     pub endpoint: Endpoint,
     pub audience: Audience,
     pub methods: &'static [Method],
@@ -153,11 +166,12 @@ impl Route {
         let path = uri.path();
         let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
         let found = ROUTER.at(path).map_err(|_| Failure::NotFound)?;
-        let (pattern, endpoint, methods, audience) = &TABLE[*found.value];
+        let place = *found.value;
+        let (pattern, endpoint, methods, audience) = &TABLE[place];
         let names = pattern.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         let parts = names.zip(found.params.iter()).map(|(name, (_, part))| (name, part.to_owned())).collect();
         let query = uri.query().unwrap_or_default().to_owned();
-        Ok(Self { endpoint: *endpoint, audience: *audience, methods, parts, query })
+        Ok(Self { place, endpoint: *endpoint, audience: *audience, methods, parts, query })
     }
 
     /// A part of the path, decoded once; `None` when the path has no such part.

@@ -20,7 +20,7 @@ use super::{
     App,
     body::{self, Body},
     client,
-    connection::{Activity, Admission, LINGER, Place, Refused, SHORT_LINGER, Socket, linger, linger_if_unread},
+    connection::{Activity, LINGER, Place, Refused, SHORT_LINGER, Socket, linger, linger_if_unread},
     cors, dispatch,
     failure::Failure,
     finish::ToItsEnd,
@@ -48,12 +48,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, end: impl Future<Output
     if let Err(error) = Socket::prepare(&listener) {
         tracing::warn!(%error, "clients that read slowly are seen late");
     }
-    let settings = &app.settings;
-    let admission = Arc::new(Admission::new(
-        settings.connections_max,
-        settings.connections_per_address_max,
-        settings.trusted_proxies.clone(),
-    ));
+    let admission = &app.admission;
     let mut door = Door::new();
     tokio::pin!(end);
     loop {
@@ -188,18 +183,28 @@ fn answer(
     let answered = ToItsEnd::new(activity, is_query, {
         let (app, activity) = (app.clone(), activity.clone());
         async move {
-            match read(&app, route?, request, peer, &activity).await? {
-                Read::Request(request) => Ok(dispatch::answer(app, request).await),
-                Read::Preflight(reply) => Ok(reply),
-            }
+            let under_way = app.requests.begin(route.as_ref().ok());
+            let answered = async {
+                match read(&app, route?, request, peer, &activity).await? {
+                    Read::Request(request) => dispatch::answer(&app, request).await,
+                    Read::Preflight(reply) => Ok(reply),
+                }
+            };
+            let (reply, refused) = match answered.await {
+                Ok(reply) => (reply, None),
+                Err(failure) => {
+                    let reason = failure.reason();
+                    (Reply::from(failure), Some(reason))
+                }
+            };
+            under_way.answered(reply.status(), refused);
+            Ok(reply)
         }
     });
     async move {
-        let mut reply = answered.await.unwrap_or_else(|failure| {
-            let mut reply = Reply::from(failure);
-            cors::add_headers(&app.settings, audience, origin.as_ref(), &mut reply);
-            reply
-        });
+        let mut reply = answered.await.unwrap_or_else(Reply::from);
+        // Collecting paths carry their CORS headers whatever the answer is.
+        cors::add_headers(&app.settings, audience, origin.as_ref(), &mut reply);
         if activity.leaves_unread() && !left_is_small {
             reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

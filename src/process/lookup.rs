@@ -17,7 +17,7 @@ use reqwest::{
     },
     redirect::Policy,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
@@ -30,7 +30,10 @@ use super::{
     secrets::Secrets,
     template::{Place, Template, ValueTemplate},
 };
-use crate::model::{Fault, Json, Reader, Value};
+use crate::{
+    count::{Counter, Durations, Histogram},
+    model::{Fault, Json, Reader, Value},
+};
 
 /// What a delivery is signed in.
 const SIGNATURE: &str = "tracardi-signature";
@@ -120,6 +123,28 @@ pub struct Lookups {
     /// Made when it is first needed: most installations never do.
     client: OnceCell<Client>,
     cache: Mutex<LruCache<[u8; 32], (Instant, Value)>>,
+    counts: LookupCounts,
+}
+
+/// How questions went.
+#[derive(Default)]
+struct LookupCounts {
+    answered: Counter,
+    failed: Counter,
+    remembered: Counter,
+    /// From asking to the answer, or to giving up.
+    asking: Histogram,
+}
+
+/// How questions went since the start.
+#[derive(Clone, Debug, Serialize)]
+pub struct LookupFigures {
+    pub answered: u64,
+    pub failed: u64,
+    /// Those that were answered without asking again.
+    pub remembered: u64,
+    /// How long it took to ask.
+    pub asking: Durations,
 }
 
 /// What is asked, with everything filled in.
@@ -138,7 +163,7 @@ impl Lookups {
     /// `name_servers` are asked for names; if there are none, those that the system asks.
     pub fn new(allowed: AllowedHosts, name_servers: Vec<SocketAddr>, secrets: Secrets) -> Self {
         let (names, cache) = (Arc::new(Resolver::new(name_servers)), Mutex::new(LruCache::new(CACHED_MAX)));
-        Self { allowed, names, secrets, client: OnceCell::new(), cache }
+        Self { allowed, names, secrets, client: OnceCell::new(), cache, counts: LookupCounts::default() }
     }
 
     /// Fills in what a lookup asks.
@@ -185,17 +210,41 @@ impl Lookups {
         if let Some((until, answer)) = self.cache.lock().get(&question.hash)
             && Instant::now() < *until
         {
+            self.counts.remembered.increment();
             return Ok(answer.clone());
         }
-        let client = self.client().await?;
-        let answer = tokio::time::timeout(question.timeout, self.send(client, question)).await;
-        let (answer, bytes) = answer.map_err(|_| format!("no answer in {} ms", question.timeout.as_millis()))??;
+        let begun = Instant::now();
+        let asked = self.ask_now(question).await;
+        self.counts.asking.observe(begun.elapsed());
+        match &asked {
+            Ok(_) => self.counts.answered.increment(),
+            Err(_) => self.counts.failed.increment(),
+        }
+        let (answer, bytes) = asked?;
         if let Some(time) = question.cache
             && bytes <= CACHED_BYTES_MAX
         {
             self.cache.lock().put(question.hash, (Instant::now() + time, answer.clone()));
         }
         Ok(answer)
+    }
+
+    /// Asks whoever is to be asked; the answer, and how many bytes it had.
+    async fn ask_now(&self, question: &Question) -> Result<(Value, usize), String> {
+        let client = self.client().await?;
+        let answer = tokio::time::timeout(question.timeout, self.send(client, question)).await;
+        answer.unwrap_or_else(|_| Err(format!("no answer in {} ms", question.timeout.as_millis())))
+    }
+
+    /// How questions went since the start.
+    pub fn figures(&self) -> LookupFigures {
+        let LookupCounts { answered, failed, remembered, asking } = &self.counts;
+        LookupFigures {
+            answered: answered.get(),
+            failed: failed.get(),
+            remembered: remembered.get(),
+            asking: asking.get(),
+        }
     }
 
     /// Posts JSON; whoever gets it can check by the signature that it comes from here, and when.

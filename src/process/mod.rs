@@ -44,7 +44,7 @@ pub use destination::{Destination, Target};
 pub use hosts::AllowedHosts;
 pub use identity::Identity;
 pub use left::Left;
-pub use lookup::{Lookups, plain_client};
+pub use lookup::{LookupFigures, Lookups, plain_client};
 pub use memory::Memory;
 pub use people::{People, find_profile, referred_profile};
 pub use records::{EventDraft, PreparedProfile, ProfileDraft, Records, SessionDraft};

@@ -2,7 +2,10 @@
 
 mod events;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use tokio::sync::watch;
 
@@ -15,7 +18,7 @@ use super::{
     schedule::Schedule,
     scope::Scope,
     segment::{self, Segment},
-    tally::Tallies,
+    tally::{Tallies, Tally},
     workflow::Workflow,
 };
 use crate::model::{Definition, DefinitionKind, Fault, Id, Path};
@@ -60,6 +63,13 @@ impl RulesInForce {
 
     pub fn get(&self) -> Arc<Rules> {
         self.rules.borrow().clone()
+    }
+
+    /// How each workflow that is enabled fared.
+    pub fn workflow_tallies(&self) -> BTreeMap<Id, Tally> {
+        let rules = self.get();
+        let ids = rules.workflows.iter().map(|workflow| &workflow.id);
+        ids.map(|id| (id.clone(), self.tallies.get(DefinitionKind::Workflow, id))).collect()
     }
 
     /// From the next request on, everything goes by these.

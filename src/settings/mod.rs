@@ -30,9 +30,13 @@ pub struct Settings {
     pub ip: KeepIp,
     /// `None`: made on the first start and kept in the storage folder.
     pub admin_token: Option<String>,
+    /// Lets in to the metrics alone.
+    pub metrics_token: Option<String>,
     pub log_level: tracing::Level,
     /// What is to be said of the settings once there is a log.
     pub notices: Vec<String>,
+    /// All of them by section and key, as they are set, without secrets.
+    pub shown: serde_json::Value,
 }
 
 #[derive(Clone, Debug)]

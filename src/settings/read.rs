@@ -18,6 +18,8 @@ use crate::{
     store::{Durability, StoreSettings},
 };
 
+/// Those that nobody is shown.
+pub(super) const SECRETS: [&str; 2] = ["admin.token", "metrics.token"];
 const DNS_PORT: u16 = 53;
 
 /// Takes the settings out of their values, one by one.
@@ -83,7 +85,8 @@ impl<'a> Reader<'a> {
                 "track.ip",
                 &[("full", KeepIp::Full), ("anonymous", KeepIp::Anonymous), ("none", KeepIp::None)],
             )?,
-            admin_token: Some(self.text("admin.token")?).filter(|token| !token.trim().is_empty()),
+            admin_token: self.token("admin.token")?,
+            metrics_token: self.token("metrics.token")?,
             log_level: self.word(
                 "log.level",
                 &[
@@ -95,11 +98,34 @@ impl<'a> Reader<'a> {
                 ],
             )?,
             notices,
+            shown: self.shown()?,
         })
     }
 
     fn text(&self, key: &str) -> Result<String, SettingsError> {
         self.take(key)?.clone().into_string().map_err(|_| self.wrong(key, "a text is expected"))
+    }
+
+    /// A secret, if one is set.
+    fn token(&self, key: &str) -> Result<Option<String>, SettingsError> {
+        Ok(Some(self.text(key)?).filter(|token| !token.trim().is_empty()))
+    }
+
+    /// What people may see, each value in the form that its default has: the environment knows only texts.
+    fn shown(&self) -> Result<serde_json::Value, SettingsError> {
+        let mut sections = serde_json::Map::new();
+        for (key, default) in self.values.defaults.iter().filter(|(key, _)| !SECRETS.contains(&&**key)) {
+            let value = match default.kind {
+                ValueKind::Boolean(_) => self.boolean(key)?.into(),
+                ValueKind::I64(_) => self.parsed::<u64>(key, "a whole number is expected")?.into(),
+                ValueKind::Array(_) => self.texts(key)?.into(),
+                _ => serde_json::Value::from(self.text(key)?),
+            };
+            let (section, name) = key.split_once('.').unwrap_or(("", key));
+            let section = sections.entry(section).or_insert_with(|| serde_json::Map::new().into());
+            section[name] = value;
+        }
+        Ok(sections.into())
     }
 
     fn boolean(&self, key: &str) -> Result<bool, SettingsError> {

@@ -41,13 +41,14 @@ impl Settings {
             values.retain(|(known, _)| *known != key);
             values.push((key, value));
         }
-        Reader::new(Values { list: values, path }).settings()
+        Reader::new(Values { list: values, defaults: known, path }).settings()
     }
 }
 
 /// Every setting with its value and where it was set.
 pub struct Values<'a> {
     list: Vec<(String, Value)>,
+    pub defaults: Vec<(String, Value)>,
     /// The file that was read.
     path: &'a Path,
 }
@@ -98,7 +99,7 @@ mod tests {
     use crate::{
         collect::{Bots, Disclosure},
         model::Origin,
-        settings::{AllowedOrigins, KeepIp},
+        settings::{AllowedOrigins, KeepIp, read::SECRETS},
         store::Durability,
     };
 
@@ -144,6 +145,29 @@ mod tests {
         ] {
             let error = load(toml).unwrap_err().to_string();
             assert!(error.contains(key) && error.contains("some.toml"), "{toml}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_people_see_of_the_settings_holds_no_secret() {
+        let settings = load(
+            "[server]\nmax_connections = \"7\"\ncors_origins = \"https://a.example,https://b.example\"\n\
+             [track]\ninternal_events = \"true\"\n[admin]\ntoken = \"s3cret\"\n[metrics]\ntoken = \"s3cret\"",
+        );
+        let shown = settings.unwrap().shown;
+        assert_eq!(
+            (&shown["server"]["max_connections"], &shown["track"]["internal_events"]),
+            (&7.into(), &true.into())
+        );
+        assert_eq!(shown["server"]["cors_origins"], serde_json::json!(["https://a.example", "https://b.example"]));
+        assert_eq!(shown["storage"]["path"], "data");
+        assert!(!shown.to_string().contains("s3cret"), "{shown}");
+        // One that is added is thought of.
+        let defaults = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml)).build().unwrap();
+        let names_a_secret = |key: &str| ["token", "secret", "password", "key"].iter().any(|word| key.contains(word));
+        for (key, _) in flatten(defaults.cache).iter().filter(|(key, _)| names_a_secret(key)) {
+            let is_harmless = ["lookup.secrets_file", "identity.merge_keys"].contains(&&**key);
+            assert!(SECRETS.contains(&&**key) || is_harmless, "{key}");
         }
     }
 

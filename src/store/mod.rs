@@ -14,6 +14,7 @@ mod database;
 mod engine;
 mod entry;
 mod error;
+mod figures;
 mod files;
 mod index;
 mod journal;
@@ -55,6 +56,7 @@ pub use commit::{Held, Moment, Pending, QueuePermit};
 pub use engine::Report;
 pub use entry::{Entry, EventPlace, Key, Merge, Name};
 pub use error::{Refused, StoreError};
+pub use figures::{Holdings, StoreFigures};
 pub use files::folder::{Durability, Folder};
 pub use index::{Column, SegmentIndex, VALID, Visitor, time_number};
 pub use log::FoundEvent;
@@ -165,8 +167,8 @@ impl Store {
                 let is_relaxed = shared.settings.durability == Durability::Relaxed;
                 let interval = is_relaxed.then_some(shared.settings.flush_interval);
                 let obstacle = || shared.obstacle();
-                let Shared { queue, journal, configuration, .. } = &*shared;
-                Committer::new(queue, journal, configuration, to_applier, interval, &obstacle).run()
+                let Shared { queue, journal, configuration, counts, .. } = &*shared;
+                Committer::new(queue, journal, configuration, counts, to_applier, interval, &obstacle).run()
             }
         };
         let committer = spawn("committer", shared.folder.path(), run, tell())?;

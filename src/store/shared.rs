@@ -5,7 +5,7 @@
 //! | queue and overlay | requests push; the committer takes, stops and resumes; the applier says how far the views are |
 //! | journal | the committer appends; the sealer drops what is sealed; the applier reads it when it makes parts again |
 //! | engine (log and views), and why it failed | the applier |
-//! | configuration | the committer, once it is durable |
+//! | configuration, and the counts of what was committed | the committer, once it is durable |
 //! | reported damage | readers; the applier takes it |
 
 use std::sync::{Arc, mpsc};
@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::{
     StoreSettings,
-    commit::{ApplierMessage, Queue},
+    commit::{ApplierMessage, CommitCounts, Queue},
     configuration::Configuration,
     database,
     engine::Engine,
@@ -23,7 +23,7 @@ use super::{
     journal::Journal,
     readers::{Readers, Share},
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, count::Histogram};
 
 pub struct Shared {
     pub settings: StoreSettings,
@@ -32,6 +32,9 @@ pub struct Shared {
     pub queue: Queue,
     pub journal: Mutex<Journal>,
     pub configuration: Configuration,
+    pub counts: CommitCounts,
+    /// Those of the journal.
+    pub fsyncs: Arc<Histogram>,
     /// `None` while it is made again.
     engine: RwLock<Option<Arc<Engine>>>,
     /// Why the engine takes no writes, while it does not.
@@ -60,6 +63,8 @@ impl Shared {
             settings,
             folder,
             clock,
+            counts: CommitCounts::default(),
+            fsyncs: journal.fsyncs(),
             journal: Mutex::new(journal),
             engine: RwLock::new(Some(Arc::new(engine))),
             engine_failure: Mutex::new(None),

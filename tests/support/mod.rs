@@ -8,3 +8,4 @@ pub mod power_cut;
 pub use daemon::{Daemon, Setup};
 pub mod external;
 pub mod name_server;
+pub mod open_metrics;

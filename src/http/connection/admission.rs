@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
 use super::activity::Activity;
+use crate::{count::Counter, metrics::ConnectionFigures};
 
 /// A client that was answered, or let in, less than this ago is about to ask.
 const REST_MIN: Duration = Duration::from_millis(100);
@@ -45,6 +46,8 @@ pub struct Admission {
     proxies: Vec<IpNet>,
     table: Mutex<Table>,
     empty: Notify,
+    refused_all: Counter,
+    refused_address: Counter,
 }
 
 /// A connection's place; free once it is dropped.
@@ -96,7 +99,15 @@ impl Admission {
     /// `per_address_max` counts up to half of all: however few these are, one address never has them.
     pub fn new(connections_max: usize, per_address_max: usize, proxies: Vec<IpNet>) -> Self {
         let per_address_max = per_address_max.min((connections_max / 2).max(1));
-        Self { connections_max, per_address_max, proxies, table: Mutex::default(), empty: Notify::new() }
+        Self {
+            connections_max,
+            per_address_max,
+            proxies,
+            table: Mutex::default(),
+            empty: Notify::new(),
+            refused_all: Counter::default(),
+            refused_address: Counter::default(),
+        }
     }
 
     /// A place for a connection from `peer`; where all are taken, the one that rested longest leaves.
@@ -104,7 +115,21 @@ impl Admission {
     /// # Errors
     /// There is no place, and none that rests.
     pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Place, Refused> {
-        self.admit_at(peer, Instant::now())
+        let admitted = self.admit_at(peer, Instant::now());
+        match admitted {
+            Ok(_) => {}
+            Err(Refused::All) => self.refused_all.increment(),
+            Err(Refused::Address) => self.refused_address.increment(),
+        }
+        admitted
+    }
+
+    pub fn figures(&self) -> ConnectionFigures {
+        let open = {
+            let table = self.table.lock();
+            table.staying + table.leaving
+        };
+        ConnectionFigures { open, refused_all: self.refused_all.get(), refused_address: self.refused_address.get() }
     }
 
     fn admit_at(self: &Arc<Self>, peer: IpAddr, now: Instant) -> Result<Place, Refused> {

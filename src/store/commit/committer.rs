@@ -13,13 +13,16 @@ use super::{
     queue::{Queue, Queued},
 };
 
-use crate::store::{
-    configuration::Configuration,
-    entry::{self, Entry},
-    error::Refused,
-    files::disk::Disk,
-    journal::{Frame, Journal, NotAppended},
-    log::{Block, Packer, RAW_BYTES},
+use crate::{
+    count::Counter,
+    store::{
+        configuration::Configuration,
+        entry::{self, Entry},
+        error::Refused,
+        files::disk::Disk,
+        journal::{Frame, Journal, NotAppended},
+        log::{Block, Packer, RAW_BYTES},
+    },
 };
 
 /// The most requests in a group.
@@ -29,10 +32,18 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How often it looks whether the disk takes writes again.
 const RETRY: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 250 });
 
+/// What was committed since the store was opened.
+#[derive(Debug, Default)]
+pub struct CommitCounts {
+    pub groups: Counter,
+    pub events: Counter,
+}
+
 pub struct Committer<'a, D: Disk> {
     queue: &'a Queue,
     journal: &'a Mutex<Journal<D>>,
     configuration: &'a Configuration,
+    counts: &'a CommitCounts,
     to_applier: mpsc::Sender<ApplierMessage>,
     /// In relaxed mode: how long what was answered may stay unsynced.
     flush_interval: Option<Duration>,
@@ -49,12 +60,14 @@ impl<'a, D: Disk> Committer<'a, D> {
         queue: &'a Queue,
         journal: &'a Mutex<Journal<D>>,
         configuration: &'a Configuration,
+        counts: &'a CommitCounts,
         to_applier: mpsc::Sender<ApplierMessage>,
         flush_interval: Option<Duration>,
         obstacle: &'a (dyn Fn() -> Option<String> + Sync),
     ) -> Self {
         let packer = Packer::for_journal();
-        Self { queue, journal, configuration, to_applier, flush_interval, obstacle, packer, unsynced_since: None }
+        let unsynced_since = None;
+        Self { queue, journal, configuration, counts, to_applier, flush_interval, obstacle, packer, unsynced_since }
     }
 
     /// Runs until the queue is closed and empty. Returns whether the journal is whole and synced then.
@@ -99,6 +112,9 @@ impl<'a, D: Disk> Committer<'a, D> {
         match self.write(&frame) {
             Ok(()) => {
                 self.configuration.note(blocks.iter().flat_map(|committed| &committed.entries));
+                let entries = blocks.iter().flat_map(|committed| &committed.entries).flat_map(|entries| entries.iter());
+                self.counts.events.add(entries.filter(|entry| matches!(entry, Entry::Event(_))).count() as u64);
+                self.counts.groups.increment();
                 // First, so that whoever hears that it is durable finds it on its way; the applier outlives the
                 // committer.
                 let group = CommittedGroup { end: frame.end, blocks, _permits: permits };

@@ -15,10 +15,10 @@ mod overlay;
 mod queue;
 
 pub(super) use applier::Applier;
-pub(super) use committer::Committer;
+pub(super) use committer::{CommitCounts, Committer};
 pub(super) use group::ApplierMessage;
 pub(super) use locks::Locks;
 pub(super) use queue::{Generation, Queue};
 
 pub use locks::Held;
-pub use queue::{Moment, Pending, QueuePermit};
+pub use queue::{Moment, Pending, QueueFigures, QueuePermit};

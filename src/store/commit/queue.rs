@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::overlay::Overlay;
@@ -71,6 +72,17 @@ pub struct Queued {
 
 /// A request's share of queue and overlay, given back when the views have its entries.
 pub struct QueuePermit(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+/// What is in queue and overlay.
+#[derive(Clone, Debug, Serialize)]
+pub struct QueueFigures {
+    /// How many requests wait for the committer.
+    pub requests: usize,
+    /// What the requests that are not applied yet take, as [`Queue::permit`] counts it.
+    pub bytes: usize,
+    /// The most that they may take; who comes then waits for a permit.
+    pub bytes_max: usize,
+}
 
 /// The state of the store that a request reads: it is raised when queued entries are taken back, and what was read
 /// under an older one is stale.
@@ -276,6 +288,12 @@ impl Queue {
         if self.lock().trouble.take().is_some() {
             tracing::info!("storing goes on");
         }
+    }
+
+    pub fn figures(&self) -> QueueFigures {
+        let requests = self.lock().waiting.len();
+        let bytes = QUEUE_BYTES.saturating_sub(self.permits.available_permits());
+        QueueFigures { requests, bytes, bytes_max: QUEUE_BYTES }
     }
 
     /// Takes nothing more; what is queued is still committed.

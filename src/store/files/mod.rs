@@ -3,3 +3,4 @@
 pub mod checksums;
 pub mod disk;
 pub mod folder;
+pub mod usage;

@@ -9,6 +9,8 @@ mod frame;
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
 };
 
 use super::{
@@ -16,6 +18,7 @@ use super::{
     files::disk::{Disk, DiskFile, RealDisk},
     log::Block,
 };
+use crate::count::Histogram;
 use frame::{FILE_HEAD_BYTES, file_head, read_file};
 
 pub use frame::Frame;
@@ -43,6 +46,8 @@ pub struct Journal<D: Disk = RealDisk> {
     rest: Rest,
     /// What of the newest file is on the disk is not known: a sync failed.
     is_unsynced: bool,
+    /// Of the newest file.
+    fsyncs: Arc<Histogram>,
 }
 
 /// What stands in the newest file behind what was appended.
@@ -90,8 +95,19 @@ impl<D: Disk> Journal<D> {
                 (files[0].first, end, path.clone(), file.at(&path)?, len.max(head))
             }
         };
-        let (rest, is_unsynced) = (Rest::Nothing, false);
-        Ok(Self { disk, folder: folder.to_owned(), first, end, path, file, len, file_bytes, rest, is_unsynced })
+        Ok(Self {
+            disk,
+            folder: folder.to_owned(),
+            first,
+            end,
+            path,
+            file,
+            len,
+            file_bytes,
+            rest: Rest::Nothing,
+            is_unsynced: false,
+            fsyncs: Arc::default(),
+        })
     }
 
     /// The offset of the first entry that it may hold.
@@ -104,6 +120,11 @@ impl<D: Disk> Journal<D> {
         self.end
     }
 
+    /// How long its fsyncs took, also those to come.
+    pub fn fsyncs(&self) -> Arc<Histogram> {
+        self.fsyncs.clone()
+    }
+
     /// Appends a frame behind the last one; [`Journal::sync`] makes it durable.
     pub fn append(&mut self, frame: &Frame) -> Result<(), NotAppended> {
         self.prepare(frame)?;
@@ -114,7 +135,7 @@ impl<D: Disk> Journal<D> {
     /// Appends a frame behind the last one, durably.
     pub fn append_durably(&mut self, frame: &Frame) -> Result<(), NotAppended> {
         self.prepare(frame)?;
-        let written = self.file.append(&frame.bytes).and_then(|()| self.file.sync());
+        let written = self.file.append(&frame.bytes).and_then(|()| self.sync_file());
         self.keep(frame, written)
     }
 
@@ -173,7 +194,7 @@ impl<D: Disk> Journal<D> {
     pub fn sync(&mut self) -> io::Result<()> {
         self.clean()?;
         if !self.is_unsynced {
-            match self.file.sync() {
+            match self.sync_file() {
                 Ok(()) => return Ok(()),
                 Err(error) => tracing::warn!(%error, "the journal could not be synced and is written anew"),
             }
@@ -182,6 +203,13 @@ impl<D: Disk> Journal<D> {
         self.file = rewrite(&self.disk, &self.folder, &self.path, self.len)?;
         self.is_unsynced = false;
         Ok(())
+    }
+
+    fn sync_file(&self) -> io::Result<()> {
+        let begun = Instant::now();
+        let synced = self.file.sync();
+        self.fsyncs.observe(begun.elapsed());
+        synced
     }
 
     /// Finds out whether frames can be appended, durably: by appending one that holds nothing.

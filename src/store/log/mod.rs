@@ -22,6 +22,7 @@ use parking_lot::RwLock;
 use super::{
     entry::Entry,
     error::{At, RESTORE, StoreError},
+    figures::SegmentFigures,
     files::{
         checksums::{self, Comparison},
         folder,
@@ -104,6 +105,15 @@ impl Log {
 
     pub fn sealed(&self) -> Vec<Arc<Sealed>> {
         self.sealed.read().clone()
+    }
+
+    /// How many segments there are; looks for the file of each index.
+    pub fn figures(&self) -> SegmentFigures {
+        SegmentFigures {
+            live: 1 + usize::from(self.sealing.read().is_some()),
+            sealed: self.sealed.read().len(),
+            without_index: self.without_index().len(),
+        }
     }
 
     /// The offset behind the last entry.

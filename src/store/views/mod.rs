@@ -78,6 +78,11 @@ impl Views {
         *self.progress.lock()
     }
 
+    /// How many records there are. Waits for a batch that is being written.
+    pub fn records(&self) -> u64 {
+        self.progress.lock().records
+    }
+
     /// Writes what the entries before offset `to` lead to; the views have everything before them.
     pub fn apply(&self, to: u64, fold: &Fold) -> Result<(), StoreError> {
         let writes = self.writes(&fold.states).at(&self.path)?;

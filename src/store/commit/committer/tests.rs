@@ -42,7 +42,8 @@ fn send_all(disk: &MemoryDisk, flush_interval: Option<Duration>, (at, count, fau
         let (queue, journal) = (queue.clone(), journal.clone());
         move || {
             let configuration = Configuration::default();
-            Committer::new(&queue, &journal, &configuration, to_applier, flush_interval, &|| None).run()
+            let counts = CommitCounts::default();
+            Committer::new(&queue, &journal, &configuration, &counts, to_applier, flush_interval, &|| None).run()
         }
     });
     let (clock, mut story) = (Clock::default(), Story::default());
