@@ -22,6 +22,8 @@ use crate::model::{
     DefinitionKind, DelayedEvent, Id, Pass, Profile, ProfileRef, Session, ShownEvent, SourceSecrets, Time,
 };
 
+pub use people::{Led, States, owner};
+
 /// How long a read waits until what it saw is durable, or is in the log.
 const SETTLE_WAIT: Duration = Duration::from_secs(5);
 

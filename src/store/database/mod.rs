@@ -86,6 +86,27 @@ pub fn get(tree: &sled::Tree, key: &[u8]) -> Result<Option<Vec<u8>>, sled::Error
     Ok(Some(value))
 }
 
+/// How the value that [`parts`] cut begins, and whether that is all of it.
+pub fn first_part(tree: &sled::Tree, key: &[u8]) -> Result<Option<(Vec<u8>, bool)>, sled::Error> {
+    let first = tree.get(part_key(key, 0))?;
+    Ok(first.map(|first| (first.get(4..).unwrap_or_default().to_vec(), part_count(&first) == 1)))
+}
+
+/// The keys that [`parts`] cut values of, in order: those from `from` to before `to`, if they are named.
+pub fn keys(
+    tree: &sled::Tree,
+    from: Bound<Vec<u8>>,
+    to: Bound<Vec<u8>>,
+) -> impl DoubleEndedIterator<Item = Result<Vec<u8>, sled::Error>> {
+    let keys = tree.range((from, to)).keys();
+    keys.filter_map(|key| key.map(|key| first_part_of(&key).map(<[u8]>::to_vec)).transpose())
+}
+
+/// What is behind all parts of the value of `key`.
+pub fn behind(key: &[u8]) -> Bound<Vec<u8>> {
+    Bound::Excluded(part_key(key, LAST_PART))
+}
+
 /// The records under which `key`'s value stands now.
 pub fn parts_of(tree: &sled::Tree, key: &[u8]) -> Result<Vec<(Vec<u8>, sled::IVec)>, sled::Error> {
     let Some(first) = tree.get(part_key(key, 0))? else { return Ok(Vec::new()) };
@@ -98,22 +119,6 @@ pub fn parts_of(tree: &sled::Tree, key: &[u8]) -> Result<Vec<(Vec<u8>, sled::IVe
         }
     }
     Ok(records)
-}
-
-/// The values that [`parts`] cut, of the keys behind `after`, in order.
-pub fn values<'a>(
-    tree: &'a sled::Tree,
-    after: Option<&[u8]>,
-) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), sled::Error>> + 'a {
-    let start = after.map_or(Bound::Unbounded, |key| Bound::Excluded(part_key(key, LAST_PART)));
-    let keys = tree.range((start, Bound::Unbounded)).keys();
-    keys.filter_map(|key| {
-        let found = key.and_then(|key| {
-            let Some(key) = first_part_of(&key) else { return Ok(None) };
-            Ok(get(tree, key)?.map(|value| (key.to_vec(), value)))
-        });
-        found.transpose()
-    })
 }
 
 /// The key whose value's first part stands under `part_key`; `None` for a further part.

@@ -44,7 +44,11 @@ impl ReadView {
             return Ok(None);
         };
         let start = ProfileRef { id: id.clone(), since: name.since };
-        self.walk(move |walk| follow(walk, start, name)).await
+        match self.walk(move |walk| follow(walk, start, name)).await? {
+            Led::ToProfile(found) => Ok(Some(found)),
+            Led::Nowhere => Ok(None),
+            Led::TooFar => Err(Refused::Unavailable("a name leads through too many merges".into())),
+        }
     }
 
     /// Up to `most` more of the names that a walk finds, as the views have them: see [`ReadView::applied`].
@@ -132,7 +136,9 @@ enum Interrupted {
     Store(StoreError),
 }
 
-impl Walk<'_> {
+impl States for Walk<'_> {
+    type Error = Interrupted;
+
     fn newest(&mut self, key: &Key) -> Result<Option<State>, Interrupted> {
         let queued = self.shared.queue.read(self.generation, key).map_err(Interrupted::Refused)?;
         let Some((end, state)) = queued else { return self.engine.views.state(key).map_err(Interrupted::Store) };
@@ -141,16 +147,30 @@ impl Walk<'_> {
         }
         Ok(Some(state).filter(|state| *state != State::Gone))
     }
+}
 
-    /// What stands under the id of a profile that something led to.
-    fn come_to(&mut self, profile: &ProfileRef) -> Result<Place, Interrupted> {
-        if let Some(State::Profile(found)) = self.newest(&Key::Profile(profile.id.clone()))? {
-            return Ok(if found.since == profile.since { Place::Profile(found) } else { Place::Nothing });
-        }
-        match self.newest(&Key::Name(profile.id.clone()))? {
-            Some(State::Name(name)) if name.since == profile.since => Ok(Place::Name(name)),
-            _ => Ok(Place::Nothing),
-        }
+/// The newest states, read one after the other.
+pub trait States {
+    type Error;
+
+    fn newest(&mut self, key: &Key) -> Result<Option<State>, Self::Error>;
+}
+
+/// Where an id or a profile leads.
+pub enum Led {
+    ToProfile(Arc<Profile>),
+    /// Nobody has it, or whoever had it was deleted.
+    Nowhere,
+    /// Through too many merges to follow.
+    TooFar,
+}
+
+/// Where the profile that was meant leads: to itself, or to whoever took it in.
+pub fn owner<S: States>(states: &mut S, profile: &ProfileRef) -> Result<Led, S::Error> {
+    match come_to(states, profile)? {
+        Place::Profile(found) => Ok(Led::ToProfile(found)),
+        Place::Name(name) => follow(states, profile.clone(), name),
+        Place::Nothing => Ok(Led::Nowhere),
     }
 }
 
@@ -161,15 +181,26 @@ enum Place {
     Nothing,
 }
 
-/// The profile that a name leads to: over shortcuts or, where they may lead astray, merge by merge.
-fn follow(walk: &mut Walk<'_>, start: ProfileRef, name: Name) -> Result<Option<Arc<Profile>>, Interrupted> {
+/// What stands under the id of a profile that something led to.
+fn come_to<S: States>(states: &mut S, profile: &ProfileRef) -> Result<Place, S::Error> {
+    if let Some(State::Profile(found)) = states.newest(&Key::Profile(profile.id.clone()))? {
+        return Ok(if found.since == profile.since { Place::Profile(found) } else { Place::Nothing });
+    }
+    match states.newest(&Key::Name(profile.id.clone()))? {
+        Some(State::Name(name)) if name.since == profile.since => Ok(Place::Name(name)),
+        _ => Ok(Place::Nothing),
+    }
+}
+
+/// Where a name leads: over shortcuts or, where they may lead astray, merge by merge.
+fn follow<S: States>(states: &mut S, start: ProfileRef, name: Name) -> Result<Led, S::Error> {
     let (mut at, mut next) = (start, name.profile.clone());
     for _ in 0..SHORTCUTS_MAX {
-        if let Some(State::Leads(further)) = walk.newest(&Key::Shortcut(at))? {
+        if let Some(State::Leads(further)) = states.newest(&Key::Shortcut(at))? {
             next = further;
         }
-        match walk.come_to(&next)? {
-            Place::Profile(found) if !found.was_split => return Ok(Some(found)),
+        match come_to(states, &next)? {
+            Place::Profile(found) if !found.was_split => return Ok(Led::ToProfile(found)),
             Place::Name(name) => (at, next) = (next, name.profile),
             Place::Profile(_) | Place::Nothing => break,
         }
@@ -177,11 +208,11 @@ fn follow(walk: &mut Walk<'_>, start: ProfileRef, name: Name) -> Result<Option<A
     // One of those on the way was split off, or is deleted: shortcuts know nothing of it.
     let mut next = name.profile;
     for _ in 0..MERGES_MAX {
-        match walk.come_to(&next)? {
-            Place::Profile(found) => return Ok(Some(found)),
+        match come_to(states, &next)? {
+            Place::Profile(found) => return Ok(Led::ToProfile(found)),
             Place::Name(name) => next = name.profile,
-            Place::Nothing => return Ok(None),
+            Place::Nothing => return Ok(Led::Nowhere),
         }
     }
-    Err(Interrupted::Refused(Refused::Unavailable("a name leads through too many merges".into())))
+    Ok(Led::TooFar)
 }

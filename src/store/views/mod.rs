@@ -4,13 +4,14 @@
 //! again. Each batch first notes where it leads to, then writes its records, so that after a crash of the process the
 //! batch that was under way is written once more and the whole is compared with the count and sum noted.
 
+mod made;
 mod names;
 mod session_codec;
 mod tables;
 mod writes;
 
 use std::{
-    ops::Range,
+    ops::{Bound, Range},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -56,18 +57,34 @@ pub struct Progress {
 }
 
 const PROGRESS_KEY: &[u8] = b"progress";
+/// What the progress begins with: the second form of the views, which has `sessions_of` and `profiles_made`. The first
+/// began with a number, and none begins so: an earlier version cannot read it and makes the views again.
+const FORM: [u8; 2] = [0xff, 2];
 
 impl Views {
     /// Opens the views in the folder `path`, making empty ones if there are none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let db = database::open(path, CACHE_BYTES, REBUILD)?;
         let trees = TABLES.iter().map(|table| db.open_tree(table.name).at(path)).collect::<Result<Vec<_>, _>>()?;
-        let progress = match db.get(PROGRESS_KEY).at(path)? {
-            Some(bytes) => entry::decode(&bytes)
+        let stored = db.get(PROGRESS_KEY).at(path)?;
+        let is_of_first_form = stored.as_ref().is_some_and(|bytes| !bytes.starts_with(&FORM));
+        let progress = match &stored {
+            Some(bytes) => entry::decode(bytes.strip_prefix(&FORM).unwrap_or(bytes))
                 .ok_or_else(|| StoreError::damaged(path, "how far the views are cannot be read", REBUILD))?,
             None => Progress::default(),
         };
-        Ok(Self { path: path.to_owned(), db, trees, progress: Mutex::new(progress), codec: SessionCodec::new() })
+        let (path, progress) = (path.to_owned(), Mutex::new(progress));
+        let views = Self { path, db, trees, progress, codec: SessionCodec::new() };
+        if is_of_first_form {
+            tracing::info!("what an earlier version's views lack is made");
+            views.fill()?;
+        }
+        Ok(views)
+    }
+
+    fn put_progress(&self, progress: &Progress) -> Result<(), StoreError> {
+        let bytes = [&FORM[..], &entry::encode(progress)].concat();
+        self.db.insert(PROGRESS_KEY, bytes).map(|_| ()).at(&self.path)
     }
 
     fn tree(&self, tree: Tree) -> &sled::Tree {
@@ -89,7 +106,7 @@ impl Views {
         let mut progress = self.progress.lock();
         let mut next = Progress { from: progress.to, to, latest: progress.latest.max(fold.latest), ..*progress };
         next.count(&writes);
-        self.db.insert(PROGRESS_KEY, entry::encode(&next)).at(&self.path)?;
+        self.put_progress(&next)?;
         self.write(writes)?;
         *progress = next;
         Ok(())
@@ -127,7 +144,7 @@ impl Views {
     pub fn close(self) -> Result<(), StoreError> {
         let mut progress = self.progress();
         progress.from = progress.to;
-        self.db.insert(PROGRESS_KEY, entry::encode(&progress)).at(&self.path)?;
+        self.put_progress(&progress)?;
         let Self { path, db, trees, .. } = self;
         drop(trees);
         database::close(&path, REBUILD, db)?;
@@ -135,25 +152,39 @@ impl Views {
         checksums::note(&path)
     }
 
-    /// The newest state under `key` that the views have.
+    /// The newest state under `key` that the views have, for whoever knows that it is not on its way here.
     pub fn state(&self, key: &Key) -> Result<Option<State>, StoreError> {
+        self.state_by(key, |tree, key| database::get(self.tree(tree), key).at(&self.path))
+    }
+
+    /// The newest state under `key` that the views have, also while a batch is written.
+    pub fn settled(&self, key: &Key) -> Result<Option<State>, StoreError> {
+        self.state_by(key, |tree, key| self.value(tree, key))
+    }
+
+    fn state_by(
+        &self,
+        key: &Key,
+        parts: impl Fn(Tree, &[u8]) -> Result<Option<Vec<u8>>, StoreError>,
+    ) -> Result<Option<State>, StoreError> {
         if let Key::Session(id) = key {
-            return Ok(self.session(id)?.map(State::Session));
+            let Some(number) = self.tree(Tree::SessionNumbers).get(id.key()).at(&self.path)? else { return Ok(None) };
+            let packed = parts(Tree::Sessions, &number)?;
+            let session = packed.map(|packed| self.unpacked(&number, &packed)).transpose()?;
+            return Ok(session.map(|session| State::Session(Arc::new(session))));
         }
         let (tree, key) = tables::place(key);
         let table = tree.table();
         let bytes = match table.form {
             Form::Whole => self.tree(tree).get(&key).at(&self.path)?.map(|bytes| bytes.to_vec()),
-            Form::Parts => database::get(self.tree(tree), &key).at(&self.path)?,
+            Form::Parts => parts(tree, &key)?,
         };
         bytes.map(|bytes| (table.decode)(&bytes).ok_or_else(|| self.unreadable(tree, &key))).transpose()
     }
 
-    fn session(&self, id: &Id) -> Result<Option<Arc<Session>>, StoreError> {
-        let Some(number) = self.tree(Tree::SessionNumbers).get(id.key()).at(&self.path)? else { return Ok(None) };
-        let Some(packed) = database::get(self.tree(Tree::Sessions), &number).at(&self.path)? else { return Ok(None) };
-        let session = self.codec.unpack(&packed).and_then(|bytes| entry::decode(&bytes));
-        session.map(Some).ok_or_else(|| self.unreadable(Tree::Sessions, &id.key()))
+    fn unpacked(&self, number: &[u8], packed: &[u8]) -> Result<Session, StoreError> {
+        let session = self.codec.unpack(packed).and_then(|bytes| entry::decode(&bytes));
+        session.ok_or_else(|| self.unreadable(Tree::Sessions, number))
     }
 
     /// Where each source's event with the client's id `id` stands.
@@ -210,10 +241,26 @@ impl Views {
         tree: Tree,
         after: Option<&[u8]>,
     ) -> impl Iterator<Item = Result<T, StoreError>> + 'a {
-        database::values(self.tree(tree), after).map(move |found| {
-            let (key, value) = found.at(&self.path)?;
-            entry::decode(&value).ok_or_else(|| self.unreadable(tree, &key))
+        let from = after.map_or(Bound::Unbounded, database::behind);
+        database::keys(self.tree(tree), from, Bound::Unbounded).filter_map(move |key| {
+            let found = key.at(&self.path).and_then(|key| {
+                let Some(value) = self.value(tree, &key)? else { return Ok(None) };
+                entry::decode(&value).map(Some).ok_or_else(|| self.unreadable(tree, &key))
+            });
+            found.transpose()
         })
+    }
+
+    /// The value of a record that comes in parts, for whoever does not look first whether it is on its way here.
+    fn value(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match database::first_part(self.tree(tree), key).at(&self.path)? {
+            Some((_, false)) => {
+                // Several parts are whole only while no batch is written.
+                let _no_batch = self.progress.lock();
+                database::get(self.tree(tree), key).at(&self.path)
+            }
+            whole => Ok(whole.map(|(value, _)| value)),
+        }
     }
 
     fn unreadable(&self, tree: Tree, key: &[u8]) -> StoreError {

@@ -46,6 +46,10 @@ pub enum Tree {
     Passes,
     /// Id of a source to its secrets.
     SourceSecrets,
+    /// A profile and the number of a session that is its visit.
+    SessionsOf,
+    /// When a profile was made, to the profile.
+    ProfilesMade,
 }
 
 /// How the records of a tree stand in it.
@@ -71,7 +75,7 @@ const fn table(tree: Tree, name: &'static str, form: Form, decode: fn(&[u8]) -> 
 }
 
 /// Each tree, in the order of their places. What no key leads to is an index, which is written along with what it is of.
-pub const TABLES: [Table; 19] = [
+pub const TABLES: [Table; 21] = [
     table(Tree::SessionNumbers, "session_numbers", Form::Whole, index),
     table(Tree::Sessions, "sessions", Form::Parts, index),
     table(Tree::Profiles, "profiles", Form::Parts, |bytes| entry::decode(bytes).map(State::Profile)),
@@ -91,6 +95,8 @@ pub const TABLES: [Table; 19] = [
     table(Tree::Delayed, "delayed", Form::Parts, |bytes| entry::decode(bytes).map(State::Delayed)),
     table(Tree::Passes, "passes", Form::Whole, |bytes| entry::decode(bytes).map(State::Pass)),
     table(Tree::SourceSecrets, "source_secrets", Form::Parts, |bytes| entry::decode(bytes).map(State::SourceSecrets)),
+    table(Tree::SessionsOf, "sessions_of", Form::Whole, index),
+    table(Tree::ProfilesMade, "profiles_made", Form::Whole, index),
 ];
 
 fn there(_: &[u8]) -> Option<State> {
@@ -156,6 +162,11 @@ pub fn encode(state: &State) -> Option<Vec<u8>> {
 /// In the order in which profiles were made; no key is another one's beginning.
 pub fn profile_key(profile: &ProfileRef) -> Vec<u8> {
     [&profile.since.to_be_bytes()[..], &profile.id.key()].concat()
+}
+
+/// A visit of a profile, in the order in which its sessions were made.
+pub fn visit_key(profile: &ProfileRef, session: u64) -> Vec<u8> {
+    [&profile_key(profile)[..], &session.to_be_bytes()].concat()
 }
 
 /// The id first, so that all sources that used it stand together.

@@ -9,6 +9,10 @@ use crate::{
     store::entry::{Entry, Merge},
 };
 
+fn profile(number: u8) -> ProfileRef {
+    ProfileRef { id: id("profile", number), since: u64::from(number) }
+}
+
 fn id(kind: &str, number: u8) -> Id {
     // Every other id is a UUID, as most ids are.
     let text = if number.is_multiple_of(2) {
@@ -26,7 +30,6 @@ fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4])
         *number = offset + 1;
     }
     let now = Time::from_micros(offset.cast_signed());
-    let profile = |number| ProfileRef { id: id("profile", number), since: u64::from(number) };
     vec![match what {
         0..3 => {
             let mut session = Session::new(id("session", name), *number, None, now);
@@ -197,5 +200,72 @@ proptest! {
         views.apply_again(&last).unwrap();
         let whole = views.verify(|| {}).unwrap();
         prop_assert!(whole);
+    }
+}
+
+/// As [`requests`], with sessions that go from profile to profile.
+fn requests_of_many(made: &[(u8, u8, u8)]) -> Vec<Vec<Entry>> {
+    let mut requests = requests(made);
+    for (entry, number) in requests.iter_mut().flatten().zip((0..4).cycle()) {
+        if let Entry::Session(session) = entry {
+            Arc::make_mut(session).profile = (number > 0).then(|| profile(number));
+        }
+    }
+    requests
+}
+
+/// What the views list, to compare: each session with its profile by both ways, and the profiles.
+fn listed(views: &Views) -> (Vec<(u64, Option<ProfileRef>)>, Vec<ProfileRef>) {
+    let sessions = views.sessions(0..u64::MAX).map(|session| session.map(|session| (session.number, session.profile)));
+    let profiles = views.profiles_made(0..u64::MAX).collect::<Result<Vec<_>, _>>().unwrap();
+    (sessions.collect::<Result<Vec<_>, _>>().unwrap(), profiles)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn sessions_and_profiles_are_listed_as_they_are(made in prop::collection::vec((0_u8..24, 0_u8..4, 0_u8..4), 1..60)) {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(folder.path()).unwrap();
+        apply(&views, &requests_of_many(&made), &[1; 20]);
+        let (sessions, profiles) = listed(&views);
+        for number in 0..4 {
+            let visits: Vec<u64> = views.visits_of(&profile(number), 0..u64::MAX).collect::<Result<_, _>>().unwrap();
+            let expected = sessions.iter().filter(|(_, whose)| *whose == Some(profile(number))).map(|(number, _)| *number);
+            prop_assert_eq!(visits, expected.collect::<Vec<_>>());
+        }
+        let mut stored: Vec<ProfileRef> = views.profiles(None, 100).unwrap().iter().map(|it| it.reference()).collect();
+        stored.sort_by_key(|profile| profile.since);
+        prop_assert_eq!(&profiles, &stored);
+        for profile in &profiles {
+            prop_assert!(views.profile(profile).unwrap().is_some());
+        }
+    }
+
+    #[test]
+    fn views_of_the_first_form_are_filled(made in prop::collection::vec((0_u8..24, 0_u8..4, 0_u8..4), 1..60)) {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(folder.path()).unwrap();
+        apply(&views, &requests_of_many(&made), &[5; 5]);
+        let (expected, whole) = (listed(&views), views.progress());
+        let mut first = whole;
+        for tree in [Tree::SessionsOf, Tree::ProfilesMade] {
+            for record in views.tree(tree).iter() {
+                let (key, value) = record.unwrap();
+                first.records -= 1;
+                first.sum = first.sum.wrapping_sub(writes::checksum(tree, &key, &value));
+            }
+            views.tree(tree).clear().unwrap();
+        }
+        views.tree(Tree::SessionsOf).insert(b"left of an attempt", b"").unwrap();
+        views.db.insert(PROGRESS_KEY, entry::encode(&first)).unwrap();
+        database::close(folder.path(), REBUILD, { let Views { db, trees, .. } = views; drop(trees); db }).unwrap();
+        let views = Views::open(folder.path()).unwrap();
+        prop_assert_eq!((listed(&views), views.progress()), (expected, whole));
+        let is_whole = views.verify(|| {}).unwrap();
+        prop_assert!(is_whole);
+        // Who knows the first form alone takes the second for damage, and makes the views again.
+        let second = views.db.get(PROGRESS_KEY).unwrap().unwrap();
+        prop_assert!(entry::decode::<Progress>(&second).is_none());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     Progress, Views,
-    tables::{self, Form, Tree, profile_key},
+    tables::{self, Form, Tree, profile_key, visit_key},
 };
 use crate::{
     model::{Id, MergeKey, ProfileRef, Session},
@@ -25,6 +25,12 @@ pub(super) struct Write {
 }
 
 impl Progress {
+    /// Counts a record that there was none of, by its checksum.
+    pub(super) fn add(&mut self, checksum: u64) {
+        self.records += 1;
+        self.sum = self.sum.wrapping_add(checksum);
+    }
+
     /// Counts what `writes` add, replace and remove.
     pub(super) fn count(&mut self, writes: &[Write]) {
         for write in writes {
@@ -33,8 +39,7 @@ impl Progress {
                 self.sum = self.sum.wrapping_sub(checksum(write.tree, &write.key, old));
             }
             if let Some(new) = &write.value {
-                self.records += 1;
-                self.sum = self.sum.wrapping_add(checksum(write.tree, &write.key, new));
+                self.add(checksum(write.tree, &write.key, new));
             }
         }
     }
@@ -67,6 +72,7 @@ impl Views {
                     }
                     // Removed last: as long as it leads there, a batch that is written again finds the rest.
                 }
+                (Key::Profile(id), state) => self.index_profile(id, state, &mut writes)?,
                 (Key::Name(id), state) => self.index_name(id, state, &mut writes)?,
                 (Key::MergeKey(key), state) => self.index_merge_key(*key, state, &mut writes)?,
                 _ => {}
@@ -80,6 +86,41 @@ impl Views {
             }
         }
         Ok(writes)
+    }
+
+    /// Brings the order in which profiles were made to what `id` is now; before the profile itself, as
+    /// [`Views::index_name`].
+    fn index_profile(&self, id: &Id, state: &State, writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        let before = database::first_part(self.tree(Tree::Profiles), &id.key())?;
+        let before = before.and_then(|(begins, _)| entry::decode::<ProfileRef>(&begins)); // which a profile's record begins with
+        let now = if let State::Profile(profile) = state { Some(profile.reference()) } else { None };
+        if before == now {
+            return Ok(());
+        }
+        if let Some(before) = before {
+            self.remove(Tree::ProfilesMade, profile_key(&before), writes)?;
+        }
+        now.map_or(Ok(()), |now| self.put(Tree::ProfilesMade, profile_key(&now), entry::encode(&now), writes))
+    }
+
+    /// Brings it to `profile` whose visit the session of this number is; before the session itself.
+    fn index_visit(
+        &self,
+        number: &[u8; 8],
+        profile: Option<&ProfileRef>,
+        writes: &mut Vec<Write>,
+    ) -> Result<(), sled::Error> {
+        let now = profile.map(|profile| visit_key(profile, u64::from_be_bytes(*number)));
+        // A session is the visit of one profile: where this is noted, no other one is.
+        if let Some(now) = &now
+            && self.tree(Tree::SessionsOf).contains_key(now)?
+        {
+            return Ok(());
+        }
+        if let Some(before) = self.session_at(number)?.and_then(|session| session.profile) {
+            self.remove(Tree::SessionsOf, visit_key(&before, u64::from_be_bytes(*number)), writes)?;
+        }
+        now.map_or(Ok(()), |now| self.put(Tree::SessionsOf, now, Vec::new(), writes))
     }
 
     /// Brings the index of a profile's names to what `id` means now. It goes before the name itself, so that a batch that
@@ -122,15 +163,14 @@ impl Views {
             }
             writes.push(Write { tree: Tree::SessionNumbers, key: id.key(), value: Some(number.to_vec()), old });
         }
+        self.index_visit(&number, session.profile.as_ref(), writes)?;
         self.put_parts(Tree::Sessions, &number, &self.codec.pack(&entry::encode(session)), writes)
     }
 
     /// Removes the session of this number, and which profiles it had.
     fn remove_session(&self, number: &[u8], writes: &mut Vec<Write>) -> Result<(), sled::Error> {
-        let packed = database::get(self.tree(Tree::Sessions), number)?;
-        let session = packed.and_then(|packed| self.codec.unpack(&packed)).and_then(|bytes| entry::decode(&bytes));
-        let last = session.and_then(|session: Session| session.profile).map(|profile| profile_key(&profile));
-        let shared = |profile: &[u8]| [profile, number].concat();
+        let last = self.session_at(number)?.and_then(|session| session.profile).map(|profile| profile_key(&profile));
+        let shared = |profile: &[u8]| [profile, number].concat(); // also the key of a visit
         for record in self.tree(Tree::Visited).scan_prefix(number) {
             let (key, old) = record?;
             let profile = &key[number.len()..];
@@ -140,9 +180,16 @@ impl Views {
             writes.push(Write { tree: Tree::Visited, key: key.to_vec(), value: None, old: Some(old) });
         }
         if let Some(last) = last {
+            self.remove(Tree::SessionsOf, shared(&last), writes)?;
             self.remove(Tree::SharedSessions, shared(&last), writes)?;
         }
         self.remove_parts(Tree::Sessions, number, writes)
+    }
+
+    /// The session of this number; `None` where it is not whole, as while a batch is written.
+    fn session_at(&self, number: &[u8]) -> Result<Option<Session>, sled::Error> {
+        let packed = database::get(self.tree(Tree::Sessions), number)?;
+        Ok(packed.and_then(|packed| self.codec.unpack(&packed)).and_then(|bytes| entry::decode(&bytes)))
     }
 
     fn put(&self, tree: Tree, key: Vec<u8>, value: Vec<u8>, writes: &mut Vec<Write>) -> Result<(), sled::Error> {
