@@ -8,26 +8,8 @@ use serde_json::{Value, json};
 use support::{
     Daemon, Setup,
     daemon::{started, wait_for},
+    pages::{ids, page},
 };
-
-/// The events of a page, and its cursor.
-fn page(daemon: &Daemon, path: &str) -> (Vec<Value>, Option<String>) {
-    let page = daemon.record(path);
-    let cursor = page["cursor"].as_str().map(str::to_owned);
-    (page["result"].as_array().unwrap_or_else(|| panic!("{path}: {page}")).clone(), cursor)
-}
-
-/// The ids of all events that a query means, page by page.
-fn ids(daemon: &Daemon, path: &str) -> Vec<String> {
-    let mut ids = Vec::new();
-    let (mut events, mut cursor) = page(daemon, path);
-    loop {
-        ids.extend(events.iter().map(|event| event["id"].as_str().unwrap().to_owned()));
-        let Some(next) = cursor else { return ids };
-        let mark = if path.contains('?') { '&' } else { '?' };
-        (events, cursor) = page(daemon, &format!("{path}{mark}cursor={next}"));
-    }
-}
 
 fn event(id: &str, kind: &str, session: &str, price: u64) -> Value {
     json!({

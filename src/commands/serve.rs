@@ -171,14 +171,14 @@ async fn open_rooms(
         clock.clone(),
         settings.collect,
         rules.clone(),
-        identity,
+        identity.clone(),
         lookups.clone(),
     ));
     let folder = settings.storage.path.join(DELIVERIES);
     let deliveries = Arc::new(Deliveries::new(store.clone(), clock.clone(), rules.clone(), lookups.clone(), folder));
     let metrics = Arc::new(Metrics::new(store.clone(), &clock, rules.clone(), deliveries.clone(), lookups));
     let scheduler = Arc::new(Scheduler::new(store.clone(), clock.clone(), rules, collector.clone()));
-    let queries = Arc::new(Queries::new(store.clone(), clock, settings.read));
+    let queries = Arc::new(Queries::new(store.clone(), clock, identity, settings.read));
     Ok(Opened { store, rooms: Rooms { collector, admin, deliveries, scheduler, queries, metrics }, first_source })
 }
 

@@ -10,7 +10,7 @@ use super::{
     route::{Audience, Endpoint, Request},
     sources, track, user,
 };
-use crate::read::About;
+use crate::read::{About, Asked};
 
 /// Answers a request.
 pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
@@ -58,9 +58,21 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::Session, _) => records::session(admin, route).await,
         (Endpoint::Profile, &Method::DELETE) => records::delete_profile(admin, route).await,
         (Endpoint::Profile, _) => records::profile(admin, route).await,
-        (Endpoint::Events, _) => query::events(&rooms, &request, None).await,
-        (Endpoint::SessionEvents, _) => query::events(&rooms, &request, query::about(route, About::Session)?).await,
-        (Endpoint::ProfileEvents, _) => query::events(&rooms, &request, query::about(route, About::Profile)?).await,
+        (Endpoint::Events, _) => query::records(&rooms, &request, Asked::Events(None)).await,
+        (Endpoint::SessionEvents, _) => {
+            let about = About::Session(route.record_id()?);
+            query::records(&rooms, &request, Asked::Events(Some(about))).await
+        }
+        (Endpoint::ProfileEvents, _) => {
+            let about = About::Profile(route.record_id()?);
+            query::records(&rooms, &request, Asked::Events(Some(about))).await
+        }
+        (Endpoint::Sessions, _) => query::records(&rooms, &request, Asked::Sessions(None)).await,
+        (Endpoint::ProfileSessions, _) => {
+            query::records(&rooms, &request, Asked::Sessions(Some(route.record_id()?))).await
+        }
+        (Endpoint::Profiles, _) => query::records(&rooms, &request, Asked::Profiles).await,
+        (Endpoint::Timeline, _) => query::records(&rooms, &request, Asked::Timeline(route.record_id()?)).await,
         (Endpoint::SplitProfile, _) => records::split_profile(admin, &request).await,
         (Endpoint::Metrics, _) => Ok(metrics::metrics(app, &rooms.metrics, &request.headers).await),
         (Endpoint::System, _) => Ok(metrics::system(app, &rooms.metrics).await),

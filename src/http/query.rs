@@ -1,7 +1,5 @@
 //! Queries over what was collected (contract, section 12).
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use hyper::{
     body::Frame,
@@ -13,57 +11,51 @@ use super::{
     Rooms,
     failure::Failure,
     reply::{self, Reply},
-    route::{Request, Route},
+    route::Request,
 };
 use crate::{
     model::{Fault, Value},
-    read::{About, EventQuery, EventStream, Format, Lines, Parameters, Read},
+    read::{self, Asked, Format, Lines, Parameters, Read, RecordStream},
 };
 
-/// `GET /events`, and the events of a profile or a session.
-pub async fn events(rooms: &Rooms, request: &Request, about: Option<About>) -> Result<Reply, Failure> {
+/// The records that the address asks for and the query means.
+pub async fn records(rooms: &Rooms, request: &Request, asked: Asked) -> Result<Reply, Failure> {
     let mut parameters = Parameters::new(request.route.query().into_pairs());
     let format = format(&mut parameters, &request.headers).map_err(in_query)?;
-    let query = EventQuery::read(parameters, about, rooms.queries.now()).map_err(in_query)?;
-    let query = Arc::new(query);
+    let query = rooms.queries.query(parameters, asked).map_err(in_query)?;
     if let Some(format) = format {
-        let stream = rooms.queries.event_stream(&query, query.stream_limit()).await?;
-        return streamed(format, Lines::of_events(format, query.projection.clone()), stream).await;
+        let stream = rooms.queries.stream(&query, query.stream_limit()).await?;
+        return streamed(format, Lines::of(&query, format), stream).await;
     }
-    let page = rooms.queries.events(&query, query.page_limit().map_err(in_query)?).await?;
+    let read::Page { records, cursor, read } =
+        rooms.queries.page(&query, query.page_limit().map_err(in_query)?).await?;
     #[derive(Serialize)]
     struct Page<T> {
         result: Vec<T>,
         cursor: Option<String>,
         read: Read,
     }
-    let (cursor, read) = (page.cursor, page.read);
     if query.projection.is_whole() {
-        return Ok(reply::json(&Page { result: page.events, cursor, read }));
+        return Ok(reply::json(&Page { result: records, cursor, read }));
     }
-    let result = page.events.iter().map(|event| query.projection.of(Value::shown(event))).collect();
+    let result = records.iter().map(|record| query.projection.of(Value::shown(record))).collect();
     Ok(reply::json(&Page { result, cursor, read }))
 }
 
-/// The profile or session that the address names.
-pub fn about(route: &Route, of: fn(crate::model::Id) -> About) -> Result<Option<About>, Failure> {
-    route.record_id().map(|id| Some(of(id)))
-}
-
 /// Writes a stream's records as they come. The status line is sent once the first of them are there.
-async fn streamed(format: Format, lines: Lines, mut stream: EventStream) -> Result<Reply, Failure> {
+async fn streamed(format: Format, lines: Lines, mut stream: RecordStream) -> Result<Reply, Failure> {
     let mut first = lines.head();
     let more = stream.next().await?;
     let is_done = more.is_none();
-    more.iter().flatten().for_each(|event| lines.add(&mut first, event));
+    more.iter().flatten().for_each(|record| lines.add(&mut first, record));
     let rest = futures_util::stream::unfold((stream, lines, is_done), |(mut stream, lines, is_done)| async move {
         if is_done {
             return None;
         }
         match stream.next().await {
-            Ok(Some(events)) => {
+            Ok(Some(records)) => {
                 let mut out = Vec::new();
-                events.iter().for_each(|event| lines.add(&mut out, event));
+                records.iter().for_each(|record| lines.add(&mut out, record));
                 Some((Ok(Frame::data(Bytes::from(out))), (stream, lines, false)))
             }
             Ok(None) => None,

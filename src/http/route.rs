@@ -35,6 +35,10 @@ pub enum Endpoint {
     Events,
     SessionEvents,
     ProfileEvents,
+    Sessions,
+    ProfileSessions,
+    Profiles,
+    Timeline,
     Refresh,
     Token,
     Logout,
@@ -47,7 +51,16 @@ pub enum Endpoint {
 impl Endpoint {
     /// Whether nothing is to be finished for a client that went away: it only asked.
     pub fn is_query(self) -> bool {
-        matches!(self, Self::Events | Self::SessionEvents | Self::ProfileEvents)
+        matches!(
+            self,
+            Self::Events
+                | Self::SessionEvents
+                | Self::ProfileEvents
+                | Self::Sessions
+                | Self::ProfileSessions
+                | Self::Profiles
+                | Self::Timeline
+        )
     }
 }
 
@@ -109,6 +122,10 @@ const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/events", Endpoint::Events, GET, Audience::Administrator),
     ("/session/{id}/events", Endpoint::SessionEvents, GET, Audience::Administrator),
     ("/profile/{id}/events", Endpoint::ProfileEvents, GET, Audience::Administrator),
+    ("/sessions", Endpoint::Sessions, GET, Audience::Administrator),
+    ("/profiles", Endpoint::Profiles, GET, Audience::Administrator),
+    ("/profile/{id}/sessions", Endpoint::ProfileSessions, GET, Audience::Administrator),
+    ("/profile/{id}/timeline", Endpoint::Timeline, GET, Audience::Administrator),
     ("/session/{id}", Endpoint::Session, GET_DELETE, Audience::Administrator),
     ("/profile/{id}", Endpoint::Profile, GET_DELETE, Audience::Administrator),
     ("/profile/{id}/split", Endpoint::SplitProfile, POST, Audience::Administrator),

@@ -58,6 +58,7 @@ pub fn is_personal(path: &Path) -> bool {
 }
 
 /// Makes merge keys of what people are known by.
+#[derive(Clone)]
 pub struct Identity {
     mac: Hmac<Sha256>,
     /// The places that hold a merge key; what stands at one of this installation's own is no other place's.

@@ -1,9 +1,9 @@
-//! Which events are meant.
+//! Which records are meant, and in which order they are answered.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use crate::{
-    model::{Id, Time},
+    model::{Id, MergeKey, Profile, Session, Time, Value},
     process::Expression,
 };
 
@@ -49,8 +49,70 @@ impl EventFilter {
     }
 
     pub fn takes_time(&self, time: Time) -> bool {
-        self.from.is_none_or(|from| time >= from) && self.to.is_none_or(|to| time < to)
+        within(time, self.from, self.to)
     }
+}
+
+/// All of it must be so.
+#[derive(Debug, Default)]
+pub struct SessionFilter {
+    /// That its first event came from.
+    pub source: Option<Id>,
+    /// Any id of a person; stands for all of them.
+    pub profile: Option<Id>,
+    /// It began at this server time or later.
+    pub from: Option<Time>,
+    /// It began before this server time.
+    pub to: Option<Time>,
+    /// Over `session`, as it is shown. One that cannot be evaluated does not hold.
+    pub condition: Option<Arc<Expression>>,
+}
+
+/// All of it must be so.
+#[derive(Debug, Default)]
+pub struct ProfileFilter {
+    /// That all lead to it.
+    pub keys: Vec<MergeKey>,
+    pub segment: Option<Id>,
+    /// Its latest visit began at this server time or later.
+    pub from: Option<Time>,
+    /// Its latest visit began before this server time.
+    pub to: Option<Time>,
+    /// Over `profile`, as it is shown. One that cannot be evaluated does not hold.
+    pub condition: Option<Arc<Expression>>,
+}
+
+impl SessionFilter {
+    pub fn takes_time(&self, session: &Session) -> bool {
+        within(session.inserted, self.from, self.to)
+    }
+}
+
+impl ProfileFilter {
+    /// Whether all holds but keys and condition.
+    pub fn takes(&self, profile: &Profile) -> bool {
+        let latest = profile.latest_visits[0].as_ref().map(|visit| visit.begun);
+        let in_time = match latest {
+            Some(begun) => within(begun, self.from, self.to),
+            None => self.from.is_none() && self.to.is_none(),
+        };
+        in_time && self.segment.as_ref().is_none_or(|segment| is_member(profile, segment))
+    }
+}
+
+fn within(time: Time, from: Option<Time>, to: Option<Time>) -> bool {
+    from.is_none_or(|from| time >= from) && to.is_none_or(|to| time < to)
+}
+
+fn is_member(profile: &Profile, segment: &Id) -> bool {
+    let segment = Value::text(segment.as_str());
+    // As it stands in the profile's JSON: most profiles do not have it anywhere.
+    if !profile.facts.as_str().contains(segment.to_json().as_str()) {
+        return false;
+    }
+    let facts = Value::from(&profile.facts);
+    let segments = facts.as_object().and_then(|facts| facts.get("segments"));
+    matches!(segments, Some(Value::List(members)) if members.contains(&segment))
 }
 
 /// In which order records are answered.
@@ -59,4 +121,39 @@ pub enum Order {
     #[default]
     Newest,
     Oldest,
+}
+
+impl Order {
+    /// Goes through `records`, which come from the oldest to the newest, in this order.
+    pub fn through<'a, T>(self, records: impl DoubleEndedIterator<Item = T> + 'a) -> Box<dyn Iterator<Item = T> + 'a> {
+        match self {
+            Self::Newest => Box::new(records.rev()),
+            Self::Oldest => Box::new(records),
+        }
+    }
+
+    /// What of `left` comes behind `offset`.
+    pub fn behind(self, offset: u64, left: &Range<u64>) -> Range<u64> {
+        match self {
+            Self::Newest => left.start..offset.min(left.end),
+            Self::Oldest => offset.saturating_add(1).max(left.start)..left.end,
+        }
+    }
+
+    /// What of `left` comes at `offset` and behind it.
+    pub fn from(self, offset: u64, left: &Range<u64>) -> Range<u64> {
+        match self {
+            Self::Newest => self.behind(offset.saturating_add(1), left),
+            Self::Oldest => offset.max(left.start)..left.end,
+        }
+    }
+
+    /// The first offset of what is left.
+    pub fn first(self, left: &Range<u64>) -> Option<u64> {
+        let first = match self {
+            Self::Newest => left.end.checked_sub(1),
+            Self::Oldest => Some(left.start),
+        };
+        first.filter(|_| !left.is_empty())
+    }
 }

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use super::projection::Projection;
+use super::{
+    projection::Projection,
+    query::{Query, Wanted},
+};
 use crate::model::{Path, Value};
 
 /// How records are written one behind the other.
@@ -12,8 +15,8 @@ pub enum Format {
     Csv,
 }
 
-/// The parts of an event that are a column each, as `GET /event/ID` names them.
-const EVENT_COLUMNS: [&str; 19] = [
+/// The parts of a record that are a column each, as `GET /event/ID` and so on name them.
+const EVENT_COLUMNS: &[&str] = &[
     "id",
     "type",
     "name",
@@ -34,6 +37,33 @@ const EVENT_COLUMNS: [&str; 19] = [
     "os",
     "app",
 ];
+const SESSION_COLUMNS: &[&str] =
+    &["id", "profile", "context", "properties", "traits", "device", "os", "app", "utm", "metadata"];
+const PROFILE_COLUMNS: &[&str] = &[
+    "id",
+    "ids",
+    "primary_id",
+    "metadata",
+    "stats",
+    "traits",
+    "data",
+    "segments",
+    "interests",
+    "consents",
+    "aux",
+    "active",
+];
+
+/// The columns of what is wanted. What a session shows has a column of the same name among those of an event.
+fn columns(wanted: &Wanted) -> Vec<Path> {
+    let (first, others) = match wanted {
+        Wanted::Events(_) => (None, EVENT_COLUMNS),
+        Wanted::Sessions(_) => (None, SESSION_COLUMNS),
+        Wanted::Profiles(_) => (None, PROFILE_COLUMNS),
+        Wanted::Timeline(..) => (Some("kind"), EVENT_COLUMNS),
+    };
+    first.iter().chain(others).map(|column| [*column].into_iter().collect()).collect()
+}
 
 /// Writes records as lines.
 pub struct Lines {
@@ -43,12 +73,13 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// For events.
-    pub fn of_events(format: Format, projection: Projection) -> Self {
-        let columns = match projection.paths() {
-            Some(paths) => paths.to_vec(),
-            None => EVENT_COLUMNS.iter().map(|column| [*column].into_iter().collect()).collect(),
-        };
+    /// For the records of a query.
+    pub fn of(query: &Query, format: Format) -> Self {
+        Self::new(format, query.projection.clone(), || columns(&query.wanted))
+    }
+
+    fn new(format: Format, projection: Projection, columns: impl FnOnce() -> Vec<Path>) -> Self {
+        let columns = projection.paths().map_or_else(columns, <[Path]>::to_vec);
         Self { format, projection, columns }
     }
 
@@ -111,7 +142,7 @@ mod tests {
 
     #[test]
     fn cells_are_quoted_and_run_nothing() {
-        let lines = Lines::of_events(Format::Csv, Projection::read("a,b.c").unwrap());
+        let lines = Lines::new(Format::Csv, Projection::read("a,b.c").unwrap(), Vec::new);
         assert_eq!(lines.head(), b"a,b.c\r\n");
         for (record, row) in [
             (
@@ -132,8 +163,8 @@ mod tests {
     #[test]
     fn a_line_is_a_record_or_the_parts_of_it() {
         let mut out = Vec::new();
-        Lines::of_events(Format::Ndjson, Projection::default()).add(&mut out, &json!({"a": 1, "b": 2}));
-        Lines::of_events(Format::Ndjson, Projection::read("b,c").unwrap()).add(&mut out, &json!({"a": 1, "b": 2}));
+        Lines::new(Format::Ndjson, Projection::default(), Vec::new).add(&mut out, &json!({"a": 1, "b": 2}));
+        Lines::new(Format::Ndjson, Projection::read("b,c").unwrap(), Vec::new).add(&mut out, &json!({"a": 1, "b": 2}));
         assert_eq!(String::from_utf8(out).unwrap(), "{\"a\":1,\"b\":2}\n{\"b\":2}\n");
     }
 }

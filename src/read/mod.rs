@@ -1,17 +1,19 @@
-//! Reading back what was collected: queries over the events of the log (contract, section 12).
+//! Reading back what was collected: queries over events, sessions and profiles (contract, section 12).
 //!
-//! A query goes its way in this order: `parameters` makes a filter of what was asked, `plan` finds by a segment's index
-//! which rows may be meant, `scan` goes from segment to segment and opens the blocks of these rows, `events` pages and
-//! shows them. Knows `model`, `process` and `store`, and no HTTP.
+//! A query goes its way in this order: `parameters` takes what was asked by name, `query` makes a filter of it, `scan`
+//! walks through the records of a kind for those that are meant, `stream` pages them, `format` writes them as lines. For
+//! events, `plan` finds by a segment's index which rows may be meant before their blocks are opened; sessions and
+//! profiles stand in the views. Knows `model`, `process` and `store`, and no HTTP.
 
 mod cursor;
-mod events;
 mod filter;
 mod format;
 mod parameters;
 mod plan;
 mod projection;
+mod query;
 mod scan;
+mod stream;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,14 +21,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     clock::Clock,
-    model::Time,
+    model::Fault,
+    process::Identity,
     store::{Refused, Store},
 };
 
-pub use events::{EventPage, EventStream};
 pub use format::{Format, Lines};
-pub use parameters::{About, EventQuery, Parameters};
-pub use scan::Read;
+pub use parameters::Parameters;
+pub use query::{About, Asked, Query};
+pub use scan::{Read, Record};
+pub use stream::{Page, RecordStream};
 
 /// How long a query waits for another one to end.
 const QUEUE_WAIT: Duration = Duration::from_secs(5);
@@ -44,23 +48,29 @@ pub struct ReadSettings {
 pub struct Queries {
     store: Arc<Store>,
     clock: Arc<Clock>,
+    /// Finds people by what they are known by.
+    identity: Identity,
     settings: ReadSettings,
     running: Arc<Semaphore>,
 }
 
 impl Queries {
-    pub fn new(store: Arc<Store>, clock: Arc<Clock>, settings: ReadSettings) -> Self {
+    pub fn new(store: Arc<Store>, clock: Arc<Clock>, identity: Identity, settings: ReadSettings) -> Self {
         Self {
             store,
             clock,
+            identity,
             settings,
             running: Arc::new(Semaphore::new(settings.queries_max.min(Semaphore::MAX_PERMITS))),
         }
     }
 
-    /// The server's time, which `from=-15m` counts from.
-    pub fn now(&self) -> Time {
-        self.clock.now()
+    /// Reads what is asked for.
+    ///
+    /// # Errors
+    /// A parameter is unknown or cannot be read; the fault names it.
+    pub fn query(&self, parameters: Parameters, asked: Asked) -> Result<Query, Fault> {
+        Query::read(parameters, asked, &self.identity, self.clock.now())
     }
 
     /// Waits until there is room for one more query.

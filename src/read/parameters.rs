@@ -1,22 +1,11 @@
 //! What a query says: names and values, as a URL or a command line has them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
-use super::{
-    cursor::Cursor,
-    filter::{EventFilter, KindPattern, Order},
-    projection::Projection,
-};
 use crate::{
-    model::{EventType, Fault, Id, Time, boolean_word, check_tag},
-    process::{Expression, duration},
+    model::{Fault, Time},
+    process::duration,
 };
-
-/// How many records a page has, unless it is said, and at most.
-const LIMIT: usize = 100;
-const LIMIT_MAX: usize = 1_000;
-/// The most types that are asked for at once.
-const KINDS_MAX: usize = 100;
 
 /// What a query says. Each value is taken by its name; what nobody took is refused.
 pub struct Parameters {
@@ -72,7 +61,7 @@ impl Parameters {
     }
 
     /// The text that tells this query from others: everything but where it goes on and how it is shown.
-    fn identity(&self) -> String {
+    pub fn identity(&self) -> String {
         let mut said: Vec<String> = self
             .sent
             .iter()
@@ -84,160 +73,10 @@ impl Parameters {
     }
 }
 
-/// A query for events.
-pub struct EventQuery {
-    pub filter: Arc<EventFilter>,
-    pub order: Order,
-    pub projection: Projection,
-    /// How many at most; `None`: it is not said.
-    limit: Option<usize>,
-    pub(super) cursor: Option<Cursor>,
-    /// Tells the query from others.
-    pub(super) identity: String,
-}
-
-impl EventQuery {
-    /// Reads the parameters of a query for events. `about` names the profile or session whose events are meant, if the
-    /// address does.
-    ///
-    /// # Errors
-    /// A parameter is unknown or cannot be read; the fault names it.
-    pub fn read(mut parameters: Parameters, about: Option<About>, now: Time) -> Result<Self, Fault> {
-        let mut filter = EventFilter::default();
-        let kinds = parameters.all("type");
-        if kinds.len() > KINDS_MAX {
-            return Err(Fault::new("value_error", format!("more than {KINDS_MAX} types")).at("type"));
-        }
-        for kind in kinds {
-            filter.kinds.push(kind_pattern(&kind).map_err(|fault| fault.at("type"))?);
-        }
-        filter.source = parameters.read("source", Id::required)?;
-        match &about {
-            Some(About::Profile(id)) => filter.profile = Some(id.clone()),
-            Some(About::Session(id)) => filter.session = Some(id.clone()),
-            None => {}
-        }
-        if filter.session.is_none() {
-            filter.session = parameters.read("session", Id::required)?;
-        }
-        if filter.profile.is_none() {
-            filter.profile = parameters.read("profile", Id::required)?;
-        }
-        filter.tag = parameters.read("tag", |tag| check_tag(0, tag).map(|()| tag.into()))?;
-        filter.valid = parameters.read("valid", boolean)?;
-        filter.from = parameters.read("from", |text| moment(text, now))?;
-        filter.to = parameters.read("to", |text| moment(text, now))?;
-        filter.condition = parameters.read("where", |text| Expression::compile_over(text, "event").map(Arc::new))?;
-        let order = parameters.read("order", order)?.unwrap_or_default();
-        let limit = parameters.read("limit", limit)?;
-        let projection = parameters.read("fields", Projection::read)?.unwrap_or_default();
-        let about = about.map(|about| format!("{about:?}\n")).unwrap_or_default();
-        let identity = format!("{about}{}", parameters.identity());
-        let cursor = parameters.read("cursor", |text| Cursor::read(text, &identity))?;
-        parameters.end()?;
-        Ok(Self { filter: Arc::new(filter), order, projection, limit, cursor, identity })
-    }
-
-    /// How many events a page has.
-    ///
-    /// # Errors
-    /// More are asked for than a page may have.
-    pub fn page_limit(&self) -> Result<usize, Fault> {
-        match self.limit {
-            Some(limit) if limit > LIMIT_MAX => {
-                Err(Fault::new("value_error", format!("at most {LIMIT_MAX} in JSON; NDJSON and CSV have no limit"))
-                    .at("limit"))
-            }
-            limit => Ok(limit.unwrap_or(LIMIT)),
-        }
-    }
-
-    /// How many events a stream has: all, unless it is said.
-    pub fn stream_limit(&self) -> usize {
-        self.limit.unwrap_or(usize::MAX)
-    }
-}
-
-/// Whose events an address names.
-#[derive(Clone, Debug)]
-pub enum About {
-    Profile(Id),
-    Session(Id),
-}
-
-fn kind_pattern(text: &str) -> Result<KindPattern, Fault> {
-    match text.strip_suffix('*') {
-        Some(beginning) if !beginning.contains('*') => {
-            Ok(KindPattern::Beginning(beginning.trim_start().to_lowercase().into()))
-        }
-        Some(_) => Err(Fault::new("value_error", "a * stands at the end only")),
-        None => EventType::parse(text).map(|kind| KindPattern::Exactly(kind.id)),
-    }
-}
-
-fn boolean(text: &str) -> Result<bool, Fault> {
-    boolean_word(text).ok_or_else(|| Fault::wrong_type("a boolean"))
-}
-
-fn order(text: &str) -> Result<Order, Fault> {
-    match text {
-        "newest" => Ok(Order::Newest),
-        "oldest" => Ok(Order::Oldest),
-        _ => Err(Fault::new("value_error", "newest or oldest is expected")),
-    }
-}
-
-fn limit(text: &str) -> Result<usize, Fault> {
-    let limit = text.parse().ok().filter(|limit| *limit > 0);
-    limit.ok_or_else(|| Fault::new("value_error", "a number from 1 on is expected"))
-}
-
 /// A time, or how long ago: `-15m`.
 pub fn moment(text: &str, now: Time) -> Result<Time, Fault> {
     let Some(ago) = text.strip_prefix('-').filter(|ago| ago.ends_with(char::is_alphabetic)) else {
         return Time::parse(text);
     };
     duration(ago).map(|ago| now.earlier(ago))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(query: &str) -> Result<EventQuery, String> {
-        let sent = form_urlencoded::parse(query.as_bytes()).into_owned();
-        EventQuery::read(Parameters::new(sent), None, Time::from_micros(86_400_000_000))
-            .map_err(|fault| fault.to_string())
-    }
-
-    #[test]
-    fn a_query_is_read() {
-        let query =
-            read("type=page-view&type=checkout-*&source=shop&from=-15m&valid=false&order=oldest&limit=7").unwrap();
-        assert!(query.filter.takes_kind("page-view") && query.filter.takes_kind("checkout-started"));
-        assert!(!query.filter.takes_kind("page-views"));
-        assert_eq!(query.filter.from, Some(Time::from_micros(86_400_000_000 - 900_000_000)));
-        assert_eq!((query.filter.valid, query.order, query.page_limit()), (Some(false), Order::Oldest, Ok(7)));
-    }
-
-    #[test]
-    fn what_is_unknown_or_cannot_be_read_is_refused() {
-        for (query, what) in [
-            ("tyep=page-view", "unknown parameter"),
-            ("from=yesterday", "not a time"),
-            ("valid=perhaps", "a boolean"),
-            ("limit=0", "from 1 on"),
-            ("order=random", "newest or oldest"),
-            ("source=a&source=b", "more than once"),
-            ("where=profile.traits.x == 1", "unknown name profile"),
-            ("where=event.properties.price >", "not an expression"),
-            ("cursor=abc", "cursor"),
-            ("type=a*b*", "at the end only"),
-            ("fields=", "path"),
-        ] {
-            let refused = read(query).err().unwrap_or_else(|| panic!("{query} was read"));
-            assert!(refused.contains(what), "{query}: {refused}");
-        }
-        assert!(read("limit=1001").unwrap().page_limit().is_err());
-    }
 }

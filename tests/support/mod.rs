@@ -9,3 +9,4 @@ pub use daemon::{Daemon, Setup};
 pub mod external;
 pub mod name_server;
 pub mod open_metrics;
+pub mod pages;

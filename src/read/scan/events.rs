@@ -2,13 +2,13 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{
-    filter::{EventFilter, Order},
-    plan::SegmentPlan,
-};
+use super::{Found, Read, Record, Scan, holds, owners::Owners};
 use crate::{
-    model::{Id, Object, ShownEvent, Time, Value},
-    process::Scope,
+    model::{Id, ShownEvent, Time},
+    read::{
+        filter::{EventFilter, Order},
+        plan::SegmentPlan,
+    },
     store::{FoundEvent, LogView, StoreError},
 };
 
@@ -31,27 +31,9 @@ pub struct EventScan {
     pub read: Read,
 }
 
-/// What a query read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Read {
-    /// Blocks of the log that were opened.
-    pub blocks: u64,
-    /// Pages of 4,096 events that an index left out.
-    pub skipped: u64,
-}
-
 impl EventScan {
     pub fn new(filter: Arc<EventFilter>, order: Order, people: Option<Arc<[Id]>>, left: Range<u64>, now: Time) -> Self {
         Self { filter, order, people, now, left, plan: None, rows: Vec::new(), read: Read::default() }
-    }
-
-    /// The offsets that were not looked at yet.
-    pub fn left(&self) -> &Range<u64> {
-        &self.left
-    }
-
-    pub fn is_done(&self) -> bool {
-        self.left.is_empty()
     }
 
     /// Looks a little further: the next events that are meant, at most `most`; perhaps none yet.
@@ -145,10 +127,42 @@ impl EventScan {
 
     /// Whether the filter's condition holds; all else was looked at.
     fn holds(&self, event: &FoundEvent) -> bool {
-        let Some(condition) = &self.filter.condition else { return true };
         let shown = ShownEvent { request: event.request.clone(), event: event.event.clone() };
-        let mut records = Object::default();
-        records.insert("event", Value::shown(&shown));
-        condition.holds(&Scope::stored(&records, self.now)).unwrap_or(false)
+        holds(self.filter.condition.as_deref(), "event", &shown, self.now)
+    }
+}
+
+/// The events that a scan finds, as they are shown: each with the profile that its own is part of by now.
+pub struct Events {
+    scan: EventScan,
+    owners: Owners,
+}
+
+impl Events {
+    pub fn new(scan: EventScan) -> Self {
+        Self { scan, owners: Owners::default() }
+    }
+}
+
+impl Scan for Events {
+    fn left(&self) -> Range<u64> {
+        self.scan.left.clone()
+    }
+
+    fn read(&self) -> Read {
+        self.scan.read
+    }
+
+    fn step(&mut self, log: &LogView<'_>, most: usize) -> Result<Vec<Found>, StoreError> {
+        let found = self.scan.step(log, most)?.into_iter().map(|FoundEvent { offset: place, mut request, event }| {
+            let stored = request.profile.clone();
+            let owner = stored.map(|profile| self.owners.of(log, &profile)).transpose()?.flatten();
+            // Events keep the profile that they were stored with where it was deleted.
+            if let Some(owner) = owner.filter(|owner| request.profile.as_ref() != Some(owner)) {
+                Arc::make_mut(&mut request).profile = Some(owner);
+            }
+            Ok(Found { place, record: Record::Event(ShownEvent { request, event }) })
+        });
+        found.collect()
     }
 }

@@ -1,0 +1,82 @@
+//! Walks for the records that a filter means, one kind of record a file, each in the order of the log.
+
+mod events;
+mod first_events;
+mod owners;
+mod profiles;
+mod sessions;
+mod timeline;
+
+use std::{ops::Range, sync::Arc};
+
+use serde::{Serialize, Serializer};
+
+use crate::{
+    model::{Object, Profile, Session, ShownEvent, Time, Value},
+    process::{Expression, Scope},
+    store::{LogView, StoreError},
+};
+
+pub use events::{EventScan, Events};
+pub use profiles::ProfileScan;
+pub use sessions::SessionScan;
+pub use timeline::Timeline;
+
+/// How many sessions or profiles a step looks at, so that it stays short.
+const LOOKED_AT_TOGETHER: usize = 1_024;
+
+/// A walk for records of a kind. Each has a place of its own: an event its offset, a session or a profile the one at
+/// which it was made.
+pub trait Scan: Send {
+    /// The places that were not looked at yet; none: it is done.
+    fn left(&self) -> Range<u64>;
+
+    /// What it read so far.
+    fn read(&self) -> Read;
+
+    /// Looks a little further: the next records that are meant, at most `most`; perhaps none yet.
+    fn step(&mut self, log: &LogView<'_>, most: usize) -> Result<Vec<Found>, StoreError>;
+}
+
+/// A record and its place.
+pub struct Found {
+    pub place: u64,
+    pub record: Record,
+}
+
+/// A record as it is shown.
+pub enum Record {
+    Event(ShownEvent),
+    Session(Box<Session>),
+    Profile(Arc<Profile>),
+    /// One of a list of several kinds, with its kind.
+    OfKind(Value),
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Event(event) => event.serialize(serializer),
+            Self::Session(session) => session.shown().serialize(serializer),
+            Self::Profile(profile) => profile.shown().serialize(serializer),
+            Self::OfKind(record) => record.serialize(serializer),
+        }
+    }
+}
+
+/// What a query read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Read {
+    /// Blocks of the log that were opened.
+    pub blocks: u64,
+    /// Pages of 4,096 events that an index left out.
+    pub skipped: u64,
+}
+
+/// Whether a filter's condition, if there is one, holds for the record of this name.
+fn holds(condition: Option<&Expression>, name: &'static str, record: &impl Serialize, now: Time) -> bool {
+    let Some(condition) = condition else { return true };
+    let mut records = Object::default();
+    records.insert(name, Value::shown(record));
+    condition.holds(&Scope::stored(&records, now)).unwrap_or(false)
+}

@@ -1,0 +1,74 @@
+//! Goes through profiles in the order in which they were made.
+
+use std::{ops::Range, sync::Arc};
+
+use super::{Found, LOOKED_AT_TOGETHER, Read, Record, Scan, holds};
+use crate::{
+    model::{Profile, Time},
+    read::filter::{Order, ProfileFilter},
+    store::{LogView, StoreError},
+};
+
+/// A walk for the profiles that a filter means.
+pub struct ProfileScan {
+    filter: Arc<ProfileFilter>,
+    order: Order,
+    /// The server's time, for the condition.
+    now: Time,
+    left: Range<u64>,
+}
+
+impl ProfileScan {
+    pub fn new(filter: Arc<ProfileFilter>, order: Order, left: Range<u64>, now: Time) -> Self {
+        Self { filter, order, now, left }
+    }
+
+    /// The one profile that all keys of the filter lead to, if it was not looked at yet.
+    fn by_keys(&self, log: &LogView<'_>) -> Result<Option<Arc<Profile>>, StoreError> {
+        let mut found: Option<Arc<Profile>> = None;
+        for key in &self.filter.keys {
+            let Some(led) = log.profile_by_key(*key)? else { return Ok(None) };
+            if found.as_ref().is_some_and(|found| found.reference() != led.reference()) {
+                return Ok(None);
+            }
+            found = Some(led);
+        }
+        Ok(found.filter(|profile| self.left.contains(&profile.since)))
+    }
+
+    fn is_meant(&self, profile: &Profile) -> bool {
+        self.filter.takes(profile) && holds(self.filter.condition.as_deref(), "profile", &profile.shown(), self.now)
+    }
+}
+
+impl Scan for ProfileScan {
+    fn left(&self) -> Range<u64> {
+        self.left.clone()
+    }
+
+    fn read(&self) -> Read {
+        Read::default()
+    }
+
+    /// As elsewhere, but profiles that were made at one offset, by one request, come together.
+    fn step(&mut self, log: &LogView<'_>, most: usize) -> Result<Vec<Found>, StoreError> {
+        let found = |profile: Arc<Profile>| Found { place: profile.since, record: Record::Profile(profile) };
+        if !self.filter.keys.is_empty() {
+            let profile = self.by_keys(log)?.filter(|profile| self.is_meant(profile));
+            self.left = self.left.end..self.left.end;
+            return Ok(profile.into_iter().map(found).collect());
+        }
+        let (mut list, mut last) = (Vec::new(), None);
+        for (count, made) in self.order.through(log.profiles_made(self.left.clone())).enumerate() {
+            let made = made?;
+            if last != Some(made.since) && (list.len() >= most || count >= LOOKED_AT_TOGETHER) {
+                self.left = last.map_or(self.left.clone(), |last| self.order.behind(last, &self.left));
+                return Ok(list);
+            }
+            last = Some(made.since);
+            list.extend(log.profile(&made)?.filter(|profile| self.is_meant(profile)).map(found));
+        }
+        self.left = self.left.end..self.left.end;
+        Ok(list)
+    }
+}
