@@ -3,8 +3,8 @@
 use std::{borrow::Cow, sync::Arc};
 
 use super::{
-    BOT, Column, GIVEN, Names, PAGE_ROWS, PageSpan, VALID, Visit, Visitor, dictionary::Dictionary, number_time, packed,
-    time_number, visits::Visits,
+    BOT, Column, Count, GIVEN, Names, PAGE_ROWS, PageSpan, VALID, Visit, Visitor, counts, dictionary::Dictionary,
+    number_time, packed, time_number, visits::Visits,
 };
 use crate::{
     model::{Event, EventRequest, Id},
@@ -30,6 +30,7 @@ struct FullPage {
     span: PageSpan,
     /// Each column, packed.
     columns: [Box<[u8]>; Column::COUNT],
+    counts: Vec<Count>,
 }
 
 impl Builder {
@@ -85,12 +86,17 @@ impl Builder {
     /// Packs the rows behind the full pages into a page of their own.
     fn fill_page(&mut self) {
         let Some(span) = self.open_span() else { return };
+        let counts = counts::of_rows(
+            &self.open[Column::Inserted as usize],
+            &self.open[Column::Kind as usize],
+            &self.open[Column::Source as usize],
+        );
         let columns = std::array::from_fn(|column| {
             let packed = packed::pack(&self.open[column]);
             self.open[column].clear();
             packed
         });
-        self.full.push(FullPage { span, columns });
+        self.full.push(FullPage { span, columns, counts });
     }
 
     fn open_span(&self) -> Option<PageSpan> {
@@ -128,6 +134,11 @@ impl Builder {
             Some(page) => packed::unpack(&page.columns[column as usize]).expect("it was packed here"),
             None => self.open[column as usize].clone(),
         }
+    }
+
+    /// The counts of a page to which no row comes any more.
+    pub fn counts(&self, page: usize) -> Option<&[Count]> {
+        self.full.get(page).map(|page| page.counts.as_slice())
     }
 
     pub fn names(&self) -> Names {
