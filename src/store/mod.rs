@@ -58,7 +58,7 @@ pub use entry::{Entry, EventPlace, Key, Merge, Name};
 pub use error::{Refused, StoreError};
 pub use figures::{Holdings, StoreFigures};
 pub use files::folder::{Durability, Folder};
-pub use index::{Column, Count, QUARTER_MICROS, SegmentIndex, VALID, Visitor, time_number};
+pub use index::{Column, Count, QUARTER_MICROS, SegmentIndex, VALID, Visitor, number_time, time_number};
 pub use log::FoundEvent;
 pub use log_view::LogView;
 pub use read_view::{ReadView, retry};
