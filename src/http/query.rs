@@ -16,8 +16,8 @@ use super::{
     route::{Request, Route},
 };
 use crate::{
-    model::{Fault, Value},
-    read::{About, EventQuery, EventStream, Format, Lines, Parameters, Read},
+    model::{Fault, Time, Value},
+    read::{About, CountQuery, Counts, EventQuery, EventStream, Format, Lines, NotCounted, Parameters, Read},
 };
 
 /// `GET /events`, and the events of a profile or a session.
@@ -43,6 +43,22 @@ pub async fn events(rooms: &Rooms, request: &Request, about: Option<About>) -> R
     }
     let result = page.events.iter().map(|event| query.projection.of(Value::shown(event))).collect();
     Ok(reply::json(&Page { result, cursor, read }))
+}
+
+/// `GET /stats/events`.
+pub async fn counts(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
+    let parameters = Parameters::new(request.route.query().into_pairs());
+    let query = CountQuery::read(parameters, rooms.queries.now()).map_err(in_query)?;
+    let counted = rooms.queries.counts(query).await.map_err(|why| match why {
+        NotCounted::TooMany(fault) => in_query(fault),
+        NotCounted::Refused(refused) => refused.into(),
+    });
+    #[derive(Serialize)]
+    struct Counted {
+        result: Vec<Value>,
+        complete_from: Option<Time>,
+    }
+    counted.map(|Counts { rows, complete_from }| reply::json(&Counted { result: rows, complete_from }))
 }
 
 /// The profile or session that the address names.

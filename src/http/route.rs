@@ -35,6 +35,7 @@ pub enum Endpoint {
     Events,
     SessionEvents,
     ProfileEvents,
+    CountedEvents,
     Refresh,
     Token,
     Logout,
@@ -47,7 +48,7 @@ pub enum Endpoint {
 impl Endpoint {
     /// Whether nothing is to be finished for a client that went away: it only asked.
     pub fn is_query(self) -> bool {
-        matches!(self, Self::Events | Self::SessionEvents | Self::ProfileEvents)
+        matches!(self, Self::Events | Self::SessionEvents | Self::ProfileEvents | Self::CountedEvents)
     }
 }
 
@@ -107,6 +108,7 @@ const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/configuration", Endpoint::Configuration, GET_POST, Audience::Administrator),
     ("/event/{id}", Endpoint::Event, GET_DELETE, Audience::Administrator),
     ("/events", Endpoint::Events, GET, Audience::Administrator),
+    ("/stats/events", Endpoint::CountedEvents, GET, Audience::Administrator),
     ("/session/{id}/events", Endpoint::SessionEvents, GET, Audience::Administrator),
     ("/profile/{id}/events", Endpoint::ProfileEvents, GET, Audience::Administrator),
     ("/session/{id}", Endpoint::Session, GET_DELETE, Audience::Administrator),

@@ -2,8 +2,10 @@
 //!
 //! A query goes its way in this order: `parameters` makes a filter of what was asked, `plan` finds by a segment's index
 //! which rows may be meant, `scan` goes from segment to segment and opens the blocks of these rows, `events` pages and
-//! shows them. Knows `model`, `process` and `store`, and no HTTP.
+//! shows them. `counts` answers how many there were, from the indexes alone. Knows `model`, `process` and `store`, and no HTTP.
 
+mod calendar;
+mod counts;
 mod cursor;
 mod events;
 mod filter;
@@ -23,6 +25,7 @@ use crate::{
     store::{Refused, Store},
 };
 
+pub use counts::{CountQuery, Counts, NotCounted};
 pub use events::{EventPage, EventStream};
 pub use format::{Format, Lines};
 pub use parameters::{About, EventQuery, Parameters};

@@ -104,13 +104,7 @@ impl EventQuery {
     /// A parameter is unknown or cannot be read; the fault names it.
     pub fn read(mut parameters: Parameters, about: Option<About>, now: Time) -> Result<Self, Fault> {
         let mut filter = EventFilter::default();
-        let kinds = parameters.all("type");
-        if kinds.len() > KINDS_MAX {
-            return Err(Fault::new("value_error", format!("more than {KINDS_MAX} types")).at("type"));
-        }
-        for kind in kinds {
-            filter.kinds.push(kind_pattern(&kind).map_err(|fault| fault.at("type"))?);
-        }
+        filter.kinds = kind_patterns(&mut parameters)?;
         filter.source = parameters.read("source", Id::required)?;
         match &about {
             Some(About::Profile(id)) => filter.profile = Some(id.clone()),
@@ -163,6 +157,15 @@ impl EventQuery {
 pub enum About {
     Profile(Id),
     Session(Id),
+}
+
+/// The types that are asked for.
+pub fn kind_patterns(parameters: &mut Parameters) -> Result<Vec<KindPattern>, Fault> {
+    let kinds = parameters.all("type");
+    if kinds.len() > KINDS_MAX {
+        return Err(Fault::new("value_error", format!("more than {KINDS_MAX} types")).at("type"));
+    }
+    kinds.iter().map(|kind| kind_pattern(kind).map_err(|fault| fault.at("type"))).collect()
 }
 
 fn kind_pattern(text: &str) -> Result<KindPattern, Fault> {
