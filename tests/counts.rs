@@ -105,3 +105,54 @@ fn what_is_wrong_is_named() {
         assert_eq!((response.status, response.loc()), (422, json!(["query", name])), "{query}");
     }
 }
+
+/// Sends an event of a device, as somebody if `address` says so.
+fn send(daemon: &Daemon, device: &str, kind: &str, address: Option<&str>) {
+    let properties = address.map_or_else(|| json!({"price": 5}), |address| json!({"email": {"main": address}}));
+    daemon.tracked(&json!({
+        "source": {"id": "shop"}, "session": {"id": device}, "events": [{"type": kind, "properties": properties}],
+    }));
+}
+
+#[test]
+fn a_funnel_counts_people_as_they_are_merged() {
+    let (_folder, daemon) = started();
+    daemon.shop();
+    send(&daemon, "phone", "seen", None);
+    send(&daemon, "desk", "bought", None); // before they are known for one
+    send(&daemon, "desk", "tried", None);
+    send(&daemon, "phone", "sign-in", Some("ada@example.com"));
+    send(&daemon, "desk", "sign-in", Some("ada@example.com"));
+    send(&daemon, "other", "seen", None);
+    send(&daemon, "nobody", "bought", None);
+    let funnel = |query: &str| {
+        let steps = daemon.record(&format!("/stats/funnel?{query}"))["result"].clone();
+        steps.as_array().unwrap().iter().map(|step| step["profiles"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(funnel("step=seen&step=tried"), [2, 1]);
+    assert_eq!(funnel("step=seen&step=bought&step=tried"), [2, 1, 1]);
+    assert_eq!(funnel("step=tried&step=bought"), [1, 0]);
+    assert_eq!(funnel("step=seen&step=b*%5Bevent.properties.price%20%3E%2010%5D"), [2, 0]);
+    assert_eq!(funnel("step=seen&step=b*%5Bevent.properties.price%20%3C%2010%5D"), [2, 1]);
+    for (query, name) in
+        [("step=seen", "step"), ("step=seen&step=x%5B%3E%5D", "step"), ("step=a&step=b&within=x", "within")]
+    {
+        let response = daemon.admin("GET", &format!("/stats/funnel?{query}"));
+        assert_eq!((response.status, response.loc()), (422, json!(["query", name])), "{query}");
+    }
+}
+
+#[test]
+fn retention_tells_who_came_first_and_again() {
+    let (_folder, daemon) = started();
+    daemon.shop();
+    for device in ["a", "b", "c"] {
+        send(&daemon, device, "seen", None);
+    }
+    let cohorts = daemon.record("/stats/retention?by=day&tz=Europe/Warsaw")["result"].clone();
+    let profiles: u64 = cohorts.as_array().unwrap().iter().map(|cohort| cohort["profiles"].as_u64().unwrap()).sum();
+    assert_eq!(profiles, 3, "{cohorts}");
+    assert_eq!(daemon.record("/stats/retention?by=week&first=bought")["result"], json!([]));
+    let response = daemon.admin("GET", "/stats/retention?by=hour");
+    assert_eq!((response.status, response.loc()), (422, json!(["query", "by"])));
+}

@@ -70,5 +70,5 @@ fn every_command_line_for_curl_is_answered() {
     let statuses = String::from_utf8(run.stdout).unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     // A profile that nothing was merged into cannot be split.
-    assert_eq!(statuses.trim(), "200 200 200 200 200 200 200 200 200 404 200 200 200 200 200 200 200 200 200");
+    assert_eq!(statuses.trim(), "200 200 200 200 200 200 200 200 200 404 200 200 200 200 200 200 200 200 200 200 200");
 }

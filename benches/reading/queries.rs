@@ -18,7 +18,7 @@ const TOKEN: &str = "bench-token";
 /// A query, made of the number of its round.
 type Query = (&'static str, fn(u64) -> String);
 
-const QUERIES: [Query; 9] = [
+const QUERIES: [Query; 11] = [
     ("a session's events", |round| format!("/session/{}/events", fill::session(round * 37 + 5))),
     ("a person's events", |round| format!("/profile/{}/events", fill::profile(round * 41 + 3))),
     ("a type over a day, first 100", |_| "/events?type=action-03&from=-1d".into()),
@@ -30,6 +30,10 @@ const QUERIES: [Query; 9] = [
     ("a rare tag that is nowhere", |_| "/events?tag=nowhere".into()),
     ("counts by day and type", |_| "/stats/events?by=day,type".into()),
     ("counts by hour, a week", |_| "/stats/events?by=hour&from=-7d&tz=Europe/Warsaw".into()),
+    ("a funnel of four steps", |_| {
+        "/stats/funnel?step=page-view&step=action-03&step=action-05&step=page-view&within=1d".into()
+    }),
+    ("weekly retention", |_| "/stats/retention?by=week".into()),
     ("counts by tag (rows)", |_| "/stats/events?by=tag".into()),
 ];
 

@@ -59,6 +59,8 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::Profile, &Method::DELETE) => records::delete_profile(admin, route).await,
         (Endpoint::Profile, _) => records::profile(admin, route).await,
         (Endpoint::Events, _) => query::events(&rooms, &request, None).await,
+        (Endpoint::Funnel, _) => query::funnel(&rooms, &request).await,
+        (Endpoint::Retention, _) => query::retention(&rooms, &request).await,
         (Endpoint::CountedEvents, _) => query::counts(&rooms, &request).await,
         (Endpoint::SessionEvents, _) => query::events(&rooms, &request, query::about(route, About::Session)?).await,
         (Endpoint::ProfileEvents, _) => query::events(&rooms, &request, query::about(route, About::Profile)?).await,

@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     model::{Fault, Time, Value},
-    read::{About, CountQuery, Counts, EventQuery, EventStream, Format, Lines, NotCounted, Parameters, Read},
+    read::{
+        About, CountQuery, Counts, EventQuery, EventStream, Format, FunnelQuery, Lines, NotCounted, Parameters, Read,
+        RetentionQuery,
+    },
 };
 
 /// `GET /events`, and the events of a profile or a session.
@@ -59,6 +62,20 @@ pub async fn counts(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> 
         complete_from: Option<Time>,
     }
     counted.map(|Counts { rows, complete_from }| reply::json(&Counted { result: rows, complete_from }))
+}
+
+/// `GET /stats/funnel`.
+pub async fn funnel(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
+    let parameters = Parameters::new(request.route.query().into_pairs());
+    let query = FunnelQuery::read(parameters, rooms.queries.now()).map_err(in_query)?;
+    Ok(reply::json(&serde_json::json!({ "result": rooms.queries.funnel(query).await? })))
+}
+
+/// `GET /stats/retention`.
+pub async fn retention(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
+    let parameters = Parameters::new(request.route.query().into_pairs());
+    let query = RetentionQuery::read(parameters, rooms.queries.now()).map_err(in_query)?;
+    Ok(reply::json(&serde_json::json!({ "result": rooms.queries.retention(query).await? })))
 }
 
 /// The profile or session that the address names.

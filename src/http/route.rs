@@ -36,6 +36,8 @@ pub enum Endpoint {
     SessionEvents,
     ProfileEvents,
     CountedEvents,
+    Funnel,
+    Retention,
     Refresh,
     Token,
     Logout,
@@ -48,7 +50,15 @@ pub enum Endpoint {
 impl Endpoint {
     /// Whether nothing is to be finished for a client that went away: it only asked.
     pub fn is_query(self) -> bool {
-        matches!(self, Self::Events | Self::SessionEvents | Self::ProfileEvents | Self::CountedEvents)
+        matches!(
+            self,
+            Self::Events
+                | Self::SessionEvents
+                | Self::ProfileEvents
+                | Self::CountedEvents
+                | Self::Funnel
+                | Self::Retention
+        )
     }
 }
 
@@ -108,6 +118,8 @@ const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/configuration", Endpoint::Configuration, GET_POST, Audience::Administrator),
     ("/event/{id}", Endpoint::Event, GET_DELETE, Audience::Administrator),
     ("/events", Endpoint::Events, GET, Audience::Administrator),
+    ("/stats/funnel", Endpoint::Funnel, GET, Audience::Administrator),
+    ("/stats/retention", Endpoint::Retention, GET, Audience::Administrator),
     ("/stats/events", Endpoint::CountedEvents, GET, Audience::Administrator),
     ("/session/{id}/events", Endpoint::SessionEvents, GET, Audience::Administrator),
     ("/profile/{id}/events", Endpoint::ProfileEvents, GET, Audience::Administrator),

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     model::{Fault, Id, Object, Time, Value},
-    store::{Column, LogView, QUARTER_MICROS, Refused, SegmentIndex, StoreError, number_time, retry},
+    store::{Column, LogView, QUARTER_MICROS, Refused, SegmentIndex, StoreError, number_time},
 };
 
 /// The most rows of an answer.
@@ -144,12 +144,7 @@ impl Queries {
     pub async fn counts(&self, query: CountQuery) -> Result<Counts, NotCounted> {
         let _turn = self.turn().await.map_err(NotCounted::Refused)?;
         let query = Arc::new(query);
-        let begun = retry(|| async {
-            let view = self.store.read_view();
-            view.applied().await?;
-            Ok(view)
-        });
-        let view = begun.await.map_err(NotCounted::Refused)?;
+        let view = self.settled_view().await.map_err(NotCounted::Refused)?;
         let (mut sums, mut complete_from) = (Sums::new(), None);
         let segments = view.query(|log| Ok(log.segments())).await.map_err(NotCounted::Refused)?;
         for segment in segments {

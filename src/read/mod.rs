@@ -2,7 +2,8 @@
 //!
 //! A query goes its way in this order: `parameters` makes a filter of what was asked, `plan` finds by a segment's index
 //! which rows may be meant, `scan` goes from segment to segment and opens the blocks of these rows, `events` pages and
-//! shows them. `counts` answers how many there were, from the indexes alone. Knows `model`, `process` and `store`, and no HTTP.
+//! shows them. `counts` answers how many there were, from the indexes alone; `funnel`
+//! and `retention` count people, whose rows `walk` goes through. Knows `model`, `process` and `store`, and no HTTP.
 
 mod calendar;
 mod counts;
@@ -10,10 +11,14 @@ mod cursor;
 mod events;
 mod filter;
 mod format;
+mod funnel;
 mod parameters;
+mod persons;
 mod plan;
 mod projection;
+mod retention;
 mod scan;
+mod walk;
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,13 +27,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::{
     clock::Clock,
     model::Time,
-    store::{Refused, Store},
+    store::{ReadView, Refused, Store, retry},
 };
 
 pub use counts::{CountQuery, Counts, NotCounted};
 pub use events::{EventPage, EventStream};
 pub use format::{Format, Lines};
+pub use funnel::{FunnelQuery, FunnelStep};
 pub use parameters::{About, EventQuery, Parameters};
+pub use retention::{Cohort, RetentionQuery};
 pub use scan::Read;
 
 /// How long a query waits for another one to end.
@@ -64,6 +71,16 @@ impl Queries {
     /// The server's time, which `from=-15m` counts from.
     pub fn now(&self) -> Time {
         self.clock.now()
+    }
+
+    /// A view that has everything that was answered before.
+    async fn settled_view(&self) -> Result<ReadView, Refused> {
+        let settled = retry(|| async {
+            let view = self.store.read_view();
+            view.applied().await?;
+            Ok(view)
+        });
+        settled.await
     }
 
     /// Waits until there is room for one more query.

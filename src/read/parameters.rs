@@ -168,7 +168,7 @@ pub fn kind_patterns(parameters: &mut Parameters) -> Result<Vec<KindPattern>, Fa
     kinds.iter().map(|kind| kind_pattern(kind).map_err(|fault| fault.at("type"))).collect()
 }
 
-fn kind_pattern(text: &str) -> Result<KindPattern, Fault> {
+pub fn kind_pattern(text: &str) -> Result<KindPattern, Fault> {
     match text.strip_suffix('*') {
         Some(beginning) if !beginning.contains('*') => {
             Ok(KindPattern::Beginning(beginning.trim_start().to_lowercase().into()))

@@ -146,9 +146,14 @@ impl EventScan {
     /// Whether the filter's condition holds; all else was looked at.
     fn holds(&self, event: &FoundEvent) -> bool {
         let Some(condition) = &self.filter.condition else { return true };
-        let shown = ShownEvent { request: event.request.clone(), event: event.event.clone() };
-        let mut records = Object::default();
-        records.insert("event", Value::shown(&shown));
-        condition.holds(&Scope::stored(&records, self.now)).unwrap_or(false)
+        condition.holds(&Scope::stored(&records_of(event), self.now)).unwrap_or(false)
     }
+}
+
+/// What a condition over events sees.
+pub fn records_of(event: &FoundEvent) -> Object {
+    let shown = ShownEvent { request: event.request.clone(), event: event.event.clone() };
+    let mut records = Object::default();
+    records.insert("event", Value::shown(&shown));
+    records
 }

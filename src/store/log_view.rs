@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::{engine::Engine, error::StoreError, index::SegmentIndex, log::FoundEvent};
+use crate::model::{Id, ProfileRef};
 
 /// The log and the views while a part of a query is read. Held for that part only, so that they can be made again when
 /// one of them fails.
@@ -40,5 +41,11 @@ impl<'a> LogView<'a> {
     /// The offsets of deleted events within `range`, ascending.
     pub fn deleted_events(&self, range: Range<u64>) -> Result<Vec<u64>, StoreError> {
         self.engine.views.deleted_events(range)
+    }
+
+    /// Up to `most` other ids of people, those behind the id `after`, each with the profile that it was given to: that may
+    /// be part of another one by now.
+    pub fn names(&self, after: Option<&Id>, most: usize) -> Result<Vec<(Id, ProfileRef)>, StoreError> {
+        self.engine.views.names(after, most)
     }
 }
