@@ -23,6 +23,8 @@ pub struct Builder {
     tags: Dictionary<Arc<[Box<str>]>>,
     visits: Visits,
     request: Option<Arc<EventRequest>>,
+    /// The source's number and the visit's of that request, once it had an event in the open page.
+    noted: Option<(u32, u32)>,
 }
 
 /// A page to which no row comes any more.
@@ -46,13 +48,14 @@ impl Builder {
             tags: Dictionary::default(),
             visits: Visits::default(),
             request: None,
+            noted: None,
         }
     }
 
     /// Adds the entry behind the last one.
     pub fn add(&mut self, entry: &Entry) {
         match entry {
-            Entry::Request(request) => self.request = Some(request.clone()),
+            Entry::Request(request) => (self.request, self.noted) = (Some(request.clone()), None),
             Entry::Event(event) => {
                 if let Some(request) = self.request.take() {
                     self.add_event(&request, event);
@@ -65,14 +68,18 @@ impl Builder {
     }
 
     fn add_event(&mut self, request: &EventRequest, event: &Event) {
-        let page = u32::try_from(self.full.len()).expect("a segment holds fewer pages");
-        let visit = self.visits.note(request.session.as_ref(), request.profile.as_ref(), page);
+        let (source, visit) = self.noted.unwrap_or_else(|| {
+            let page = u32::try_from(self.full.len()).expect("a segment holds fewer pages");
+            let visit = self.visits.note(request.session.as_ref(), request.profile.as_ref(), page);
+            (self.sources.number(&request.source), visit)
+        });
+        self.noted = Some((source, visit));
         let flags = [(event.outcome.valid, VALID), (event.given, GIVEN), (request.bot, BOT)];
         let row = [
             (Column::Offset, self.end),
             (Column::Inserted, time_number(request.inserted)),
             (Column::Kind, self.kinds.number(&event.kind).into()),
-            (Column::Source, self.sources.number(&request.source).into()),
+            (Column::Source, source.into()),
             (Column::Visit, visit.into()),
             (Column::Tags, self.tags.number(&event.tags).into()),
             (Column::Flags, flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum()),
@@ -96,6 +103,7 @@ impl Builder {
             self.open[column].clear();
             packed
         });
+        self.noted = None;
         self.full.push(FullPage { span, columns, counts });
     }
 
