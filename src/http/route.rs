@@ -36,6 +36,7 @@ pub enum Endpoint {
     SessionEvents,
     ProfileEvents,
     CountedEvents,
+    LiveEvents,
     Refresh,
     Token,
     Logout,
@@ -48,7 +49,10 @@ pub enum Endpoint {
 impl Endpoint {
     /// Whether nothing is to be finished for a client that went away: it only asked.
     pub fn is_query(self) -> bool {
-        matches!(self, Self::Events | Self::SessionEvents | Self::ProfileEvents | Self::CountedEvents)
+        matches!(
+            self,
+            Self::Events | Self::SessionEvents | Self::ProfileEvents | Self::CountedEvents | Self::LiveEvents
+        )
     }
 }
 
@@ -109,6 +113,7 @@ const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/event/{id}", Endpoint::Event, GET_DELETE, Audience::Administrator),
     ("/events", Endpoint::Events, GET, Audience::Administrator),
     ("/stats/events", Endpoint::CountedEvents, GET, Audience::Administrator),
+    ("/events/live", Endpoint::LiveEvents, GET, Audience::Administrator),
     ("/session/{id}/events", Endpoint::SessionEvents, GET, Audience::Administrator),
     ("/profile/{id}/events", Endpoint::ProfileEvents, GET, Audience::Administrator),
     ("/session/{id}", Endpoint::Session, GET_DELETE, Audience::Administrator),
