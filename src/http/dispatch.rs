@@ -5,7 +5,7 @@ use hyper::Method;
 use super::{
     App, Rooms, auth, collect, definitions,
     failure::Failure,
-    health, metrics, query, records,
+    health, live, metrics, query, records,
     reply::{self, Reply},
     route::{Audience, Endpoint, Request},
     sources, track, user,
@@ -64,6 +64,7 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::CountedEvents, _) => query::counts(&rooms, &request).await,
         (Endpoint::SessionEvents, _) => query::events(&rooms, &request, query::about(route, About::Session)?).await,
         (Endpoint::ProfileEvents, _) => query::events(&rooms, &request, query::about(route, About::Profile)?).await,
+        (Endpoint::LiveEvents, _) => live::events(&rooms.queries, &request).await,
         (Endpoint::SplitProfile, _) => records::split_profile(admin, &request).await,
         (Endpoint::Metrics, _) => Ok(metrics::metrics(app, &rooms.metrics, &request.headers).await),
         (Endpoint::System, _) => Ok(metrics::system(app, &rooms.metrics).await),

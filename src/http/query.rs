@@ -140,6 +140,6 @@ fn format(parameters: &mut Parameters, headers: &HeaderMap) -> Result<Option<For
         .flatten())
 }
 
-fn in_query(fault: Fault) -> Failure {
+pub(super) fn in_query(fault: Fault) -> Failure {
     Failure::Invalid("query", fault)
 }

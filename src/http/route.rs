@@ -38,6 +38,7 @@ pub enum Endpoint {
     CountedEvents,
     Funnel,
     Retention,
+    LiveEvents,
     Refresh,
     Token,
     Logout,
@@ -58,6 +59,7 @@ impl Endpoint {
                 | Self::CountedEvents
                 | Self::Funnel
                 | Self::Retention
+                | Self::LiveEvents
         )
     }
 }
@@ -121,6 +123,7 @@ const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/stats/funnel", Endpoint::Funnel, GET, Audience::Administrator),
     ("/stats/retention", Endpoint::Retention, GET, Audience::Administrator),
     ("/stats/events", Endpoint::CountedEvents, GET, Audience::Administrator),
+    ("/events/live", Endpoint::LiveEvents, GET, Audience::Administrator),
     ("/session/{id}/events", Endpoint::SessionEvents, GET, Audience::Administrator),
     ("/profile/{id}/events", Endpoint::ProfileEvents, GET, Audience::Administrator),
     ("/session/{id}", Endpoint::Session, GET_DELETE, Audience::Administrator),

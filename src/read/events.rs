@@ -123,7 +123,7 @@ impl EventStream {
 
 /// Whose events are by now, of those that were looked up already.
 #[derive(Default)]
-struct Owners {
+pub(super) struct Owners {
     known: HashMap<ProfileRef, Option<ProfileRef>>,
 }
 
@@ -132,7 +132,7 @@ impl Owners {
     const MAX: usize = 10_000;
 
     /// The event as it is shown: with the profile that its own is part of by now.
-    async fn shown(&mut self, view: &ReadView, found: FoundEvent) -> Result<ShownEvent, Refused> {
+    pub async fn shown(&mut self, view: &ReadView, found: FoundEvent) -> Result<ShownEvent, Refused> {
         let FoundEvent { mut request, event, .. } = found;
         let Some(reference) = request.profile.clone() else { return Ok(ShownEvent { request, event }) };
         if !self.known.contains_key(&reference) {
@@ -150,7 +150,7 @@ impl Owners {
 }
 
 /// All ids of the person that `id` leads to; of nobody who is there, `id` itself: their events may be.
-async fn ids_of(view: &ReadView, id: &Id) -> Result<Vec<Id>, Refused> {
+pub(super) async fn ids_of(view: &ReadView, id: &Id) -> Result<Vec<Id>, Refused> {
     let Some(profile) = find_profile(view, id).await? else { return Ok(vec![id.clone()]) };
     let mut ids = vec![id.clone(), profile.id.clone()];
     let mut walk = NamesWalk::new(profile.reference(), None);

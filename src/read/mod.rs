@@ -2,16 +2,19 @@
 //!
 //! A query goes its way in this order: `parameters` makes a filter of what was asked, `plan` finds by a segment's index
 //! which rows may be meant, `scan` goes from segment to segment and opens the blocks of these rows, `events` pages and
-//! shows them. `counts` answers how many there were, from the indexes alone; `funnel`
-//! and `retention` count people, whose rows `walk` goes through. Knows `model`, `process` and `store`, and no HTTP.
+//! shows them. `counts` answers how many there were, from the indexes alone; `funnel` and `retention` count people, whose
+//! rows `walk` goes through. Who follows the log (section 14) is answered by `live`, from what `follower` reads once for
+//! all of them. Knows `model`, `process` and `store`, and no HTTP.
 
 mod calendar;
 mod counts;
 mod cursor;
 mod events;
 mod filter;
+mod follower;
 mod format;
 mod funnel;
+mod live;
 mod parameters;
 mod persons;
 mod plan;
@@ -30,10 +33,13 @@ use crate::{
     store::{ReadView, Refused, Store, retry},
 };
 
+use follower::Follower;
+
 pub use counts::{CountQuery, Counts, NotCounted};
 pub use events::{EventPage, EventStream};
 pub use format::{Format, Lines};
 pub use funnel::{FunnelQuery, FunnelStep};
+pub use live::{LiveEvent, LivePiece, LiveStream};
 pub use parameters::{About, EventQuery, Parameters};
 pub use retention::{Cohort, RetentionQuery};
 pub use scan::Read;
@@ -48,6 +54,8 @@ pub struct ReadSettings {
     pub queries_max: usize,
     /// How long a page is gathered.
     pub page_time: Duration,
+    /// How many follow the log at once; more are refused.
+    pub live_max: usize,
 }
 
 /// Answers queries.
@@ -56,11 +64,14 @@ pub struct Queries {
     clock: Arc<Clock>,
     settings: ReadSettings,
     running: Arc<Semaphore>,
+    follower: Arc<Follower>,
 }
 
 impl Queries {
     pub fn new(store: Arc<Store>, clock: Arc<Clock>, settings: ReadSettings) -> Self {
+        let follower = Arc::new(Follower::new(store.clone(), clock.clone(), settings.live_max));
         Self {
+            follower,
             store,
             clock,
             settings,

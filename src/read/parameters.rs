@@ -71,12 +71,12 @@ impl Parameters {
         Err(Fault::new("value_error.extra", format!("unknown parameter: expected one of {known}")).at(name))
     }
 
-    /// The text that tells this query from others: everything but where it goes on and how it is shown.
-    fn identity(&self) -> String {
+    /// The text that tells this query from others: everything but where it goes on and how it is shown, and `without`.
+    fn identity(&self, without: &str) -> String {
         let mut said: Vec<String> = self
             .sent
             .iter()
-            .filter(|(name, _)| !["cursor", "limit", "fields", "format"].contains(&name.as_str()))
+            .filter(|(name, _)| !["cursor", "limit", "fields", "format", without].contains(&name.as_str()))
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
         said.sort();
@@ -103,33 +103,44 @@ impl EventQuery {
     /// # Errors
     /// A parameter is unknown or cannot be read; the fault names it.
     pub fn read(mut parameters: Parameters, about: Option<About>, now: Time) -> Result<Self, Fault> {
-        let mut filter = EventFilter::default();
-        filter.kinds = kind_patterns(&mut parameters)?;
-        filter.source = parameters.read("source", Id::required)?;
-        match &about {
-            Some(About::Profile(id)) => filter.profile = Some(id.clone()),
-            Some(About::Session(id)) => filter.session = Some(id.clone()),
-            None => {}
-        }
-        if filter.session.is_none() {
-            filter.session = parameters.read("session", Id::required)?;
-        }
-        if filter.profile.is_none() {
-            filter.profile = parameters.read("profile", Id::required)?;
-        }
-        filter.tag = parameters.read("tag", |tag| check_tag(0, tag).map(|()| tag.into()))?;
-        filter.valid = parameters.read("valid", boolean)?;
-        filter.from = parameters.read("from", |text| moment(text, now))?;
+        let mut filter = read_filter(&mut parameters, about.as_ref(), now)?;
         filter.to = parameters.read("to", |text| moment(text, now))?;
-        filter.condition = parameters.read("where", |text| Expression::compile_over(text, "event").map(Arc::new))?;
         let order = parameters.read("order", order)?.unwrap_or_default();
         let limit = parameters.read("limit", limit)?;
         let projection = parameters.read("fields", Projection::read)?.unwrap_or_default();
         let about = about.map(|about| format!("{about:?}\n")).unwrap_or_default();
-        let identity = format!("{about}{}", parameters.identity());
+        let identity = format!("{about}{}", parameters.identity(""));
         let cursor = parameters.read("cursor", |text| Cursor::read(text, &identity))?;
         parameters.end()?;
         Ok(Self { filter: Arc::new(filter), order, projection, limit, cursor, identity })
+    }
+
+    /// Reads the parameters of who follows the log: those of a query that has no end and one order.
+    ///
+    /// # Errors
+    /// As [`EventQuery::read`].
+    pub fn read_live(mut parameters: Parameters, now: Time) -> Result<Self, Fault> {
+        let filter = read_filter(&mut parameters, None, now)?;
+        let projection = parameters.read("fields", Projection::read)?.unwrap_or_default();
+        parameters.end()?;
+        // Where it began says nothing of where it goes on.
+        let identity = format!("live\n{}", parameters.identity("from"));
+        Ok(Self { filter: Arc::new(filter), order: Order::Oldest, projection, limit: None, cursor: None, identity })
+    }
+
+    /// Lets it go on behind a record, by the record's cursor; `end` is where the log ends.
+    ///
+    /// # Errors
+    /// It is no cursor of this query, or of another log.
+    pub fn go_on_behind(mut self, cursor: &str, end: u64) -> Result<Self, Fault> {
+        let cursor = Cursor::read(cursor, &self.identity)?;
+        if cursor.offset > end {
+            return Err(Fault::new("value_error", "it stands behind the end of the log: it is another store's"));
+        }
+        // What comes behind it is meant, however long ago that is by now.
+        self.filter = Arc::new(EventFilter { from: None, ..(*self.filter).clone() });
+        self.cursor = Some(cursor);
+        Ok(self)
     }
 
     /// How many events a page has.
@@ -166,6 +177,28 @@ pub fn kind_patterns(parameters: &mut Parameters) -> Result<Vec<KindPattern>, Fa
         return Err(Fault::new("value_error", format!("more than {KINDS_MAX} types")).at("type"));
     }
     kinds.iter().map(|kind| kind_pattern(kind).map_err(|fault| fault.at("type"))).collect()
+}
+
+/// What all queries for events say in the same words.
+fn read_filter(parameters: &mut Parameters, about: Option<&About>, now: Time) -> Result<EventFilter, Fault> {
+    let mut filter = EventFilter { kinds: kind_patterns(parameters)?, ..EventFilter::default() };
+    filter.source = parameters.read("source", Id::required)?;
+    match about {
+        Some(About::Profile(id)) => filter.profile = Some(id.clone()),
+        Some(About::Session(id)) => filter.session = Some(id.clone()),
+        None => {}
+    }
+    if filter.session.is_none() {
+        filter.session = parameters.read("session", Id::required)?;
+    }
+    if filter.profile.is_none() {
+        filter.profile = parameters.read("profile", Id::required)?;
+    }
+    filter.tag = parameters.read("tag", |tag| check_tag(0, tag).map(|()| tag.into()))?;
+    filter.valid = parameters.read("valid", boolean)?;
+    filter.from = parameters.read("from", |text| moment(text, now))?;
+    filter.condition = parameters.read("where", |text| Expression::compile_over(text, "event").map(Arc::new))?;
+    Ok(filter)
 }
 
 pub fn kind_pattern(text: &str) -> Result<KindPattern, Fault> {
@@ -221,6 +254,22 @@ mod tests {
         assert!(!query.filter.takes_kind("page-views"));
         assert_eq!(query.filter.from, Some(Time::from_micros(86_400_000_000 - 900_000_000)));
         assert_eq!((query.filter.valid, query.order, query.page_limit()), (Some(false), Order::Oldest, Ok(7)));
+    }
+
+    #[test]
+    fn who_follows_goes_on_behind_an_id_of_the_same_filters_however_it_began() {
+        let live = |query: &str| {
+            let sent = form_urlencoded::parse(query.as_bytes()).into_owned();
+            EventQuery::read_live(Parameters::new(sent), Time::from_micros(86_400_000_000)).unwrap()
+        };
+        let id = Cursor { offset: 5 }.to_text(&live("type=a&from=-1h").identity);
+        let goes_on = live("from=-1m&type=a&fields=id").go_on_behind(&id, 5).unwrap();
+        assert_eq!((goes_on.cursor, goes_on.filter.from), (Some(Cursor { offset: 5 }), None));
+        for (query, end) in [("type=b", 5), ("", 5), ("type=a", 4)] {
+            assert!(live(query).go_on_behind(&id, end).is_err(), "{query}");
+        }
+        let page = Cursor { offset: 5 }.to_text(&read("type=a&order=oldest").unwrap().identity);
+        assert!(live("type=a").go_on_behind(&page, 5).is_err(), "a page's cursor is none of a stream");
     }
 
     #[test]

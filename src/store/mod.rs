@@ -221,6 +221,16 @@ impl Store {
         self.shared.queue.durable_end()
     }
 
+    /// The offset behind what stays whatever happens: it is in the log, and also in relaxed mode no crash takes it back.
+    pub fn settled_end(&self) -> u64 {
+        self.shared.queue.settled_end()
+    }
+
+    /// Waits until something from `offset` on is settled; the offset behind it, as [`Store::settled_end`].
+    pub async fn settled(&self, offset: u64) -> u64 {
+        self.shared.queue.settled(offset).await
+    }
+
     /// Whether nothing was ever stored.
     pub fn is_empty(&self) -> bool {
         self.shared.queue.is_empty()
