@@ -2,26 +2,20 @@
 //!
 //! A query goes its way in this order: `parameters` makes a filter of what was asked, `plan` finds by a segment's index
 //! which rows may be meant, `scan` goes from segment to segment and opens the blocks of these rows, `events` pages and
-//! shows them. `counts` answers how many there were, from the indexes alone; `funnel` and `retention` count people, whose
-//! rows `walk` goes through. Who follows the log (section 14) is answered by `live`, from what `follower` reads once for
-//! all of them. Knows `model`, `process` and `store`, and no HTTP.
+//! shows them. `counting` answers how many there were. Who follows the log (section 14) is answered by `live`, from what
+//! `follower` reads once for all of them. Knows `model`, `process` and `store`, and no HTTP.
 
-mod calendar;
-mod counts;
+mod counting;
 mod cursor;
 mod events;
 mod filter;
 mod follower;
 mod format;
-mod funnel;
 mod live;
 mod parameters;
-mod persons;
 mod plan;
 mod projection;
-mod retention;
 mod scan;
-mod walk;
 
 use std::{sync::Arc, time::Duration};
 
@@ -35,13 +29,11 @@ use crate::{
 
 use follower::Follower;
 
-pub use counts::{CountQuery, Counts, NotCounted};
+pub use counting::{Cohort, CountQuery, Counts, FunnelQuery, FunnelStep, NotCounted, RetentionQuery};
 pub use events::{EventPage, EventStream};
 pub use format::{Format, Lines};
-pub use funnel::{FunnelQuery, FunnelStep};
 pub use live::{LiveEvent, LivePiece, LiveStream};
 pub use parameters::{About, EventQuery, Parameters};
-pub use retention::{Cohort, RetentionQuery};
 pub use scan::Read;
 
 /// How long a query waits for another one to end.

@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{
-    filter::KindPattern,
-    persons::{NOBODY, Persons},
-    scan::records_of,
-};
+use super::persons::{NOBODY, Persons};
 use crate::{
     model::{Id, Time},
     process::{Expression, Scope},
+    read::{filter::KindPattern, scan::records_of},
     store::{Column, LogView, ReadView, Refused, SegmentIndex, StoreError, number_time},
 };
 

@@ -4,14 +4,14 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{
-    Queries,
-    parameters::{Parameters, kind_pattern, moment},
-    walk::{Class, Row, RowFilter, walk},
-};
+use super::walk::{Class, Row, RowFilter, walk};
 use crate::{
     model::{Fault, Id, Time},
     process::{Expression, duration},
+    read::{
+        Queries,
+        parameters::{Parameters, kind_pattern, moment},
+    },
     store::Refused,
 };
 

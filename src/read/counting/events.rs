@@ -8,14 +8,14 @@ use std::{
 
 use chrono_tz::Tz;
 
-use super::{
-    Queries,
-    calendar::{self, Calendar, Unit},
-    filter::KindPattern,
-    parameters::{Parameters, kind_patterns, moment},
-};
+use super::calendar::{self, Calendar, Unit};
 use crate::{
     model::{Fault, Id, Object, Time, Value},
+    read::{
+        Queries,
+        filter::KindPattern,
+        parameters::{Parameters, kind_patterns, moment},
+    },
     store::{Column, LogView, QUARTER_MICROS, Refused, SegmentIndex, StoreError, number_time},
 };
 
@@ -347,8 +347,10 @@ impl<'a> Segment<'a> {
                     By::Time(_) => vec![Part::Time(time)],
                     by => name(*by, numbers.next().unwrap_or(0)).into_iter().map(Part::Name).collect(),
                 };
-                keys =
-                    keys.iter().flat_map(|key| parts.iter().map(|part| [&key[..], &[part.clone()]].concat())).collect();
+                keys = keys
+                    .iter()
+                    .flat_map(|key| parts.iter().map(|part| [&key[..], std::slice::from_ref(part)].concat()))
+                    .collect();
             }
             for key in keys {
                 *sums.entry(key).or_default() += events;

@@ -9,13 +9,15 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::{
-    Queries,
     calendar::{self, Calendar, Unit},
-    parameters::{Parameters, kind_pattern, moment},
     walk::{Class, Row, RowFilter, walk},
 };
 use crate::{
     model::{Fault, Id, Time},
+    read::{
+        Queries,
+        parameters::{Parameters, kind_pattern, moment},
+    },
     store::Refused,
 };
 
