@@ -126,7 +126,8 @@ fn event_body(visit: u64, event: usize) -> String {
     let random = mixed(visit.wrapping_mul(31).wrapping_add(event as u64));
     let page = random % 500;
     // Half of them are page views; the other types are the rarer the higher their number.
-    let kind = if random.is_multiple_of(2) { 0 } else { (1 << (random >> 8) % 6).min(TYPES - 1) + (random >> 16) % 8 };
+    let kind =
+        if random.is_multiple_of(2) { 0 } else { (1 << ((random >> 8) % 6)).min(TYPES - 1) + (random >> 16) % 8 };
     let kind = if kind == 0 { "page-view".to_owned() } else { format!("action-{:02}", kind % TYPES) };
     let price = random % 20_000;
     format!(
