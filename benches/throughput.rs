@@ -13,6 +13,7 @@ mod throughput {
     pub mod content;
     pub mod disk;
     pub mod histogram;
+    pub mod live;
     pub mod load;
     pub mod merges;
     pub mod options;
@@ -29,6 +30,8 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use throughput::comparison::Variant;
+use throughput::live::Readers;
 use throughput::load::{self, Measured, Plan};
 use throughput::options::{Options, USAGE};
 use throughput::payload::{Case, SOURCE};
@@ -83,7 +86,11 @@ fn run(options: &Options) -> Result<()> {
         cases.push((case.name(), bench.measure_case(case)?));
     }
     if options.comparison {
-        bench.compare()?;
+        let variants = comparison::variants(&options.daemon);
+        bench.compare("comparison", variants)?;
+    }
+    if options.live {
+        bench.compare("live", comparison::live_variants(&options.daemon))?;
     }
     if let Some(count) = options.merges {
         merges::run(&options.daemon, count, || Folder::new(root))?;
@@ -122,8 +129,7 @@ impl Bench<'_> {
     }
 
     /// Measures the daemons that are compared, one after the other in each turn.
-    fn compare(&mut self) -> Result<()> {
-        let mut variants = comparison::variants(&self.options.daemon);
+    fn compare(&mut self, title: &str, mut variants: Vec<Variant>) -> Result<()> {
         let connections = COMPARED_CONNECTIONS;
         let plan = Plan { case: Case::Visits, connections, warm_up: self.options.warm_up, window: self.options.window };
         for turn in 0..self.options.turns {
@@ -142,7 +148,11 @@ impl Bench<'_> {
                     if let Some(configuration) = &variant.configuration {
                         daemon.configure(configuration)?;
                     }
+                    let readers = variant.readers.map(|query| Readers::start(&daemon, query)).transpose()?;
                     let measured = load::run(plan, &daemon, seed)?;
+                    if let Some(readers) = readers {
+                        eprintln!("{}", readers.end()?);
+                    }
                     daemon.stop()?;
                     Ok(measured)
                 };
@@ -151,7 +161,7 @@ impl Bench<'_> {
                 variant.runs.push(measured);
             }
         }
-        comparison::print(&variants, connections)
+        comparison::print(title, &variants, connections)
     }
 
     fn measure_daemon(&mut self, case: Case, connections: usize) -> Result<DaemonRun> {

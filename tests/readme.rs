@@ -55,6 +55,39 @@ fn every_configuration_can_be_applied() {
 }
 
 #[test]
+fn what_follows_the_log_does_so() {
+    let (folder, daemon) = started();
+    let setup = Setup::new(folder.path());
+    let blocks = blocks("console");
+    let lines: Vec<&str> = blocks.iter().flat_map(|block| block.lines()).collect();
+    assert_eq!(lines.len(), 3);
+    for line in lines {
+        let line = line.replace("http://127.0.0.1:8686", &format!("http://{}", daemon.address));
+        let line = line.replace("tracardi ", concat!(env!("CARGO_BIN_EXE_tracardi"), " "));
+        let mut command = std::process::Command::new("sh");
+        command.args(["-euc", &format!("exec {line}")]).env("TOKEN", support::daemon::TOKEN);
+        let environment = setup.command(&[]);
+        command.envs(environment.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut following = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+        let readers = |count: u64| (daemon.record("/system")["http"]["live_readers"] == count).then_some(());
+        support::daemon::wait_for("it to follow", || readers(1));
+        support::daemon::signal(following.id(), "INT");
+        following.wait().unwrap();
+        // That it is gone is seen once something is sent to it.
+        support::daemon::wait_for("its place to be free", || {
+            daemon.tracked(&json!({
+                "source": {"id": "shop"}, "session": {"id": "s"},
+                "events": [
+                    {"type": "page-view"}, {"type": "checkout-started"},
+                    {"type": "page-view", "properties": {"price": 101}},
+                ],
+            }));
+            readers(0)
+        });
+    }
+}
+
+#[test]
 fn every_command_line_for_curl_is_answered() {
     let (folder, daemon) = started();
     apply_all(folder.path());
@@ -70,5 +103,8 @@ fn every_command_line_for_curl_is_answered() {
     let statuses = String::from_utf8(run.stdout).unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     // A profile that nothing was merged into cannot be split.
-    assert_eq!(statuses.trim(), "200 200 200 200 200 200 200 200 200 404 200 200 200 200 200 200 200 200 200 200 200");
+    assert_eq!(
+        statuses.trim(),
+        "200 200 200 200 200 200 200 200 200 404 200 200 200 200 200 200 200 200 200 200 200 200 200 200"
+    );
 }

@@ -1,5 +1,5 @@
 //! Daemons side by side, taking turns so that whatever else the machine does meets all of them: with nothing set up,
-//! with a configuration in force, and, if one is named, a daemon of another revision.
+//! with a configuration in force, with readers that follow the log, and, if one is named, a daemon of another revision.
 
 use super::Result;
 use super::load::Measured;
@@ -16,17 +16,32 @@ pub struct Variant {
     pub name: &'static str,
     pub daemon: PathBuf,
     pub configuration: Option<String>,
+    /// What those who follow the log ask for, if any do.
+    pub readers: Option<&'static str>,
     pub runs: Vec<Measured>,
 }
 
 pub fn variants(daemon: &std::path::Path) -> Vec<Variant> {
-    let variant = |name, daemon: PathBuf, configuration| Variant { name, daemon, configuration, runs: Vec::new() };
+    let variant =
+        |name, daemon: PathBuf, configuration| Variant { name, daemon, configuration, readers: None, runs: Vec::new() };
     let mut variants = vec![
         variant("nothing set up", daemon.to_owned(), None),
         variant("20 types, segments and workflows", daemon.to_owned(), Some(configuration())),
     ];
     variants.extend(std::env::var_os(OTHER).map(|other| variant("another daemon", other.into(), None)));
     variants
+}
+
+/// What it costs that readers follow the log: of a type that never comes, and of everything that comes.
+pub fn live_variants(daemon: &std::path::Path) -> Vec<Variant> {
+    let variant =
+        |name, readers| Variant { name, daemon: daemon.to_owned(), configuration: None, readers, runs: Vec::new() };
+    vec![
+        variant("nobody follows", None),
+        variant("100 readers of a type that does not come", Some("type=no-such-type")),
+        variant("100 readers of page views, two fields", Some("type=page-view&fields=id,type")),
+        variant("100 readers of everything", Some("")),
+    ]
 }
 
 /// 20 event types, 20 segments and 20 workflows of five steps, of which two match what visitors send.
@@ -69,13 +84,13 @@ fn configuration() -> String {
     )
 }
 
-pub fn print(variants: &[Variant], connections: usize) -> Result<()> {
+pub fn print(title: &str, variants: &[Variant], connections: usize) -> Result<()> {
     let Some((plain, _)) = variants.split_first() else { return Ok(()) };
-    println!("\n## comparison\n");
+    println!("\n## {title}\n");
     println!(
         "Visits at {connections} connections, in turns; ratios of each turn, the median and from lowest to highest:\n"
     );
-    println!("| daemon | requests/s | of nothing set up | | CPU time per request | |");
+    println!("| daemon | requests/s | of the first | | CPU time per request | |");
     println!("|---|---:|---:|---|---:|---|");
     for variant in variants {
         let rate = |measured: &Measured| measured.requests_per_second;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 pub const USAGE: &str = "\
 usage: cargo bench --bench throughput -- [OPTION VALUE]...
-  --case CASES         of visits,new-visitors,comparison,merges,idle (default: all five)
+  --case CASES         of visits,new-visitors,comparison,live,merges,idle (default: all six)
   --connections LIST   (default: 1,16,64,256)
   --seconds N          measured window of the daemon (default: 10)
   --warm-up N          seconds of load before the window (default: 3)
@@ -26,6 +26,7 @@ pub struct Options {
     pub cases: Vec<Case>,
     pub idle: bool,
     pub comparison: bool,
+    pub live: bool,
     pub merges: Option<usize>,
     pub turns: usize,
     pub connections: Vec<usize>,
@@ -42,6 +43,7 @@ impl Options {
             cases: vec![Case::Visits, Case::NewVisitors],
             idle: true,
             comparison: true,
+            live: true,
             merges: Some(MERGES),
             turns: 5,
             connections: vec![1, 16, 64, 256],
@@ -65,8 +67,9 @@ impl Options {
                     options.cases.retain(|case| chosen.contains(&case.name()));
                     options.idle = chosen.contains(&"idle");
                     options.comparison = chosen.contains(&"comparison");
+                    options.live = chosen.contains(&"live");
                     options.merges = chosen.contains(&"merges").then_some(MERGES);
-                    let others = [options.idle, options.comparison, options.merges.is_some()];
+                    let others = [options.idle, options.comparison, options.live, options.merges.is_some()];
                     let others = others.into_iter().map(usize::from).sum::<usize>();
                     if options.cases.len() + others != chosen.len() {
                         return Err(format!("{name} cannot be {value}\n{USAGE}").into());

@@ -18,7 +18,7 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 const CONTROL_LIMIT: Duration = Duration::from_secs(5);
 const LISTENING: &str = "listening on http://";
-const ADMIN_TOKEN: &str = "bench-token";
+pub const ADMIN_TOKEN: &str = "bench-token";
 /// The unit of the times in /proc: fixed on Linux, whatever the kernel's own tick is.
 const TICKS_PER_SECOND: f64 = 100.0;
 

@@ -57,7 +57,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    fn new(settings: &Settings, address: SocketAddr) -> Result<Self, CommandError> {
+    pub fn new(settings: &Settings, address: SocketAddr) -> Result<Self, CommandError> {
         let token = match &settings.admin_token {
             Some(token) => token.clone(),
             None => {
@@ -73,19 +73,61 @@ impl Daemon {
     /// # Errors
     /// It cannot be reached, or refuses: the message says why.
     pub async fn call(&self, method: reqwest::Method, path: &str, body: Option<&str>) -> Result<Json, CommandError> {
-        let failed = |what: String| CommandError::Daemon { url: self.url.clone(), what };
-        let client = crate::process::plain_client().map_err(failed)?;
-        let mut request = client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token);
+        let mut request = client()?.request(method, self.address(path)).bearer_auth(&self.token);
         if let Some(body) = body {
             request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body.to_owned());
         }
-        let response = request.send().await.map_err(|error| failed(error.to_string()))?;
-        let status = response.status();
-        let text = response.text().await.map_err(|error| failed(error.to_string()))?;
-        let answer = Reader::new(text.as_bytes(), 0).and_then(|mut reader| reader.value());
-        let answer = answer.map_err(|fault| failed(format!("{status}: {fault}")))?;
-        if status.is_success() { Ok(answer) } else { Err(failed(format!("{status}: {}", told(&Value::from(&answer))))) }
+        let response = request.send().await.map_err(|error| self.failed(error.to_string()))?;
+        self.answer(response).await
     }
+
+    /// An answer that has no end: of `path`, behind what has the id `last`.
+    ///
+    /// # Errors
+    /// As [`Daemon::call`].
+    pub async fn follow(&self, path: &str, last: Option<&str>) -> Result<reqwest::Response, CommandError> {
+        let mut request = client()?.get(self.address(path)).bearer_auth(&self.token);
+        if let Some(last) = last {
+            request = request.header("Last-Event-ID", last);
+        }
+        let response = request
+            .send()
+            .await
+            .map_err(|error| CommandError::DaemonAway(self.failed(error.to_string()).to_string()))?;
+        match response.status() {
+            status if status.is_success() => Ok(response),
+            status if status.is_server_error() => {
+                let refused = self.answer(response).await.err();
+                Err(CommandError::DaemonAway(refused.map_or_else(|| status.to_string(), |error| error.to_string())))
+            }
+            _ => Err(self.answer(response).await.err().unwrap_or_else(|| self.failed("no stream".into()))),
+        }
+    }
+
+    fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    fn failed(&self, what: String) -> CommandError {
+        CommandError::Daemon { url: self.url.clone(), what }
+    }
+
+    /// An answer's JSON, or why it is refused.
+    async fn answer(&self, response: reqwest::Response) -> Result<Json, CommandError> {
+        let status = response.status();
+        let text = response.text().await.map_err(|error| self.failed(error.to_string()))?;
+        let answer = Reader::new(text.as_bytes(), 0).and_then(|mut reader| reader.value());
+        let answer = answer.map_err(|fault| self.failed(format!("{status}: {fault}")))?;
+        if status.is_success() {
+            Ok(answer)
+        } else {
+            Err(self.failed(format!("{status}: {}", told(&Value::from(&answer)))))
+        }
+    }
+}
+
+fn client() -> Result<reqwest::Client, CommandError> {
+    crate::process::plain_client().map_err(CommandError::Client)
 }
 
 /// What an error's body says, for people.

@@ -9,6 +9,7 @@ mod rebuild;
 mod secret_file;
 mod serve;
 mod source;
+mod tail;
 mod terminal;
 
 use std::path::PathBuf;
@@ -41,6 +42,7 @@ const EXAMPLES: &str = "Examples:
   tracardi source secret shop           make a secret for its own servers
   tracardi apply config.toml --dry-run  tell what a configuration file would change
   tracardi dump > config.toml           print everything that is set up
+  tracardi tail --type page-view        print events as they come
   tracardi check                        read the whole store and report what is wrong
   tracardi rebuild                      make the views anew from the log
   TRACARDI__SERVER__LISTEN=0.0.0.0:80 tracardi serve";
@@ -57,6 +59,9 @@ enum Command {
     Apply(apply::ApplyCommand),
     /// Print everything that is set up, in the form that apply takes
     Dump(dump::DumpCommand),
+    /// Print events as a running daemon stores them
+    #[command(after_help = tail::EXAMPLES)]
+    Tail(tail::TailCommand),
     /// Read the whole store and report what was found; exit status 1 if something is wrong
     Check,
     /// Make the views anew from the log
@@ -88,6 +93,15 @@ pub enum CommandError {
     Configuration { path: String, fault: Fault },
     #[error("the daemon at {url}: {what}")]
     Daemon { url: String, what: String },
+    /// It may be there again soon.
+    #[error("{0}")]
+    DaemonAway(String),
+    #[error("{path}: no daemon runs on this store")]
+    NoDaemon { path: String },
+    #[error("{0}")]
+    Client(String),
+    #[error("standard output: {0}")]
+    Output(std::io::Error),
     #[error("there is no source {0}")]
     NoSource(String),
     #[error(
@@ -117,6 +131,7 @@ pub fn run(line: CommandLine) -> Result<(), CommandError> {
         Command::Source(command) => source::run(&settings, command),
         Command::Apply(command) => apply::run(&settings, &command),
         Command::Dump(command) => dump::run(&settings, &command),
+        Command::Tail(command) => tail::run(&settings, &command),
         Command::Check => check::run(&settings),
         Command::Rebuild => rebuild::run(&settings),
         Command::NewIdentityKey => new_identity_key::run(&settings),

@@ -5,7 +5,7 @@ use hyper::Method;
 use super::{
     App, Rooms, auth, collect, definitions,
     failure::Failure,
-    health, metrics, query, records,
+    health, live, metrics, query, records,
     reply::{self, Reply},
     route::{Audience, Endpoint, Request},
     sources, track, user,
@@ -73,6 +73,10 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         }
         (Endpoint::Profiles, _) => query::records(&rooms, &request, Asked::Profiles).await,
         (Endpoint::Timeline, _) => query::records(&rooms, &request, Asked::Timeline(route.record_id()?)).await,
+        (Endpoint::Funnel, _) => query::funnel(&rooms, &request).await,
+        (Endpoint::Retention, _) => query::retention(&rooms, &request).await,
+        (Endpoint::CountedEvents, _) => query::counts(&rooms, &request).await,
+        (Endpoint::LiveEvents, _) => live::events(&rooms.queries, &request).await,
         (Endpoint::SplitProfile, _) => records::split_profile(admin, &request).await,
         (Endpoint::Metrics, _) => Ok(metrics::metrics(app, &rooms.metrics, &request.headers).await),
         (Endpoint::System, _) => Ok(metrics::system(app, &rooms.metrics).await),

@@ -45,6 +45,7 @@ impl App {
     fn http_figures(&self) -> HttpFigures {
         HttpFigures {
             connections: self.admission.figures(),
+            live_readers: self.rooms.get().map_or(0, |rooms| rooms.queries.live_readers()),
             requests: self.requests.by_path(),
             refused: self.requests.refused(),
         }

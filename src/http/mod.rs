@@ -14,6 +14,7 @@ mod dispatch;
 mod failure;
 mod finish;
 mod health;
+mod live;
 mod media;
 mod metrics;
 mod query;

@@ -14,8 +14,11 @@ use super::{
     route::Request,
 };
 use crate::{
-    model::{Fault, Value},
-    read::{self, Asked, Format, Lines, Parameters, Read, RecordStream},
+    model::{Fault, Time, Value},
+    read::{
+        self, Asked, CountQuery, Counts, Format, FunnelQuery, Lines, NotCounted, Parameters, Read, RecordStream,
+        RetentionQuery,
+    },
 };
 
 /// The records that the address asks for and the query means.
@@ -40,6 +43,36 @@ pub async fn records(rooms: &Rooms, request: &Request, asked: Asked) -> Result<R
     }
     let result = records.iter().map(|record| query.projection.of(Value::shown(record))).collect();
     Ok(reply::json(&Page { result, cursor, read }))
+}
+
+/// `GET /stats/events`.
+pub async fn counts(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
+    let parameters = Parameters::new(request.route.query().into_pairs());
+    let query = CountQuery::read(parameters, rooms.queries.now()).map_err(in_query)?;
+    let counted = rooms.queries.counts(query).await.map_err(|why| match why {
+        NotCounted::TooMany(fault) => in_query(fault),
+        NotCounted::Refused(refused) => refused.into(),
+    });
+    #[derive(Serialize)]
+    struct Counted {
+        result: Vec<Value>,
+        complete_from: Option<Time>,
+    }
+    counted.map(|Counts { rows, complete_from }| reply::json(&Counted { result: rows, complete_from }))
+}
+
+/// `GET /stats/funnel`.
+pub async fn funnel(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
+    let parameters = Parameters::new(request.route.query().into_pairs());
+    let query = FunnelQuery::read(parameters, rooms.queries.now()).map_err(in_query)?;
+    Ok(reply::json(&serde_json::json!({ "result": rooms.queries.funnel(query).await? })))
+}
+
+/// `GET /stats/retention`.
+pub async fn retention(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
+    let parameters = Parameters::new(request.route.query().into_pairs());
+    let query = RetentionQuery::read(parameters, rooms.queries.now()).map_err(in_query)?;
+    Ok(reply::json(&serde_json::json!({ "result": rooms.queries.retention(query).await? })))
 }
 
 /// Writes a stream's records as they come. The status line is sent once the first of them are there.
@@ -99,6 +132,6 @@ fn format(parameters: &mut Parameters, headers: &HeaderMap) -> Result<Option<For
         .flatten())
 }
 
-fn in_query(fault: Fault) -> Failure {
+pub(super) fn in_query(fault: Fault) -> Failure {
     Failure::Invalid("query", fault)
 }

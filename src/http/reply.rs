@@ -19,6 +19,11 @@ pub type Reply = Response<Either<Full<Bytes>, StreamBody<Pin<Box<dyn Stream<Item
 /// A piece of an answer that is written while it is made, or why it ends before its end.
 pub type Piece = Result<Frame<Bytes>, Refused>;
 
+/// Among a reply's extensions: its pieces would never end by themselves, so whoever ends the connection need not wait for
+/// a client to take them.
+#[derive(Clone, Copy, Debug)]
+pub struct Endless;
+
 /// 200 with pieces as they come.
 pub fn stream(pieces: impl Stream<Item = Piece> + Send + 'static) -> Reply {
     Response::new(Either::Right(StreamBody::new(Box::pin(pieces))))

@@ -39,6 +39,10 @@ pub enum Endpoint {
     ProfileSessions,
     Profiles,
     Timeline,
+    CountedEvents,
+    Funnel,
+    Retention,
+    LiveEvents,
     Refresh,
     Token,
     Logout,
@@ -60,6 +64,10 @@ impl Endpoint {
                 | Self::ProfileSessions
                 | Self::Profiles
                 | Self::Timeline
+                | Self::CountedEvents
+                | Self::Funnel
+                | Self::Retention
+                | Self::LiveEvents
         )
     }
 }
@@ -120,6 +128,10 @@ const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/configuration", Endpoint::Configuration, GET_POST, Audience::Administrator),
     ("/event/{id}", Endpoint::Event, GET_DELETE, Audience::Administrator),
     ("/events", Endpoint::Events, GET, Audience::Administrator),
+    ("/stats/funnel", Endpoint::Funnel, GET, Audience::Administrator),
+    ("/stats/retention", Endpoint::Retention, GET, Audience::Administrator),
+    ("/stats/events", Endpoint::CountedEvents, GET, Audience::Administrator),
+    ("/events/live", Endpoint::LiveEvents, GET, Audience::Administrator),
     ("/session/{id}/events", Endpoint::SessionEvents, GET, Audience::Administrator),
     ("/profile/{id}/events", Endpoint::ProfileEvents, GET, Audience::Administrator),
     ("/sessions", Endpoint::Sessions, GET, Audience::Administrator),

@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use http_body_util::Either;
 use hyper::{
     Method,
     body::{Body as _, Incoming},
@@ -20,12 +21,12 @@ use super::{
     App,
     body::{self, Body},
     client,
-    connection::{Activity, LINGER, Place, Refused, SHORT_LINGER, Socket, linger, linger_if_unread},
+    connection::{Activity, LINGER, Place, Refused, SHORT_LINGER, Socket, Streamed, linger, linger_if_unread},
     cors, dispatch,
     failure::Failure,
     finish::ToItsEnd,
     media,
-    reply::Reply,
+    reply::{Endless, Reply},
     route::{Audience, Endpoint, Request, Route},
 };
 
@@ -38,6 +39,8 @@ const REFUSED_MAX: usize = 64;
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 /// How long requests that run may still take when the server ends.
 const FINISH_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a client may take, when the server ends, for what it was sent of an answer that has no end.
+const ENDLESS_FINISH_TIME_MAX: Duration = Duration::from_millis(500);
 /// How long to wait after the system had no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A body that was not read, of at most so many bytes, has mostly come with its head: the connection can be kept.
@@ -71,6 +74,9 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, end: impl Future<Output
         }
     }
     drop(listener);
+    if let Some(rooms) = app.rooms.get() {
+        rooms.queries.end_live();
+    }
     if tokio::time::timeout(FINISH_TIME_MAX, admission.finish_all()).await.is_err() {
         tracing::warn!("some connections did not end in time");
     }
@@ -116,7 +122,11 @@ async fn answer_connection(app: Arc<App>, socket: TcpStream, peer: SocketAddr, p
         async move {
             let reply = answered.await;
             activity.answer_begins();
-            Ok::<_, Infallible>(reply)
+            let is_endless = reply.extensions().get::<Endless>().is_some();
+            Ok::<_, Infallible>(reply.map(|body| match body {
+                Either::Left(whole) => Either::Left(whole),
+                Either::Right(pieces) => Either::Right(Streamed::new(pieces, activity.clone(), is_endless)),
+            }))
         }
     });
     let mut connection = http1::Builder::new()
@@ -124,6 +134,7 @@ async fn answer_connection(app: Arc<App>, socket: TcpStream, peer: SocketAddr, p
         .header_read_timeout(None)
         .half_close(true) // a request is answered also to who says that it is the last
         .serve_connection(TokioIo::new(io), service);
+    let mut cut_at = None;
     loop {
         tokio::select! {
             biased; // a request that is there already is taken before the connection leaves
@@ -138,7 +149,9 @@ async fn answer_connection(app: Arc<App>, socket: TcpStream, peer: SocketAddr, p
                     return;
                 }
                 std::pin::Pin::new(&mut connection).graceful_shutdown();
+                cut_at = activity.is_endless().then(|| Instant::now() + ENDLESS_FINISH_TIME_MAX);
             }
+            () = tokio::time::sleep_until(cut_at.unwrap_or_else(Instant::now)), if cut_at.is_some() => return,
         }
     }
     end_connection(connection.into_parts().io.into_inner(), activity).await;

@@ -42,6 +42,8 @@ pub struct ProcessFigures {
 #[derive(Clone, Debug, Serialize)]
 pub struct HttpFigures {
     pub connections: ConnectionFigures,
+    /// How many follow the log.
+    pub live_readers: usize,
     /// By the patterns of the paths that were asked for.
     pub requests: BTreeMap<&'static str, RequestFigures>,
     /// Requests to the paths that collect which were not taken, by the reason.

@@ -79,6 +79,8 @@ impl Figures {
             "Connections over a limit: server.max_connections (all) or max_connections_per_address (address).",
             [([("limit", "all")], connections.refused_all), ([("limit", "address")], connections.refused_address)],
         )?;
+        let live = self.http.live_readers as u64;
+        families.gauge("tracardi_live_readers", "Readers of /events/live.", None, live)?;
         let requests = || self.http.requests.iter();
         let by_status = requests().flat_map(|(path, requests)| {
             requests.by_status.iter().map(|(status, count)| ([("path", *path), ("status", *status)], *count))

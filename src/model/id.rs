@@ -94,6 +94,14 @@ impl Id {
             None => [self.0.as_bytes(), &[TEXT_END]].concat(),
         }
     }
+
+    /// The id whose [`Id::key`] these bytes are.
+    pub fn from_key(key: &[u8]) -> Option<Self> {
+        match key.split_first()? {
+            (&UUID_MARK, uuid) => Some(uuid::Uuid::from_slice(uuid).ok()?.into()),
+            _ => Some(Self(std::str::from_utf8(key.strip_suffix(&[TEXT_END])?).ok()?.into())),
+        }
+    }
 }
 
 const UUID_MARK: u8 = 1;

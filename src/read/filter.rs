@@ -3,12 +3,12 @@
 use std::{ops::Range, sync::Arc};
 
 use crate::{
-    model::{Id, MergeKey, Profile, Session, Time, Value},
+    model::{Id, MergeKey, Profile, Session, ShownEvent, Time, Value},
     process::Expression,
 };
 
 /// All of it must be so.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct EventFilter {
     /// Any of these; none: of any type.
     pub kinds: Vec<KindPattern>,
@@ -46,6 +46,21 @@ impl KindPattern {
 impl EventFilter {
     pub fn takes_kind(&self, kind: &str) -> bool {
         self.kinds.is_empty() || self.kinds.iter().any(|pattern| pattern.takes(kind))
+    }
+
+    /// Whether the event is meant, by all but the condition. `people`: all ids of the profile that the filter names, if
+    /// that is to be looked at.
+    pub fn takes(&self, event: &ShownEvent, people: Option<&[Id]>) -> bool {
+        let ShownEvent { request, event } = event;
+        let is_theirs =
+            |people: &[Id]| request.profile.as_ref().is_some_and(|profile| people.binary_search(&profile.id).is_ok());
+        self.takes_kind(&event.kind)
+            && self.takes_time(request.inserted)
+            && self.source.as_ref().is_none_or(|source| request.source == *source)
+            && self.session.as_ref().is_none_or(|session| request.session.as_ref() == Some(session))
+            && self.tag.as_ref().is_none_or(|tag| event.tags.contains(tag))
+            && self.valid.is_none_or(|valid| event.outcome.valid == valid)
+            && people.is_none_or(is_theirs)
     }
 
     pub fn takes_time(&self, time: Time) -> bool {

@@ -3,11 +3,15 @@
 //! A query goes its way in this order: `parameters` takes what was asked by name, `query` makes a filter of it, `scan`
 //! walks through the records of a kind for those that are meant, `stream` pages them, `format` writes them as lines. For
 //! events, `plan` finds by a segment's index which rows may be meant before their blocks are opened; sessions and
-//! profiles stand in the views. Knows `model`, `process` and `store`, and no HTTP.
+//! profiles stand in the views. `counting` answers how many there were. Who follows the log (section 14) is answered by
+//! `live`, from what `follower` reads once for all of them. Knows `model`, `process` and `store`, and no HTTP.
 
+mod counting;
 mod cursor;
 mod filter;
+mod follower;
 mod format;
+mod live;
 mod parameters;
 mod plan;
 mod projection;
@@ -21,14 +25,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     clock::Clock,
-    model::Fault,
+    model::{Fault, Time},
     process::Identity,
-    store::{Refused, Store},
+    store::{ReadView, Refused, Store, retry},
 };
 
+use follower::Follower;
+
+pub use counting::{Cohort, CountQuery, Counts, FunnelQuery, FunnelStep, NotCounted, RetentionQuery};
 pub use format::{Format, Lines};
+pub use live::{LiveEvent, LivePiece, LiveStream};
 pub use parameters::Parameters;
-pub use query::{About, Asked, Query};
+pub use query::{About, Asked, LiveQuery, Query};
 pub use scan::{Read, Record};
 pub use stream::{Page, RecordStream};
 
@@ -42,6 +50,8 @@ pub struct ReadSettings {
     pub queries_max: usize,
     /// How long a page is gathered.
     pub page_time: Duration,
+    /// How many follow the log at once; more are refused.
+    pub live_max: usize,
 }
 
 /// Answers queries.
@@ -52,11 +62,14 @@ pub struct Queries {
     identity: Identity,
     settings: ReadSettings,
     running: Arc<Semaphore>,
+    follower: Arc<Follower>,
 }
 
 impl Queries {
     pub fn new(store: Arc<Store>, clock: Arc<Clock>, identity: Identity, settings: ReadSettings) -> Self {
+        let follower = Arc::new(Follower::new(store.clone(), clock.clone(), settings.live_max));
         Self {
+            follower,
             store,
             clock,
             identity,
@@ -70,7 +83,22 @@ impl Queries {
     /// # Errors
     /// A parameter is unknown or cannot be read; the fault names it.
     pub fn query(&self, parameters: Parameters, asked: Asked) -> Result<Query, Fault> {
-        Query::read(parameters, asked, &self.identity, self.clock.now())
+        Query::read(parameters, asked, &self.identity, self.now())
+    }
+
+    /// The server's time, which `from=-15m` counts from.
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// A view that has everything that was answered before.
+    async fn settled_view(&self) -> Result<ReadView, Refused> {
+        let settled = retry(|| async {
+            let view = self.store.read_view();
+            view.applied().await?;
+            Ok(view)
+        });
+        settled.await
     }
 
     /// Waits until there is room for one more query.

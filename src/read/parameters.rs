@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use super::filter::KindPattern;
 use crate::{
-    model::{Fault, Time},
+    model::{EventType, Fault, Time},
     process::duration,
 };
+
+/// The most types that are asked for at once.
+const KINDS_MAX: usize = 100;
 
 /// What a query says. Each value is taken by its name; what nobody took is refused.
 pub struct Parameters {
@@ -60,16 +64,36 @@ impl Parameters {
         Err(Fault::new("value_error.extra", format!("unknown parameter: expected one of {known}")).at(name))
     }
 
-    /// The text that tells this query from others: everything but where it goes on and how it is shown.
-    pub fn identity(&self) -> String {
+    /// The text that tells this query from others: everything but where it goes on and how it is shown, and `without`.
+    pub fn identity(&self, without: &str) -> String {
         let mut said: Vec<String> = self
             .sent
             .iter()
-            .filter(|(name, _)| !["cursor", "limit", "fields", "format"].contains(&name.as_str()))
+            .filter(|(name, _)| !["cursor", "limit", "fields", "format", without].contains(&name.as_str()))
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
         said.sort();
         said.join("\n")
+    }
+}
+
+/// The types that are asked for.
+pub fn kind_patterns(parameters: &mut Parameters) -> Result<Vec<KindPattern>, Fault> {
+    let kinds = parameters.all("type");
+    if kinds.len() > KINDS_MAX {
+        return Err(Fault::new("value_error", format!("more than {KINDS_MAX} types")).at("type"));
+    }
+    kinds.iter().map(|kind| kind_pattern(kind).map_err(|fault| fault.at("type"))).collect()
+}
+
+/// An event type, or with `*` at its end all that begin so.
+pub fn kind_pattern(text: &str) -> Result<KindPattern, Fault> {
+    match text.strip_suffix('*') {
+        Some(beginning) if !beginning.contains('*') => {
+            Ok(KindPattern::Beginning(beginning.trim_start().to_lowercase().into()))
+        }
+        Some(_) => Err(Fault::new("value_error", "a * stands at the end only")),
+        None => EventType::parse(text).map(|kind| KindPattern::Exactly(kind.id)),
     }
 }
 

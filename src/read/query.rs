@@ -4,20 +4,18 @@ use std::sync::Arc;
 
 use super::{
     cursor::Cursor,
-    filter::{EventFilter, KindPattern, Order, ProfileFilter, SessionFilter},
-    parameters::{Parameters, moment},
+    filter::{EventFilter, Order, ProfileFilter, SessionFilter},
+    parameters::{Parameters, kind_patterns, moment},
     projection::Projection,
 };
 use crate::{
-    model::{EventType, Fault, Id, KnownBy, Time, Value, boolean_word, check_tag},
+    model::{Fault, Id, KnownBy, Time, Value, boolean_word, check_tag},
     process::{Expression, Identity},
 };
 
 /// How many records a page has, unless it is said, and at most.
 const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 1_000;
-/// The most types that are asked for at once.
-const KINDS_MAX: usize = 100;
 
 /// The records that an address asks for.
 #[derive(Clone, Debug)]
@@ -76,7 +74,11 @@ impl Query {
     pub fn read(mut parameters: Parameters, asked: Asked, keys: &Identity, now: Time) -> Result<Self, Fault> {
         let kind = format!("{asked:?}");
         let wanted = match asked {
-            Asked::Events(about) => Wanted::Events(Arc::new(EventFilter::read(&mut parameters, about, now)?)),
+            Asked::Events(about) => {
+                let mut filter = EventFilter::read(&mut parameters, about, now)?;
+                filter.to = parameters.read("to", |text| moment(text, now))?;
+                Wanted::Events(Arc::new(filter))
+            }
             Asked::Sessions(profile) => Wanted::Sessions(Arc::new(SessionFilter::read(&mut parameters, profile, now)?)),
             Asked::Profiles => Wanted::Profiles(Arc::new(ProfileFilter::read(&mut parameters, keys, now)?)),
             Asked::Timeline(profile) => {
@@ -89,7 +91,7 @@ impl Query {
         let order = parameters.read("order", order)?.unwrap_or_default();
         let limit = parameters.read("limit", limit)?;
         let projection = parameters.read("fields", Projection::read)?.unwrap_or_default();
-        let identity = format!("{kind}\n{}", parameters.identity());
+        let identity = format!("{kind}\n{}", parameters.identity(""));
         let cursor = parameters.read("cursor", |text| Cursor::read(text, &identity))?;
         parameters.end()?;
         Ok(Self { wanted, order, projection, limit, cursor, identity })
@@ -115,17 +117,49 @@ impl Query {
     }
 }
 
+/// A query of who follows the log: for events from the oldest on, without end.
+pub struct LiveQuery {
+    pub filter: Arc<EventFilter>,
+    pub projection: Projection,
+    /// Behind which record it goes on, if it does.
+    pub(super) cursor: Option<Cursor>,
+    /// Tells the query from others.
+    pub(super) identity: String,
+}
+
+impl LiveQuery {
+    /// # Errors
+    /// A parameter is unknown or cannot be read; the fault names it.
+    pub fn read(mut parameters: Parameters, now: Time) -> Result<Self, Fault> {
+        let filter = Arc::new(EventFilter::read(&mut parameters, None, now)?);
+        let projection = parameters.read("fields", Projection::read)?.unwrap_or_default();
+        parameters.end()?;
+        // Where it began says nothing of where it goes on.
+        let identity = format!("live\n{}", parameters.identity("from"));
+        Ok(Self { filter, projection, cursor: None, identity })
+    }
+
+    /// Lets it go on behind a record, by the record's cursor; `end` is where the log ends.
+    ///
+    /// # Errors
+    /// It is no cursor of this query, or of another log.
+    pub fn go_on_behind(mut self, cursor: &str, end: u64) -> Result<Self, Fault> {
+        let cursor = Cursor::read(cursor, &self.identity)?;
+        if cursor.offset > end {
+            return Err(Fault::new("value_error", "it stands behind the end of the log: it is another store's"));
+        }
+        // What comes behind it is meant, however long ago that is by now.
+        self.filter = Arc::new(EventFilter { from: None, ..(*self.filter).clone() });
+        self.cursor = Some(cursor);
+        Ok(self)
+    }
+}
+
 impl EventFilter {
-    /// `about` names the profile or session whose events are meant, if the address does.
+    /// Reads all but its end, which who follows the log cannot say. `about` names the profile or session whose events are
+    /// meant, if the address does.
     fn read(parameters: &mut Parameters, about: Option<About>, now: Time) -> Result<Self, Fault> {
-        let mut filter = Self::default();
-        let kinds = parameters.all("type");
-        if kinds.len() > KINDS_MAX {
-            return Err(Fault::new("value_error", format!("more than {KINDS_MAX} types")).at("type"));
-        }
-        for kind in kinds {
-            filter.kinds.push(kind_pattern(&kind).map_err(|fault| fault.at("type"))?);
-        }
+        let mut filter = Self { kinds: kind_patterns(parameters)?, ..Self::default() };
         filter.source = parameters.read("source", Id::required)?;
         match about {
             Some(About::Profile(id)) => filter.profile = Some(id),
@@ -140,7 +174,7 @@ impl EventFilter {
         }
         filter.tag = parameters.read("tag", |tag| check_tag(0, tag).map(|()| tag.into()))?;
         filter.valid = parameters.read("valid", boolean)?;
-        (filter.from, filter.to) = times(parameters, now)?;
+        filter.from = parameters.read("from", |text| moment(text, now))?;
         filter.condition = condition(parameters, "event")?;
         Ok(filter)
     }
@@ -187,16 +221,6 @@ fn times(parameters: &mut Parameters, now: Time) -> Result<(Option<Time>, Option
 
 fn condition(parameters: &mut Parameters, record: &'static str) -> Result<Option<Arc<Expression>>, Fault> {
     parameters.read("where", |text| Expression::compile_over(text, record).map(Arc::new))
-}
-
-fn kind_pattern(text: &str) -> Result<KindPattern, Fault> {
-    match text.strip_suffix('*') {
-        Some(beginning) if !beginning.contains('*') => {
-            Ok(KindPattern::Beginning(beginning.trim_start().to_lowercase().into()))
-        }
-        Some(_) => Err(Fault::new("value_error", "a * stands at the end only")),
-        None => EventType::parse(text).map(|kind| KindPattern::Exactly(kind.id)),
-    }
 }
 
 fn boolean(text: &str) -> Result<bool, Fault> {
@@ -263,6 +287,22 @@ mod tests {
             assert!(refused.contains(what), "{query}: {refused}");
         }
         assert!(read(Asked::Events(None), "limit=1001").unwrap().page_limit().is_err());
+    }
+
+    #[test]
+    fn who_follows_goes_on_behind_an_id_of_the_same_filters_however_it_began() {
+        let live = |query: &str| {
+            let sent = form_urlencoded::parse(query.as_bytes()).into_owned();
+            LiveQuery::read(Parameters::new(sent), Time::from_micros(86_400_000_000)).unwrap()
+        };
+        let id = Cursor { offset: 5 }.to_text(&live("type=a&from=-1h").identity);
+        let goes_on = live("from=-1m&type=a&fields=id").go_on_behind(&id, 5).unwrap();
+        assert_eq!((goes_on.cursor, goes_on.filter.from), (Some(Cursor { offset: 5 }), None));
+        for (query, end) in [("type=b", 5), ("", 5), ("type=a", 4)] {
+            assert!(live(query).go_on_behind(&id, end).is_err(), "{query}");
+        }
+        let page = Cursor { offset: 5 }.to_text(&read(Asked::Events(None), "type=a&order=oldest").unwrap().identity);
+        assert!(live("type=a").go_on_behind(&page, 5).is_err(), "a page's cursor is none of a stream");
     }
 
     #[test]

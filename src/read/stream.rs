@@ -131,15 +131,15 @@ impl RecordStream {
 }
 
 /// Whose records are meant.
-struct Person {
-    ids: Arc<[Id]>,
+pub struct Person {
+    pub ids: Arc<[Id]>,
     /// Each id as it was made or given; none where nobody is there.
     called: Arc<[ProfileRef]>,
 }
 
 impl Person {
     /// The person that `id` leads to; of nobody who is there, `id` itself: their events may be.
-    async fn find(view: &ReadView, id: &Id) -> Result<Self, Refused> {
+    pub async fn find(view: &ReadView, id: &Id) -> Result<Self, Refused> {
         let Some(profile) = find_profile(view, id).await? else {
             return Ok(Self { ids: [id.clone()].into(), called: [].into() });
         };

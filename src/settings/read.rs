@@ -72,6 +72,7 @@ impl<'a> Reader<'a> {
             read: ReadSettings {
                 queries_max: self.size("read.max_queries", 1)?,
                 page_time: self.millis("read.page_ms")?,
+                live_max: self.size("read.max_live", 1)?,
             },
             merge_keys: self.merge_keys("identity.merge_keys")?,
             lookup: LookupSettings {

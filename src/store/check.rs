@@ -84,10 +84,10 @@ fn check_log(folder: &Folder, settings: &StoreSettings, clean: bool, findings: &
         return Some(0);
     }
     let (sealed, live) = findings.or_wrong(log::segments(&path))?;
-    let sealed = sealed.iter().map(|segment| (segment.path().to_owned(), RESTORE));
-    let live = live.into_iter().filter(|_| clean).map(|path| (path, MADE_AGAIN)); // else they are made again anyway
-    for (database, advice) in sealed.chain(live) {
-        let comparison = checksums::compare(&database);
+    let sealed = sealed.iter().map(|segment| (segment.path().to_owned(), segment.compare(), RESTORE));
+    let live = live.into_iter().filter(|_| clean); // else they are made again anyway
+    let live = live.map(|path| (path.clone(), checksums::compare(&path), MADE_AGAIN));
+    for (database, comparison, advice) in sealed.chain(live) {
         if let Some(Comparison::Differs(what)) = findings.or_wrong(comparison) {
             findings.wrong(&StoreError::damaged(&database, what, advice));
         }

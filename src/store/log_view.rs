@@ -10,7 +10,7 @@ use super::{
     log::FoundEvent,
     read_view::{Led, States, owner},
 };
-use crate::model::{MergeKey, Profile, ProfileRef, Session};
+use crate::model::{Id, MergeKey, Profile, ProfileRef, Session};
 
 /// The log and the views while a part of a query is read. Held for that part only, so that they can be made again when
 /// one of them fails.
@@ -48,6 +48,12 @@ impl<'a> LogView<'a> {
     /// The offsets of deleted events within `range`, ascending.
     pub fn deleted_events(&self, range: Range<u64>) -> Result<Vec<u64>, StoreError> {
         self.engine.views.deleted_events(range)
+    }
+
+    /// Up to `most` other ids of people, those behind the id `after`, each with the profile that it was given to: that may
+    /// be part of another one by now.
+    pub fn names(&self, after: Option<&Id>, most: usize) -> Result<Vec<(Id, ProfileRef)>, StoreError> {
+        self.engine.views.names(after, most)
     }
 
     /// The sessions with numbers within `range`, in order. Read one by one, as each is asked for.

@@ -58,7 +58,7 @@ pub use entry::{Entry, EventPlace, Key, Merge, Name};
 pub use error::{Refused, StoreError};
 pub use figures::{Holdings, StoreFigures};
 pub use files::folder::{Durability, Folder};
-pub use index::{Column, Names, SegmentIndex, VALID, Visitor, time_number};
+pub use index::{Column, Count, Names, QUARTER_MICROS, SegmentIndex, VALID, Visitor, number_time, time_number};
 pub use log::FoundEvent;
 pub use log_view::LogView;
 pub use read_view::{ReadView, retry};
@@ -219,6 +219,16 @@ impl Store {
     /// The offset behind the last entry that is durable.
     pub fn end(&self) -> u64 {
         self.shared.queue.durable_end()
+    }
+
+    /// The offset behind what stays whatever happens: it is in the log, and also in relaxed mode no crash takes it back.
+    pub fn settled_end(&self) -> u64 {
+        self.shared.queue.settled_end()
+    }
+
+    /// Waits until something from `offset` on is settled; the offset behind it, as [`Store::settled_end`].
+    pub async fn settled(&self, offset: u64) -> u64 {
+        self.shared.queue.settled(offset).await
     }
 
     /// Whether nothing was ever stored.

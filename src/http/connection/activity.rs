@@ -31,6 +31,10 @@ pub struct Activity {
     /// The phase in the lowest two bits; above them, in the first two phases, since when the connection rests, in
     /// milliseconds from `opened`.
     state: AtomicU64,
+    /// Pieces of the answer are still to come.
+    streams: AtomicBool,
+    /// They would never end by themselves.
+    is_endless: AtomicBool,
     asked_to_leave: AtomicBool,
     asked: Notify,
     /// The request's body was not read whole.
@@ -49,6 +53,8 @@ impl Activity {
         Self {
             opened: Instant::now(),
             state: AtomicU64::new(IDLE),
+            streams: AtomicBool::new(false),
+            is_endless: AtomicBool::new(false),
             asked_to_leave: AtomicBool::new(false),
             asked: Notify::new(),
             body_left: AtomicBool::new(false),
@@ -79,6 +85,28 @@ impl Activity {
     /// The answer is known; from here on it is written.
     pub fn answer_begins(&self) {
         self.state.store(WRITING, Ordering::Relaxed);
+    }
+
+    /// The answer comes in pieces, and is under way until the last of them is there, also while none comes. `is_endless`:
+    /// there is no last one.
+    pub(super) fn stream_begins(&self, is_endless: bool) {
+        self.is_endless.store(is_endless, Ordering::Relaxed);
+        self.streams.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn stream_ends(&self) {
+        self.is_endless.store(false, Ordering::Relaxed);
+        self.streams.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether pieces of the answer are still to come.
+    pub(super) fn streams(&self) -> bool {
+        self.streams.load(Ordering::Relaxed)
+    }
+
+    /// Whether the answer would never end by itself.
+    pub fn is_endless(&self) -> bool {
+        self.is_endless.load(Ordering::Relaxed)
     }
 
     /// Everything was written.

@@ -4,8 +4,10 @@ mod activity;
 mod admission;
 mod linger;
 mod socket;
+mod streamed;
 
 pub use activity::Activity;
 pub use admission::{Admission, Place, Refused};
 pub use linger::{LINGER, SHORT_LINGER, linger, linger_if_unread};
 pub use socket::Socket;
+pub use streamed::Streamed;

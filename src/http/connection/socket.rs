@@ -157,10 +157,10 @@ impl AsyncWrite for Socket {
         self.tcp.is_write_vectored()
     }
 
-    /// hyper flushes when it has written all that it has.
+    /// hyper flushes when it has written all that it has; of an answer in pieces, perhaps after each.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stall = None;
-        if self.activity.phase() == Phase::Writing {
+        if self.activity.phase() == Phase::Writing && !self.activity.streams() {
             self.activity.answer_ends(Instant::now());
         }
         // hyper may not look for the next request before it is woken.

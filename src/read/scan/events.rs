@@ -2,9 +2,10 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{Found, Read, Record, Scan, holds, owners::Owners};
+use super::{Found, Owners, Read, Record, Scan, named};
 use crate::{
-    model::{Id, ShownEvent, Time},
+    model::{Id, Object, ShownEvent, Time},
+    process::Scope,
     read::{
         filter::{EventFilter, Order},
         plan::SegmentPlan,
@@ -34,6 +35,15 @@ pub struct EventScan {
 impl EventScan {
     pub fn new(filter: Arc<EventFilter>, order: Order, people: Option<Arc<[Id]>>, left: Range<u64>, now: Time) -> Self {
         Self { filter, order, people, now, left, plan: None, rows: Vec::new(), read: Read::default() }
+    }
+
+    /// The offsets that were not looked at yet.
+    pub fn left(&self) -> &Range<u64> {
+        &self.left
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.left.is_empty()
     }
 
     /// Looks a little further: the next events that are meant, at most `most`; perhaps none yet.
@@ -127,12 +137,17 @@ impl EventScan {
 
     /// Whether the filter's condition holds; all else was looked at.
     fn holds(&self, event: &FoundEvent) -> bool {
-        let shown = ShownEvent { request: event.request.clone(), event: event.event.clone() };
-        holds(self.filter.condition.as_deref(), "event", &shown, self.now)
+        let Some(condition) = &self.filter.condition else { return true };
+        condition.holds(&Scope::stored(&records_of(event), self.now)).unwrap_or(false)
     }
 }
 
-/// The events that a scan finds, as they are shown: each with the profile that its own is part of by now.
+/// What a condition over events sees.
+pub fn records_of(event: &FoundEvent) -> Object {
+    named("event", &ShownEvent { request: event.request.clone(), event: event.event.clone() })
+}
+
+/// The events that a scan finds, as they are shown.
 pub struct Events {
     scan: EventScan,
     owners: Owners,
@@ -154,14 +169,9 @@ impl Scan for Events {
     }
 
     fn step(&mut self, log: &LogView<'_>, most: usize) -> Result<Vec<Found>, StoreError> {
-        let found = self.scan.step(log, most)?.into_iter().map(|FoundEvent { offset: place, mut request, event }| {
-            let stored = request.profile.clone();
-            let owner = stored.map(|profile| self.owners.of(log, &profile)).transpose()?.flatten();
-            // Events keep the profile that they were stored with where it was deleted.
-            if let Some(owner) = owner.filter(|owner| request.profile.as_ref() != Some(owner)) {
-                Arc::make_mut(&mut request).profile = Some(owner);
-            }
-            Ok(Found { place, record: Record::Event(ShownEvent { request, event }) })
+        let found = self.scan.step(log, most)?.into_iter().map(|event| {
+            let place = event.offset;
+            Ok(Found { place, record: Record::Event(self.owners.shown(log, event)?) })
         });
         found.collect()
     }

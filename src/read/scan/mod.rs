@@ -17,7 +17,8 @@ use crate::{
     store::{LogView, StoreError},
 };
 
-pub use events::{EventScan, Events};
+pub use events::{EventScan, Events, records_of};
+pub use owners::Owners;
 pub use profiles::ProfileScan;
 pub use sessions::SessionScan;
 pub use timeline::Timeline;
@@ -76,7 +77,12 @@ pub struct Read {
 /// Whether a filter's condition, if there is one, holds for the record of this name.
 fn holds(condition: Option<&Expression>, name: &'static str, record: &impl Serialize, now: Time) -> bool {
     let Some(condition) = condition else { return true };
+    condition.holds(&Scope::stored(&named(name, record), now)).unwrap_or(false)
+}
+
+/// The record under this name alone, as conditions see it.
+fn named(name: &'static str, record: &impl Serialize) -> Object {
     let mut records = Object::default();
     records.insert(name, Value::shown(record));
-    condition.holds(&Scope::stored(&records, now)).unwrap_or(false)
+    records
 }

@@ -1,10 +1,10 @@
 //! Whose events and sessions are by now.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    model::ProfileRef,
-    store::{LogView, StoreError},
+    model::{ProfileRef, ShownEvent},
+    store::{FoundEvent, LogView, StoreError},
 };
 
 /// The profiles that others are part of by now, of those that were looked up already.
@@ -28,5 +28,16 @@ impl Owners {
         let owner = log.owner(profile)?.map(|owner| owner.reference());
         self.known.insert(profile.clone(), owner.clone());
         Ok(owner)
+    }
+
+    /// The event as it is shown: with the profile that its own is part of by now.
+    pub fn shown(&mut self, log: &LogView<'_>, found: FoundEvent) -> Result<ShownEvent, StoreError> {
+        let FoundEvent { mut request, event, .. } = found;
+        let owner = request.profile.as_ref().map(|profile| self.of(log, profile)).transpose()?.flatten();
+        // Events keep the profile that they were stored with where it was deleted.
+        if let Some(owner) = owner.filter(|owner| request.profile.as_ref() != Some(owner)) {
+            Arc::make_mut(&mut request).profile = Some(owner);
+        }
+        Ok(ShownEvent { request, event })
     }
 }

@@ -119,7 +119,7 @@ impl<'a, D: Disk> Committer<'a, D> {
                 // committer.
                 let group = CommittedGroup { end: frame.end, blocks, _permits: permits };
                 _ = self.to_applier.send(ApplierMessage::Committed(group));
-                self.queue.set_durable(frame.end);
+                self.queue.set_durable(frame.end, self.unsynced_since.is_none());
                 for answer in done {
                     _ = answer.send(Ok(())); // a client that went away does not wait
                 }
@@ -165,7 +165,10 @@ impl<'a, D: Disk> Committer<'a, D> {
             return;
         }
         match self.journal.lock().sync() {
-            Ok(()) => self.unsynced_since = None,
+            Ok(()) => {
+                self.unsynced_since = None;
+                self.queue.set_synced();
+            }
             Err(error) => self.queue.stop(&format!("the journal cannot be synced: {error}")),
         }
     }
@@ -195,6 +198,7 @@ impl<'a, D: Disk> Committer<'a, D> {
         }
         journal.probe().map_err(|error| error.to_string())?;
         self.unsynced_since = None;
+        self.queue.set_synced();
         Ok(())
     }
 }

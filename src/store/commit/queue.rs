@@ -47,6 +47,8 @@ pub struct Queue {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Durable {
     offset: u64,
+    /// Up to where it is synced too: in relaxed mode that comes later.
+    synced: u64,
     generation: Generation,
 }
 
@@ -116,7 +118,7 @@ impl Queue {
             filled: Condvar::new(),
             permits: Arc::new(Semaphore::new(QUEUE_BYTES)),
             applied: watch::Sender::new(end),
-            durable: watch::Sender::new(Durable { offset: end, generation: Generation::default() }),
+            durable: watch::Sender::new(Durable { offset: end, synced: end, generation: Generation::default() }),
         }
     }
 
@@ -211,9 +213,31 @@ impl Queue {
         Some(state.waiting.drain(..count).collect())
     }
 
-    /// Everything before `offset` is durable.
-    pub fn set_durable(&self, offset: u64) {
-        self.durable.send_modify(|durable| durable.offset = offset);
+    /// Everything before `offset` is durable; `is_synced`: also where the setting demands less.
+    pub fn set_durable(&self, offset: u64, is_synced: bool) {
+        self.durable.send_modify(|durable| {
+            durable.offset = offset;
+            if is_synced {
+                durable.synced = offset;
+            }
+        });
+    }
+
+    /// Everything that is durable is synced.
+    pub fn set_synced(&self) {
+        self.durable.send_modify(|durable| durable.synced = durable.offset);
+    }
+
+    /// The offset behind what stays whatever happens: it is synced, and the log and the views have it.
+    pub fn settled_end(&self) -> u64 {
+        self.durable.borrow().synced.min(self.applied_end())
+    }
+
+    /// Waits until something from `offset` on is settled; the offset behind it, as [`Queue::settled_end`].
+    pub async fn settled(&self, offset: u64) -> u64 {
+        self.applied(offset + 1).await;
+        _ = self.durable.subscribe().wait_for(|durable| durable.synced > offset).await; // as for `applied`
+        self.settled_end()
     }
 
     /// The offset behind what is durable.
@@ -281,7 +305,8 @@ impl Queue {
         state.next = end;
         state.generation.0 += 1;
         let generation = state.generation;
-        self.durable.send_modify(|durable| *durable = Durable { offset: end, generation });
+        self.durable
+            .send_modify(|durable| *durable = Durable { offset: end, synced: durable.synced.min(end), generation });
     }
 
     pub fn resume(&self) {

@@ -3,8 +3,8 @@
 use std::{borrow::Cow, sync::Arc};
 
 use super::{
-    BOT, Column, GIVEN, Names, PAGE_ROWS, PageSpan, VALID, Visit, Visitor, dictionary::Dictionary, number_time, packed,
-    time_number, visits::Visits,
+    BOT, Column, Count, GIVEN, Names, PAGE_ROWS, PageSpan, VALID, Visit, Visitor, counts, dictionary::Dictionary,
+    number_time, packed, time_number, visits::Visits,
 };
 use crate::{
     model::{Event, EventRequest, Id},
@@ -23,6 +23,8 @@ pub struct Builder {
     tags: Dictionary<Arc<[Box<str>]>>,
     visits: Visits,
     request: Option<Arc<EventRequest>>,
+    /// The source's number and the visit's of that request, once it had an event in the open page.
+    noted: Option<(u32, u32)>,
 }
 
 /// A page to which no row comes any more.
@@ -30,6 +32,7 @@ struct FullPage {
     span: PageSpan,
     /// Each column, packed.
     columns: [Box<[u8]>; Column::COUNT],
+    counts: Vec<Count>,
 }
 
 impl Builder {
@@ -45,13 +48,14 @@ impl Builder {
             tags: Dictionary::default(),
             visits: Visits::default(),
             request: None,
+            noted: None,
         }
     }
 
     /// Adds the entry behind the last one.
     pub fn add(&mut self, entry: &Entry) {
         match entry {
-            Entry::Request(request) => self.request = Some(request.clone()),
+            Entry::Request(request) => (self.request, self.noted) = (Some(request.clone()), None),
             Entry::Event(event) => {
                 if let Some(request) = self.request.take() {
                     self.add_event(&request, event);
@@ -64,14 +68,18 @@ impl Builder {
     }
 
     fn add_event(&mut self, request: &EventRequest, event: &Event) {
-        let page = u32::try_from(self.full.len()).expect("a segment holds fewer pages");
-        let visit = self.visits.note(request.session.as_ref(), request.profile.as_ref(), page);
+        let (source, visit) = self.noted.unwrap_or_else(|| {
+            let page = u32::try_from(self.full.len()).expect("a segment holds fewer pages");
+            let visit = self.visits.note(request.session.as_ref(), request.profile.as_ref(), page);
+            (self.sources.number(&request.source), visit)
+        });
+        self.noted = Some((source, visit));
         let flags = [(event.outcome.valid, VALID), (event.given, GIVEN), (request.bot, BOT)];
         let row = [
             (Column::Offset, self.end),
             (Column::Inserted, time_number(request.inserted)),
             (Column::Kind, self.kinds.number(&event.kind).into()),
-            (Column::Source, self.sources.number(&request.source).into()),
+            (Column::Source, source.into()),
             (Column::Visit, visit.into()),
             (Column::Tags, self.tags.number(&event.tags).into()),
             (Column::Flags, flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum()),
@@ -85,12 +93,18 @@ impl Builder {
     /// Packs the rows behind the full pages into a page of their own.
     fn fill_page(&mut self) {
         let Some(span) = self.open_span() else { return };
+        let counts = counts::of_rows(
+            &self.open[Column::Inserted as usize],
+            &self.open[Column::Kind as usize],
+            &self.open[Column::Source as usize],
+        );
         let columns = std::array::from_fn(|column| {
             let packed = packed::pack(&self.open[column]);
             self.open[column].clear();
             packed
         });
-        self.full.push(FullPage { span, columns });
+        self.noted = None;
+        self.full.push(FullPage { span, columns, counts });
     }
 
     fn open_span(&self) -> Option<PageSpan> {
@@ -128,6 +142,11 @@ impl Builder {
             Some(page) => packed::unpack(&page.columns[column as usize]).expect("it was packed here"),
             None => self.open[column as usize].clone(),
         }
+    }
+
+    /// The counts of a page to which no row comes any more.
+    pub fn counts(&self, page: usize) -> Option<&[Count]> {
+        self.full.get(page).map(|page| page.counts.as_slice())
     }
 
     pub fn names(&self) -> Names {

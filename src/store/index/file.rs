@@ -12,10 +12,11 @@ use std::{
     },
 };
 
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    Builder, Column, Names, PageSpan, Visit, Visitor,
+    Builder, Column, Count, Names, PageSpan, SegmentIndex, Visit, Visitor, counts,
     filter::{Filter, fingerprint},
     packed,
 };
@@ -59,6 +60,8 @@ struct Directory {
     end: u64,
     pages: Vec<(PageSpan, [Part; Column::COUNT])>,
     names: Part,
+    /// See [`counts::pack`].
+    counts: [Part; 4],
     /// [`VISITS_TOGETHER`] each.
     visits: Vec<Part>,
     sessions: Keys,
@@ -91,11 +94,12 @@ pub struct IndexFile {
 }
 
 impl IndexFile {
-    /// Writes what `builder` gathered to the file `path`, durably.
-    pub fn write(path: &Path, builder: &Builder) -> Result<(), StoreError> {
+    /// Writes what `builder` gathered to the file `path`, durably; no row comes to it any more.
+    pub fn write(path: &Path, builder: &Arc<RwLock<Builder>>) -> Result<(), StoreError> {
+        let counts = SegmentIndex::in_memory(builder).counts()?;
         let new = path.with_extension(NEW_EXTENSION);
         let file = OpenOptions::new().create(true).write(true).truncate(true).mode(FILE_MODE).open(&new).at(&new)?;
-        let file = Writer { out: BufWriter::new(file), at: 0 }.all(builder).at(&new)?;
+        let file = Writer { out: BufWriter::new(file), at: 0 }.all(&builder.read(), &counts).at(&new)?;
         file.sync_all().at(&new)?;
         fs::rename(&new, path).at(path)?;
         path.parent().map_or(Ok(()), folder::sync_dir)
@@ -138,7 +142,14 @@ impl IndexFile {
         Ok(Names { kinds, sources, tags })
     }
 
-    /// See [`super::SegmentIndex::visits_of`].
+    /// See [`SegmentIndex::counts`].
+    pub fn counts(&self) -> Result<Vec<Count>, StoreError> {
+        let [quarters, kinds, sources, events] = &self.directory.counts;
+        let parts = [self.numbers(quarters)?, self.numbers(kinds)?, self.numbers(sources)?, self.numbers(events)?];
+        counts::unpack(parts).ok_or_else(|| self.damaged("counts cannot be read"))
+    }
+
+    /// See [`SegmentIndex::visits_of`].
     pub fn visits_of(&self, visitor: Visitor<'_>) -> Result<Vec<(u32, Visit)>, StoreError> {
         let (keys, id) = match visitor {
             Visitor::Session(id) => (&self.directory.sessions, id),
@@ -257,7 +268,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn all(mut self, builder: &Builder) -> io::Result<File> {
+    fn all(mut self, builder: &Builder, counts: &[Count]) -> io::Result<File> {
         self.bytes(&file_head())?;
         let mut pages = Vec::new();
         for (page, span) in builder.pages().into_iter().enumerate() {
@@ -269,6 +280,11 @@ impl Writer {
         }
         let Names { kinds, sources, tags } = builder.names();
         let names = self.part(&entry::encode(&(kinds, sources, tags)))?;
+        let mut counted = Vec::with_capacity(4);
+        for part in counts::pack(counts) {
+            counted.push(self.part(&part)?);
+        }
+        let counts = counted.try_into().expect("counts have four parts");
         let all = builder.visits();
         let mut visits = Vec::new();
         for together in all.chunks(VISITS_TOGETHER) {
@@ -277,7 +293,7 @@ impl Writer {
         let sessions = self.keys(&all, |visit| visit.session.as_ref())?;
         let profiles = self.keys(&all, |visit| visit.profile.as_ref().map(|profile| &profile.id))?;
         let (first, end) = (builder.first(), builder.end());
-        let directory = Directory { first, end, pages, names, visits, sessions, profiles };
+        let directory = Directory { first, end, pages, names, counts, visits, sessions, profiles };
         let Part { at, stored, raw, checksum } = self.part(&entry::encode(&directory))?;
         self.bytes(&at.to_le_bytes())?;
         for number in [stored, raw, checksum] {

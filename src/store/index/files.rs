@@ -60,7 +60,7 @@ impl IndexFiles {
     pub fn keep(&self, builder: &Arc<RwLock<Builder>>) -> SegmentIndex {
         let mut index = SegmentIndex::in_memory(builder);
         let path = self.path(&(index.first..index.end));
-        let written = IndexFile::write(&path, &builder.read()).and_then(|()| IndexFile::open(&path));
+        let written = IndexFile::write(&path, builder).and_then(|()| IndexFile::open(&path));
         match written {
             Ok(Some(file)) => index = SegmentIndex::in_file(Arc::new(file)),
             Ok(None) => {}

@@ -6,6 +6,7 @@
 //! missing or damaged, it is made again from the blocks. ARCHITECTURE.md has its form.
 
 mod builder;
+mod counts;
 mod dictionary;
 mod file;
 mod files;
@@ -23,6 +24,7 @@ use super::error::StoreError;
 use crate::model::{Id, Time};
 
 pub use builder::Builder;
+pub use counts::{Count, QUARTER_MICROS};
 use file::IndexFile;
 pub use files::IndexFiles;
 pub use visits::Visit;
@@ -152,6 +154,26 @@ impl SegmentIndex {
             Form::Memory(builder) => Ok(builder.read().names()),
             Form::File(file) => file.names(),
         }
+    }
+
+    /// How many events there are, by quarter of an hour, type and source, in this order.
+    pub fn counts(&self) -> Result<Vec<Count>, StoreError> {
+        let builder = match &self.form {
+            Form::Memory(builder) => builder,
+            Form::File(file) => return file.counts(),
+        };
+        let mut all = Vec::new();
+        for (page, span) in self.pages.iter().enumerate() {
+            // Of a page to which rows have come since, the rows are counted that were there.
+            let is_full = span.rows as usize == PAGE_ROWS;
+            if let Some(counts) = builder.read().counts(page).filter(|_| is_full) {
+                all.extend_from_slice(counts);
+                continue;
+            }
+            let column = |column| self.column(page, column);
+            all.extend(counts::of_rows(&column(Column::Inserted)?, &column(Column::Kind)?, &column(Column::Source)?));
+        }
+        Ok(counts::summed(all.into_iter()))
     }
 
     /// The visits of `visitor`, each with its number.

@@ -1,4 +1,7 @@
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use parking_lot::RwLock;
 use proptest::prelude::*;
@@ -146,10 +149,24 @@ proptest! {
         let memory = SegmentIndex::in_memory(&builder);
         let in_memory = read(&memory);
         prop_assert_eq!(&in_memory, &expected);
-        IndexFile::write(&path, &builder.read()).unwrap();
+        IndexFile::write(&path, &builder).unwrap();
         let file = SegmentIndex::in_file(Arc::new(IndexFile::open(&path).unwrap().unwrap()));
         prop_assert_eq!(&read(&file), &expected);
         prop_assert_eq!((file.first, file.end), (first, first + entries.len() as u64));
+        let counted = |index: &SegmentIndex| {
+            let names = index.names().unwrap();
+            index.counts().unwrap().iter().map(|count| (names.kinds[count.kind as usize].clone(), count.events)).fold(
+                BTreeMap::<Arc<str>, u64>::new(),
+                |mut sums, (kind, events)| {
+                    *sums.entry(kind).or_default() += events;
+                    sums
+                },
+            )
+        };
+        let mut by_kind = BTreeMap::<Arc<str>, u64>::new();
+        expected.iter().for_each(|(_, told)| *by_kind.entry(format!("type-{}", told.2).into()).or_default() += 1);
+        prop_assert_eq!(&counted(&memory), &by_kind);
+        prop_assert_eq!(&counted(&file), &by_kind);
         for index in [&memory, &file] {
             for number in 0..32 {
                 let of_session = expected.iter().filter(|(_, told)| told.0 == Some(number)).map(|(offset, _)| *offset);
@@ -179,7 +196,7 @@ fn a_flipped_bit_anywhere_in_the_file_is_noticed() {
     let builder = built(0, &some);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("segment.index");
-    IndexFile::write(&path, &builder.read()).unwrap();
+    IndexFile::write(&path, &builder).unwrap();
     let expected = scanned(0, &some);
     let whole = std::fs::read(&path).unwrap();
     for at in 0..whole.len() {
@@ -192,6 +209,7 @@ fn a_flipped_bit_anywhere_in_the_file_is_noticed() {
         let columns = [Column::Offset, Column::Kind, Column::Visit, Column::Tags, Column::Flags];
         let is_read = index.names().is_ok()
             && index.visits().is_ok()
+            && index.counts().is_ok()
             && index.visits_of(Visitor::Session(&id("session", 1))).is_ok()
             && columns.iter().all(|column| index.column(0, *column).is_ok());
         if is_read {

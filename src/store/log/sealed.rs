@@ -32,6 +32,8 @@ use crate::{
 
 /// How many sealed segments are open at a time.
 const OPEN_MAX: usize = 32;
+/// How often a segment is read before it is taken for one that reading does not change any more.
+const SETTLE_MAX: usize = 4;
 /// Of a segment that is being sealed.
 pub const NEW_EXTENSION: &str = "new";
 
@@ -89,16 +91,47 @@ impl Sealed {
         }
         segment.close()?;
         // Opened and closed once more, it no longer holds what sled must recover: damage is an error then, not a panic.
-        Segment::open(&new)?.close()?;
-        checksums::note(&new)?;
+        // And who reads what was written writes still, for sled then divides nodes that grew too large.
+        for _ in 0..SETTLE_MAX {
+            Segment::open(&new)?.read_through()?.close()?;
+            if checksums::compare(&new)? == Comparison::Same {
+                break;
+            }
+            checksums::note(&new)?;
+        }
         fs::rename(&new, &path).at(&path)?;
         folder::sync_dir(folder)?;
         Ok(Self { first, end, path, known: Mutex::default() })
     }
 
-    /// Compares it with the checksums that were noted when it was sealed.
+    /// Compares it with the checksums that were noted when it was sealed; it is not open. One whose files differ although
+    /// all of its blocks are whole was changed by sled while it was read: that is noted.
     pub fn compare(&self) -> Result<Comparison, StoreError> {
-        checksums::compare(&self.path)
+        let compared = checksums::compare(&self.path)?;
+        if let Comparison::Differs(what) = &compared
+            && self.is_whole()
+        {
+            tracing::info!(segment = %self.path.display(), what, "all blocks of the segment are whole; noted anew");
+            checksums::note(&self.path)?;
+            return Ok(Comparison::Same);
+        }
+        Ok(compared)
+    }
+
+    /// Whether each entry stands in a block that can be read.
+    fn is_whole(&self) -> bool {
+        let read = self.guarded(self.end, || {
+            let segment = Segment::open(&self.path)?;
+            let summaries = segment.summaries().collect::<Result<Vec<_>, _>>()?;
+            let opened = OpenSegment { segment, summaries };
+            for summary in &opened.summaries {
+                self.read(&opened, summary, |block| block.entries())?;
+            }
+            let gap = self.gap(&opened, self.first);
+            opened.segment.close()?;
+            gap.map_or(Ok(()), Err)
+        });
+        read.is_ok()
     }
 
     /// The segment, opened if it is not; the one that was used longest ago is closed for it.

@@ -137,6 +137,14 @@ impl Segment {
         found.map_err(|what| self.damaged(&format!("{what} at offset {}", block.first)))
     }
 
+    /// Reads every block.
+    pub fn read_through(self) -> Result<Self, StoreError> {
+        for summary in self.summaries() {
+            self.block(summary?.first)?;
+        }
+        Ok(self)
+    }
+
     /// Writes everything to the segment's files and makes them durable.
     pub fn close(self) -> Result<(), StoreError> {
         let Self { path, db, blocks, summaries } = self;

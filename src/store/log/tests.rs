@@ -97,3 +97,32 @@ fn what_was_not_sealed_before_the_end_is_left_to_the_journal() {
     let names: BTreeSet<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "{names:?}");
 }
+
+#[test]
+fn reading_a_sealed_segment_does_not_make_it_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path(), true);
+    for _ in 0..4 {
+        while !log.is_to_seal() {
+            append(&log, log.end(), 1_000);
+        }
+        log.roll().unwrap();
+        log.seal().unwrap();
+    }
+    for _ in 0..3 {
+        assert_reads_all(&log);
+        log.open.close();
+        for segment in log.sealed() {
+            assert_eq!(checksums::compare(segment.path()).unwrap(), Comparison::Same);
+        }
+    }
+    // One that an earlier version noted before it was read is whole all the same.
+    let segment = log.sealed()[0].clone();
+    let note = segment.path().join("checksums");
+    fs::remove_file(&note).unwrap();
+    fs::write(segment.path().join("more"), "more").unwrap();
+    checksums::note(segment.path()).unwrap();
+    fs::write(segment.path().join("more"), "else").unwrap();
+    assert_eq!(segment.compare().unwrap(), Comparison::Same);
+    assert_eq!(checksums::compare(segment.path()).unwrap(), Comparison::Same);
+}

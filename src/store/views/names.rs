@@ -4,9 +4,9 @@ use std::{collections::HashSet, ops::Bound};
 
 use super::{Tree, Views, tables::profile_key};
 use crate::{
-    model::{MergeKey, ProfileRef},
+    model::{Id, MergeKey, ProfileRef},
     store::{
-        entry,
+        entry::{self, Name},
         error::{At, StoreError},
     },
 };
@@ -29,6 +29,18 @@ impl NamesWalk {
 }
 
 impl Views {
+    /// Up to `most` names behind the id `after`, in the order of the keys, each with the profile that it was given to.
+    pub fn names(&self, after: Option<&Id>, most: usize) -> Result<Vec<(Id, ProfileRef)>, StoreError> {
+        let start = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.key()));
+        let records = self.tree(Tree::Names).range((start, Bound::Unbounded)).take(most).map(|record| {
+            let (key, value) = record.at(&self.path)?;
+            let name = entry::decode::<Name>(&value).zip(Id::from_key(&key));
+            let (name, id) = name.ok_or_else(|| self.unreadable(Tree::Names, &key))?;
+            Ok((id, name.profile))
+        });
+        records.collect()
+    }
+
     /// Up to `most` more names; none when the walk is at its end.
     pub fn walk_names(&self, walk: &mut NamesWalk, most: usize) -> Result<Vec<ProfileRef>, StoreError> {
         let mut found = Vec::new();

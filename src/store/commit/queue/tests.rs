@@ -60,7 +60,7 @@ impl Stage {
                 let numbers =
                     entries.map(|entry| if let Entry::Name { profile, .. } = entry { profile.since } else { 0 });
                 self.kept.lock().unwrap().extend(numbers);
-                self.queue.set_durable(end);
+                self.queue.set_durable(end, true);
                 Ok(())
             } else {
                 self.queue.stop("the disk fails");

@@ -1,0 +1,78 @@
+//! Asks the queries, and how long each takes.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use super::{
+    super::{Result, server},
+    fill,
+};
+
+const ANSWER_LIMIT: Duration = Duration::from_secs(120);
+const TOKEN: &str = "bench-token";
+
+/// A query, made of the number of its round.
+type Query = (&'static str, fn(u64) -> String);
+
+const QUERIES: [Query; 11] = [
+    ("a session's events", |round| format!("/session/{}/events", fill::session(round * 37 + 5))),
+    ("a person's events", |round| format!("/profile/{}/events", fill::profile(round * 41 + 3))),
+    ("a type over a day, first 100", |_| "/events?type=action-03&from=-1d".into()),
+    ("the newest 100", |_| "/events".into()),
+    ("where over properties, first 100", |_| {
+        "/events?where=event.properties.price%20%3E%2019900%20%26%26%20event.properties.item%20%3D%3D%20%22item-7%22"
+            .into()
+    }),
+    ("a rare tag that is nowhere", |_| "/events?tag=nowhere".into()),
+    ("counts by day and type", |_| "/stats/events?by=day,type".into()),
+    ("counts by hour, a week", |_| "/stats/events?by=hour&from=-7d&tz=Europe/Warsaw".into()),
+    ("a funnel of four steps", |_| {
+        "/stats/funnel?step=page-view&step=action-03&step=action-05&step=page-view&within=1d".into()
+    }),
+    ("weekly retention", |_| "/stats/retention?by=week".into()),
+    ("counts by tag (rows)", |_| "/stats/events?by=tag".into()),
+];
+
+/// Measures each query against `daemon` on `store`, and prints a table.
+pub fn measure(daemon: &Path, store: &Path, rounds: u64) -> Result<()> {
+    let log = store.with_extension("log");
+    let begun = Instant::now();
+    let server = server::start_daemon(daemon, store, &log)?;
+    server.wait_for("/ready")?;
+    println!("ready after {:.1} s", begun.elapsed().as_secs_f64());
+    println!("{:<34} {:>9} {:>9} {:>9} {:>9}", "query", "first ms", "median", "p99", "bytes");
+    for (name, query) in QUERIES {
+        let (first, bytes) = ask(&server, &query(0))?;
+        let mut times = Vec::new();
+        for round in 1..=rounds {
+            times.push(ask(&server, &query(round))?.0);
+        }
+        times.sort();
+        let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+        println!("{name:<34} {:>9.2} {:>9.2} {:>9.2} {bytes:>9}", first.as_secs_f64() * 1e3, at(0.5), at(0.99));
+    }
+    let usage = server.usage()?;
+    println!("memory: {} MB, at most {} MB", usage.resident_bytes >> 20, usage.resident_bytes_max >> 20);
+    server.stop()?;
+    Ok(())
+}
+
+/// How long the answer took, and its length.
+fn ask(server: &server::Server, path: &str) -> Result<(Duration, usize)> {
+    let begun = Instant::now();
+    let mut socket = TcpStream::connect(server.address)?;
+    socket.set_read_timeout(Some(ANSWER_LIMIT))?;
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer)?;
+    if !answer.starts_with(b"HTTP/1.1 200 ") {
+        return Err(format!("{path} was answered {}", String::from_utf8_lossy(&answer)).into());
+    }
+    Ok((begun.elapsed(), answer.len()))
+}

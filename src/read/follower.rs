@@ -1,0 +1,309 @@
+//! What was stored lately, read once for all who follow the log.
+//!
+//! One task reads the log while somebody listens, and keeps the newest events, so many that they take a bounded part of
+//! the memory. Whoever listens has but a place among them. One that is slower than events come finds its place gone.
+
+use std::{
+    collections::VecDeque,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::{
+    filter::{EventFilter, Order},
+    scan::{EventScan, Owners},
+};
+use crate::{
+    clock::Clock,
+    model::{Object, ShownEvent, Value},
+    store::{FoundEvent, LogView, Refused, Store, StoreError, retry},
+    supervise::{Next, supervise},
+};
+
+/// What the newest events may take, as [`Recent::weight`] estimates it.
+const RING_BYTES: usize = 32 * 1024 * 1024;
+/// How many events are read at once: a block is mostly read once, or twice.
+pub const READ_TOGETHER: usize = 512;
+/// How many stretches somebody is handed at once.
+const HANDED_TOGETHER: usize = 8;
+
+/// An event that was stored lately. What readers need of it is made when the first one needs it, and kept for all.
+pub struct Recent {
+    pub offset: u64,
+    pub event: ShownEvent,
+    record: OnceLock<Bytes>,
+    scope: OnceLock<Object>,
+}
+
+impl Recent {
+    pub fn new(offset: u64, event: ShownEvent) -> Self {
+        Self { offset, event, record: OnceLock::new(), scope: OnceLock::new() }
+    }
+
+    /// The event as JSON.
+    pub fn record(&self) -> Bytes {
+        // Records have texts as keys, and memory takes them.
+        let written = || serde_json::to_vec(&self.event).expect("a record can be written").into();
+        self.record.get_or_init(written).clone()
+    }
+
+    /// What conditions see.
+    pub fn scope(&self) -> &Object {
+        self.scope.get_or_init(|| {
+            let mut records = Object::default();
+            records.insert("event", Value::shown(&self.event));
+            records
+        })
+    }
+
+    /// About what it takes in memory, with everything that is made of it: its texts, once more as JSON, and a tree.
+    fn weight(&self) -> usize {
+        let ShownEvent { request, event } = &self.event;
+        let texts = [&event.properties, &event.context, &event.outcome.written, &request.context];
+        3_072 + 8 * texts.iter().map(|text| text.as_str().len()).sum::<usize>()
+    }
+}
+
+/// The events of a part of the log.
+pub struct Stretch {
+    pub range: Range<u64>,
+    pub events: Vec<Recent>,
+}
+
+impl Stretch {
+    /// What a scan found within `range`, each event with the profile that its own is part of by now.
+    pub fn of(range: Range<u64>, found: Vec<FoundEvent>, log: &LogView<'_>) -> Result<Self, StoreError> {
+        let mut owners = Owners::default();
+        let shown = found.into_iter().map(|event| Ok(Recent::new(event.offset, owners.shown(log, event)?)));
+        Ok(Self { range, events: shown.collect::<Result<_, StoreError>>()? })
+    }
+}
+
+/// Reads the log while somebody listens.
+pub struct Follower {
+    store: Arc<Store>,
+    clock: Arc<Clock>,
+    listeners_max: usize,
+    state: Mutex<State>,
+    /// Where the newest events end.
+    grown: watch::Sender<u64>,
+    ended: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct State {
+    listeners: usize,
+    /// Raised each time that reading begins anew: what is read for an earlier one is not kept.
+    begun: u64,
+    task: Option<JoinHandle<()>>,
+    ring: Ring,
+}
+
+/// The newest events, without a gap between them.
+#[derive(Default)]
+struct Ring {
+    stretches: VecDeque<(Arc<Stretch>, usize)>,
+    range: Range<u64>,
+    weight: usize,
+}
+
+/// A place among those who listen, free once it is dropped.
+pub struct Listener {
+    follower: Arc<Follower>,
+}
+
+impl Follower {
+    pub fn new(store: Arc<Store>, clock: Arc<Clock>, listeners_max: usize) -> Self {
+        Self {
+            store,
+            clock,
+            listeners_max,
+            state: Mutex::default(),
+            grown: watch::Sender::new(0),
+            ended: watch::Sender::new(false),
+        }
+    }
+
+    /// How many listen.
+    pub fn listeners(&self) -> usize {
+        self.state.lock().listeners
+    }
+
+    /// Lets everybody go, and nobody in.
+    pub fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
+    /// # Errors
+    /// As many listen as may, or it has ended.
+    pub fn listen(self: &Arc<Self>) -> Result<Listener, Refused> {
+        if *self.ended.borrow() {
+            return Err(Refused::Unavailable("the server is shutting down".into()));
+        }
+        let mut state = self.state.lock();
+        if state.listeners >= self.listeners_max {
+            return Err(Refused::Unavailable("as many readers follow as read.max_live allows".into()));
+        }
+        if state.listeners == 0 {
+            let at = self.store.settled_end();
+            state.begun += 1;
+            state.ring = Ring { range: at..at, ..Ring::default() };
+            state.task = Some(tokio::spawn(self.clone().run(state.begun)));
+        }
+        state.listeners += 1;
+        Ok(Listener { follower: self.clone() })
+    }
+
+    async fn run(self: Arc<Self>, begun: u64) {
+        let told = |ended| {
+            match ended {
+                Ok(refused) => tracing::warn!(%refused, "the log cannot be followed now"),
+                Err(panic) => tracing::error!(panic, "following the log panicked and goes on"),
+            }
+            Next::AfterPause
+        };
+        supervise(|| self.follow(begun), told).await;
+    }
+
+    /// Reads what comes; why it cannot go on.
+    async fn follow(&self, begun: u64) -> Refused {
+        loop {
+            let at = self.state.lock().ring.range.end;
+            let end = self.store.settled(at).await;
+            let stretch = match retry(|| self.read(at..end)).await {
+                Ok(stretch) => stretch,
+                Err(refused) => return refused,
+            };
+            if !self.keep(begun, stretch) {
+                return std::future::pending().await; // it is about to be stopped
+            }
+        }
+    }
+
+    /// Keeps what was read; `false` if it is for nobody who listens now.
+    fn keep(&self, begun: u64, stretch: Stretch) -> bool {
+        let mut state = self.state.lock();
+        if state.begun != begun {
+            return false;
+        }
+        let weight = stretch.events.iter().map(Recent::weight).sum();
+        state.ring.push(stretch, weight);
+        self.grown.send_replace(state.ring.range.end);
+        true
+    }
+
+    /// The first events within `range`, and up to where these are all.
+    async fn read(&self, range: Range<u64>) -> Result<Stretch, Refused> {
+        let start = range.start;
+        let (view, now) = (self.store.read_view(), self.clock.now());
+        let stretch = view.query(move |log| {
+            let everything = Arc::new(EventFilter::default());
+            let mut scan = EventScan::new(everything, Order::Oldest, None, range, now);
+            let mut found = Vec::new();
+            while found.is_empty() && !scan.is_done() {
+                found = scan.step(log, READ_TOGETHER)?;
+            }
+            Stretch::of(start..scan.left().start, found, log)
+        });
+        stretch.await
+    }
+}
+
+impl Ring {
+    fn push(&mut self, stretch: Stretch, weight: usize) {
+        self.weight += weight;
+        self.range.end = stretch.range.end;
+        self.stretches.push_back((Arc::new(stretch), weight));
+        while self.weight > RING_BYTES
+            && self.stretches.len() > 1
+            && let Some((oldest, weight)) = self.stretches.pop_front()
+        {
+            self.weight -= weight;
+            self.range.start = oldest.range.end;
+        }
+    }
+
+    /// What is there from `at` on, some of it; `None` if some of that is gone.
+    fn from(&self, at: u64) -> Option<Vec<Arc<Stretch>>> {
+        if at < self.range.start {
+            return None;
+        }
+        let first = self.stretches.partition_point(|(stretch, _)| stretch.range.end <= at);
+        Some(self.stretches.iter().skip(first).take(HANDED_TOGETHER).map(|(stretch, _)| stretch.clone()).collect())
+    }
+}
+
+impl Listener {
+    /// What was stored lately from offset `at` on, some of it; `None` if it is not kept any more, or was stored before.
+    pub fn from(&self, at: u64) -> Option<Vec<Arc<Stretch>>> {
+        self.follower.state.lock().ring.from(at)
+    }
+
+    /// The offset behind what was stored lately.
+    pub fn end(&self) -> u64 {
+        self.follower.state.lock().ring.range.end
+    }
+
+    /// Waits until there is something from offset `at` on, which is not before what is kept.
+    pub async fn grown(&self, at: u64) {
+        _ = self.follower.grown.subscribe().wait_for(|end| *end > at).await; // it lives as long as who listens
+    }
+
+    /// Turns true once everybody is to go.
+    pub fn ended(&self) -> watch::Receiver<bool> {
+        self.follower.ended.subscribe()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let mut state = self.follower.state.lock();
+        state.listeners -= 1;
+        if state.listeners == 0 {
+            state.begun += 1;
+            state.ring = Ring::default();
+            if let Some(task) = state.task.take() {
+                task.abort();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring() -> Ring {
+        let mut ring = Ring { range: 10..10, ..Ring::default() };
+        for start in [10, 20, 30] {
+            ring.push(Stretch { range: start..start + 10, events: Vec::new() }, RING_BYTES / 3);
+        }
+        ring
+    }
+
+    fn found(ring: &Ring, at: u64) -> Option<Vec<u64>> {
+        ring.from(at).map(|found| found.iter().map(|stretch| stretch.range.start).collect())
+    }
+
+    #[test]
+    fn everybody_is_handed_what_comes_from_their_place_on() {
+        let ring = ring();
+        for (at, handed) in [(10, vec![10, 20, 30]), (19, vec![10, 20, 30]), (25, vec![20, 30]), (40, vec![])] {
+            assert_eq!(found(&ring, at), Some(handed), "{at}");
+        }
+        assert_eq!(found(&ring, 9), None, "it was stored before");
+    }
+
+    #[test]
+    fn the_oldest_go_for_what_comes_and_the_newest_stay_whatever_they_take() {
+        let mut ring = ring();
+        ring.push(Stretch { range: 40..41, events: Vec::new() }, RING_BYTES / 2);
+        assert_eq!((found(&ring, 29), found(&ring, 30)), (None, Some(vec![30, 40])));
+        ring.push(Stretch { range: 41..50, events: Vec::new() }, 2 * RING_BYTES);
+        assert_eq!((found(&ring, 40), found(&ring, 41)), (None, Some(vec![41])));
+    }
+}
