@@ -19,6 +19,8 @@ use crate::{
 
 /// How many records are gathered before a stream hands them on.
 const STREAMED_TOGETHER: usize = 256;
+/// A page ends with the record that makes it longer than so many bytes.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// How many names of a profile are read at once.
 const NAMES_TOGETHER: usize = 10_000;
 
@@ -41,13 +43,15 @@ pub struct RecordStream {
 }
 
 impl Queries {
-    /// A page of `limit` records at most: shorter, perhaps empty, where gathering it takes too long, with a cursor then.
+    /// A page of `limit` records at most: shorter, perhaps empty, where gathering it takes too long or they are large, with
+    /// a cursor then.
     pub async fn page(&self, query: &Query, limit: usize) -> Result<Page, Refused> {
         let until = Instant::now() + self.settings.page_time;
         let mut stream = self.stream(query, limit).await?;
-        let mut records = Vec::new();
-        while stream.wanted > 0 && Instant::now() < until {
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        while stream.wanted > 0 && bytes < PAGE_BYTES && Instant::now() < until {
             let Some(more) = stream.step().await? else { break };
+            bytes += more.iter().map(Record::bytes).sum::<usize>();
             records.extend(more);
         }
         let read = stream.scan.as_ref().map_or_else(Read::default, |scan| scan.read());

@@ -37,12 +37,13 @@ impl<'a> LogView<'a> {
         self.engine.log.index(first)
     }
 
-    /// The events at `offsets`, which ascend, and how many blocks were read for them.
+    /// The events of the block of the log that holds `offset`, and the offsets of that block; `None` behind the end. A
+    /// block holds some hundred kilobytes, or what was written at once: so little is read at a time.
     ///
     /// # Errors
-    /// A segment is damaged.
-    pub fn events(&self, offsets: &[u64]) -> Result<(Vec<FoundEvent>, u64), StoreError> {
-        self.engine.log.events_at(offsets)
+    /// The segment is damaged.
+    pub fn events_around(&self, offset: u64) -> Result<Option<(Vec<FoundEvent>, Range<u64>)>, StoreError> {
+        self.engine.log.events_around(offset)
     }
 
     /// The offsets of deleted events within `range`, ascending.

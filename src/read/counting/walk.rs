@@ -1,13 +1,13 @@
 //! Goes through the rows of the log in order, each with whose it is: for what is counted by person.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use super::persons::{NOBODY, Persons};
 use crate::{
     model::{Id, Time},
     process::{Expression, Scope},
     read::{filter::KindPattern, scan::records_of},
-    store::{Column, LogView, ReadView, Refused, SegmentIndex, StoreError, number_time},
+    store::{Column, FoundEvent, LogView, ReadView, Refused, SegmentIndex, StoreError, number_time},
 };
 
 /// A kind of event that is meant.
@@ -124,16 +124,17 @@ fn decide(
     offsets: &[u64],
     rows: &mut [(usize, Row)],
 ) -> Result<(), StoreError> {
-    let asked = rows.iter().filter(|(_, row)| row.classes & conditional > 0).map(|(place, _)| offsets[*place]);
-    let asked: Vec<u64> = asked.collect();
-    let (events, _) = log.events(&asked)?;
-    let mut events = events.iter().peekable();
+    let mut block: Option<(Vec<FoundEvent>, Range<u64>)> = None;
     for (place, row) in rows.iter_mut().filter(|(_, row)| row.classes & conditional > 0) {
-        let Some(event) = events.next_if(|event| event.offset == offsets[*place]) else { continue };
-        let records = records_of(event);
-        for (class, condition) in
-            filter.classes.iter().enumerate().filter_map(|(at, class)| Some((at, class.condition.as_ref()?)))
-        {
+        let offset = offsets[*place];
+        if block.as_ref().is_none_or(|(_, range)| !range.contains(&offset)) {
+            block = log.events_around(offset)?;
+        }
+        let Some((events, _)) = &block else { break };
+        let Ok(at) = events.binary_search_by_key(&offset, |event| event.offset) else { continue };
+        let records = records_of(&events[at]);
+        let conditions = filter.classes.iter().enumerate();
+        for (class, condition) in conditions.filter_map(|(at, class)| Some((at, class.condition.as_ref()?))) {
             if row.classes >> class & 1 == 1 && !condition.holds(&Scope::stored(&records, filter.now)).unwrap_or(false)
             {
                 row.classes &= !(1 << class);

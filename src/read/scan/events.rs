@@ -13,9 +13,6 @@ use crate::{
     store::{FoundEvent, LogView, StoreError},
 };
 
-/// How many rows are opened at once, so that a step stays short: with a condition many may be looked at for one.
-const OPENED_TOGETHER: usize = 1_024;
-
 /// A walk through the log for the events that a filter means.
 pub struct EventScan {
     filter: Arc<EventFilter>,
@@ -46,43 +43,41 @@ impl EventScan {
         self.left.is_empty()
     }
 
-    /// Looks a little further: the next events that are meant, at most `most`; perhaps none yet.
+    /// Looks a little further, in one block of the log: the next events that are meant, at most `most`; perhaps none yet.
     pub fn step(&mut self, log: &LogView<'_>, most: usize) -> Result<Vec<FoundEvent>, StoreError> {
         if self.rows.is_empty() && !self.plan_further(log)? {
             return Ok(Vec::new());
         }
-        let together = if self.filter.condition.is_some() { OPENED_TOGETHER } else { most.min(OPENED_TOGETHER) };
-        let mut rows = self.rows.split_off(self.rows.len().saturating_sub(together));
-        if self.order == Order::Oldest {
-            rows.reverse(); // in ascending order either way
-        }
-        let (Some(first), Some(last)) = (rows.first().copied(), rows.last().copied()) else { return Ok(Vec::new()) };
-        let deleted = log.deleted_events(first..last + 1)?;
-        rows.retain(|offset| deleted.binary_search(offset).is_err());
-        let (mut found, blocks) = log.events(&rows)?;
-        self.read.blocks += blocks;
-        found.retain(|event| self.holds(event));
+        let Some(next) = self.rows.last().copied() else { return Ok(Vec::new()) };
+        let Some((mut found, block)) = log.events_around(next)? else {
+            self.left = self.left.end..self.left.end; // the log is shorter than it was
+            return Ok(Vec::new());
+        };
+        self.read.blocks += 1;
+        let behind = match self.order {
+            Order::Newest => self.rows.partition_point(|offset| *offset < block.start),
+            Order::Oldest => self.rows.partition_point(|offset| *offset >= block.end),
+        };
+        let rows = self.rows.split_off(behind);
+        let deleted = log.deleted_events(block.clone())?;
+        let is_meant = |offset: u64| match self.order {
+            Order::Newest => rows.binary_search(&offset).is_ok(),
+            Order::Oldest => rows.binary_search_by(|row| offset.cmp(row)).is_ok(),
+        };
+        found.retain(|event| {
+            is_meant(event.offset) && deleted.binary_search(&event.offset).is_err() && self.holds(event)
+        });
         if self.order == Order::Newest {
             found.reverse();
         }
         // More may be found than are wanted: the next step begins behind the last one that is answered.
-        let cut = (found.len() > most).then(|| found[most - 1].offset);
+        let last = if found.len() > most { found[most - 1].offset } else { rows[0] };
         found.truncate(most);
         match self.order {
-            Order::Newest => self.left.end = cut.unwrap_or(first),
-            Order::Oldest => self.left.start = cut.unwrap_or(last) + 1,
+            Order::Newest => self.left.end = last,
+            Order::Oldest => self.left.start = last + 1,
         }
-        if let Some(cut) = cut {
-            let again = rows.into_iter().filter(|offset| match self.order {
-                Order::Newest => *offset < cut,
-                Order::Oldest => *offset > cut,
-            });
-            let mut again: Vec<u64> = again.collect();
-            if self.order == Order::Oldest {
-                again.reverse();
-            }
-            self.rows.extend(again);
-        }
+        self.rows.extend(rows.into_iter().filter(|offset| self.left.contains(offset)));
         Ok(found)
     }
 

@@ -54,6 +54,21 @@ pub enum Record {
     OfKind(Value),
 }
 
+impl Record {
+    /// About how many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Event(ShownEvent { request, event }) => {
+                let parts = [&event.properties, &event.context, &event.outcome.written, &request.context];
+                parts.iter().map(|part| part.as_str().len()).sum()
+            }
+            Self::Session(session) => session.bytes(),
+            Self::Profile(profile) => profile.bytes(),
+            Self::OfKind(record) => record.size(),
+        }
+    }
+}
+
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {

@@ -223,18 +223,10 @@ impl Log {
         sealed.iter().filter(|part| !self.indexes.has(&(part.first..part.end))).map(|part| part.first).collect()
     }
 
-    /// The events at `offsets`, which ascend, and how many blocks were read: each once.
-    pub fn events_at(&self, offsets: &[u64]) -> Result<(Vec<FoundEvent>, u64), StoreError> {
-        let mut found = Vec::with_capacity(offsets.len());
-        let (mut left, mut blocks) = (offsets, 0);
-        while let Some(next) = left.first() {
-            let Some((first, entries)) = self.block_around(*next)? else { break };
-            let end = first + entries.len() as u64;
-            let (here, behind) = left.split_at(left.partition_point(|offset| *offset < end));
-            found.extend(events(first, &entries).filter(|event| here.binary_search(&event.offset).is_ok()));
-            (left, blocks) = (behind, blocks + 1);
-        }
-        Ok((found, blocks))
+    /// The events of the block that holds `offset`, and the offsets of that block; `None` behind the end.
+    pub fn events_around(&self, offset: u64) -> Result<Option<(Vec<FoundEvent>, Range<u64>)>, StoreError> {
+        let Some((first, entries)) = self.block_around(offset)? else { return Ok(None) };
+        Ok(Some((events(first, &entries).collect(), first..first + entries.len() as u64)))
     }
 
     /// The event at `offset`, with its request.
