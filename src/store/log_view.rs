@@ -7,7 +7,7 @@ use super::{
     entry::{Key, State},
     error::StoreError,
     index::SegmentIndex,
-    log::FoundEvent,
+    log::BlockEvents,
     read_view::{Led, States, owner},
 };
 use crate::model::{Id, MergeKey, Profile, ProfileRef, Session};
@@ -37,12 +37,12 @@ impl<'a> LogView<'a> {
         self.engine.log.index(first)
     }
 
-    /// The events of the block of the log that holds `offset`, and the offsets of that block; `None` behind the end. A
-    /// block holds some hundred kilobytes, or what was written at once: so little is read at a time.
+    /// The events of the block of the log that holds `offset`; `None` behind the end. A block holds some hundred kilobytes,
+    /// or what was written at once: so little is read at a time.
     ///
     /// # Errors
     /// The segment is damaged.
-    pub fn events_around(&self, offset: u64) -> Result<Option<(Vec<FoundEvent>, Range<u64>)>, StoreError> {
+    pub fn events_around(&self, offset: u64) -> Result<Option<BlockEvents>, StoreError> {
         self.engine.log.events_around(offset)
     }
 

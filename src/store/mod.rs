@@ -59,7 +59,7 @@ pub use error::{Refused, StoreError};
 pub use figures::{Holdings, StoreFigures};
 pub use files::folder::{Durability, Folder};
 pub use index::{Column, Count, Names, QUARTER_MICROS, SegmentIndex, VALID, Visitor, number_time, time_number};
-pub use log::FoundEvent;
+pub use log::{BlockEvents, FoundEvent};
 pub use log_view::LogView;
 pub use read_view::{ReadView, retry};
 pub use views::NamesWalk;

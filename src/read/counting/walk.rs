@@ -1,13 +1,13 @@
 //! Goes through the rows of the log in order, each with whose it is: for what is counted by person.
 
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
 use super::persons::{NOBODY, Persons};
 use crate::{
     model::{Id, Time},
     process::{Expression, Scope},
     read::{filter::KindPattern, scan::records_of},
-    store::{Column, FoundEvent, LogView, ReadView, Refused, SegmentIndex, StoreError, number_time},
+    store::{BlockEvents, Column, LogView, ReadView, Refused, SegmentIndex, StoreError, number_time},
 };
 
 /// A kind of event that is meant.
@@ -124,13 +124,13 @@ fn decide(
     offsets: &[u64],
     rows: &mut [(usize, Row)],
 ) -> Result<(), StoreError> {
-    let mut block: Option<(Vec<FoundEvent>, Range<u64>)> = None;
+    let mut block: Option<BlockEvents> = None;
     for (place, row) in rows.iter_mut().filter(|(_, row)| row.classes & conditional > 0) {
         let offset = offsets[*place];
-        if block.as_ref().is_none_or(|(_, range)| !range.contains(&offset)) {
+        if block.as_ref().is_none_or(|block| !block.offsets.contains(&offset)) {
             block = log.events_around(offset)?;
         }
-        let Some((events, _)) = &block else { break };
+        let Some(BlockEvents { events, .. }) = &block else { break };
         let Ok(at) = events.binary_search_by_key(&offset, |event| event.offset) else { continue };
         let records = records_of(&events[at]);
         let conditions = filter.classes.iter().enumerate();

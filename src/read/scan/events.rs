@@ -10,7 +10,7 @@ use crate::{
         filter::{EventFilter, Order},
         plan::SegmentPlan,
     },
-    store::{FoundEvent, LogView, StoreError},
+    store::{BlockEvents, FoundEvent, LogView, StoreError},
 };
 
 /// A walk through the log for the events that a filter means.
@@ -49,7 +49,7 @@ impl EventScan {
             return Ok(Vec::new());
         }
         let Some(next) = self.rows.last().copied() else { return Ok(Vec::new()) };
-        let Some((mut found, block)) = log.events_around(next)? else {
+        let Some(BlockEvents { events: mut found, offsets: block }) = log.events_around(next)? else {
             self.left = self.left.end..self.left.end; // the log is shorter than it was
             return Ok(Vec::new());
         };

@@ -60,6 +60,13 @@ pub struct FoundEvent {
     pub event: Arc<Event>,
 }
 
+/// The events of a block of the log.
+pub struct BlockEvents {
+    pub events: Vec<FoundEvent>,
+    /// Those of all entries of the block.
+    pub offsets: Range<u64>,
+}
+
 /// Entries that stand behind each other, and their encoded form.
 pub struct EncodedEntries<'a> {
     /// The version of blocks that they are encoded for.
@@ -223,10 +230,11 @@ impl Log {
         sealed.iter().filter(|part| !self.indexes.has(&(part.first..part.end))).map(|part| part.first).collect()
     }
 
-    /// The events of the block that holds `offset`, and the offsets of that block; `None` behind the end.
-    pub fn events_around(&self, offset: u64) -> Result<Option<(Vec<FoundEvent>, Range<u64>)>, StoreError> {
+    /// The events of the block that holds `offset`; `None` behind the end.
+    pub fn events_around(&self, offset: u64) -> Result<Option<BlockEvents>, StoreError> {
         let Some((first, entries)) = self.block_around(offset)? else { return Ok(None) };
-        Ok(Some((events(first, &entries).collect(), first..first + entries.len() as u64)))
+        let offsets = first..first + entries.len() as u64;
+        Ok(Some(BlockEvents { events: events(first, &entries).collect(), offsets }))
     }
 
     /// The event at `offset`, with its request.
