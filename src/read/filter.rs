@@ -35,6 +35,11 @@ pub enum KindPattern {
 }
 
 impl KindPattern {
+    /// Whether one of them takes the type; where there are none, every type is meant.
+    pub fn any_takes(patterns: &[Self], kind: &str) -> bool {
+        patterns.is_empty() || patterns.iter().any(|pattern| pattern.takes(kind))
+    }
+
     pub fn takes(&self, kind: &str) -> bool {
         match self {
             Self::Exactly(exactly) => **exactly == *kind,
@@ -45,7 +50,7 @@ impl KindPattern {
 
 impl EventFilter {
     pub fn takes_kind(&self, kind: &str) -> bool {
-        self.kinds.is_empty() || self.kinds.iter().any(|pattern| pattern.takes(kind))
+        KindPattern::any_takes(&self.kinds, kind)
     }
 
     /// Whether the event is meant, by all but the condition. `people`: all ids of the profile that the filter names, if

@@ -16,7 +16,7 @@ use crate::{
         filter::KindPattern,
         parameters::{Parameters, kind_patterns, moment},
     },
-    store::{Column, LogView, QUARTER_MICROS, Refused, SegmentIndex, StoreError, number_time},
+    store::{Column, LogView, Names, QUARTER_MICROS, Refused, SegmentIndex, StoreError, number_time},
 };
 
 /// The most rows of an answer.
@@ -87,10 +87,6 @@ impl CountQuery {
         let zone = parameters.read("tz", calendar::zone)?.unwrap_or(Tz::UTC);
         parameters.end()?;
         Ok(Self { by, kinds, source, from, to, zone, now })
-    }
-
-    fn takes_kind(&self, kind: &str) -> bool {
-        self.kinds.is_empty() || self.kinds.iter().any(|pattern| pattern.takes(kind))
     }
 
     fn calendar(&self) -> Option<Calendar> {
@@ -218,6 +214,7 @@ struct Segment<'a> {
     index: &'a SegmentIndex,
     query: &'a CountQuery,
     calendar: Option<Calendar>,
+    names: Names,
     /// Whether the type, and the source, at this number is meant.
     kinds: Vec<bool>,
     sources: Vec<bool>,
@@ -228,10 +225,10 @@ struct Segment<'a> {
 impl<'a> Segment<'a> {
     fn new(index: &'a SegmentIndex, query: &'a CountQuery) -> Result<Self, StoreError> {
         let names = index.names()?;
-        let kinds = names.kinds.iter().map(|kind| query.takes_kind(kind)).collect();
+        let kinds = names.kinds.iter().map(|kind| KindPattern::any_takes(&query.kinds, kind)).collect();
         let is_meant = |source: &Id| query.source.as_ref().is_none_or(|wanted| wanted == source);
         let sources = names.sources.iter().map(is_meant).collect();
-        Ok(Self { index, query, calendar: query.calendar(), kinds, sources, sums: HashMap::new() })
+        Ok(Self { index, query, calendar: query.calendar(), names, kinds, sources, sums: HashMap::new() })
     }
 
     fn count(mut self, log: &LogView<'_>) -> Result<Sums, StoreError> {
@@ -265,7 +262,7 @@ impl<'a> Segment<'a> {
             self.count_rows(start..end)?;
         }
         self.take_out_deleted(log, &(start..end))?;
-        self.named()
+        Ok(self.named())
     }
 
     fn takes(&self, kind: u64, source: u64) -> bool {
@@ -327,8 +324,8 @@ impl<'a> Segment<'a> {
     }
 
     /// The sums by names in place of this segment's numbers.
-    fn named(self) -> Result<Sums, StoreError> {
-        let names = self.index.names()?;
+    fn named(self) -> Sums {
+        let names = &self.names;
         let name = |by: By, number: u64| -> Vec<Arc<str>> {
             let at = number as usize;
             match by {
@@ -356,7 +353,7 @@ impl<'a> Segment<'a> {
                 *sums.entry(key).or_default() += events;
             }
         }
-        Ok(sums)
+        sums
     }
 }
 

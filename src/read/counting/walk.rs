@@ -72,7 +72,7 @@ fn walk_segment(
 ) -> Result<(), StoreError> {
     let names = index.names()?;
     let classes_of = |kind: &Arc<str>| {
-        let takes = |class: &Class| class.kinds.is_empty() || class.kinds.iter().any(|pattern| pattern.takes(kind));
+        let takes = |class: &Class| KindPattern::any_takes(&class.kinds, kind);
         filter.classes.iter().enumerate().filter(|(_, class)| takes(class)).map(|(place, _)| 1_u16 << place).sum()
     };
     let classes: Vec<u16> = names.kinds.iter().map(classes_of).collect();
