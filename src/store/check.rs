@@ -133,7 +133,7 @@ fn check_journal(folder: &Folder, log_end: Option<u64>, clean: bool, findings: &
 
 fn check_views(folder: &Folder, end: u64, clean: bool, findings: &mut Findings<'_>) -> Result<(), StoreError> {
     let path = folder.views();
-    if !clean || !path.exists() || folder.is_of_format_before() {
+    if !clean || !path.exists() || folder.has_other_views() {
         findings.fine("views: not checked, the next start checks or makes them");
         return Ok(());
     }

@@ -133,8 +133,8 @@ impl Store {
         report: Report<'_>,
     ) -> Result<Self, StoreError> {
         folder.mark_running(settings.durability)?;
-        if folder.carry_over()? {
-            tracing::info!("the store is of the format before this one; its views are made anew from the log");
+        if let Some(format) = folder.carry_over()? {
+            tracing::info!("the store was of format {format}; no older version takes it from here on");
         }
         let crashed = last_end != LastEnd::Clean;
         let how = Opening {

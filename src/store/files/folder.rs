@@ -11,9 +11,11 @@ use std::{
 use crate::store::error::{At, StoreError};
 
 /// The format of everything in the folder, as ARCHITECTURE.md describes it.
-const FORMAT: u32 = 4;
-/// The format before it, which is carried over. Its blocks stay as they are, its views are made anew.
-const FORMAT_BEFORE: u32 = 3;
+const FORMAT: u32 = 5;
+/// The format before it, which lacks some kinds of entries only.
+const FORMAT_OF_FEWER_ENTRIES: u32 = 4;
+/// The oldest that is carried over. Its blocks stay as they are, its views are made anew.
+const FORMAT_OF_OTHER_VIEWS: u32 = 3;
 /// What may stand in the folder before it is a store: what a start that was cut short left, and what file systems make.
 const NAMES: [&str; 11] = [
     "lock",
@@ -32,7 +34,7 @@ const NAMES: [&str; 11] = [
 const OTHERS: u32 = 0o077;
 const FORMAT_WORDS: &str = "tracardi store ";
 /// What helps where the format is not known any more.
-const FORMAT_REMEDY: &str = "put it back from a backup of the storage folder; it is one line, \"tracardi store 4\" where \
+const FORMAT_REMEDY: &str = "put it back from a backup of the storage folder; it is one line, \"tracardi store 5\" where \
                              this version had the store last";
 /// How much is written to find out whether the disk takes writes: more than what sled writes at a time.
 const PROBE_BYTES: usize = 1024 * 1024;
@@ -76,7 +78,8 @@ impl LastEnd {
 /// A storage folder that this process alone has, until it is dropped.
 pub struct Folder {
     path: PathBuf,
-    is_of_format_before: bool,
+    /// The format as it was when the folder was taken.
+    found_format: u32,
     /// The file that says where this process listens, locked as long as it does.
     address: Option<File>,
     _lock: File,
@@ -121,8 +124,8 @@ impl Folder {
             Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { path: path.display().to_string() }),
             Err(TryLockError::Error(error)) => return Err(error).at(&lock_path),
         }
-        let mut folder = Self { path: path.to_owned(), is_of_format_before: false, address: None, _lock: lock };
-        folder.is_of_format_before = folder.read_format()? == FORMAT_BEFORE;
+        let mut folder = Self { path: path.to_owned(), found_format: FORMAT, address: None, _lock: lock };
+        folder.found_format = folder.read_format()?;
         folder.keep_private()?; // once it is known for a store
         Ok(folder)
     }
@@ -224,21 +227,24 @@ impl Folder {
         Ok(text.trim_end().parse().ok())
     }
 
-    /// Whether the folder holds the format before this one.
-    pub fn is_of_format_before(&self) -> bool {
-        self.is_of_format_before
+    /// Whether the folder held a format whose views are not those of this one.
+    pub fn has_other_views(&self) -> bool {
+        self.found_format == FORMAT_OF_OTHER_VIEWS
     }
 
-    /// Makes a folder of the format before this one a folder of this format, durably: from here on no older daemon takes
-    /// it. `true` if it was one.
-    pub fn carry_over(&self) -> Result<bool, StoreError> {
-        if self.is_of_format_before {
+    /// Makes a folder of an older format a folder of this one, durably: from here on no older daemon takes it. The number
+    /// of the older format, if it was one.
+    pub fn carry_over(&self) -> Result<Option<u32>, StoreError> {
+        if self.found_format == FORMAT {
+            return Ok(None);
+        }
+        if self.has_other_views() {
             // First, for the views of one format are not those of the other; a daemon of either makes missing ones.
             remove_tree(&self.views())?;
             sync_dir(&self.path)?;
-            self.write_format()?;
         }
-        Ok(self.is_of_format_before)
+        self.write_format()?;
+        Ok(Some(self.found_format))
     }
 
     fn read_format(&self) -> Result<u32, StoreError> {
@@ -259,7 +265,8 @@ impl Folder {
         let Some(number) = number else {
             return Err(damaged(if bytes.is_empty() { "it is empty" } else { "it is damaged: it names no format" }));
         };
-        let known = [FORMAT, FORMAT_BEFORE].into_iter().find(|known| known.to_string() == number);
+        let known = [FORMAT, FORMAT_OF_FEWER_ENTRIES, FORMAT_OF_OTHER_VIEWS];
+        let known = known.into_iter().find(|known| known.to_string() == number);
         known.ok_or_else(|| StoreError::UnknownFormat {
             path: self.path.display().to_string(),
             found: number.into(),
