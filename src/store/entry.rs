@@ -1,8 +1,9 @@
 //! The entries of the log, and the newest states that they lead to.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use bincode::Options;
+use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{

@@ -1,7 +1,8 @@
 //! Locks by name: requests of one session, for one profile, with one event id, take effect one after another.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
+use foldhash::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 

@@ -2,7 +2,9 @@
 //!
 //! States stay for a while after the views have them, for a visitor who was just here is likely to be back.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use foldhash::HashMap;
 
 use crate::store::entry::{Fold, Key, State};
 

@@ -76,7 +76,7 @@ pub fn parts(key: &[u8], value: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>
 /// Puts the value that [`parts`] cut together again; `None` when it is not there or a part of it is missing.
 pub fn get(tree: &sled::Tree, key: &[u8]) -> Result<Option<Vec<u8>>, sled::Error> {
     let Some(first) = tree.get(part_key(key, 0))? else { return Ok(None) };
-    let mut value = first.get(4..).unwrap_or_default().to_vec();
+    let mut value = value_of_first(&first).to_vec();
     for part in 1..part_count(&first) {
         match tree.get(part_key(key, part))? {
             Some(bytes) => value.extend_from_slice(&bytes),
@@ -89,7 +89,12 @@ pub fn get(tree: &sled::Tree, key: &[u8]) -> Result<Option<Vec<u8>>, sled::Error
 /// How the value that [`parts`] cut begins, and whether that is all of it.
 pub fn first_part(tree: &sled::Tree, key: &[u8]) -> Result<Option<(Vec<u8>, bool)>, sled::Error> {
     let first = tree.get(part_key(key, 0))?;
-    Ok(first.map(|first| (first.get(4..).unwrap_or_default().to_vec(), part_count(&first) == 1)))
+    Ok(first.map(|first| (value_of_first(&first).to_vec(), part_count(&first) == 1)))
+}
+
+/// How the value begins whose first part this is.
+pub fn value_of_first(first: &[u8]) -> &[u8] {
+    first.get(4..).unwrap_or_default()
 }
 
 /// The keys that [`parts`] cut values of, in order: those from `from` to before `to`, if they are named.

@@ -1,7 +1,6 @@
 //! The visits of a segment: which session and profile, and the pages in which their events stand.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Visitor, dictionary::Dictionary};

@@ -1,6 +1,6 @@
 //! What brings the views to new states: the records to write and to remove, and their count and sum.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::{
     Progress, Views,
@@ -72,7 +72,10 @@ impl Views {
                     }
                     // Removed last: as long as it leads there, a batch that is written again finds the rest.
                 }
-                (Key::Profile(id), state) => self.index_profile(id, state, &mut writes)?,
+                (Key::Profile(id), state) => {
+                    self.put_profile(id, state, &mut writes)?;
+                    continue;
+                }
                 (Key::Name(id), state) => self.index_name(id, state, &mut writes)?,
                 (Key::MergeKey(key), state) => self.index_merge_key(*key, state, &mut writes)?,
                 _ => {}
@@ -88,19 +91,26 @@ impl Views {
         Ok(writes)
     }
 
-    /// Brings the order in which profiles were made to what `id` is now; before the profile itself, as
-    /// [`Views::index_name`].
-    fn index_profile(&self, id: &Id, state: &State, writes: &mut Vec<Write>) -> Result<(), sled::Error> {
-        let before = database::first_part(self.tree(Tree::Profiles), &id.key())?;
-        let before = before.and_then(|(begins, _)| entry::decode::<ProfileRef>(&begins)); // which a profile's record begins with
+    /// The profile's record, and before it the order in which profiles were made, as [`Views::index_name`].
+    fn put_profile(&self, id: &Id, state: &State, writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        let key = id.key();
+        let old = database::parts_of(self.tree(Tree::Profiles), &key)?;
+        // A profile's record begins with what the profile is called.
+        let before = old.first().and_then(|(_, first)| entry::decode::<ProfileRef>(database::value_of_first(first)));
         let now = if let State::Profile(profile) = state { Some(profile.reference()) } else { None };
-        if before == now {
-            return Ok(());
+        if before != now {
+            if let Some(before) = before {
+                self.remove(Tree::ProfilesMade, profile_key(&before), writes)?;
+            }
+            if let Some(now) = now {
+                self.put(Tree::ProfilesMade, profile_key(&now), entry::encode(&now), writes)?;
+            }
         }
-        if let Some(before) = before {
-            self.remove(Tree::ProfilesMade, profile_key(&before), writes)?;
+        match tables::encode(state) {
+            Some(value) => replace_parts(Tree::Profiles, &key, &value, old, writes),
+            None => remove_parts(Tree::Profiles, old, writes),
         }
-        now.map_or(Ok(()), |now| self.put(Tree::ProfilesMade, profile_key(&now), entry::encode(&now), writes))
+        Ok(())
     }
 
     /// Brings it to `profile` whose visit the session of this number is; before the session itself.
@@ -205,21 +215,31 @@ impl Views {
     }
 
     fn put_parts(&self, tree: Tree, key: &[u8], value: &[u8], writes: &mut Vec<Write>) -> Result<(), sled::Error> {
-        let mut old = database::parts_of(self.tree(tree), key)?.into_iter();
-        for (key, value) in database::parts(key, value) {
-            let old = old.next().map(|(_, old)| old);
-            writes.push(Write { tree, key, value: Some(value), old });
-        }
-        writes.extend(old.map(|(key, old)| Write { tree, key, value: None, old: Some(old) }));
+        replace_parts(tree, key, value, database::parts_of(self.tree(tree), key)?, writes);
         Ok(())
     }
 
     fn remove_parts(&self, tree: Tree, key: &[u8], writes: &mut Vec<Write>) -> Result<(), sled::Error> {
-        // The first part says how many there are: removed last, so that a batch that is written again finds the rest.
-        let old = database::parts_of(self.tree(tree), key)?.into_iter().rev();
-        writes.extend(old.map(|(key, old)| Write { tree, key, value: None, old: Some(old) }));
+        remove_parts(tree, database::parts_of(self.tree(tree), key)?, writes);
         Ok(())
     }
+}
+
+/// The records under which a value stands.
+type Parts = Vec<(Vec<u8>, sled::IVec)>;
+
+fn replace_parts(tree: Tree, key: &[u8], value: &[u8], old: Parts, writes: &mut Vec<Write>) {
+    let mut old = old.into_iter();
+    for (key, value) in database::parts(key, value) {
+        let old = old.next().map(|(_, old)| old);
+        writes.push(Write { tree, key, value: Some(value), old });
+    }
+    writes.extend(old.map(|(key, old)| Write { tree, key, value: None, old: Some(old) }));
+}
+
+fn remove_parts(tree: Tree, old: Parts, writes: &mut Vec<Write>) {
+    // The first part says how many there are: removed last, so that a batch that is written again finds the rest.
+    writes.extend(old.into_iter().rev().map(|(key, old)| Write { tree, key, value: None, old: Some(old) }));
 }
 
 /// One record's share of the sum over all of them, whatever their order.
