@@ -32,7 +32,7 @@ impl Collector {
         }
         // Services name themselves as they like: only strangers' visits are judged by that.
         let judged = client.user_agent.as_deref().filter(|_| *endpoint == SourceType::Rest && !trusted);
-        let bot = judged.is_some_and(|agent| self.bots.is_bot(agent));
+        let bot = judged.is_some_and(|agent| self.bot_agents.contains(agent));
         if bot && self.settings.bots == Bots::Refuse {
             return Err(Rejection::NotAccepted("Bots are not accepted.".into()));
         }

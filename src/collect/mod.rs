@@ -13,6 +13,7 @@
 //! Knows no HTTP: what it needs of the request's head comes as [`Incoming`], what may go wrong leaves as [`Rejection`].
 
 mod admit;
+mod bots;
 mod commit;
 mod disclosure;
 mod due;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 pub use disclosure::Disclosure;
 pub use due::{Due, NotDone, Performed};
 
+use bots::BotAgents;
 use commit::{Fixed, to_json};
 
 use crate::{
@@ -148,7 +150,7 @@ pub struct Collector {
     store: Arc<Store>,
     clock: Arc<Clock>,
     settings: CollectSettings,
-    bots: isbot::Bots,
+    bot_agents: BotAgents,
     rules: Arc<RulesInForce>,
     identity: Identity,
     lookups: Arc<Lookups>,
@@ -163,7 +165,7 @@ impl Collector {
         identity: Identity,
         lookups: Arc<Lookups>,
     ) -> Self {
-        Self { store, clock, settings, bots: isbot::Bots::default(), rules, identity, lookups }
+        Self { store, clock, settings, bot_agents: BotAgents::default(), rules, identity, lookups }
     }
 
     /// Takes a payload; returns the answer as JSON once everything that it speaks of is durable.

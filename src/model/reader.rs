@@ -242,8 +242,7 @@ impl<'a> Reader<'a> {
     fn plain_run(&mut self) -> Result<&'a str, Fault> {
         let start = self.at;
         let rest = &self.text.as_bytes()[start..];
-        let length = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
-        let Some(length) = length else {
+        let Some(length) = plain_length(rest) else {
             self.at = self.text.len();
             return Err(self.broken("unexpected end in a string"));
         };
@@ -339,6 +338,26 @@ impl<'a> Reader<'a> {
     fn broken(&self, msg: &str) -> Fault {
         Fault::new("value_error.jsondecode", format!("invalid JSON at byte {}: {msg}", self.at))
     }
+}
+
+/// How many bytes stand before the first quote, backslash or control character; `None`: there is none. Looks at eight
+/// bytes together, for most of a payload is strings.
+fn plain_length(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    // The high bit of each byte that is less than `limit`, which is at most 128, and perhaps of some behind the first such.
+    let below = |eight: u64, limit: u64| eight.wrapping_sub(ONES * limit) & !eight & HIGH;
+    let is = |eight: u64, byte: u8| below(eight ^ (ONES * u64::from(byte)), 1);
+    let (eights, rest) = text.as_chunks::<8>();
+    for (place, eight) in eights.iter().enumerate() {
+        let eight = u64::from_le_bytes(*eight);
+        let ends = below(eight, 0x20) | is(eight, b'"') | is(eight, b'\\');
+        if ends != 0 {
+            return Some(place * 8 + ends.trailing_zeros() as usize / 8);
+        }
+    }
+    let behind = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+    Some(eights.len() * 8 + behind)
 }
 
 #[cfg(test)]

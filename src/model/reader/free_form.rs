@@ -3,6 +3,11 @@
 use super::Reader;
 use crate::model::{Fault, Json, Object, Value, json::push_escaped};
 
+/// Room that is made for the first value that is read, so that it need not grow step by step: few are longer, or have
+/// more keys on the way to their innermost.
+const EXPECTED_BYTES: usize = 2_048;
+const EXPECTED_KEYS: usize = 24;
+
 /// Where an entry of an object stands in the normalised output.
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
@@ -16,6 +21,8 @@ impl<'a> Reader<'a> {
     pub fn value(&mut self) -> Result<Json, Fault> {
         let mut output = std::mem::take(&mut self.output);
         output.clear();
+        output.reserve((self.text.len() - self.at).min(EXPECTED_BYTES));
+        self.keys.reserve(EXPECTED_KEYS);
         self.normalise(&mut output)?;
         let value = Json::from_normal(&output);
         self.output = output;
@@ -156,16 +163,19 @@ impl<'a> Reader<'a> {
         if self.peek()? != b'"' {
             return Err(self.broken("a key is expected"));
         }
+        let text = self.text;
+        let mut start = self.at;
         self.at += 1;
-        out.push('"');
         loop {
-            out.push_str(self.plain_run()?);
+            self.plain_run()?;
             if self.eat(b"\"") {
-                out.push('"');
+                out.push_str(&text[start..self.at]);
                 return Ok(());
             }
+            out.push_str(&text[start..self.at]);
             let (character, _) = self.escape()?;
             push_escaped(out, character);
+            start = self.at;
         }
     }
 }

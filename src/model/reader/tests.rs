@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn normal(text: &str) -> Result<String, String> {
@@ -14,6 +16,19 @@ fn normal(text: &str) -> Result<String, String> {
 fn numbers_keep_their_exact_text() {
     let text = r#"[12345678901234567890123,1.10,1E5,-0,1e400,0.0,-1.5e-7]"#;
     assert_eq!(normal(text).unwrap(), text);
+}
+
+proptest! {
+    #[test]
+    fn a_run_ends_where_the_first_character_stands_that_is_not_plain(
+        plain in "[a-z~é€\u{1f600} \u{7f}-\u{a0}]{0,40}",
+        end in prop::sample::select(vec!["\"", "\\", "\u{1f}", "\n", "\0"]),
+        behind in ".{0,20}",
+    ) {
+        let text = format!("{plain}{end}{behind}");
+        prop_assert_eq!(plain_length(text.as_bytes()), Some(plain.len()));
+        prop_assert_eq!(plain_length(plain.as_bytes()), None);
+    }
 }
 
 #[test]

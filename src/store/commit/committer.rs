@@ -51,6 +51,8 @@ pub struct Committer<'a, D: Disk> {
     /// being made again.
     obstacle: &'a (dyn Fn() -> Option<String> + Sync),
     packer: Packer,
+    /// How many bytes the last block's entries took: the next one's may take about as many.
+    last_block: usize,
     /// In relaxed mode: since when something is written and not synced.
     unsynced_since: Option<Instant>,
 }
@@ -65,9 +67,18 @@ impl<'a, D: Disk> Committer<'a, D> {
         flush_interval: Option<Duration>,
         obstacle: &'a (dyn Fn() -> Option<String> + Sync),
     ) -> Self {
-        let packer = Packer::for_journal();
-        let unsynced_since = None;
-        Self { queue, journal, configuration, counts, to_applier, flush_interval, obstacle, packer, unsynced_since }
+        Self {
+            queue,
+            journal,
+            configuration,
+            counts,
+            to_applier,
+            flush_interval,
+            obstacle,
+            packer: Packer::for_journal(),
+            last_block: 0,
+            unsynced_since: None,
+        }
     }
 
     /// Runs until the queue is closed and empty. Returns whether the journal is whole and synced then.
@@ -95,11 +106,12 @@ impl<'a, D: Disk> Committer<'a, D> {
         let mut blocks = Vec::new();
         let mut done = Vec::with_capacity(group.len());
         let mut permits = Vec::with_capacity(group.len());
-        let mut block = OpenBlock::default();
+        let mut block = OpenBlock::with_room(self.last_block);
         for Queued { first, entries, done: answer, permit } in group {
             block.add(first, entries);
             if block.raw.len() >= RAW_BYTES {
-                blocks.push(std::mem::take(&mut block).close(&mut self.packer));
+                let full = std::mem::replace(&mut block, OpenBlock::with_room(RAW_BYTES));
+                blocks.push(full.close(&mut self.packer));
             }
             done.push(answer);
             permits.push(permit);
@@ -108,6 +120,7 @@ impl<'a, D: Disk> Committer<'a, D> {
             blocks.push(block.close(&mut self.packer));
         }
         let Some(first) = blocks.first().map(|committed| committed.block.first) else { return };
+        self.last_block = blocks.last().map_or(0, |committed| committed.raw.len());
         let frame = Frame::new(first, blocks.iter().map(|committed| &committed.block));
         match self.write(&frame) {
             Ok(()) => {
@@ -213,6 +226,11 @@ struct OpenBlock {
 }
 
 impl OpenBlock {
+    /// For entries of about `bytes`.
+    fn with_room(bytes: usize) -> Self {
+        Self { raw: Vec::with_capacity(bytes + bytes / 4), ..Self::default() }
+    }
+
     fn add(&mut self, first: u64, entries: Arc<[Entry]>) {
         self.first.get_or_insert(first);
         self.count += entries.len() as u32;

@@ -97,15 +97,13 @@ fn write(
     for number in numbers {
         pending |= u128::from(number) << held;
         held += width;
-        while held >= 8 {
-            out.push(pending as u8);
-            pending >>= 8;
-            held -= 8;
+        if held >= u64::BITS {
+            out.extend_from_slice(&(pending as u64).to_le_bytes());
+            pending >>= u64::BITS;
+            held -= u64::BITS;
         }
     }
-    if held > 0 {
-        out.push(pending as u8);
-    }
+    out.extend_from_slice(&pending.to_le_bytes()[..held.div_ceil(8) as usize]);
     out.resize(end, 0);
     out.into_boxed_slice()
 }

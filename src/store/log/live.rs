@@ -49,6 +49,14 @@ impl Pending {
         Self { summary: Summary::new(first), version: VERSION, raw: Vec::new() }
     }
 
+    /// Begins the next block at offset `first`, in the room of the last one.
+    fn clear(&mut self, first: u64) {
+        self.summary = Summary::new(first);
+        self.version = VERSION;
+        self.raw.clear();
+        self.raw.shrink_to(2 * RAW_BYTES); // what one large group took
+    }
+
     fn encoded(&self) -> Encoded<'_> {
         let Summary { first, count, .. } = self.summary;
         Encoded { version: self.version, first, count, raw: self.raw.as_slice().into() }
@@ -117,7 +125,7 @@ impl Live {
             self.segment.put(&block, &summary)?;
             self.bytes += block.bytes.len() as u64;
             self.summaries.push(summary);
-            self.pending = Pending::new(summary.end());
+            self.pending.clear(summary.end());
         }
         Ok(())
     }
