@@ -81,7 +81,7 @@ enum Stored<'a> {
 
 impl Id {
     /// The UUID that this id is written as, if it is just how one is written.
-    fn as_uuid(&self) -> Option<uuid::Uuid> {
+    pub fn as_uuid(&self) -> Option<uuid::Uuid> {
         let uuid = uuid::Uuid::try_parse(&self.0).ok().filter(|_| self.0.len() == 36)?;
         (*uuid.as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()) == *self.0).then_some(uuid)
     }

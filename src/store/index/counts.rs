@@ -1,6 +1,6 @@
 //! How many events there were, by quarter of an hour, type and source.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::{number_time, packed};
 
@@ -20,7 +20,7 @@ pub struct Count {
 
 /// Counts rows, of which these are the columns.
 pub fn of_rows(inserted: &[u64], kinds: &[u64], sources: &[u64]) -> Vec<Count> {
-    let mut counted: HashMap<(i64, u64, u64), u64> = HashMap::new();
+    let mut counted: HashMap<(i64, u64, u64), u64> = HashMap::default();
     for ((inserted, kind), source) in inserted.iter().zip(kinds).zip(sources) {
         let quarter = number_time(*inserted).micros().div_euclid(QUARTER_MICROS);
         *counted.entry((quarter, *kind, *source)).or_default() += 1;

@@ -1,29 +1,42 @@
 //! Values and their numbers, in the order in which they came.
 
-use std::{collections::HashMap, hash::Hash};
+use std::hash::{BuildHasher, Hash};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
 #[derive(Clone, Debug)]
 pub struct Dictionary<T> {
-    numbers: HashMap<T, u32>,
+    /// Found by the hash of the value that each stands for.
+    numbers: HashTable<u32>,
     values: Vec<T>,
+    hasher: RandomState,
 }
 
 impl<T> Default for Dictionary<T> {
     fn default() -> Self {
-        Self { numbers: HashMap::new(), values: Vec::new() }
+        Self { numbers: HashTable::new(), values: Vec::new(), hasher: RandomState::default() }
     }
 }
 
 impl<T: Clone + Eq + Hash> Dictionary<T> {
     /// The number of `value`, which has one from now on.
     pub fn number(&mut self, value: &T) -> u32 {
-        if let Some(number) = self.numbers.get(value) {
+        let Self { numbers, values, hasher } = self;
+        let hash = hasher.hash_one(value);
+        if let Some(number) = numbers.find(hash, |number| values[*number as usize] == *value) {
             return *number;
         }
-        let number = u32::try_from(self.values.len()).expect("a segment holds fewer events");
-        self.numbers.insert(value.clone(), number);
-        self.values.push(value.clone());
+        let number = u32::try_from(values.len()).expect("a segment holds fewer events");
+        values.push(value.clone());
+        numbers.insert_unique(hash, number, |number| hasher.hash_one(&values[*number as usize]));
         number
+    }
+
+    /// The number of `value`, if it has one.
+    pub fn find(&self, value: &T) -> Option<u32> {
+        let hash = self.hasher.hash_one(value);
+        self.numbers.find(hash, |number| self.values[*number as usize] == *value).copied()
     }
 
     pub fn values(&self) -> &[T] {
