@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The most rows of an answer.
-const ROWS_MAX: usize = 10_000;
+pub const ROWS_MAX: usize = 10_000;
 
 /// What events are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,14 +156,14 @@ impl Queries {
                 *sums.entry(key).or_default() += events;
             }
             if sums.len() > ROWS_MAX {
-                return Err(too_many());
+                return Err(too_many_rows());
             }
         }
         Ok(Counts { rows: rows(&query, sums)?, complete_from })
     }
 }
 
-fn too_many() -> NotCounted {
+pub fn too_many_rows() -> NotCounted {
     let msg = format!("more than {ROWS_MAX} rows; count by a longer time, or from a later one");
     NotCounted::TooMany(Fault::new("value_error", msg).at("by"))
 }
@@ -181,17 +181,15 @@ fn rows(query: &CountQuery, mut sums: Sums) -> Result<Vec<Value>, NotCounted> {
             others.insert(Vec::new());
         }
         let end = query.to.map_or(query.now, |to| to.min(query.now));
-        let mut at = first.map(|first| calendar.start(first));
-        while let Some(time) = at.filter(|time| *time < end) {
+        for time in calendar.starts(first, end) {
             for other in &others {
                 let mut key = other.clone();
                 key.insert(place, Part::Time(time));
                 sums.entry(key).or_default();
             }
             if sums.len() > ROWS_MAX {
-                return Err(too_many());
+                return Err(too_many_rows());
             }
-            at = Some(calendar.next(time)).filter(|next| *next > time);
         }
     }
     let shown = sums.into_iter().map(|(key, events)| {

@@ -29,7 +29,7 @@ pub use builder::Builder;
 pub use counts::{Count, QUARTER_MICROS};
 use file::IndexFile;
 pub use files::IndexFiles;
-pub use ids::{ShortId, ShortIds};
+pub use ids::ShortId;
 pub use texts::{UNLISTED, UNTOLD, place_of};
 pub use visits::{Began, NOWHERE, SegmentProfiles, SegmentSessions, Visit, VisitColumns};
 
