@@ -51,7 +51,10 @@ struct Shop {
 
 const AGENTS: [(&str, &str); 3] = [
     ("Firefox", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
-    ("Chrome", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"),
+    (
+        "Chrome",
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36",
+    ),
     ("", "curl/8"),
 ];
 
@@ -71,7 +74,10 @@ impl Shop {
         let admin = Admin::new(store.clone(), clock.clone(), rules.clone());
         for source in ["shop", "site"] {
             let source = format!(r#"{{"id":"{source}","name":"{source}","type":["rest"]}}"#);
-            admin.save_source(Source::parse(source.as_bytes(), clock.now(), || clock.make_id()).unwrap()).await.unwrap();
+            admin
+                .save_source(Source::parse(source.as_bytes(), clock.now(), || clock.make_id()).unwrap())
+                .await
+                .unwrap();
         }
         let collect = CollectSettings {
             debugger: Disclosure::None,
@@ -104,15 +110,21 @@ impl Shop {
                 json!({"id": event.id, "type": event.kind, "properties": properties, "context": page.unwrap_or(json!({}))})
             })
             .collect();
-        let mut body = json!({"source": {"id": source}, "events": bodies});
-        if let Some(session) = session {
-            body["session"] = json!({"id": session});
-        }
+        // Some sessions are not stored.
+        let is_stored = !session.is_some_and(|session| session.ends_with("5") && session.len() > 2);
+        let body = json!({
+            "source": {"id": source}, "session": {"id": session.unwrap_or("none")}, "events": bodies,
+            "options": {"saveSession": is_stored},
+        });
         let body = body.to_string();
+        let mut payload = Payload::parse(body.as_bytes()).unwrap();
+        if session.is_none() {
+            payload.session = None; // as a webhook's
+        }
         let client = ClientFacts { user_agent: Some(AGENTS[agent].1.into()), ..ClientFacts::default() };
         let incoming = Incoming {
             endpoint: SourceType::Rest,
-            payload: Payload::parse(body.as_bytes()).unwrap(),
+            payload,
             profile_less: session.is_none(),
             client: Arc::new(client),
             credentials: Credentials::None,
@@ -138,6 +150,8 @@ impl Shop {
             let session = (next(20) > 0).then(|| format!("s{number}"));
             let person = match &session {
                 Some(_) if number % 3 == 0 => format!("person{}@example.com", number % 40),
+                // Who has no session that is stored is somebody else each time.
+                Some(session) if number >= 10 && number % 10 == 5 => format!("{session}#{request}"),
                 Some(session) => session.clone(),
                 None => String::new(),
             };
@@ -208,14 +222,17 @@ fn noise(seed: &str) -> String {
 }
 
 /// What a plain count finds: the values of the events, most first, and what has none.
-fn counted(events: &[&Sent], value: impl Fn(&Sent) -> Option<Value>, by_visits: bool) -> (Vec<(Value, u64, u64)>, (u64, u64)) {
+fn counted(
+    events: &[&Sent],
+    value: impl Fn(&Sent) -> Option<Value>,
+    by_visits: bool,
+) -> (Vec<(Value, u64, u64)>, (u64, u64)) {
     let mut found: BTreeMap<String, (Value, u64, BTreeSet<&str>)> = BTreeMap::new();
     let mut none = (0, BTreeSet::new());
     for event in events {
         let (count, visits) = match value(event) {
             Some(value) => {
-                let (_, count, visits) =
-                    found.entry(value.to_string()).or_insert_with(|| (value, 0, BTreeSet::new()));
+                let (_, count, visits) = found.entry(value.to_string()).or_insert_with(|| (value, 0, BTreeSet::new()));
                 (count, visits)
             }
             None => (&mut none.0, &mut none.1),
@@ -223,15 +240,18 @@ fn counted(events: &[&Sent], value: impl Fn(&Sent) -> Option<Value>, by_visits: 
         *count += 1;
         visits.extend(event.session.as_deref());
     }
-    let mut rows: Vec<_> = found.into_values().map(|(value, events, visits)| (value, events, visits.len() as u64)).collect();
+    let mut rows: Vec<_> =
+        found.into_values().map(|(value, events, visits)| (value, events, visits.len() as u64)).collect();
     rows.sort_by_key(|(_, events, visits)| std::cmp::Reverse(if by_visits { *visits } else { *events }));
     (rows, (none.0, none.1.len() as u64))
 }
 
 fn expected_top((rows, none): (Vec<(Value, u64, u64)>, (u64, u64)), limit: usize) -> Value {
     let (shown, left_out) = rows.split_at(limit.min(rows.len()));
-    let shown: Vec<Value> =
-        shown.iter().map(|(value, events, visits)| json!({"value": value, "events": events, "visits": visits})).collect();
+    let shown: Vec<Value> = shown
+        .iter()
+        .map(|(value, events, visits)| json!({"value": value, "events": events, "visits": visits}))
+        .collect();
     let sum = |of: fn(&(Value, u64, u64)) -> u64| left_out.iter().map(of).sum::<u64>();
     json!({
         "result": shown,
@@ -264,7 +284,8 @@ fn stretch(time: Time, zone: Tz, unit: &str) -> String {
     let local = local(time, zone);
     let day = local.date_naive();
     match unit {
-        "hour" => (local - chrono::TimeDelta::seconds(i64::from(local.minute() * 60 + local.second()))).to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        "hour" => (local - chrono::TimeDelta::seconds(i64::from(local.minute() * 60 + local.second())))
+            .to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
         "day" => day.to_string(),
         "week" => (day - chrono::Days::new(day.weekday().num_days_from_monday().into())).to_string(),
         _ => day.with_day(1).unwrap().to_string(),
@@ -272,7 +293,14 @@ fn stretch(time: Time, zone: Tz, unit: &str) -> String {
 }
 
 /// The rows that have visits.
-fn expected_visits(sent: &[Sent], from: Time, to: Time, kind: Option<&str>, zone: Tz, unit: &str) -> BTreeMap<String, Value> {
+fn expected_visits(
+    sent: &[Sent],
+    from: Time,
+    to: Time,
+    kind: Option<&str>,
+    zone: Tz,
+    unit: &str,
+) -> BTreeMap<String, Value> {
     // A person is made with their first event, also one of another time.
     let mut made: BTreeMap<&str, Time> = BTreeMap::new();
     for event in sent.iter().filter(|event| event.session.is_some()) {
@@ -388,7 +416,13 @@ impl Shop {
     async fn check_visits(&self, with_made: bool) {
         let times: Vec<Time> = self.sent.iter().map(|event| event.time).collect();
         let (early, late) = (times[times.len() / 4], times[times.len() * 2 / 3]);
-        for (unit, zone) in [("hour", "UTC"), ("day", "Europe/Warsaw"), ("day", "Asia/Kathmandu"), ("week", "UTC"), ("month", "America/New_York")] {
+        for (unit, zone) in [
+            ("hour", "UTC"),
+            ("day", "Europe/Warsaw"),
+            ("day", "Asia/Kathmandu"),
+            ("week", "UTC"),
+            ("month", "America/New_York"),
+        ] {
             for (from, to) in [(times[0], latest()), (early, late)] {
                 for kind in [None, Some("bought")] {
                     let mut query = format!("by={unit}&tz={zone}&from={from}");
@@ -401,7 +435,10 @@ impl Shop {
                     let found = found.as_array().unwrap();
                     // From the first stretch to the last there is a row for each.
                     let starts: Vec<&str> = found.iter().map(|row| row[unit].as_str().unwrap()).collect();
-                    assert!(starts.first() == Some(&&*stretch(from, zone.parse().unwrap(), unit)), "{query}: {starts:?}");
+                    assert!(
+                        starts.first() == Some(&&*stretch(from, zone.parse().unwrap(), unit)),
+                        "{query}: {starts:?}"
+                    );
                     for row in found {
                         let start = row[unit].as_str().unwrap();
                         let mut row = row.clone();
@@ -455,7 +492,10 @@ fn what_is_wrong_is_named() {
 
 /// What the script of a browser sends.
 fn browsed(daemon: &Daemon, session: &str, context: &Value, page: &Value) {
-    let agent = ("User-Agent", "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1");
+    let agent = (
+        "User-Agent",
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1",
+    );
     let body = json!({
         "source": {"id": "shop"}, "session": {"id": session}, "context": context,
         "events": [{"type": "page-view", "context": {"page": page}}],
@@ -469,7 +509,12 @@ fn what_browsers_tell_is_counted() {
     let (_folder, daemon) = started();
     daemon.shop();
     let page = |url: &str, host: Value| json!({"url": url, "referer": {"host": host}});
-    browsed(&daemon, "a", &json!({}), &page("https://shop.example/?utm_source=news&utm_medium=mail&utm_campaign=spring", json!("Search.example")));
+    browsed(
+        &daemon,
+        "a",
+        &json!({}),
+        &page("https://shop.example/?utm_source=news&utm_medium=mail&utm_campaign=spring", json!("Search.example")),
+    );
     browsed(&daemon, "a", &json!({}), &page("https://shop.example/cart#top", json!("shop.example")));
     let said = json!({"utm": {"source": "script"}, "location": {"country": {"code": "PL", "name": "Poland"}},
         "browser": {"local": {"browser": {"language": "de"}}}});

@@ -76,6 +76,8 @@ impl KnownAgent {
 pub struct Facets<'a> {
     request: &'a EventRequest,
     context: [Option<&'a str>; SECTIONS.len()],
+    /// What the page's section says under `url` and under `referer`.
+    page: [Option<&'a str>; 2],
     written: [Option<&'a str>; WRITTEN.len()],
     /// The client's facets are those of the request.
     pub has_client_of_request: bool,
@@ -97,7 +99,8 @@ impl<'a> Facets<'a> {
         let written = &event.outcome.written;
         let written = if written.is_empty_object() { [None; 5] } else { sections(written.as_str(), &WRITTEN) };
         has_client_of_request &= [DEVICE, OS, APP].iter().all(|part| written[*part].is_none());
-        Self { request, context, written, has_client_of_request }
+        let page = context[PAGE].map_or([None; 2], |page| sections(page, &["url", "referer"]));
+        Self { request, context, page, written, has_client_of_request }
     }
 
     /// The address of the page, without its query and its fragment: these make the same page many.
@@ -110,7 +113,8 @@ impl<'a> Facets<'a> {
     /// The host that the visitor came from, in lower case; not that of the page itself.
     pub fn referrer(&self) -> Cow<'a, str> {
         let told = || {
-            let said = member(self.context[PAGE]?, "referer").and_then(|said| said_in(said, "host"));
+            self.context[PAGE]?;
+            let said = self.page[1].and_then(|said| said_in(said, "host"));
             said.or(self.request.client.referer.as_deref().map(Cow::Borrowed))
         };
         let referrer = self.laid_over(HIT, "referer", told);
@@ -126,8 +130,8 @@ impl<'a> Facets<'a> {
     /// Source, medium and name of the campaign.
     pub fn campaign(&self) -> [Cow<'a, str>; 3] {
         let said = self.context[SAID_UTM].filter(|said| members(said).next().is_some());
-        let address = if said.is_some() { Cow::Borrowed("") } else { self.said_address() };
-        let in_address = address.contains("utm_").then(|| campaign(&address));
+        let address = if said.is_some() { None } else { self.said_address() };
+        let in_address = address.filter(|address| address.contains("utm_")).map(|address| campaign(&address));
         [0, 1, 2].map(|at: usize| {
             let name = UTM[at].1;
             let told = || match said {
@@ -147,8 +151,8 @@ impl<'a> Facets<'a> {
     }
 
     /// Browser, system, kind of device, language and country. `agent`: what [`Facets::user_agent`] says.
-    pub fn client(&self, agent: &KnownAgent) -> [Cow<'a, str>; 5] {
-        let known = |word: &str| Some(Cow::Owned(word.to_owned()));
+    pub fn client<'b>(&'b self, agent: &'b KnownAgent) -> [Cow<'b, str>; 5] {
+        let known = |word: &'b str| Some(Cow::Borrowed(word));
         let language = || {
             let said = self.browser().and_then(|browser| said_in(browser, "language"));
             said.or_else(|| self.request.client.accept_language.as_deref().and_then(first_language).map(Cow::Borrowed))
@@ -173,16 +177,19 @@ impl<'a> Facets<'a> {
 
     /// The address of the page, as it is shown.
     fn address(&self) -> Cow<'a, str> {
-        self.laid_over(HIT, "url", || said_in(self.context[PAGE]?, "url"))
+        self.laid_over(HIT, "url", || self.said_address())
     }
 
     /// The address that the context says.
-    fn said_address(&self) -> Cow<'a, str> {
-        self.context[PAGE].and_then(|page| said_in(page, "url")).unwrap_or_default()
+    fn said_address(&self) -> Option<Cow<'a, str>> {
+        self.page[0].and_then(text)
     }
 
     /// What was written to a part, or else what is derived.
-    fn laid_over(&self, part: usize, key: &str, derived: impl FnOnce() -> Option<Cow<'a, str>>) -> Cow<'a, str> {
+    fn laid_over<'b>(&self, part: usize, key: &str, derived: impl FnOnce() -> Option<Cow<'b, str>>) -> Cow<'b, str>
+    where
+        'a: 'b,
+    {
         match self.written[part].and_then(|part| member(part, key)) {
             Some(written) => scalar(written),
             None => derived(),
@@ -302,7 +309,8 @@ mod tests {
             for base in ["{}", said] {
                 let request = Arc::new(request(base, client.clone()));
                 let sections = ContextSections::of(&request.context);
-                for (page, written) in pages.iter().flat_map(|page| written.iter().map(move |written| (page, written))) {
+                for (page, written) in pages.iter().flat_map(|page| written.iter().map(move |written| (page, written)))
+                {
                     let event = Arc::new(event(page, written));
                     let shown = Value::shown(&ShownEvent { request: request.clone(), event: event.clone() });
                     let at = |path: &str| {
@@ -316,9 +324,11 @@ mod tests {
                     let url = at("hit.url");
                     assert_eq!(facets.page(), url.split(['?', '#']).next().unwrap(), "{case}");
                     assert_eq!(facets.campaign(), ["utm.source", "utm.medium", "utm.campaign"].map(at), "{case}");
-                    let country = [at("device.geo.country.code"), at("device.geo.country.name"), at("device.geo.country")];
+                    let country =
+                        [at("device.geo.country.code"), at("device.geo.country.name"), at("device.geo.country")];
                     let country = country.into_iter().find(|country| !country.is_empty()).unwrap_or_default();
-                    let [browser, os, device, language] = ["app.name", "os.name", "device.type", "app.language"].map(at);
+                    let [browser, os, device, language] =
+                        ["app.name", "os.name", "device.type", "app.language"].map(at);
                     assert_eq!(facets.client(&agent), [browser, os, device, language, country], "{case}");
                     let referer = at("hit.referer").replace("https://Mail.example:8080/inbox?x", "mail.example");
                     assert_eq!(facets.referrer(), referer, "{case}");

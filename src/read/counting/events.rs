@@ -1,12 +1,13 @@
 //! How many events there were, by time, type, source and tag (contract, section 13).
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     ops::Range,
     sync::Arc,
 };
 
 use chrono_tz::Tz;
+use foldhash::HashMap;
 
 use super::calendar::{self, Calendar, Unit};
 use crate::{
@@ -226,7 +227,7 @@ impl<'a> Segment<'a> {
         let kinds = names.kinds.iter().map(|kind| KindPattern::any_takes(&query.kinds, kind)).collect();
         let is_meant = |source: &Id| query.source.as_ref().is_none_or(|wanted| wanted == source);
         let sources = names.sources.iter().map(is_meant).collect();
-        Ok(Self { index, query, calendar: query.calendar(), names, kinds, sources, sums: HashMap::new() })
+        Ok(Self { index, query, calendar: query.calendar(), names, kinds, sources, sums: HashMap::default() })
     }
 
     fn count(mut self, log: &LogView<'_>) -> Result<Sums, StoreError> {

@@ -1,9 +1,6 @@
 //! Who the visits of the log are of, as people are merged now.
 
-use std::{
-    collections::hash_map::RandomState,
-    hash::BuildHasher,
-};
+use std::{collections::hash_map::RandomState, hash::BuildHasher};
 
 use foldhash::HashMap;
 

@@ -10,7 +10,7 @@ use super::{
     events::NotCounted,
     persons::IdKeys,
     terms::Terms,
-    values::{Facet, NO_VALUE, SegmentValues, TooManyValues, Values, property},
+    values::{Facet, NO_VALUE, SegmentValues, Stopped, Values, counted, property},
     whole_visits::{VisitQuery, VisitWalk},
 };
 use crate::{
@@ -170,8 +170,8 @@ fn at(table: &mut Table, value: u32) -> &mut Often {
 /// The first rows of a table, and the sums of the others.
 fn top(of: &Of, values: &Values, table: Table, limit: usize) -> Top {
     let none = table.get(NO_VALUE as usize).copied().unwrap_or_default();
-    let counted = (0_u32..).zip(table).skip(1).filter(|(_, often)| often.events > 0);
-    let mut rows: Vec<(u32, Often)> = counted.collect();
+    let met = (0_u32..).zip(table).skip(1).filter(|(_, often)| often.events > 0);
+    let mut rows: Vec<(u32, Often)> = met.collect();
     // An entry is something of visits, all else of events; equal ones stand in the order of their values.
     let key = |(value, often): &(u32, Often)| {
         let most = if *of == Of::Entry { often.visits } else { often.events };
@@ -201,8 +201,7 @@ async fn entries(view: &ReadView, terms: Terms) -> Result<(Values, Table), NotCo
     let walk = VisitWalk::run(view, query, Table::new(), |table, visit| {
         at(table, visit.entry).add(Often { events: visit.meant_events.into(), visits: 1 });
     });
-    let walk = walk.await.map_err(NotCounted::Refused)?;
-    let VisitWalk { values, state, .. } = walk.map_err(|too_many| NotCounted::TooMany(too_many.fault()))?;
+    let VisitWalk { values, state, .. } = walk.await?;
     Ok((values, state))
 }
 
@@ -229,30 +228,26 @@ impl Counting {
         };
         let segments = view.query(|log| Ok(log.segments())).await.map_err(NotCounted::Refused)?;
         for segment in segments.into_iter().rev() {
-            let counted = view.query(move |log| {
+            let done = view.query(move |log| {
                 let Some(index) = log.index(segment.start)? else { return Ok((counting, Ok(()))) };
-                let outcome = counting.segment(log, &index)?;
+                let outcome = counted(counting.segment(log, &index))?;
                 Ok((counting, outcome))
             });
             let outcome;
-            (counting, outcome) = counted.await.map_err(NotCounted::Refused)?;
-            outcome.map_err(|too_many: TooManyValues| NotCounted::TooMany(too_many.fault()))?;
+            (counting, outcome) = done.await.map_err(NotCounted::Refused)?;
+            outcome?;
         }
         Ok((counting.values, counting.table))
     }
 
-    fn segment(
-        &mut self,
-        log: &LogView<'_>,
-        index: &SegmentIndex,
-    ) -> Result<Result<(), TooManyValues>, StoreError> {
+    fn segment(&mut self, log: &LogView<'_>, index: &SegmentIndex) -> Result<(), Stopped> {
         let terms = self.terms.clone();
         let is_met = |page: &usize| !terms.is_before(&index.pages[*page]) && !terms.is_behind(&index.pages[*page]);
         let pages: Vec<usize> = (0..index.pages.len()).filter(is_met).collect();
         let names = index.names()?;
         let meant = terms.in_segment(&names);
         if pages.is_empty() || meant.are_none() {
-            return Ok(Ok(()));
+            return Ok(());
         }
         let columns = index.visit_columns()?;
         let deleted = log.deleted_events(index.first..index.end)?;
@@ -297,10 +292,7 @@ impl Counting {
                     told_by_block.push(row);
                     continue;
                 }
-                match segment_values.number(&mut self.values, column[row]) {
-                    Ok(value) => count(row, value),
-                    Err(too_many) => return Ok(Err(too_many)),
-                }
+                count(row, segment_values.number(&mut self.values, column[row])?);
             }
             if told_by_block.is_empty() {
                 continue;
@@ -315,15 +307,13 @@ impl Counting {
                 };
                 match self.values.number(&text) {
                     Ok(value) => count(told_by_block[place], value),
-                    Err(too_many) => outcome = Err(too_many),
+                    Err(stopped) => outcome = Err(stopped),
                 }
             })?;
-            if outcome.is_err() {
-                return Ok(outcome);
-            }
+            outcome?;
         }
         self.count_visits(index, columns.session_count, &met)?;
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Counts each visit once for each of its values. `met`: its session and a value, of each row.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
+use super::events::NotCounted;
 use crate::{
     model::{ContextSections, FACET_BYTES_MAX, Facets, Fault, Id, KnownAgent, Value, value_at},
-    store::{BETWEEN, Column, FoundEvent, UNLISTED, facet_text, place_of},
+    store::{BETWEEN, Column, FoundEvent, StoreError, UNLISTED, facet_text, place_of},
 };
 
 /// How many values are told apart, and how many bytes they may take together.
@@ -16,14 +17,29 @@ const BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The number of what tells no value.
 pub const NO_VALUE: u32 = 0;
 
-/// More values than are told apart.
+/// Why counting stopped.
 #[derive(Debug)]
-pub struct TooManyValues;
+pub enum Stopped {
+    /// There are more values than are told apart.
+    TooManyValues,
+    Store(StoreError),
+}
 
-impl TooManyValues {
-    pub fn fault(&self) -> Fault {
-        let msg = format!("there are more than {VALUES_MAX} values, or they are too long; count from a later time");
-        Fault::new("value_error", msg).at("of")
+impl From<StoreError> for Stopped {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What came of counting a segment: what the store failed by, apart from too many values.
+pub fn counted(outcome: Result<(), Stopped>) -> Result<Result<(), NotCounted>, StoreError> {
+    match outcome {
+        Ok(()) => Ok(Ok(())),
+        Err(Stopped::Store(error)) => Err(error),
+        Err(Stopped::TooManyValues) => {
+            let msg = format!("there are more than {VALUES_MAX} values, or they are too long; count from a later time");
+            Ok(Err(NotCounted::TooMany(Fault::new("value_error", msg).at("of"))))
+        }
     }
 }
 
@@ -42,14 +58,14 @@ impl Default for Values {
 }
 
 impl Values {
-    pub fn number(&mut self, text: &str) -> Result<u32, TooManyValues> {
+    pub fn number(&mut self, text: &str) -> Result<u32, Stopped> {
         if let Some(number) = self.numbers.get(text) {
             return Ok(*number);
         }
-        let number = u32::try_from(self.texts.len()).map_err(|_| TooManyValues)?;
+        let number = u32::try_from(self.texts.len()).map_err(|_| Stopped::TooManyValues)?;
         self.bytes += text.len();
         if self.texts.len() > VALUES_MAX || self.bytes > BYTES_MAX {
-            return Err(TooManyValues);
+            return Err(Stopped::TooManyValues);
         }
         let text: Arc<str> = text.into();
         self.texts.push(text.clone());
@@ -119,7 +135,7 @@ impl SegmentValues {
     }
 
     /// The number among `values` of what a row tells, which has `number` in the facet's column.
-    pub fn number(&mut self, values: &mut Values, number: u64) -> Result<u32, TooManyValues> {
+    pub fn number(&mut self, values: &mut Values, number: u64) -> Result<u32, Stopped> {
         let place = if self.is_by_place { usize::try_from(number).ok() } else { place_of(number) };
         let Some((place, text)) = place.and_then(|place| Some((place, self.texts.get(place)?))) else {
             return Ok(NO_VALUE);
@@ -153,24 +169,31 @@ mod tests {
     #[test]
     fn values_have_numbers_as_long_as_there_is_room() {
         let mut values = Values::default();
-        assert_eq!((values.number("").unwrap(), values.number("a").unwrap(), values.number("a").unwrap()), (NO_VALUE, 1, 1));
+        assert_eq!(
+            (values.number("").unwrap(), values.number("a").unwrap(), values.number("a").unwrap()),
+            (NO_VALUE, 1, 1)
+        );
         assert_eq!(values.text(1), "a");
         let long = "x".repeat(1 << 20);
         let taken = (0..100).take_while(|number| values.number(&format!("{long}{number}")).is_ok()).count();
         assert_eq!(taken, 63);
-        assert!(TooManyValues.fault().msg.contains("500000"));
+        assert!(matches!(counted(Err(Stopped::TooManyValues)), Ok(Err(NotCounted::TooMany(_)))));
     }
 
     #[test]
     fn facets_that_share_a_column_are_told_apart() {
-        let texts: Vec<Arc<str>> = vec!["Firefox\0Linux\0desktop\0de\0".into(), "Firefox\0Android\0mobile\0\0CH".into()];
+        let texts: Vec<Arc<str>> =
+            vec!["Firefox\0Linux\0desktop\0de\0".into(), "Firefox\0Android\0mobile\0\0CH".into()];
         let mut values = Values::default();
         let mut told = |part, number| {
             let facet = Facet { column: Column::Client, part: Some(part) };
             let number = SegmentValues::new(facet, texts.clone()).number(&mut values, number).unwrap();
             values.text(number).to_owned()
         };
-        assert_eq!((told(0, 2), told(0, 3), told(1, 3), told(3, 3), told(4, 3)), ("Firefox".into(), "Firefox".into(), "Android".into(), "".into(), "CH".into()));
+        assert_eq!(
+            (told(0, 2), told(0, 3), told(1, 3), told(3, 3), told(4, 3)),
+            ("Firefox".into(), "Firefox".into(), "Android".into(), "".into(), "CH".into())
+        );
         assert_eq!((told(0, 0), told(4, 2)), ("".into(), "".into()));
     }
 }

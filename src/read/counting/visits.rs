@@ -89,9 +89,8 @@ impl Queries {
         let (from, to) = (terms.from, terms.to);
         let stretches = Stretches { calendar: Calendar::new(zone, unit), all: BTreeMap::new() };
         let visits = Arc::new(VisitQuery { terms, people: true, pages: false });
-        let walk = VisitWalk::run(&view, visits, stretches, Stretches::add).await.map_err(NotCounted::Refused)?;
         let VisitWalk { state: Stretches { mut all, mut calendar }, persons, .. } =
-            walk.map_err(|too_many| NotCounted::TooMany(too_many.fault()))?;
+            VisitWalk::run(&view, visits, stretches, Stretches::add).await?;
         let end = to.map_or(now, |to| to.min(now));
         let first = from.or_else(|| all.keys().next().copied());
         for start in calendar.starts(first, end) {

@@ -10,16 +10,14 @@ use foldhash::HashMap;
 
 use super::{
     blocks::each_event,
+    events::NotCounted,
     persons::{IdKeys, NOBODY, Persons},
     terms::Terms,
-    values::{Facet, NO_VALUE, SegmentValues, TooManyValues, Values},
+    values::{Facet, NO_VALUE, SegmentValues, Stopped, Values, counted},
 };
 use crate::{
     model::Time,
-    store::{
-        Began, Column, LogView, NOWHERE, ReadView, Refused, SegmentIndex, SegmentSessions, StoreError, UNLISTED,
-        UNTOLD, number_time,
-    },
+    store::{Began, Column, LogView, NOWHERE, ReadView, SegmentIndex, SegmentSessions, UNLISTED, UNTOLD, number_time},
 };
 
 /// The type of events that are views of a page.
@@ -120,8 +118,9 @@ impl<S: Send + 'static> VisitWalk<S> {
         query: Arc<VisitQuery>,
         state: S,
         each: impl Fn(&mut S, WholeVisit) + Copy + Send + 'static,
-    ) -> Result<Result<Self, TooManyValues>, Refused> {
-        let persons = if query.people { Persons::read(view).await? } else { Persons::default() };
+    ) -> Result<Self, NotCounted> {
+        let persons =
+            if query.people { Persons::read(view).await.map_err(NotCounted::Refused)? } else { Persons::default() };
         let mut walk = Self {
             query,
             keys: IdKeys::default(),
@@ -131,17 +130,16 @@ impl<S: Send + 'static> VisitWalk<S> {
             is_cut: false,
             state,
         };
-        for segment in view.query(|log| Ok(log.segments())).await?.into_iter().rev() {
-            let gone_through = view.query(move |log| {
+        let segments = view.query(|log| Ok(log.segments())).await.map_err(NotCounted::Refused)?;
+        for segment in segments.into_iter().rev() {
+            let done = view.query(move |log| {
                 let Some(index) = log.index(segment.start)? else { return Ok((walk, Ok(()))) };
-                let outcome = walk.segment(log, &index, each)?;
+                let outcome = counted(walk.segment(log, &index, each))?;
                 Ok((walk, outcome))
             });
             let outcome;
-            (walk, outcome) = gone_through.await?;
-            if let Err(too_many) = outcome {
-                return Ok(Err(too_many));
-            }
+            (walk, outcome) = done.await.map_err(NotCounted::Refused)?;
+            outcome?;
         }
         // Of these no beginning was found: it is deleted, or lies before what was gone through.
         for (began, visit) in std::mem::take(&mut walk.carried).into_values() {
@@ -149,7 +147,7 @@ impl<S: Send + 'static> VisitWalk<S> {
                 walk.end(visit, each);
             }
         }
-        Ok(Ok(walk))
+        Ok(walk)
     }
 
     fn segment(
@@ -157,27 +155,30 @@ impl<S: Send + 'static> VisitWalk<S> {
         log: &LogView<'_>,
         index: &SegmentIndex,
         each: impl Fn(&mut S, WholeVisit),
-    ) -> Result<Result<(), TooManyValues>, StoreError> {
+    ) -> Result<(), Stopped> {
         let query = self.query.clone();
         if index.pages.is_empty() {
-            return Ok(Ok(()));
+            return Ok(());
         }
         if index.pages.iter().all(|span| query.terms.is_before(span)) {
             self.is_cut = true;
-            return Ok(Ok(()));
+            return Ok(());
         }
         // Read before what they name: more may come meanwhile.
         let columns = index.visit_columns()?;
         let sessions = index.sessions()?;
         // Visits that began in this segment began too late.
         let is_behind = index.pages.iter().all(|span| query.terms.is_behind(span));
-        let is_looked_at: Vec<bool> =
-            sessions.began.iter().take(columns.session_count).map(|began| !is_behind || *began != Began::Here).collect();
+        let is_looked_at: Vec<bool> = sessions
+            .began
+            .iter()
+            .take(columns.session_count)
+            .map(|began| !is_behind || *began != Began::Here)
+            .collect();
         if !is_looked_at.contains(&true) && self.carried.is_empty() {
-            return Ok(Ok(()));
+            return Ok(());
         }
-        let people =
-            if query.people { self.persons.of_visits(&columns, &index.profiles()?) } else { Vec::new() };
+        let people = if query.people { self.persons.of_visits(&columns, &index.profiles()?) } else { Vec::new() };
         let names = index.names()?;
         let meant = query.terms.in_segment(&names);
         let is_view: Vec<bool> = names.kinds.iter().map(|kind| **kind == *PAGE_VIEW).collect();
@@ -186,7 +187,8 @@ impl<S: Send + 'static> VisitWalk<S> {
         let mut addresses = SegmentValues::new(Facet::PAGE, index.texts(Column::Page)?);
         for page in 0..index.pages.len() {
             let visits = index.column(page, Column::Visit)?;
-            let session = |row: usize| columns.sessions.get(visits[row] as usize).map_or(NOWHERE as usize, |at| *at as usize);
+            let session =
+                |row: usize| columns.sessions.get(visits[row] as usize).map_or(NOWHERE as usize, |at| *at as usize);
             let is_looked_at = |row: usize| is_looked_at.get(session(row)).copied().unwrap_or(false);
             if !(0..visits.len()).any(is_looked_at) {
                 continue;
@@ -212,13 +214,11 @@ impl<S: Send + 'static> VisitWalk<S> {
             if query.pages {
                 let entered = |row: &usize| (*row, session(*row), inserted[*row]);
                 let rows = rows.iter().map(entered);
-                if let Err(too_many) = self.enter(log, index, page, rows, &mut addresses, &mut met)? {
-                    return Ok(Err(too_many));
-                }
+                self.enter(log, index, page, rows, &mut addresses, &mut met)?;
             }
         }
         self.gather(&sessions, met, each);
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Notes the first page of visits. `rows` of the page of the index: each with its session and its time.
@@ -230,7 +230,7 @@ impl<S: Send + 'static> VisitWalk<S> {
         rows: impl Iterator<Item = (usize, usize, u64)>,
         addresses: &mut SegmentValues,
         met: &mut [Met],
-    ) -> Result<Result<(), TooManyValues>, StoreError> {
+    ) -> Result<(), Stopped> {
         let column = index.column(page, Column::Page)?;
         let mut unlisted = Vec::new();
         for (row, session, time) in rows {
@@ -241,27 +241,22 @@ impl<S: Send + 'static> VisitWalk<S> {
             visit.entered = time;
             match column[row] {
                 UNLISTED => unlisted.push((row, session, time)),
-                number => match addresses.number(&mut self.values, number) {
-                    Ok(value) => visit.entry = value,
-                    Err(too_many) => return Ok(Err(too_many)),
-                },
+                number => visit.entry = addresses.number(&mut self.values, number)?,
             }
         }
         // Of what a visit began with, an earlier event may have told something meanwhile.
         unlisted.retain(|(_, session, time)| met[*session].entered == *time);
         if unlisted.is_empty() {
-            return Ok(Ok(()));
+            return Ok(());
         }
         let offsets = index.column(page, Column::Offset)?;
         let wanted: Vec<u64> = unlisted.iter().map(|(row, ..)| offsets[*row]).collect();
         let mut outcome = Ok(());
-        each_event(log, &wanted, |place, event| {
-            match self.values.number(&Facet::PAGE.of_event(event)) {
-                Ok(value) => met[unlisted[place].1].entry = value,
-                Err(too_many) => outcome = Err(too_many),
-            }
+        each_event(log, &wanted, |place, event| match self.values.number(&Facet::PAGE.of_event(event)) {
+            Ok(value) => met[unlisted[place].1].entry = value,
+            Err(stopped) => outcome = Err(stopped),
         })?;
-        Ok(outcome)
+        outcome
     }
 
     /// Ends the visits that began in the segment that was gone through, and carries the others on.

@@ -5,8 +5,12 @@ use std::{borrow::Cow, sync::Arc};
 use foldhash::HashMap;
 
 use super::{
-    BOT, Column, Count, GIVEN, Names, PAGE_ROWS, PageSpan, VALID, counts, dictionary::Dictionary, facet_text,
-    number_time, packed, texts::Texts, time_number, visits::{Began, Visits},
+    BOT, Column, Count, GIVEN, Names, PAGE_ROWS, PageSpan, VALID, counts,
+    dictionary::Dictionary,
+    facet_text, number_time, packed,
+    texts::Texts,
+    time_number,
+    visits::{Began, Visits},
 };
 use crate::{
     model::{ContextSections, EVENTS_MAX, Event, EventRequest, Facets, Id, KnownAgent, Session},
@@ -140,10 +144,8 @@ impl Builder {
     /// The numbers of an event's facets.
     fn facets(&mut self, request: &EventRequest, event: &Event) -> [u64; Column::FACETS.len()] {
         let Self { texts: [pages, referrers, clients, campaigns], agents, facets: shared, .. } = self;
-        let shared = shared.get_or_insert_with(|| RequestFacets {
-            sections: ContextSections::of(&request.context),
-            client: None,
-        });
+        let shared = shared
+            .get_or_insert_with(|| RequestFacets { sections: ContextSections::of(&request.context), client: None });
         let facets = Facets::new(request, &shared.sections, event);
         let client = match shared.client {
             Some(client) if facets.has_client_of_request => client,

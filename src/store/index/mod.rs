@@ -65,7 +65,7 @@ pub enum Column {
 
 /// Stands between the facets that share a column; a text that holds it has another character in its place.
 pub const BETWEEN: char = '\0';
-const REPLACED: char = char::REPLACEMENT_CHARACTER;
+const REPLACED: &str = "\u{fffd}";
 
 /// The facets that share a column, as one text; empty where none of them tells anything.
 pub fn facet_text(parts: &[Cow<'_, str>]) -> String {
@@ -75,7 +75,10 @@ pub fn facet_text(parts: &[Cow<'_, str>]) -> String {
             if place > 0 {
                 text.push(BETWEEN);
             }
-            text.extend(part.chars().map(|character| if character == BETWEEN { REPLACED } else { character }));
+            match part.contains(BETWEEN) {
+                true => text.push_str(&part.replace(BETWEEN, REPLACED)),
+                false => text.push_str(part),
+            }
         }
     }
     text

@@ -106,7 +106,8 @@ fn read(index: &SegmentIndex) -> Vec<(u64, Told)> {
         let (flags, tags) = (column(Column::Flags), column(Column::Tags));
         for row in 0..offsets.len() {
             let visit = &visits[visit[row] as usize];
-            let text = |texts: &[Arc<str>], column| texts[place_of(index.column(page, column).unwrap()[row]).unwrap()].clone();
+            let text =
+                |texts: &[Arc<str>], column| texts[place_of(index.column(page, column).unwrap()[row]).unwrap()].clone();
             if row % 97 == 0 {
                 assert_eq!(&*text(&pages, Column::Page), format!("/{}", number(&names.kinds[kinds[row] as usize])));
                 let source = names.sources[index.column(page, Column::Source).unwrap()[row] as usize].as_str();
@@ -260,7 +261,8 @@ fn where_a_session_began_is_told_by_its_state() {
         let mut sent = entries(&[(None, None, 0, vec![(1, true, 1)])]);
         if let Entry::Request(request) = &mut sent[0] {
             let profile = profile.map(|id| ProfileRef { id, since: 7 });
-            *request = Arc::new(EventRequest { inserted: Time::from_micros(9), session, profile, ..(**request).clone() });
+            *request =
+                Arc::new(EventRequest { inserted: Time::from_micros(9), session, profile, ..(**request).clone() });
         }
         state.into_iter().chain(sent).for_each(|entry| builder.add(&entry));
     };
