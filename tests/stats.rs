@@ -59,13 +59,13 @@ const AGENTS: [(&str, &str); 3] = [
 ];
 
 impl Shop {
-    async fn open(path: &Path) -> Self {
+    async fn open(path: &Path, segment_bytes: u64) -> Self {
         let clock = Arc::new(Clock::default());
         let settings = StoreSettings {
             path: path.to_owned(),
             durability: Durability::Relaxed,
             flush_interval: Duration::from_secs(1),
-            segment_bytes: 1, // each block of the log
+            segment_bytes,
             reserve_bytes: 0,
         };
         let folder = Folder::take(path).unwrap();
@@ -113,7 +113,7 @@ impl Shop {
         // Some sessions are not stored.
         let is_stored = !session.is_some_and(|session| session.ends_with("5") && session.len() > 2);
         let body = json!({
-            "source": {"id": source}, "session": {"id": session.unwrap_or("none")}, "events": bodies,
+            "source": {"id": source}, "session": {"id": session.unwrap_or("nobody")}, "events": bodies,
             "options": {"saveSession": is_stored},
         });
         let body = body.to_string();
@@ -191,6 +191,11 @@ impl Shop {
             place += 1;
             (place - 1) % nth > 0
         });
+    }
+
+    async fn close(self) {
+        let Self { store, .. } = self;
+        tokio::task::spawn_blocking(move || store.close()).await.unwrap();
     }
 
     async fn top(&self, query: &str) -> Value {
@@ -335,7 +340,7 @@ fn expected_visits(
 #[tokio::test(flavor = "multi_thread")]
 async fn visits_and_tops_are_what_a_plain_count_finds() {
     let folder = tempfile::tempdir().unwrap();
-    let mut shop = Shop::open(folder.path()).await;
+    let mut shop = Shop::open(folder.path(), 1).await; // each block of the log is a segment
     shop.fill().await;
     shop.check().await;
     shop.delete_every(5).await;
@@ -343,8 +348,38 @@ async fn visits_and_tops_are_what_a_plain_count_finds() {
     let indexes = || std::fs::read_dir(folder.path().join("indexes")).unwrap().count();
     support::daemon::wait_for("segments to be sealed", || (indexes() >= 4).then_some(()));
     shop.check_after_deletions().await;
-    let Shop { store, .. } = shop;
-    tokio::task::spawn_blocking(move || store.close()).await.unwrap();
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_find_no_room_in_an_index_are_read_from_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut shop = Shop::open(folder.path(), 1 << 30).await;
+    let start = shop.clock.now().micros() + 1_000_000;
+    for visit in 0..10_u64 {
+        let (time, session) = (Time::from_micros(start + visit as i64), format!("visit-{visit}"));
+        let event = |number: u64| Sent {
+            id: format!("e{visit}-{number}"),
+            time,
+            session: Some(session.clone()),
+            person: session.clone(),
+            source: "shop",
+            kind: "page-view",
+            // The last visit sees one page, which comes when the index has all pages that it takes.
+            page: Some(if visit == 9 { "/late".into() } else { format!("/{visit}-{number}{}", "x".repeat(450)) }),
+            browser: "",
+            item: None,
+        };
+        shop.send(time, Some(&session), "shop", 2, (0..1_000).map(event).collect()).await;
+    }
+    let late = json!("https://shop.example/late");
+    let pages = shop.top("of=page&limit=1").await;
+    assert_eq!(pages["result"], json!([{"value": late, "events": 1_000, "visits": 1}]));
+    assert_eq!(pages["other"], json!({"values": 9_000, "events": 9_000, "visits": 9_000}));
+    let entries = shop.top("of=entry").await;
+    let entry = entries["result"].as_array().unwrap().iter().find(|row| row["value"] == late);
+    assert_eq!(entry, Some(&json!({"value": late, "events": 1_000, "visits": 1})));
+    shop.close().await;
 }
 
 impl Shop {

@@ -59,7 +59,7 @@ pub use error::{Refused, StoreError};
 pub use figures::{Holdings, StoreFigures};
 pub use files::folder::{Durability, Folder};
 pub use index::{
-    BETWEEN, Began, Column, Count, NOWHERE, Names, PageSpan, QUARTER_MICROS, SegmentIndex, SegmentProfiles,
+    BETWEEN, Began, Column, Count, NOWHERE, Names, PAGE_ROWS, PageSpan, QUARTER_MICROS, SegmentIndex, SegmentProfiles,
     SegmentSessions, ShortId, UNLISTED, UNTOLD, VALID, VisitColumns, Visitor, facet_text, number_time, place_of,
     time_number,
 };

@@ -69,7 +69,7 @@ pub struct FunnelStep {
 
 /// How far each person came.
 struct Walked {
-    within: Duration,
+    within_micros: i64,
     steps: usize,
     /// By the number of a person: their place among those who took the first step, or [`NO_WAY`].
     places: Vec<u32>,
@@ -91,7 +91,14 @@ struct Reached {
 
 impl Walked {
     fn new(within: Duration, steps: usize) -> Self {
-        Self { within, steps, places: Vec::new(), came: Vec::new(), reached: Vec::new(), took: vec![Vec::new(); steps] }
+        Self {
+            within_micros: i64::try_from(within.as_micros()).unwrap_or(i64::MAX),
+            steps,
+            places: Vec::new(),
+            came: Vec::new(),
+            reached: Vec::new(),
+            took: vec![Vec::new(); steps],
+        }
     }
 
     fn see(&mut self, row: Row) {
@@ -111,13 +118,16 @@ impl Walked {
         let came = &mut self.came[place];
         let reached = &mut self.reached[place * self.steps..][..self.steps];
         // The last step first, so that one event is not two steps.
-        for step in (0..self.steps).rev().filter(|step| row.classes >> step & 1 == 1) {
+        let mut classes = row.classes;
+        while classes > 0 {
+            let step = classes.ilog2() as usize;
+            classes ^= 1 << step;
             let before = match step.checked_sub(1) {
                 None => Reached { begun: row.time, at: row.time },
                 Some(before) if before < usize::from(*came) => reached[before],
                 Some(_) => continue,
             };
-            if row.time > before.begun.later(self.within) {
+            if row.time.micros() - before.begun.micros() > self.within_micros {
                 continue;
             }
             if step == usize::from(*came) {

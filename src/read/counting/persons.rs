@@ -67,6 +67,7 @@ impl Persons {
     pub fn of_visits(&mut self, columns: &VisitColumns, profiles: &SegmentProfiles) -> Vec<u32> {
         let keys: Vec<Key> =
             profiles.ids.iter().zip(&profiles.since).map(|(id, since)| (self.keys.key(id), *since)).collect();
+        self.numbers.reserve(keys.len());
         let people: Vec<u32> = keys.into_iter().map(|key| self.number(key)).collect();
         let person = |profile: &u32| match *profile {
             NOWHERE => NOBODY,

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     model::{Fault, Path, Reader, Time, Value},
     read::{Queries, parameters::Parameters},
-    store::{Began, Column, LogView, NOWHERE, ReadView, SegmentIndex, StoreError, UNLISTED, time_number},
+    store::{Began, Column, LogView, NOWHERE, PAGE_ROWS, ReadView, SegmentIndex, StoreError, UNLISTED, time_number},
 };
 
 /// How many rows are answered, unless it is said, and at most.
@@ -258,7 +258,7 @@ impl Counting {
             Told::InProperties(_) => SegmentValues::new(Facet::PAGE, Vec::new()),
         };
         // Session and value of each row of a visit.
-        let mut met: Vec<(u32, u32)> = Vec::new();
+        let mut met: Vec<(u32, u32)> = Vec::with_capacity(pages.len() * PAGE_ROWS);
         for page in pages {
             let mut rows = meant.of_rows(index, page)?;
             let span = index.pages[page];
@@ -323,23 +323,25 @@ impl Counting {
         session_count: usize,
         met: &[(u32, u32)],
     ) -> Result<(), StoreError> {
-        let (ends, mut values) = grouped(session_count, met);
+        let (ends, values) = grouped(session_count, met);
         let sessions = index.sessions()?;
         let mut newer = std::mem::take(&mut self.carried);
+        // By each value the session that had it last, so that it counts once for each.
+        let mut last = vec![NOWHERE; self.table.len()];
         let mut start = 0;
-        for ((id, began), end) in sessions.ids.iter().zip(&sessions.began).zip(ends) {
-            let values = &mut values[start..end];
+        for ((session, (id, began)), end) in (0_u32..).zip(sessions.ids.iter().zip(&sessions.began)).zip(ends) {
+            let values = &values[start..end];
             start = end;
-            values.sort_unstable();
-            let distinct = values.chunk_by(|one, next| one == next).map(|same| same[0]);
+            let is_new = |value: &u32| std::mem::replace(&mut last[*value as usize], session) != session;
+            let distinct = values.iter().copied().filter(is_new);
             if newer.is_empty() && *began == Began::Here {
-                distinct.for_each(|value| at(&mut self.table, value).visits += 1);
+                distinct.for_each(|value| self.table[value as usize].visits += 1);
                 continue;
             }
             let key = self.keys.key(id);
             let mut known = newer.remove(&key).map_or_else(Vec::new, |(_, known)| known);
             let new: Vec<u32> = distinct.filter(|value| known.binary_search(value).is_err()).collect();
-            new.iter().for_each(|value| at(&mut self.table, *value).visits += 1);
+            new.iter().for_each(|value| self.table[*value as usize].visits += 1);
             known.extend(new);
             known.sort_unstable();
             if *began != Began::Here && !known.is_empty() {

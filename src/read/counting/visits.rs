@@ -19,7 +19,7 @@ use super::{
 use crate::{
     model::{Fault, Object, Time, Value},
     read::{Queries, parameters::Parameters},
-    store::{Column, PageSpan, ReadView, Refused, number_time},
+    store::{Column, LogView, PageSpan, StoreError, number_time},
 };
 
 const UNITS: [(&str, Unit); 4] =
@@ -99,26 +99,34 @@ impl Queries {
                 return Err(too_many_rows());
             }
         }
-        let made = Made::read(&view, &persons, &mut calendar, &all).await.map_err(NotCounted::Refused)?;
-        let complete_from = made.complete_from;
-        let rows = all.into_iter().map(|(start, mut stretch)| {
-            let mut row = Object::default();
-            row.insert(word, Value::text(&calendar.name(start)));
-            let duration = median_seconds(&mut stretch.durations);
-            for (name, count) in [
-                ("visits", stretch.visits),
-                ("profiles", stretch.people.len() as u64),
-                ("new_profiles", made.within.get(&start).copied().unwrap_or(0)),
-                ("views", stretch.views),
-                ("events", stretch.events),
-                ("bounced", stretch.bounced),
-            ] {
-                row.insert(name, Value::number(count));
-            }
-            row.insert("duration", duration.map_or(Value::Null, Value::float));
-            Value::Object(row)
+        let counts = view.query(move |log| {
+            let made = Made::read(log, &persons, &mut calendar, &all)?;
+            let rows = all.into_iter().map(|(start, stretch)| {
+                let new_profiles = made.within.get(&start).copied().unwrap_or(0);
+                stretch.row(word, &calendar.name(start), new_profiles)
+            });
+            Ok(Counts { rows: rows.collect(), complete_from: made.complete_from })
         });
-        Ok(Counts { rows: rows.collect(), complete_from })
+        counts.await.map_err(NotCounted::Refused)
+    }
+}
+
+impl Stretch {
+    fn row(mut self, word: &str, name: &str, new_profiles: u64) -> Value {
+        let mut row = Object::default();
+        row.insert(word, Value::text(name));
+        for (name, count) in [
+            ("visits", self.visits),
+            ("profiles", self.people.len() as u64),
+            ("new_profiles", new_profiles),
+            ("views", self.views),
+            ("events", self.events),
+            ("bounced", self.bounced),
+        ] {
+            row.insert(name, Value::number(count));
+        }
+        row.insert("duration", median_seconds(&mut self.durations).map_or(Value::Null, Value::float));
+        Value::Object(row)
     }
 }
 
@@ -131,17 +139,16 @@ struct Made {
 
 impl Made {
     /// A profile is made right before the first event of the request that it came with: so it has that one's time.
-    async fn read(
-        view: &ReadView,
+    fn read(
+        log: &LogView<'_>,
         persons: &Persons,
         calendar: &mut Calendar,
         stretches: &BTreeMap<Time, Stretch>,
-    ) -> Result<Self, Refused> {
+    ) -> Result<Self, StoreError> {
         let mut spans: Vec<(u64, usize, PageSpan)> = Vec::new();
-        for segment in view.query(|log| Ok(log.segments())).await? {
-            let pages = view.query(move |log| Ok(log.index(segment.start)?.map(|index| index.pages))).await?;
-            let pages = pages.iter().flat_map(|pages| pages.iter().enumerate());
-            spans.extend(pages.map(|(page, span)| (segment.start, page, *span)));
+        for segment in log.segments() {
+            let Some(index) = log.index(segment.start)? else { continue };
+            spans.extend(index.pages.iter().enumerate().map(|(page, span)| (segment.start, page, *span)));
         }
         let mut within: HashMap<Time, u64> = HashMap::new();
         // Where a page reaches beyond its stretch, its rows tell: who is asked about, by the page.
@@ -161,11 +168,8 @@ impl Made {
         }
         for (at, asked) in open {
             let (segment, page, _) = spans[at];
-            let columns = view.query(move |log| {
-                let Some(index) = log.index(segment)? else { return Ok((Vec::new(), Vec::new())) };
-                Ok((index.column(page, Column::Offset)?, index.column(page, Column::Inserted)?))
-            });
-            let (offsets, inserted) = columns.await?;
+            let Some(index) = log.index(segment)? else { continue };
+            let (offsets, inserted) = (index.column(page, Column::Offset)?, index.column(page, Column::Inserted)?);
             for (start, made) in asked {
                 let row = offsets.partition_point(|offset| *offset < made);
                 let time = inserted.get(row).copied().map(number_time);

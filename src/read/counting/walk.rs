@@ -90,7 +90,7 @@ fn walk_segment(
     let columns = index.visit_columns()?;
     let people = persons.of_visits(&columns, &index.profiles()?);
     let deleted = log.deleted_events(index.first..index.end)?;
-    let (from, to) = (filter.from.map_or(0, time_number), filter.to.map_or(u64::MAX, time_number));
+    let times = filter.from.map_or(0, time_number)..filter.to.map_or(u64::MAX, time_number);
     for (page, span) in index.pages.iter().enumerate() {
         if filter.from.is_some_and(|from| span.inserted.1 < from) || filter.to.is_some_and(|to| span.inserted.0 >= to) {
             continue;
@@ -107,23 +107,25 @@ fn walk_segment(
             continue;
         }
         let (visits, inserted) = (column(Column::Visit)?, column(Column::Inserted)?);
-        let is_offset_needed = !deleted.is_empty() || conditional > 0;
-        let offsets = if is_offset_needed { column(Column::Offset)? } else { Vec::new() };
-        let row = |place: usize| {
-            let (classes, time) = (kinds[place] as u16, inserted[place]);
-            let person = people.get(visits[place] as usize).copied().unwrap_or(NOBODY);
-            let is_deleted = || offsets.get(place).is_some_and(|offset| deleted.binary_search(offset).is_ok());
-            let is_meant = classes > 0 && person != NOBODY && (from..to).contains(&time) && !is_deleted();
-            is_meant.then(|| Row { time: number_time(time), person, classes })
-        };
-        let rows = (0..kinds.len()).filter_map(|place| Some((place, row(place)?)));
-        if conditional > 0 {
-            let mut rows: Vec<(usize, Row)> = rows.collect();
-            decide(log, filter, conditional, &offsets, &mut rows)?;
-            rows.into_iter().filter(|(_, row)| row.classes > 0).for_each(|(_, row)| each(row));
-        } else {
-            rows.for_each(|(_, row)| each(row));
+        let person = |visit: u64| people.get(visit as usize).copied().unwrap_or(NOBODY);
+        let rows = kinds.iter().zip(&visits).zip(&inserted).map(|((classes, visit), time)| {
+            let row = Row { time: number_time(*time), person: person(*visit), classes: *classes as u16 };
+            Some(row).filter(|row| row.classes > 0 && row.person != NOBODY)
+        });
+        let is_whole = times.contains(&time_number(span.inserted.0)) && times.contains(&time_number(span.inserted.1));
+        if is_whole && deleted.is_empty() && conditional == 0 {
+            rows.flatten().for_each(&mut *each);
+            continue;
         }
+        let offsets = column(Column::Offset)?;
+        let is_there =
+            |place: usize| times.contains(&inserted[place]) && deleted.binary_search(&offsets[place]).is_err();
+        let rows = rows.enumerate().filter_map(|(place, row)| Some((place, row?)));
+        let mut rows: Vec<(usize, Row)> = rows.filter(|(place, _)| is_there(*place)).collect();
+        if conditional > 0 {
+            decide(log, filter, conditional, &offsets, &mut rows)?;
+        }
+        rows.into_iter().filter(|(_, row)| row.classes > 0).for_each(|(_, row)| each(row));
     }
     Ok(())
 }

@@ -202,7 +202,8 @@ impl SegmentIndex {
         }
     }
 
-    /// How many events there are, by quarter of an hour, type and source, in this order.
+    /// How many events there are, by quarter of an hour, type and source: for each of these one or several counts, which
+    /// add up.
     pub fn counts(&self) -> Result<Vec<Count>, StoreError> {
         let builder = match &self.form {
             Form::Memory(builder) => builder,
@@ -219,7 +220,7 @@ impl SegmentIndex {
             let column = |column| self.column(page, column);
             all.extend(counts::of_rows(&column(Column::Inserted)?, &column(Column::Kind)?, &column(Column::Source)?));
         }
-        Ok(counts::summed(all.into_iter()))
+        Ok(all)
     }
 
     /// The texts that the numbers of `column` stand for, by [`place_of`]; none for a column that is not among

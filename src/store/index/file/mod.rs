@@ -66,7 +66,7 @@ pub struct IndexFile {
 impl IndexFile {
     /// Writes what `builder` gathered to the file `path`, durably; no row comes to it any more.
     pub fn write(path: &Path, builder: &Arc<RwLock<Builder>>) -> Result<(), StoreError> {
-        let counts = SegmentIndex::in_memory(builder).counts()?;
+        let counts = counts::summed(SegmentIndex::in_memory(builder).counts()?.into_iter());
         let new = path.with_extension(NEW_EXTENSION);
         let file = OpenOptions::new().create(true).write(true).truncate(true).mode(FILE_MODE).open(&new).at(&new)?;
         let file = write_all(file, &builder.read(), &counts).at(&new)?;
