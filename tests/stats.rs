@@ -55,7 +55,7 @@ const AGENTS: [(&str, &str); 3] = [
         "Chrome",
         "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36",
     ),
-    ("", "curl/8"),
+    ("", "\u{1F600} my own client"),
 ];
 
 impl Shop {
