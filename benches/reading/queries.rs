@@ -18,7 +18,7 @@ const TOKEN: &str = "bench-token";
 /// A query, made of the number of its round.
 type Query = (&'static str, fn(u64) -> String);
 
-const QUERIES: [Query; 11] = [
+const QUERIES: [Query; 17] = [
     ("a session's events", |round| format!("/session/{}/events", fill::session(round * 37 + 5))),
     ("a person's events", |round| format!("/profile/{}/events", fill::profile(round * 41 + 3))),
     ("a type over a day, first 100", |_| "/events?type=action-03&from=-1d".into()),
@@ -35,6 +35,12 @@ const QUERIES: [Query; 11] = [
     }),
     ("weekly retention", |_| "/stats/retention?by=week".into()),
     ("counts by tag (rows)", |_| "/stats/events?by=tag".into()),
+    ("counts by day and type, a year", |_| "/stats/events?by=day,type&from=-365d".into()),
+    ("top pages, 30 days", |_| "/stats/top?of=page&from=-31d".into()),
+    ("top browsers", |_| "/stats/top?of=browser".into()),
+    ("top entries", |_| "/stats/top?of=entry".into()),
+    ("top items (properties), a day", |_| "/stats/top?of=event.properties.item&from=-1d".into()),
+    ("visits by day", |_| "/stats/visits?by=day&tz=Europe/Warsaw".into()),
 ];
 
 /// Measures each query against `daemon` on `store`, and prints a table.

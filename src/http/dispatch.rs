@@ -73,6 +73,8 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         }
         (Endpoint::Profiles, _) => query::records(&rooms, &request, Asked::Profiles).await,
         (Endpoint::Timeline, _) => query::records(&rooms, &request, Asked::Timeline(route.record_id()?)).await,
+        (Endpoint::CountedVisits, _) => query::visits(&rooms, &request).await,
+        (Endpoint::Top, _) => query::top(&rooms, &request).await,
         (Endpoint::Funnel, _) => query::funnel(&rooms, &request).await,
         (Endpoint::Retention, _) => query::retention(&rooms, &request).await,
         (Endpoint::CountedEvents, _) => query::counts(&rooms, &request).await,

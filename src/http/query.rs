@@ -17,7 +17,7 @@ use crate::{
     model::{Fault, Time, Value},
     read::{
         self, Asked, CountQuery, Counts, Format, FunnelQuery, Lines, NotCounted, Parameters, Read, RecordStream,
-        RetentionQuery,
+        RetentionQuery, TopQuery, VisitsQuery,
     },
 };
 
@@ -49,16 +49,40 @@ pub async fn records(rooms: &Rooms, request: &Request, asked: Asked) -> Result<R
 pub async fn counts(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
     let parameters = Parameters::new(request.route.query().into_pairs());
     let query = CountQuery::read(parameters, rooms.queries.now()).map_err(in_query)?;
-    let counted = rooms.queries.counts(query).await.map_err(|why| match why {
-        NotCounted::TooMany(fault) => in_query(fault),
-        NotCounted::Refused(refused) => refused.into(),
-    });
+    Ok(counted(rooms.queries.counts(query).await?))
+}
+
+/// `GET /stats/visits`.
+pub async fn visits(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
+    let parameters = Parameters::new(request.route.query().into_pairs());
+    let query = VisitsQuery::read(parameters, rooms.queries.now()).map_err(in_query)?;
+    Ok(counted(rooms.queries.visits(query).await?))
+}
+
+/// `GET /stats/top`.
+pub async fn top(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
+    let parameters = Parameters::new(request.route.query().into_pairs());
+    let query = TopQuery::read(parameters, rooms.queries.now()).map_err(in_query)?;
+    Ok(reply::json(&rooms.queries.top(query).await?))
+}
+
+fn counted(counts: Counts) -> Reply {
     #[derive(Serialize)]
     struct Counted {
         result: Vec<Value>,
         complete_from: Option<Time>,
     }
-    counted.map(|Counts { rows, complete_from }| reply::json(&Counted { result: rows, complete_from }))
+    let Counts { rows, complete_from } = counts;
+    reply::json(&Counted { result: rows, complete_from })
+}
+
+impl From<NotCounted> for Failure {
+    fn from(why: NotCounted) -> Self {
+        match why {
+            NotCounted::TooMany(fault) => in_query(fault),
+            NotCounted::Refused(refused) => refused.into(),
+        }
+    }
 }
 
 /// `GET /stats/funnel`.

@@ -40,6 +40,8 @@ pub enum Endpoint {
     Profiles,
     Timeline,
     CountedEvents,
+    CountedVisits,
+    Top,
     Funnel,
     Retention,
     LiveEvents,
@@ -65,6 +67,8 @@ impl Endpoint {
                 | Self::Profiles
                 | Self::Timeline
                 | Self::CountedEvents
+                | Self::CountedVisits
+                | Self::Top
                 | Self::Funnel
                 | Self::Retention
                 | Self::LiveEvents
@@ -131,6 +135,8 @@ const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/stats/funnel", Endpoint::Funnel, GET, Audience::Administrator),
     ("/stats/retention", Endpoint::Retention, GET, Audience::Administrator),
     ("/stats/events", Endpoint::CountedEvents, GET, Audience::Administrator),
+    ("/stats/visits", Endpoint::CountedVisits, GET, Audience::Administrator),
+    ("/stats/top", Endpoint::Top, GET, Audience::Administrator),
     ("/events/live", Endpoint::LiveEvents, GET, Audience::Administrator),
     ("/session/{id}/events", Endpoint::SessionEvents, GET, Audience::Administrator),
     ("/profile/{id}/events", Endpoint::ProfileEvents, GET, Audience::Administrator),

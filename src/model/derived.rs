@@ -6,7 +6,7 @@
 use super::{Json, Value};
 
 /// The query's parameters that tell of a campaign, and how they are shown.
-const UTM: [(&str, &str); 5] = [
+pub(super) const UTM: [(&str, &str); 5] = [
     ("utm_source", "source"),
     ("utm_medium", "medium"),
     ("utm_campaign", "campaign"),
@@ -57,6 +57,11 @@ impl Derived {
         put(&mut device, "time_zone", at(&context, &["time"]).and_then(|time| text(time, "tz")));
         if let Some(screen) = at(&context, &["screen", "local"]) {
             add_screen(&mut device, screen);
+        }
+        if let (Some(location), Some(device)) = (at(&context, &["location"]), device.as_object_mut())
+            && location.as_object().is_some()
+        {
+            device.insert("geo", location.clone());
         }
         let page = at(&context, &["page"]);
         let url = page.and_then(|page| text(page, "url"));
@@ -116,7 +121,7 @@ fn add_screen(device: &mut Value, screen: &Value) {
     put(device, "orientation", text(screen, "orientation"));
 }
 
-fn device_type(category: &str) -> &str {
+pub(super) fn device_type(category: &str) -> &str {
     match category {
         "pc" => "desktop",
         "smartphone" | "mobilephone" => "mobile",
@@ -126,12 +131,12 @@ fn device_type(category: &str) -> &str {
 }
 
 /// The language that a browser asks for first.
-fn first_language(header: &str) -> Option<&str> {
+pub(super) fn first_language(header: &str) -> Option<&str> {
     header.split([',', ';']).next().map(str::trim).filter(|language| !language.is_empty() && *language != "*")
 }
 
 /// What the library knows; it has a word for what it does not.
-fn named(word: &str) -> Option<&str> {
+pub(super) fn named(word: &str) -> Option<&str> {
     Some(word).filter(|word| !word.is_empty() && *word != "UNKNOWN" && *word != "misc")
 }
 

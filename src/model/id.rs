@@ -81,7 +81,7 @@ enum Stored<'a> {
 
 impl Id {
     /// The UUID that this id is written as, if it is just how one is written.
-    fn as_uuid(&self) -> Option<uuid::Uuid> {
+    pub fn as_uuid(&self) -> Option<uuid::Uuid> {
         // Of this length only the hyphenated form is; the bytes are few, so they are looked at without a branch for each.
         let has_upper_case = || self.0.bytes().fold(false, |any, byte| any | byte.is_ascii_uppercase());
         if self.0.len() != 36 || has_upper_case() { None } else { uuid::Uuid::try_parse(&self.0).ok() }

@@ -32,7 +32,10 @@ use crate::{
 
 use follower::Follower;
 
-pub use counting::{Cohort, CountQuery, Counts, FunnelQuery, FunnelStep, NotCounted, RetentionQuery};
+pub use counting::{
+    Cohort, CountQuery, Counts, FunnelQuery, FunnelStep, NotCounted, Often, Other, RetentionQuery, Top, TopQuery,
+    TopRow, VisitsQuery,
+};
 pub use format::{Format, Lines};
 pub use live::{LiveEvent, LivePiece, LiveStream};
 pub use parameters::Parameters;

@@ -51,9 +51,9 @@ impl<'a> LogView<'a> {
         self.engine.views.deleted_events(range)
     }
 
-    /// Up to `most` other ids of people, those behind the id `after`, each with the profile that it was given to: that may
-    /// be part of another one by now.
-    pub fn names(&self, after: Option<&Id>, most: usize) -> Result<Vec<(Id, ProfileRef)>, StoreError> {
+    /// Up to `most` other ids of people, those behind the id `after`, each since when it means them and with the profile that
+    /// it was given to: that may be part of another one by now.
+    pub fn names(&self, after: Option<&Id>, most: usize) -> Result<Vec<(ProfileRef, ProfileRef)>, StoreError> {
         self.engine.views.names(after, most)
     }
 

@@ -58,7 +58,11 @@ pub use entry::{Entry, EventPlace, Key, Merge, Name};
 pub use error::{Refused, StoreError};
 pub use figures::{Holdings, StoreFigures};
 pub use files::folder::{Durability, Folder};
-pub use index::{Column, Count, Names, QUARTER_MICROS, SegmentIndex, VALID, Visitor, number_time, time_number};
+pub use index::{
+    BETWEEN, Began, Column, Count, NOWHERE, Names, PAGE_ROWS, PageSpan, QUARTER_MICROS, SegmentIndex, SegmentProfiles,
+    SegmentSessions, ShortId, UNLISTED, UNTOLD, VALID, VisitColumns, Visitor, facet_text, number_time, place_of,
+    time_number,
+};
 pub use log::{BlockEvents, FoundEvent};
 pub use log_view::LogView;
 pub use read_view::{ReadView, retry};

@@ -51,6 +51,13 @@ impl Calendar {
         self.stretch(time).end
     }
 
+    /// The beginnings of the stretches from the one that `first` lies in, if there is any, to those before `end`.
+    pub fn starts(&mut self, first: Option<Time>, end: Time) -> impl Iterator<Item = Time> + '_ {
+        let start = first.map(|first| self.start(first));
+        let next = move |at: &Time| Some(self.next(*at)).filter(|next| next > at);
+        std::iter::successors(start, next).take_while(move |at| *at < end)
+    }
+
     /// How the stretch that begins at `start` is called: the date of its first day, or the time at which it begins.
     pub fn name(&self, start: Time) -> String {
         let local = self.local(start);

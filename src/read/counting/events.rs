@@ -1,12 +1,13 @@
 //! How many events there were, by time, type, source and tag (contract, section 13).
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     ops::Range,
     sync::Arc,
 };
 
 use chrono_tz::Tz;
+use foldhash::HashMap;
 
 use super::calendar::{self, Calendar, Unit};
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// The most rows of an answer.
-const ROWS_MAX: usize = 10_000;
+pub const ROWS_MAX: usize = 100_000;
 
 /// What events are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,14 +157,15 @@ impl Queries {
                 *sums.entry(key).or_default() += events;
             }
             if sums.len() > ROWS_MAX {
-                return Err(too_many());
+                return Err(too_many_rows());
             }
         }
-        Ok(Counts { rows: rows(&query, sums)?, complete_from })
+        let rows = view.query(move |_| Ok(rows(&query, sums))).await.map_err(NotCounted::Refused)??;
+        Ok(Counts { rows, complete_from })
     }
 }
 
-fn too_many() -> NotCounted {
+pub fn too_many_rows() -> NotCounted {
     let msg = format!("more than {ROWS_MAX} rows; count by a longer time, or from a later one");
     NotCounted::TooMany(Fault::new("value_error", msg).at("by"))
 }
@@ -181,17 +183,15 @@ fn rows(query: &CountQuery, mut sums: Sums) -> Result<Vec<Value>, NotCounted> {
             others.insert(Vec::new());
         }
         let end = query.to.map_or(query.now, |to| to.min(query.now));
-        let mut at = first.map(|first| calendar.start(first));
-        while let Some(time) = at.filter(|time| *time < end) {
+        for time in calendar.starts(first, end) {
             for other in &others {
                 let mut key = other.clone();
                 key.insert(place, Part::Time(time));
                 sums.entry(key).or_default();
             }
             if sums.len() > ROWS_MAX {
-                return Err(too_many());
+                return Err(too_many_rows());
             }
-            at = Some(calendar.next(time)).filter(|next| *next > time);
         }
     }
     let shown = sums.into_iter().map(|(key, events)| {
@@ -228,7 +228,7 @@ impl<'a> Segment<'a> {
         let kinds = names.kinds.iter().map(|kind| KindPattern::any_takes(&query.kinds, kind)).collect();
         let is_meant = |source: &Id| query.source.as_ref().is_none_or(|wanted| wanted == source);
         let sources = names.sources.iter().map(is_meant).collect();
-        Ok(Self { index, query, calendar: query.calendar(), names, kinds, sources, sums: HashMap::new() })
+        Ok(Self { index, query, calendar: query.calendar(), names, kinds, sources, sums: HashMap::default() })
     }
 
     fn count(mut self, log: &LogView<'_>) -> Result<Sums, StoreError> {

@@ -1,10 +1,13 @@
 //! How many people took one step after the other (contract, section 13).
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::walk::{Class, Row, RowFilter, walk};
+use super::{
+    median::median_seconds,
+    walk::{Class, Row, RowFilter, walk},
+};
 use crate::{
     model::{Fault, Id, Time},
     process::{Expression, duration},
@@ -66,20 +69,20 @@ pub struct FunnelStep {
 
 /// How far each person came.
 struct Walked {
-    within: Duration,
+    within_micros: i64,
     steps: usize,
-    people: HashMap<u32, Way>,
-}
-
-/// A person's way: for each step the latest way that came so far.
-#[derive(Default)]
-struct Way {
+    /// By the number of a person: their place among those who took the first step, or [`NO_WAY`].
+    places: Vec<u32>,
+    /// How many steps each of them came, and for each step that they reached the latest way that came so far.
+    came: Vec<u8>,
     reached: Vec<Reached>,
-    /// From the step before to each, when it was reached first.
-    seconds: Vec<f64>,
+    /// From the step before to each, when somebody reached it first, in microseconds.
+    took: Vec<Vec<u64>>,
 }
 
-#[derive(Clone, Copy)]
+const NO_WAY: u32 = u32::MAX;
+
+#[derive(Clone, Copy, Default)]
 struct Reached {
     /// When the first step of that way was taken.
     begun: Time,
@@ -87,51 +90,64 @@ struct Reached {
 }
 
 impl Walked {
-    fn see(&mut self, row: Row) {
-        if row.classes & 1 == 0 && !self.people.contains_key(&row.person) {
-            return; // who did not take the first step took none
+    fn new(within: Duration, steps: usize) -> Self {
+        Self {
+            within_micros: i64::try_from(within.as_micros()).unwrap_or(i64::MAX),
+            steps,
+            places: Vec::new(),
+            came: Vec::new(),
+            reached: Vec::new(),
+            took: vec![Vec::new(); steps],
         }
-        let way = self.people.entry(row.person).or_default();
-        // The last step first, so that one event is not two steps.
-        for step in (0..self.steps).rev().filter(|step| row.classes >> step & 1 == 1) {
-            let reached = match step.checked_sub(1) {
-                None => Some(Reached { begun: row.time, at: row.time }),
-                Some(before) => way
-                    .reached
-                    .get(before)
-                    .filter(|before| row.time <= before.begun.later(self.within))
-                    .map(|before| Reached { begun: before.begun, at: row.time }),
-            };
-            let Some(reached) = reached else { continue };
-            if step < way.reached.len() {
-                way.reached[step] = reached;
-            } else if step == way.reached.len() {
-                let before = way.reached.last().map_or(row.time, |before| before.at);
-                way.seconds.push(row.time.seconds_since(before));
-                way.reached.push(reached);
+    }
+
+    fn see(&mut self, row: Row) {
+        let person = row.person as usize;
+        if self.places.len() <= person {
+            self.places.resize(person + 1, NO_WAY);
+        }
+        if self.places[person] == NO_WAY {
+            if row.classes & 1 == 0 {
+                return; // who did not take the first step took none
             }
+            self.places[person] = u32::try_from(self.came.len()).unwrap_or(NO_WAY);
+            self.came.push(0);
+            self.reached.resize(self.reached.len() + self.steps, Reached::default());
+        }
+        let place = self.places[person] as usize;
+        let came = &mut self.came[place];
+        let reached = &mut self.reached[place * self.steps..][..self.steps];
+        // The last step first, so that one event is not two steps.
+        let mut classes = row.classes;
+        while classes > 0 {
+            let step = classes.ilog2() as usize;
+            classes ^= 1 << step;
+            let before = match step.checked_sub(1) {
+                None => Reached { begun: row.time, at: row.time },
+                Some(before) if before < usize::from(*came) => reached[before],
+                Some(_) => continue,
+            };
+            if row.time.micros() - before.begun.micros() > self.within_micros {
+                continue;
+            }
+            if step == usize::from(*came) {
+                *came += 1;
+                self.took[step].push((row.time.micros() - before.at.micros()).max(0) as u64);
+            }
+            reached[step] = Reached { begun: before.begun, at: row.time };
         }
     }
 
     fn steps(self) -> Vec<FunnelStep> {
-        let first = self.people.len() as f64;
-        let step = |step: usize| {
-            let mut seconds: Vec<f64> = self.people.values().filter_map(|way| way.seconds.get(step).copied()).collect();
-            let profiles = seconds.len() as u64;
+        let first = self.came.len() as f64;
+        let steps = self.took.into_iter().enumerate().map(|(step, mut took)| {
+            let profiles = took.len() as u64;
             let share = (first > 0.0).then(|| profiles as f64 / first);
-            let median_seconds = if step > 0 { median(&mut seconds) } else { None };
+            let median_seconds = if step > 0 { median_seconds(&mut took) } else { None };
             FunnelStep { step: step + 1, profiles, share, median_seconds }
-        };
-        (0..self.steps).map(step).collect()
+        });
+        steps.collect()
     }
-}
-
-/// The middle one, or the mean of the two in the middle.
-fn median(values: &mut [f64]) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let upper = *values.get(middle)?;
-    Some(if values.len().is_multiple_of(2) { (values[middle - 1] + upper) / 2.0 } else { upper })
 }
 
 impl Queries {
@@ -140,7 +156,7 @@ impl Queries {
         let _turn = self.turn().await?;
         let view = self.settled_view().await?;
         let steps = query.filter.classes.len();
-        let walked = Walked { within: query.within, steps, people: HashMap::new() };
+        let walked = Walked::new(query.within, steps);
         Ok(walk(&view, Arc::new(query.filter), walked, Walked::see).await?.steps())
     }
 }
@@ -151,7 +167,7 @@ mod tests {
 
     /// Person, second and classes.
     fn funnel(steps: usize, within: u64, rows: &[(u32, i64, u16)]) -> Vec<u64> {
-        let mut walked = Walked { within: Duration::from_secs(within), steps, people: HashMap::new() };
+        let mut walked = Walked::new(Duration::from_secs(within), steps);
         for (person, second, classes) in rows {
             walked.see(Row { time: Time::from_micros(second * 1_000_000), person: *person, classes: *classes });
         }
@@ -167,12 +183,5 @@ mod tests {
         // One event is one step.
         assert_eq!(funnel(2, 10, &[(1, 0, 3)]), [1, 0]);
         assert_eq!(funnel(2, 10, &[(1, 0, 3), (1, 1, 3)]), [1, 1]);
-    }
-
-    #[test]
-    fn the_median_is_the_middle() {
-        assert_eq!(median(&mut [3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(&mut [4.0, 1.0, 2.0, 3.0]), Some(2.5));
-        assert_eq!(median(&mut []), None);
     }
 }

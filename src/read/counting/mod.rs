@@ -1,13 +1,23 @@
-//! How many there were (contract, section 13): `events` counts events from the indexes alone, `funnel` and `retention`
-//! people, whose rows `walk` goes through with the numbers that `persons` gives them. `calendar` knows when days begin.
+//! How many there were (contract, section 13), from the indexes of segments: `events` counts events, `top` by what they
+//! tell; `visits` counts visits, which `whole_visits` goes through; `funnel` and `retention` count people, whose rows `walk`
+//! goes through. `persons` has a number for everybody, `terms` says which events are meant, `calendar` when days begin.
 
+mod blocks;
 mod calendar;
 mod events;
 mod funnel;
+mod median;
 mod persons;
 mod retention;
+mod terms;
+mod top;
+mod values;
+mod visits;
 mod walk;
+mod whole_visits;
 
 pub use events::{CountQuery, Counts, NotCounted};
 pub use funnel::{FunnelQuery, FunnelStep};
 pub use retention::{Cohort, RetentionQuery};
+pub use top::{Often, Other, Top, TopQuery, TopRow};
+pub use visits::VisitsQuery;

@@ -1,13 +1,12 @@
 //! Who the visits of the log are of, as people are merged now.
 
-use std::{
-    collections::{HashMap, hash_map::RandomState},
-    hash::BuildHasher,
-};
+use std::{collections::hash_map::RandomState, hash::BuildHasher};
+
+use foldhash::HashMap;
 
 use crate::{
     model::{Id, ProfileRef},
-    store::{ReadView, Refused},
+    store::{NOWHERE, ReadView, Refused, SegmentProfiles, ShortId, VisitColumns},
 };
 
 /// How many names are read at once.
@@ -16,38 +15,75 @@ const NAMES_TOGETHER: usize = 10_000;
 /// Nobody is known of a row.
 pub const NOBODY: u32 = u32::MAX;
 
+/// Numbers for ids that are as good as the ids: the UUIDs themselves, and of other ids hashes of 128 bits under keys of
+/// their own, so that a million take few bytes and nobody can make two of them meet.
+#[derive(Default)]
+pub struct IdKeys([RandomState; 2]);
+
+impl IdKeys {
+    pub fn key(&self, id: ShortId<'_>) -> u128 {
+        match id {
+            ShortId::Uuid(uuid) => uuid,
+            ShortId::Text(text) => {
+                let [high, low] = self.0.each_ref().map(|hasher| u128::from(hasher.hash_one(text)));
+                high << 64 | low
+            }
+        }
+    }
+}
+
+/// A profile's id, and the offset at which the profile was made.
+type Key = (u128, u64);
+
 /// Numbers for people: one for all ids of a person.
-///
-/// Ids are kept as hashes of 128 bits under keys of this process' own, so that a million people take few bytes and nobody
-/// can make two of them meet.
+#[derive(Default)]
 pub struct Persons {
-    hashers: [RandomState; 2],
+    keys: IdKeys,
     /// Where another id of somebody leads.
-    leads: HashMap<u128, u128>,
-    numbers: HashMap<u128, u32>,
+    leads: HashMap<Key, Key>,
+    numbers: HashMap<Key, u32>,
+    /// The offset at which each person was made.
+    made: Vec<u64>,
 }
 
 impl Persons {
     /// Reads which ids lead to other ones.
     pub async fn read(view: &ReadView) -> Result<Self, Refused> {
-        let mut persons = Self { hashers: Default::default(), leads: HashMap::new(), numbers: HashMap::new() };
+        let mut persons = Self::default();
         let mut after: Option<Id> = None;
         loop {
-            let from = after.clone();
+            let from = after.take();
             let names = view.query(move |log| log.names(from.as_ref(), NAMES_TOGETHER)).await?;
             let Some((last, _)) = names.last() else { return Ok(persons) };
-            after = Some(last.clone());
+            after = Some(last.id.clone());
             for (name, profile) in &names {
-                let (name, profile) = (persons.hash(name), persons.hash(&profile.id));
-                persons.leads.insert(name, profile);
+                let lead = (persons.key(name), persons.key(profile));
+                persons.leads.insert(lead.0, lead.1);
             }
         }
     }
 
+    /// The person whom each visit is of; [`NOBODY`] where that is not known.
+    pub fn of_visits(&mut self, columns: &VisitColumns, profiles: &SegmentProfiles) -> Vec<u32> {
+        let keys: Vec<Key> =
+            profiles.ids.iter().zip(&profiles.since).map(|(id, since)| (self.keys.key(id), *since)).collect();
+        self.numbers.reserve(keys.len());
+        let people: Vec<u32> = keys.into_iter().map(|key| self.number(key)).collect();
+        let person = |profile: &u32| match *profile {
+            NOWHERE => NOBODY,
+            profile => people.get(profile as usize).copied().unwrap_or(NOBODY),
+        };
+        columns.profiles.iter().map(person).collect()
+    }
+
+    /// The offset at which a person was made.
+    pub fn made(&self, person: u32) -> Option<u64> {
+        self.made.get(person as usize).copied()
+    }
+
     /// The number of the person that a profile is part of.
-    pub fn number(&mut self, profile: Option<&ProfileRef>) -> u32 {
-        let Some(profile) = profile else { return NOBODY };
-        let mut at = self.hash(&profile.id);
+    fn number(&mut self, profile: Key) -> u32 {
+        let mut at = profile;
         // No way is longer than there are names.
         for _ in 0..self.leads.len() {
             match self.leads.get(&at) {
@@ -55,12 +91,15 @@ impl Persons {
                 _ => break,
             }
         }
-        let next = u32::try_from(self.numbers.len()).unwrap_or(NOBODY);
-        *self.numbers.entry(at).or_insert(next)
+        let next = u32::try_from(self.made.len()).unwrap_or(NOBODY);
+        let number = *self.numbers.entry(at).or_insert(next);
+        if number == next {
+            self.made.push(at.1);
+        }
+        number
     }
 
-    fn hash(&self, id: &Id) -> u128 {
-        let [high, low] = [&self.hashers[0], &self.hashers[1]].map(|hasher| u128::from(hasher.hash_one(id)));
-        high << 64 | low
+    fn key(&self, profile: &ProfileRef) -> Key {
+        (self.keys.key(ShortId::of(&profile.id)), profile.since)
     }
 }

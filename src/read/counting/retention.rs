@@ -1,11 +1,9 @@
 //! How many people came back, by when they came first (contract, section 13).
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono_tz::Tz;
+use foldhash::HashMap;
 use serde::Serialize;
 
 use super::{
@@ -72,27 +70,66 @@ pub struct Cohort {
 /// When each person came first and again.
 struct Seen {
     calendar: Calendar,
-    /// The beginning of each period that was met, to its place among them.
-    people: HashMap<u32, (Time, Vec<Time>)>,
+    /// The beginning of each period that was met, and its place among them; the one that was met last.
+    periods: Vec<Time>,
+    places: HashMap<Time, u32>,
+    last: (Time, u32),
+    /// By the number of a person: the period in which they came first and the one in which they came last, or [`NEVER`].
+    people: Vec<(u32, u32)>,
+    /// How many came first in a period, and how many of them again in another one.
+    first: HashMap<u32, u64>,
+    again: HashMap<(u32, u32), u64>,
 }
 
+const NEVER: u32 = u32::MAX;
+
 impl Seen {
-    fn see(&mut self, row: Row) {
-        let period = self.calendar.start(row.time);
-        if row.classes & FIRST > 0 {
-            self.people.entry(row.person).or_insert_with(|| (period, Vec::new()));
-        }
-        if row.classes & AGAIN > 0
-            && let Some((first, again)) = self.people.get_mut(&row.person)
-            && period > *first
-            && again.last() != Some(&period)
-        {
-            again.push(period);
+    fn new(calendar: Calendar) -> Self {
+        Self {
+            calendar,
+            periods: Vec::new(),
+            places: HashMap::default(),
+            last: (Time::default(), NEVER),
+            people: Vec::new(),
+            first: HashMap::default(),
+            again: HashMap::default(),
         }
     }
 
+    fn see(&mut self, row: Row) {
+        let period = self.period(row.time);
+        let person = row.person as usize;
+        if self.people.len() <= person {
+            self.people.resize(person + 1, (NEVER, NEVER));
+        }
+        let (first, last) = &mut self.people[person];
+        if row.classes & FIRST > 0 && *first == NEVER {
+            (*first, *last) = (period, period);
+            *self.first.entry(period).or_default() += 1;
+        }
+        if row.classes & AGAIN > 0 && *first != NEVER && *last != period {
+            *last = period;
+            *self.again.entry((*first, period)).or_default() += 1;
+        }
+    }
+
+    /// The place of the period that `time` lies in.
+    fn period(&mut self, time: Time) -> u32 {
+        let start = self.calendar.start(time);
+        if self.last.1 == NEVER || self.last.0 != start {
+            let next = u32::try_from(self.periods.len()).unwrap_or(NEVER);
+            let place = *self.places.entry(start).or_insert(next);
+            if place == next {
+                self.periods.push(start);
+            }
+            self.last = (start, place);
+        }
+        self.last.1
+    }
+
     fn cohorts(mut self, now: Time) -> Vec<Cohort> {
-        let Some(first) = self.people.values().map(|(first, _)| *first).min() else { return Vec::new() };
+        let begun = |period: u32| self.periods[period as usize];
+        let Some(first) = self.first.keys().map(|period| begun(*period)).min() else { return Vec::new() };
         let mut periods = vec![first];
         while let Some(last) = periods.last().copied().filter(|last| self.calendar.next(*last) <= now)
             && periods.len() < PERIODS_MAX
@@ -101,13 +138,16 @@ impl Seen {
         }
         let place: HashMap<Time, usize> = periods.iter().copied().zip(0..).collect();
         let mut cohorts: BTreeMap<usize, (u64, Vec<u64>)> = BTreeMap::new();
-        for (first, again) in self.people.values() {
-            let Some(cohort) = place.get(first).copied() else { continue };
-            let later = periods.len() - 1 - cohort;
-            let (profiles, counts) = cohorts.entry(cohort).or_insert_with(|| (0, vec![0; later]));
-            *profiles += 1;
-            for period in again.iter().filter_map(|period| place.get(period)) {
-                counts[period - cohort - 1] += 1;
+        for (period, profiles) in &self.first {
+            if let Some(cohort) = place.get(&begun(*period)) {
+                cohorts.insert(*cohort, (*profiles, vec![0; periods.len() - 1 - cohort]));
+            }
+        }
+        for ((first, period), profiles) in &self.again {
+            let places = place.get(&begun(*first)).zip(place.get(&begun(*period)));
+            let Some((cohort, later)) = places.filter(|(cohort, later)| later > cohort) else { continue };
+            if let Some((_, again)) = cohorts.get_mut(cohort) {
+                again[later - cohort - 1] += profiles;
             }
         }
         let shown = cohorts.into_iter().map(|(place, (profiles, again))| {
@@ -124,7 +164,7 @@ impl Queries {
         let _turn = self.turn().await?;
         let view = self.settled_view().await?;
         let now = query.filter.to.map_or(query.filter.now, |to| to.min(query.filter.now));
-        let seen = Seen { calendar: Calendar::new(query.zone, query.unit), people: HashMap::new() };
+        let seen = Seen::new(Calendar::new(query.zone, query.unit));
         Ok(walk(&view, Arc::new(query.filter), seen, Seen::see).await?.cohorts(now))
     }
 }
@@ -135,7 +175,7 @@ mod tests {
 
     #[test]
     fn people_count_where_they_came_first_and_once_in_each_later_period() {
-        let mut seen = Seen { calendar: Calendar::new(Tz::UTC, Unit::Day), people: HashMap::new() };
+        let mut seen = Seen::new(Calendar::new(Tz::UTC, Unit::Day));
         let day = 86_400_000_000;
         for (person, day_of, classes) in
             [(1, 0, 3), (2, 0, 3), (1, 1, 2), (1, 1, 2), (3, 1, 3), (2, 2, 2), (1, 2, 2), (4, 2, 2), (3, 2, 1)]

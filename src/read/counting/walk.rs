@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use super::persons::{NOBODY, Persons};
+use super::{
+    blocks::each_event,
+    persons::{NOBODY, Persons},
+};
 use crate::{
     model::{Id, Time},
     process::{Expression, Scope},
     read::{filter::KindPattern, scan::records_of},
-    store::{BlockEvents, Column, LogView, ReadView, Refused, SegmentIndex, StoreError, number_time},
+    store::{Column, LogView, ReadView, Refused, SegmentIndex, StoreError, number_time, time_number},
 };
 
 /// A kind of event that is meant.
@@ -46,7 +49,7 @@ pub async fn walk<S: Send + 'static>(
     view: &ReadView,
     filter: Arc<RowFilter>,
     mut state: S,
-    each: fn(&mut S, Row),
+    each: impl Fn(&mut S, Row) + Copy + Send + 'static,
 ) -> Result<S, Refused> {
     let mut persons = Persons::read(view).await?;
     for segment in view.query(|log| Ok(log.segments())).await? {
@@ -76,38 +79,49 @@ fn walk_segment(
         filter.classes.iter().enumerate().filter(|(_, class)| takes(class)).map(|(place, _)| 1_u16 << place).sum()
     };
     let classes: Vec<u16> = names.kinds.iter().map(classes_of).collect();
-    let sources: Vec<bool> =
-        names.sources.iter().map(|source| filter.source.as_ref().is_none_or(|wanted| wanted == source)).collect();
+    let sources = filter.source.as_ref().map(|wanted| names.sources.iter().map(|source| source == wanted).collect());
+    let sources: Option<Vec<bool>> = sources;
     let conditional = filter.classes.iter().enumerate().filter(|(_, class)| class.condition.is_some());
     let conditional: u16 = conditional.map(|(place, _)| 1 << place).sum();
     if classes.iter().all(|classes| *classes == 0) {
         return Ok(());
     }
-    let people: Vec<u32> = index.visits()?.iter().map(|visit| persons.number(visit.profile.as_ref())).collect();
+    // Read before who they are: visits may come meanwhile.
+    let columns = index.visit_columns()?;
+    let people = persons.of_visits(&columns, &index.profiles()?);
     let deleted = log.deleted_events(index.first..index.end)?;
+    let times = filter.from.map_or(0, time_number)..filter.to.map_or(u64::MAX, time_number);
     for (page, span) in index.pages.iter().enumerate() {
         if filter.from.is_some_and(|from| span.inserted.1 < from) || filter.to.is_some_and(|to| span.inserted.0 >= to) {
             continue;
         }
         let column = |column| index.column(page, column);
-        let (kinds, visits) = (column(Column::Kind)?, column(Column::Visit)?);
-        let (inserted, from) = (column(Column::Inserted)?, column(Column::Source)?);
-        let is_offset_needed = !deleted.is_empty() || conditional > 0;
-        let offsets = if is_offset_needed { column(Column::Offset)? } else { Vec::new() };
-        let mut rows = Vec::new();
-        for place in 0..kinds.len() {
-            let classes = classes.get(kinds[place] as usize).copied().unwrap_or(0);
-            if classes == 0 || !sources.get(from[place] as usize).copied().unwrap_or(false) {
-                continue;
-            }
-            let person = people.get(visits[place] as usize).copied().unwrap_or(NOBODY);
-            let time = number_time(inserted[place]);
-            let is_within = filter.from.is_none_or(|from| time >= from) && filter.to.is_none_or(|to| time < to);
-            let is_deleted = offsets.get(place).is_some_and(|offset| deleted.binary_search(offset).is_ok());
-            if person != NOBODY && is_within && !is_deleted {
-                rows.push((place, Row { time, person, classes }));
-            }
+        let mut kinds = column(Column::Kind)?;
+        // In the place of its type, the classes of each row.
+        kinds.iter_mut().for_each(|kind| *kind = classes.get(*kind as usize).copied().unwrap_or(0).into());
+        if let Some(sources) = &sources {
+            let is_meant = |source: u64| sources.get(source as usize).copied().unwrap_or(false);
+            kinds.iter_mut().zip(column(Column::Source)?).for_each(|(row, source)| *row *= u64::from(is_meant(source)));
         }
+        if kinds.iter().all(|classes| *classes == 0) {
+            continue;
+        }
+        let (visits, inserted) = (column(Column::Visit)?, column(Column::Inserted)?);
+        let person = |visit: u64| people.get(visit as usize).copied().unwrap_or(NOBODY);
+        let rows = kinds.iter().zip(&visits).zip(&inserted).map(|((classes, visit), time)| {
+            let row = Row { time: number_time(*time), person: person(*visit), classes: *classes as u16 };
+            Some(row).filter(|row| row.classes > 0 && row.person != NOBODY)
+        });
+        let is_whole = times.contains(&time_number(span.inserted.0)) && times.contains(&time_number(span.inserted.1));
+        if is_whole && deleted.is_empty() && conditional == 0 {
+            rows.flatten().for_each(&mut *each);
+            continue;
+        }
+        let offsets = column(Column::Offset)?;
+        let is_there =
+            |place: usize| times.contains(&inserted[place]) && deleted.binary_search(&offsets[place]).is_err();
+        let rows = rows.enumerate().filter_map(|(place, row)| Some((place, row?)));
+        let mut rows: Vec<(usize, Row)> = rows.filter(|(place, _)| is_there(*place)).collect();
         if conditional > 0 {
             decide(log, filter, conditional, &offsets, &mut rows)?;
         }
@@ -124,15 +138,15 @@ fn decide(
     offsets: &[u64],
     rows: &mut [(usize, Row)],
 ) -> Result<(), StoreError> {
-    let mut block: Option<BlockEvents> = None;
-    for (place, row) in rows.iter_mut().filter(|(_, row)| row.classes & conditional > 0) {
-        let offset = offsets[*place];
-        if block.as_ref().is_none_or(|block| !block.offsets.contains(&offset)) {
-            block = log.events_around(offset)?;
-        }
-        let Some(BlockEvents { events, .. }) = &block else { break };
-        let Ok(at) = events.binary_search_by_key(&offset, |event| event.offset) else { continue };
-        let records = records_of(&events[at]);
+    let (places, wanted): (Vec<usize>, Vec<u64>) = rows
+        .iter()
+        .enumerate()
+        .filter(|(_, (_, row))| row.classes & conditional > 0)
+        .map(|(at, (place, _))| (at, offsets[*place]))
+        .unzip();
+    each_event(log, &wanted, |at, event| {
+        let records = records_of(event);
+        let (_, row) = &mut rows[places[at]];
         let conditions = filter.classes.iter().enumerate();
         for (class, condition) in conditions.filter_map(|(at, class)| Some((at, class.condition.as_ref()?))) {
             if row.classes >> class & 1 == 1 && !condition.holds(&Scope::stored(&records, filter.now)).unwrap_or(false)
@@ -140,6 +154,5 @@ fn decide(
                 row.classes &= !(1 << class);
             }
         }
-    }
-    Ok(())
+    })
 }

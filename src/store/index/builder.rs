@@ -2,12 +2,18 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use foldhash::HashMap;
+
 use super::{
-    BOT, Column, Count, GIVEN, Names, PAGE_ROWS, PageSpan, VALID, Visit, Visitor, counts, dictionary::Dictionary,
-    number_time, packed, time_number, visits::Visits,
+    BOT, Column, Count, GIVEN, Names, PAGE_ROWS, PageSpan, VALID, counts,
+    dictionary::Dictionary,
+    facet_text, number_time, packed,
+    texts::Texts,
+    time_number,
+    visits::{Began, Visits},
 };
 use crate::{
-    model::{Event, EventRequest, Id},
+    model::{ContextSections, EVENTS_MAX, Event, EventRequest, Facets, Id, KnownAgent, Session},
     store::entry::Entry,
 };
 
@@ -22,10 +28,29 @@ pub struct Builder {
     sources: Dictionary<Id>,
     tags: Dictionary<Arc<[Box<str>]>>,
     visits: Visits,
+    /// What the numbers of [`Column::FACETS`] stand for.
+    texts: [Texts; Column::FACETS.len()],
+    agents: HashMap<Box<str>, KnownAgent>,
+    /// The sessions of a request, which stand before its events.
+    sessions: Vec<Arc<Session>>,
+    /// Events came since: the next session is another request's.
+    sessions_are_old: bool,
     request: Option<Arc<EventRequest>>,
+    /// What the events of that request share.
+    facets: Option<RequestFacets>,
     /// The source's number and the visit's of that request, once it had an event in the open page.
     noted: Option<(u32, u32)>,
 }
+
+/// What is read of a request once for all of its events.
+struct RequestFacets {
+    sections: ContextSections,
+    /// The number of its client, once an event had no other.
+    client: Option<u64>,
+}
+
+/// How many user agents are remembered with what they tell: finding that out takes long.
+const AGENTS_MAX: usize = 16_384;
 
 /// A page to which no row comes any more.
 struct FullPage {
@@ -47,7 +72,12 @@ impl Builder {
             sources: Dictionary::default(),
             tags: Dictionary::default(),
             visits: Visits::default(),
+            texts: Default::default(),
+            agents: HashMap::default(),
+            sessions: Vec::new(),
+            sessions_are_old: false,
             request: None,
+            facets: None,
             noted: None,
         }
     }
@@ -55,8 +85,18 @@ impl Builder {
     /// Adds the entry behind the last one.
     pub fn add(&mut self, entry: &Entry) {
         match entry {
-            Entry::Request(request) => (self.request, self.noted) = (Some(request.clone()), None),
+            Entry::Request(request) => {
+                (self.request, self.facets, self.noted) = (Some(request.clone()), None, None);
+            }
+            Entry::Session(session) => {
+                if self.sessions_are_old || self.sessions.len() == EVENTS_MAX {
+                    self.sessions.clear();
+                }
+                self.sessions_are_old = false;
+                self.sessions.push(session.clone());
+            }
             Entry::Event(event) => {
+                self.sessions_are_old = true;
                 if let Some(request) = self.request.take() {
                     self.add_event(&request, event);
                     self.request = Some(request);
@@ -70,11 +110,18 @@ impl Builder {
     fn add_event(&mut self, request: &EventRequest, event: &Event) {
         let (source, visit) = self.noted.unwrap_or_else(|| {
             let page = u32::try_from(self.full.len()).expect("a segment holds fewer pages");
-            let visit = self.visits.note(request.session.as_ref(), request.profile.as_ref(), page);
+            let began = || {
+                let id = request.session.as_ref()?;
+                let session = self.sessions.iter().rev().find(|session| session.id == *id)?;
+                Some(session.first_event.is_none_or(|first| first >= request.inserted))
+            };
+            let began = || began().map_or(Began::Untold, |is_here| if is_here { Began::Here } else { Began::Before });
+            let visit = self.visits.note(request.session.as_ref(), request.profile.as_ref(), page, began);
             (self.sources.number(&request.source), visit)
         });
         self.noted = Some((source, visit));
         let flags = [(event.outcome.valid, VALID), (event.given, GIVEN), (request.bot, BOT)];
+        let [page, referrer, client, campaign] = self.facets(request, event);
         let row = [
             (Column::Offset, self.end),
             (Column::Inserted, time_number(request.inserted)),
@@ -83,11 +130,36 @@ impl Builder {
             (Column::Visit, visit.into()),
             (Column::Tags, self.tags.number(&event.tags).into()),
             (Column::Flags, flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum()),
+            (Column::Page, page),
+            (Column::Referrer, referrer),
+            (Column::Client, client),
+            (Column::Campaign, campaign),
         ];
         row.into_iter().for_each(|(column, value)| self.open[column as usize].push(value));
         if self.open[0].len() == PAGE_ROWS {
             self.fill_page();
         }
+    }
+
+    /// The numbers of an event's facets.
+    fn facets(&mut self, request: &EventRequest, event: &Event) -> [u64; Column::FACETS.len()] {
+        let Self { texts: [pages, referrers, clients, campaigns], agents, facets: shared, .. } = self;
+        let shared = shared
+            .get_or_insert_with(|| RequestFacets { sections: ContextSections::of(&request.context), client: None });
+        let facets = Facets::new(request, &shared.sections, event);
+        let client = match shared.client {
+            Some(client) if facets.has_client_of_request => client,
+            _ => {
+                let agent = agent(agents, &facets.user_agent().unwrap_or_default());
+                let client = clients.number(&facet_text(&facets.client(agent)));
+                if facets.has_client_of_request {
+                    shared.client = Some(client);
+                }
+                client
+            }
+        };
+        let campaign = campaigns.number(&facet_text(&facets.campaign()));
+        [pages.number(&facets.page()), referrers.number(&facets.referrer()), client, campaign]
     }
 
     /// Packs the rows behind the full pages into a page of their own.
@@ -157,11 +229,23 @@ impl Builder {
         }
     }
 
-    pub fn visits_of(&self, visitor: Visitor<'_>) -> Vec<(u32, Visit)> {
-        self.visits.of(visitor)
+    /// The texts that the numbers of a column of [`Column::FACETS`] stand for.
+    pub fn texts(&self, facet: usize) -> &[Arc<str>] {
+        self.texts[facet].all()
     }
 
-    pub fn visits(&self) -> Vec<Visit> {
-        self.visits.all()
+    pub fn visits(&self) -> &Visits {
+        &self.visits
     }
+}
+
+/// What a user agent tells of its client.
+fn agent<'a>(agents: &'a mut HashMap<Box<str>, KnownAgent>, user_agent: &str) -> &'a KnownAgent {
+    if !agents.contains_key(user_agent) {
+        if agents.len() == AGENTS_MAX {
+            agents.clear();
+        }
+        agents.insert(user_agent.into(), KnownAgent::of(user_agent));
+    }
+    agents.get(user_agent).expect("it was put in")
 }

@@ -33,6 +33,12 @@ impl<T: Clone + Eq + Hash> Dictionary<T> {
         number
     }
 
+    /// The number of `value`, if it has one.
+    pub fn find(&self, value: &T) -> Option<u32> {
+        let hash = self.hasher.hash_one(value);
+        self.numbers.find(hash, |number| self.values[*number as usize] == *value).copied()
+    }
+
     pub fn values(&self) -> &[T] {
         &self.values
     }

@@ -28,10 +28,18 @@ pub struct IndexFiles {
 }
 
 impl IndexFiles {
+    /// Those of another form, as another version wrote them, are removed: they count as missing.
+    ///
     /// # Errors
-    /// The folder cannot be made.
+    /// The folder cannot be made or read, or such a file not be removed.
     pub fn new(folder: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(folder).at(folder)?;
+        for file in fs::read_dir(folder).at(folder)? {
+            let path = file.at(folder)?.path();
+            if path.extension().is_some_and(|extension| extension == EXTENSION) && !IndexFile::is_of_this_form(&path) {
+                fs::remove_file(&path).at(&path)?;
+            }
+        }
         Ok(Self { folder: folder.to_owned(), open: Mutex::new(LruCache::new(OPEN_MAX)), making: Mutex::default() })
     }
 

@@ -11,12 +11,14 @@ mod dictionary;
 mod file;
 mod files;
 mod filter;
+mod ids;
 mod packed;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod visits;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use parking_lot::RwLock;
 
@@ -27,7 +29,9 @@ pub use builder::Builder;
 pub use counts::{Count, QUARTER_MICROS};
 use file::IndexFile;
 pub use files::IndexFiles;
-pub use visits::Visit;
+pub use ids::ShortId;
+pub use texts::{UNLISTED, UNTOLD, place_of};
+pub use visits::{Began, NOWHERE, SegmentProfiles, SegmentSessions, Visit, VisitColumns};
 
 /// How many rows stand in a page; the last one may have fewer.
 pub const PAGE_ROWS: usize = 4_096;
@@ -49,13 +53,55 @@ pub enum Column {
     Tags,
     /// The sum of [`VALID`] and so on.
     Flags,
+    /// The number of a text, as [`place_of`] reads it: the page, see [`crate::model::Facets::page`].
+    Page,
+    /// Likewise the host of the referrer.
+    Referrer,
+    /// Likewise what is known of the client: browser, system, device, language and country, between them [`BETWEEN`].
+    Client,
+    /// Likewise the campaign's source, medium and name.
+    Campaign,
+}
+
+/// Stands between the facets that share a column; a text that holds it has another character in its place.
+pub const BETWEEN: char = '\0';
+const REPLACED: &str = "\u{fffd}";
+
+/// The facets that share a column, as one text; empty where none of them tells anything.
+pub fn facet_text(parts: &[Cow<'_, str>]) -> String {
+    let mut text = String::new();
+    if parts.iter().any(|part| !part.is_empty()) {
+        for (place, part) in parts.iter().enumerate() {
+            if place > 0 {
+                text.push(BETWEEN);
+            }
+            match part.contains(BETWEEN) {
+                true => text.push_str(&part.replace(BETWEEN, REPLACED)),
+                false => text.push_str(part),
+            }
+        }
+    }
+    text
 }
 
 impl Column {
     /// In the order of their places.
-    pub const ALL: [Self; 7] =
-        [Self::Offset, Self::Inserted, Self::Kind, Self::Source, Self::Visit, Self::Tags, Self::Flags];
+    pub const ALL: [Self; 11] = [
+        Self::Offset,
+        Self::Inserted,
+        Self::Kind,
+        Self::Source,
+        Self::Visit,
+        Self::Tags,
+        Self::Flags,
+        Self::Page,
+        Self::Referrer,
+        Self::Client,
+        Self::Campaign,
+    ];
     pub const COUNT: usize = Self::ALL.len();
+    /// Those whose numbers stand for texts.
+    pub const FACETS: [Self; 4] = [Self::Page, Self::Referrer, Self::Client, Self::Campaign];
 }
 
 /// The event keeps to its type's schema.
@@ -156,7 +202,8 @@ impl SegmentIndex {
         }
     }
 
-    /// How many events there are, by quarter of an hour, type and source, in this order.
+    /// How many events there are, by quarter of an hour, type and source: for each of these one or several counts, which
+    /// add up.
     pub fn counts(&self) -> Result<Vec<Count>, StoreError> {
         let builder = match &self.form {
             Form::Memory(builder) => builder,
@@ -173,13 +220,23 @@ impl SegmentIndex {
             let column = |column| self.column(page, column);
             all.extend(counts::of_rows(&column(Column::Inserted)?, &column(Column::Kind)?, &column(Column::Source)?));
         }
-        Ok(counts::summed(all.into_iter()))
+        Ok(all)
+    }
+
+    /// The texts that the numbers of `column` stand for, by [`place_of`]; none for a column that is not among
+    /// [`Column::FACETS`].
+    pub fn texts(&self, column: Column) -> Result<Vec<Arc<str>>, StoreError> {
+        let Some(facet) = Column::FACETS.iter().position(|known| *known == column) else { return Ok(Vec::new()) };
+        match &self.form {
+            Form::Memory(builder) => Ok(builder.read().texts(facet).to_vec()),
+            Form::File(file) => file.texts(facet),
+        }
     }
 
     /// The visits of `visitor`, each with its number.
     pub fn visits_of(&self, visitor: Visitor<'_>) -> Result<Vec<(u32, Visit)>, StoreError> {
         match &self.form {
-            Form::Memory(builder) => Ok(builder.read().visits_of(visitor)),
+            Form::Memory(builder) => Ok(builder.read().visits().of(visitor)),
             Form::File(file) => file.visits_of(visitor),
         }
     }
@@ -187,8 +244,35 @@ impl SegmentIndex {
     /// All visits, in the order of their numbers.
     pub fn visits(&self) -> Result<Vec<Visit>, StoreError> {
         match &self.form {
-            Form::Memory(builder) => Ok(builder.read().visits()),
+            Form::Memory(builder) => {
+                let reading = builder.read();
+                Ok((0..reading.visits().count() as u32).map(|number| reading.visits().at(number)).collect())
+            }
             Form::File(file) => file.visits(),
+        }
+    }
+
+    /// Session and profile of each visit.
+    pub fn visit_columns(&self) -> Result<VisitColumns, StoreError> {
+        match &self.form {
+            Form::Memory(builder) => Ok(builder.read().visits().columns()),
+            Form::File(file) => file.visit_columns(),
+        }
+    }
+
+    /// The sessions that the visits name, by their places.
+    pub fn sessions(&self) -> Result<SegmentSessions, StoreError> {
+        match &self.form {
+            Form::Memory(builder) => Ok(builder.read().visits().sessions()),
+            Form::File(file) => file.sessions(),
+        }
+    }
+
+    /// The profiles that the visits name, by their places.
+    pub fn profiles(&self) -> Result<SegmentProfiles, StoreError> {
+        match &self.form {
+            Form::Memory(builder) => Ok(builder.read().visits().profiles()),
+            Form::File(file) => file.profiles(),
         }
     }
 }

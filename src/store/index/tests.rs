@@ -8,12 +8,16 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    model::{ClientFacts, Event, EventRequest, Json, Outcome, ProfileRef},
+    model::{ClientFacts, Event, EventRequest, Json, Outcome, ProfileRef, Reader, Session},
     store::entry::Entry,
 };
 
 /// What an event is told apart by here: session, profile, type, whether it is valid, tags.
 type Told = (Option<u8>, Option<u8>, u8, bool, u8);
+
+fn json(text: &str) -> Json {
+    Reader::new(text.as_bytes(), 0).unwrap().value().unwrap()
+}
 
 fn id(kind: &str, number: u8) -> Id {
     Id::required(&format!("{kind}-{number}")).unwrap()
@@ -32,7 +36,7 @@ fn entries(requests: &[Sent]) -> Vec<Entry> {
             session: session.map(|number| id("session", number)),
             profile: profile.map(|number| ProfileRef { id: id("profile", number), since: 7 }),
             profile_less: profile.is_none(),
-            context: Json::empty_object(),
+            context: json(&format!(r#"{{"utm":{{"source":"campaign-{source}"}}}}"#)),
             client: Arc::new(ClientFacts::default()),
             bot: false,
         })));
@@ -44,7 +48,7 @@ fn entries(requests: &[Sent]) -> Vec<Entry> {
                 name: "".into(),
                 created: None,
                 properties: Json::empty_object(),
-                context: Json::empty_object(),
+                context: json(&format!(r#"{{"page":{{"url":"/{kind}"}}}}"#)),
                 tags: [format!("tag-{tag}").into()].into(),
                 outcome: Outcome { valid: *valid, ..Outcome::default() },
             })));
@@ -83,6 +87,18 @@ fn scanned(first: u64, entries: &[Entry]) -> Vec<(u64, Told)> {
 fn read(index: &SegmentIndex) -> Vec<(u64, Told)> {
     let number = |text: &str| text.rsplit('-').next().unwrap().parse().unwrap();
     let (names, visits) = (index.names().unwrap(), index.visits().unwrap());
+    let (pages, campaigns) = (index.texts(Column::Page).unwrap(), index.texts(Column::Campaign).unwrap());
+    let (columns, sessions, profiles) =
+        (index.visit_columns().unwrap(), index.sessions().unwrap(), index.profiles().unwrap());
+    let session_ids: Vec<Option<Id>> = sessions.ids.iter().map(ShortId::to_id).collect();
+    let profile_ids: Vec<Option<Id>> = profiles.ids.iter().map(ShortId::to_id).collect();
+    for (number, visit) in visits.iter().enumerate() {
+        let at = |ids: &[Option<Id>], place: u32| ids.get(place as usize).cloned().flatten();
+        assert_eq!(at(&session_ids, columns.sessions[number]), visit.session);
+        assert_eq!(at(&profile_ids, columns.profiles[number]), visit.profile.clone().map(|profile| profile.id));
+    }
+    assert!(profiles.since.len() == profile_ids.len() && profiles.since.iter().all(|since| *since == 7));
+    assert!(sessions.began.len() == session_ids.len() && sessions.began.iter().all(|began| *began == Began::Untold));
     let mut found = Vec::new();
     for page in 0..index.pages.len() {
         let column = |column| index.column(page, column).unwrap();
@@ -90,6 +106,14 @@ fn read(index: &SegmentIndex) -> Vec<(u64, Told)> {
         let (flags, tags) = (column(Column::Flags), column(Column::Tags));
         for row in 0..offsets.len() {
             let visit = &visits[visit[row] as usize];
+            let text =
+                |texts: &[Arc<str>], column| texts[place_of(index.column(page, column).unwrap()[row]).unwrap()].clone();
+            if row % 97 == 0 {
+                assert_eq!(&*text(&pages, Column::Page), format!("/{}", number(&names.kinds[kinds[row] as usize])));
+                let source = names.sources[index.column(page, Column::Source).unwrap()[row] as usize].as_str();
+                assert_eq!(*text(&campaigns, Column::Campaign), *format!("campaign-{}\0\0", number(source)));
+                assert_eq!(index.column(page, Column::Client).unwrap()[row], UNTOLD);
+            }
             assert!(visit.pages.contains(&(page as u32)));
             found.push((
                 offsets[row],
@@ -206,10 +230,14 @@ fn a_flipped_bit_anywhere_in_the_file_is_noticed() {
         let Some(file) = IndexFile::open(&path).unwrap() else { continue };
         let file = Arc::new(file);
         let index = SegmentIndex::in_file(file.clone());
-        let columns = [Column::Offset, Column::Kind, Column::Visit, Column::Tags, Column::Flags];
+        let columns = Column::ALL;
         let is_read = index.names().is_ok()
             && index.visits().is_ok()
             && index.counts().is_ok()
+            && [Column::Page, Column::Campaign].iter().all(|column| index.texts(*column).is_ok())
+            && index.visit_columns().is_ok()
+            && index.sessions().is_ok()
+            && index.profiles().is_ok()
             && index.visits_of(Visitor::Session(&id("session", 1))).is_ok()
             && columns.iter().all(|column| index.column(0, *column).is_ok());
         if is_read {
@@ -218,4 +246,48 @@ fn a_flipped_bit_anywhere_in_the_file_is_noticed() {
             assert!(file.is_damaged(), "byte {at}");
         }
     }
+}
+
+#[test]
+fn where_a_session_began_is_told_by_its_state() {
+    let mut builder = Builder::new(100);
+    let told = |session: &str, first_event: Option<i64>| {
+        let mut state = Session::new(Id::required(session).unwrap(), 3, None, Time::from_micros(5));
+        state.first_event = first_event.map(Time::from_micros);
+        Entry::Session(Arc::new(state))
+    };
+    let mut happened = |session: &str, state: Option<Entry>| {
+        let (session, profile) = (Some(Id::required(session).unwrap()), Some(id("profile", 1)));
+        let mut sent = entries(&[(None, None, 0, vec![(1, true, 1)])]);
+        if let Entry::Request(request) = &mut sent[0] {
+            let profile = profile.map(|id| ProfileRef { id, since: 7 });
+            *request =
+                Arc::new(EventRequest { inserted: Time::from_micros(9), session, profile, ..(**request).clone() });
+        }
+        state.into_iter().chain(sent).for_each(|entry| builder.add(&entry));
+    };
+    happened("new", Some(told("new", Some(9))));
+    happened("older", Some(told("older", Some(4))));
+    happened("new", Some(told("new", Some(2)))); // what it was when it was met first counts
+    happened("without-a-state", None);
+    happened("of-another", Some(told("another", Some(9))));
+    let sessions = builder.visits().sessions();
+    assert_eq!(sessions.began, [Began::Here, Began::Before, Began::Untold, Began::Untold]);
+}
+
+#[test]
+fn a_file_of_another_version_counts_as_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let builder = built(5, &entries(&vec![(Some(1), Some(2), 0, vec![(1, true, 1)]); 100]));
+    let range = 5..builder.read().end();
+    let files = IndexFiles::new(folder.path()).unwrap();
+    files.keep(&builder);
+    assert!(IndexFiles::new(folder.path()).unwrap().has(&range));
+    let path = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[8] = 1;
+    let checksum = crc32c::crc32c(&bytes[..12]);
+    bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
+    std::fs::write(&path, bytes).unwrap();
+    assert!(!IndexFiles::new(folder.path()).unwrap().has(&range));
 }

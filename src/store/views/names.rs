@@ -30,13 +30,13 @@ impl NamesWalk {
 
 impl Views {
     /// Up to `most` names behind the id `after`, in the order of the keys, each with the profile that it was given to.
-    pub fn names(&self, after: Option<&Id>, most: usize) -> Result<Vec<(Id, ProfileRef)>, StoreError> {
+    pub fn names(&self, after: Option<&Id>, most: usize) -> Result<Vec<(ProfileRef, ProfileRef)>, StoreError> {
         let start = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.key()));
         let records = self.tree(Tree::Names).range((start, Bound::Unbounded)).take(most).map(|record| {
             let (key, value) = record.at(&self.path)?;
             let name = entry::decode::<Name>(&value).zip(Id::from_key(&key));
             let (name, id) = name.ok_or_else(|| self.unreadable(Tree::Names, &key))?;
-            Ok((id, name.profile))
+            Ok((ProfileRef { id, since: name.since }, name.profile))
         });
         records.collect()
     }

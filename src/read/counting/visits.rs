@@ -1,0 +1,183 @@
+//! How many visits began in each stretch of time, and how they went (contract, section 13).
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use chrono_tz::Tz;
+use foldhash::HashSet;
+
+use super::{
+    calendar::{self, Calendar, Unit},
+    events::{Counts, NotCounted, ROWS_MAX, too_many_rows},
+    median::median_seconds,
+    persons::Persons,
+    terms::Terms,
+    whole_visits::{VisitQuery, VisitWalk, WholeVisit},
+};
+use crate::{
+    model::{Fault, Object, Time, Value},
+    read::{Queries, parameters::Parameters},
+    store::{Column, LogView, PageSpan, StoreError, number_time},
+};
+
+const UNITS: [(&str, Unit); 4] =
+    [("hour", Unit::Hour), ("day", Unit::Day), ("week", Unit::Week), ("month", Unit::Month)];
+
+/// A query for visits.
+pub struct VisitsQuery {
+    word: &'static str,
+    unit: Unit,
+    terms: Terms,
+    zone: Tz,
+    now: Time,
+}
+
+impl VisitsQuery {
+    /// # Errors
+    /// A parameter is unknown or cannot be read; the fault names it.
+    pub fn read(mut parameters: Parameters, now: Time) -> Result<Self, Fault> {
+        let found = parameters.read("by", |by| {
+            let found = UNITS.iter().find(|(word, _)| *word == by.trim());
+            found.ok_or_else(|| Fault::new("value_error", "hour, day, week or month is expected"))
+        })?;
+        let (word, unit) = *found.ok_or_else(|| Fault::missing().at("by"))?;
+        let terms = Terms::read(&mut parameters, now)?;
+        let zone = parameters.read("tz", calendar::zone)?.unwrap_or(Tz::UTC);
+        parameters.end()?;
+        Ok(Self { word, unit, terms, zone, now })
+    }
+}
+
+/// Those who began within a stretch of time.
+#[derive(Default)]
+struct Stretch {
+    visits: u64,
+    views: u64,
+    events: u64,
+    bounced: u64,
+    people: HashSet<u32>,
+    /// How long each was, in microseconds.
+    durations: Vec<u64>,
+}
+
+/// The stretches by their beginnings.
+struct Stretches {
+    calendar: Calendar,
+    all: BTreeMap<Time, Stretch>,
+}
+
+impl Stretches {
+    fn add(&mut self, visit: WholeVisit) {
+        let stretch = self.all.entry(self.calendar.start(visit.begun)).or_default();
+        stretch.visits += 1;
+        stretch.views += u64::from(visit.meant_views);
+        stretch.events += u64::from(visit.meant_events);
+        stretch.bounced += u64::from(visit.events == 1 || visit.views == 1);
+        stretch.people.extend(visit.people);
+        stretch.durations.push((visit.ended.micros() - visit.begun.micros()).max(0) as u64);
+    }
+}
+
+impl Queries {
+    /// How many visits began in each stretch of time. A visit counts, whole, where it began, if any of its events is meant.
+    pub async fn visits(&self, query: VisitsQuery) -> Result<Counts, NotCounted> {
+        let _turn = self.turn().await.map_err(NotCounted::Refused)?;
+        let view = self.settled_view().await.map_err(NotCounted::Refused)?;
+        let VisitsQuery { word, unit, terms, zone, now } = query;
+        let (from, to) = (terms.from, terms.to);
+        let stretches = Stretches { calendar: Calendar::new(zone, unit), all: BTreeMap::new() };
+        let visits = Arc::new(VisitQuery { terms, people: true, pages: false });
+        let VisitWalk { state: Stretches { mut all, mut calendar }, persons, .. } =
+            VisitWalk::run(&view, visits, stretches, Stretches::add).await?;
+        let end = to.map_or(now, |to| to.min(now));
+        let first = from.or_else(|| all.keys().next().copied());
+        for start in calendar.starts(first, end) {
+            all.entry(start).or_default();
+            if all.len() > ROWS_MAX {
+                return Err(too_many_rows());
+            }
+        }
+        let counts = view.query(move |log| {
+            let made = Made::read(log, &persons, &mut calendar, &all)?;
+            let rows = all.into_iter().map(|(start, stretch)| {
+                let new_profiles = made.within.get(&start).copied().unwrap_or(0);
+                stretch.row(word, &calendar.name(start), new_profiles)
+            });
+            Ok(Counts { rows: rows.collect(), complete_from: made.complete_from })
+        });
+        counts.await.map_err(NotCounted::Refused)
+    }
+}
+
+impl Stretch {
+    fn row(mut self, word: &str, name: &str, new_profiles: u64) -> Value {
+        let mut row = Object::default();
+        row.insert(word, Value::text(name));
+        for (name, count) in [
+            ("visits", self.visits),
+            ("profiles", self.people.len() as u64),
+            ("new_profiles", new_profiles),
+            ("views", self.views),
+            ("events", self.events),
+            ("bounced", self.bounced),
+        ] {
+            row.insert(name, Value::number(count));
+        }
+        row.insert("duration", median_seconds(&mut self.durations).map_or(Value::Null, Value::float));
+        Value::Object(row)
+    }
+}
+
+/// How many of the people of each stretch of time were made within it.
+struct Made {
+    within: HashMap<Time, u64>,
+    /// The time of the first event that is kept.
+    complete_from: Option<Time>,
+}
+
+impl Made {
+    /// A profile is made right before the first event of the request that it came with: so it has that one's time.
+    fn read(
+        log: &LogView<'_>,
+        persons: &Persons,
+        calendar: &mut Calendar,
+        stretches: &BTreeMap<Time, Stretch>,
+    ) -> Result<Self, StoreError> {
+        let mut spans: Vec<(u64, usize, PageSpan)> = Vec::new();
+        for segment in log.segments() {
+            let Some(index) = log.index(segment.start)? else { continue };
+            spans.extend(index.pages.iter().enumerate().map(|(page, span)| (segment.start, page, *span)));
+        }
+        let mut within: HashMap<Time, u64> = HashMap::new();
+        // Where a page reaches beyond its stretch, its rows tell: who is asked about, by the page.
+        let mut open: BTreeMap<usize, Vec<(Time, u64)>> = BTreeMap::new();
+        for (start, stretch) in stretches {
+            let times = *start..calendar.next(*start);
+            for made in stretch.people.iter().filter_map(|person| persons.made(*person)) {
+                let at = spans.partition_point(|(.., span)| span.offsets.1 < made);
+                let Some((.., span)) = spans.get(at) else { continue };
+                let (earliest, latest) = span.inserted;
+                if times.contains(&earliest) && times.contains(&latest) {
+                    *within.entry(*start).or_default() += 1;
+                } else if earliest < times.end && latest >= times.start {
+                    open.entry(at).or_default().push((*start, made));
+                }
+            }
+        }
+        for (at, asked) in open {
+            let (segment, page, _) = spans[at];
+            let Some(index) = log.index(segment)? else { continue };
+            let (offsets, inserted) = (index.column(page, Column::Offset)?, index.column(page, Column::Inserted)?);
+            for (start, made) in asked {
+                let row = offsets.partition_point(|offset| *offset < made);
+                let time = inserted.get(row).copied().map(number_time);
+                if time.is_some_and(|time| calendar.start(time) == start) {
+                    *within.entry(start).or_default() += 1;
+                }
+            }
+        }
+        Ok(Self { within, complete_from: spans.first().map(|(.., span)| span.inserted.0) })
+    }
+}

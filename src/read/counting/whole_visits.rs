@@ -1,0 +1,307 @@
+//! Goes through the visits that began within some time, each whole: also what happened in it later, and in other
+//! segments. A visit is a session; events without one are part of none.
+//!
+//! The segments are gone through from the newest to the oldest. A visit that began before a segment is *carried* to the
+//! one before it, until the segment where it began is found.
+
+use std::sync::Arc;
+
+use foldhash::HashMap;
+
+use super::{
+    blocks::each_event,
+    events::NotCounted,
+    persons::{IdKeys, NOBODY, Persons},
+    terms::Terms,
+    values::{Facet, NO_VALUE, SegmentValues, Stopped, Values, counted},
+};
+use crate::{
+    model::Time,
+    store::{Began, Column, LogView, NOWHERE, ReadView, SegmentIndex, SegmentSessions, UNLISTED, UNTOLD, number_time},
+};
+
+/// The type of events that are views of a page.
+const PAGE_VIEW: &str = "page-view";
+
+/// What is known of a visit. At least one of its events is meant.
+pub struct WholeVisit {
+    pub begun: Time,
+    pub ended: Time,
+    /// All of its events, and those that are views of a page.
+    pub events: u32,
+    pub views: u32,
+    /// Of these, what is meant.
+    pub meant_events: u32,
+    pub meant_views: u32,
+    /// Whose the meant events are; where people are asked for.
+    pub people: Vec<u32>,
+    /// The first page that an event of it tells, or [`NO_VALUE`]; where pages are asked for.
+    pub entry: u32,
+}
+
+/// What is to be known of visits.
+pub struct VisitQuery {
+    /// Which visits, by when they began, and which events of them are meant.
+    pub terms: Terms,
+    pub people: bool,
+    pub pages: bool,
+}
+
+/// A visit, as far as it was met.
+#[derive(Clone)]
+struct Met {
+    /// As [`crate::store::time_number`]s.
+    begun: u64,
+    ended: u64,
+    events: u32,
+    views: u32,
+    meant_events: u32,
+    meant_views: u32,
+    entry: u32,
+    /// When the page was seen that `entry` is.
+    entered: u64,
+    people: Vec<u32>,
+}
+
+impl Met {
+    const NOTHING: Self = Self {
+        begun: u64::MAX,
+        ended: 0,
+        events: 0,
+        views: 0,
+        meant_events: 0,
+        meant_views: 0,
+        entry: NO_VALUE,
+        entered: u64::MAX,
+        people: Vec::new(),
+    };
+
+    /// With what was met of the visit in a later segment.
+    fn and(mut self, later: Self) -> Self {
+        self.begun = self.begun.min(later.begun);
+        self.ended = self.ended.max(later.ended);
+        self.events += later.events;
+        self.views += later.views;
+        self.meant_events += later.meant_events;
+        self.meant_views += later.meant_views;
+        if later.entered < self.entered {
+            (self.entry, self.entered) = (later.entry, later.entered);
+        }
+        self.people.extend(later.people);
+        self
+    }
+
+    fn see(&mut self, person: u32) {
+        if person != NOBODY && self.people.last() != Some(&person) {
+            self.people.push(person);
+        }
+    }
+}
+
+/// What a walk gathers.
+pub struct VisitWalk<S> {
+    query: Arc<VisitQuery>,
+    keys: IdKeys,
+    pub persons: Persons,
+    pub values: Values,
+    /// Visits that began before the segment that was gone through last.
+    carried: HashMap<u128, (Began, Met)>,
+    /// A segment was left out, for all of it lies before the time that is asked for.
+    is_cut: bool,
+    pub state: S,
+}
+
+impl<S: Send + 'static> VisitWalk<S> {
+    /// Goes through all visits that are meant; `each` is handed every one.
+    pub async fn run(
+        view: &ReadView,
+        query: Arc<VisitQuery>,
+        state: S,
+        each: impl Fn(&mut S, WholeVisit) + Copy + Send + 'static,
+    ) -> Result<Self, NotCounted> {
+        let persons =
+            if query.people { Persons::read(view).await.map_err(NotCounted::Refused)? } else { Persons::default() };
+        let mut walk = Self {
+            query,
+            keys: IdKeys::default(),
+            persons,
+            values: Values::default(),
+            carried: HashMap::default(),
+            is_cut: false,
+            state,
+        };
+        let segments = view.query(|log| Ok(log.segments())).await.map_err(NotCounted::Refused)?;
+        for segment in segments.into_iter().rev() {
+            let done = view.query(move |log| {
+                let Some(index) = log.index(segment.start)? else { return Ok((walk, Ok(()))) };
+                let outcome = counted(walk.segment(log, &index, each))?;
+                Ok((walk, outcome))
+            });
+            let outcome;
+            (walk, outcome) = done.await.map_err(NotCounted::Refused)?;
+            outcome?;
+        }
+        // Of these no beginning was found: it is deleted, or lies before what was gone through.
+        for (began, visit) in std::mem::take(&mut walk.carried).into_values() {
+            if !(walk.is_cut && began == Began::Before) {
+                walk.end(visit, each);
+            }
+        }
+        Ok(walk)
+    }
+
+    fn segment(
+        &mut self,
+        log: &LogView<'_>,
+        index: &SegmentIndex,
+        each: impl Fn(&mut S, WholeVisit),
+    ) -> Result<(), Stopped> {
+        let query = self.query.clone();
+        if index.pages.is_empty() {
+            return Ok(());
+        }
+        if index.pages.iter().all(|span| query.terms.is_before(span)) {
+            self.is_cut = true;
+            return Ok(());
+        }
+        // Read before what they name: more may come meanwhile.
+        let columns = index.visit_columns()?;
+        let sessions = index.sessions()?;
+        // Visits that began in this segment began too late.
+        let is_behind = index.pages.iter().all(|span| query.terms.is_behind(span));
+        let is_looked_at: Vec<bool> = sessions
+            .began
+            .iter()
+            .take(columns.session_count)
+            .map(|began| !is_behind || *began != Began::Here)
+            .collect();
+        if !is_looked_at.contains(&true) && self.carried.is_empty() {
+            return Ok(());
+        }
+        let people = if query.people { self.persons.of_visits(&columns, &index.profiles()?) } else { Vec::new() };
+        let names = index.names()?;
+        let meant = query.terms.in_segment(&names);
+        let is_view: Vec<bool> = names.kinds.iter().map(|kind| **kind == *PAGE_VIEW).collect();
+        let deleted = log.deleted_events(index.first..index.end)?;
+        let mut met = vec![Met::NOTHING; columns.session_count];
+        let mut addresses = SegmentValues::new(Facet::PAGE, index.texts(Column::Page)?);
+        for page in 0..index.pages.len() {
+            let visits = index.column(page, Column::Visit)?;
+            let session =
+                |row: usize| columns.sessions.get(visits[row] as usize).map_or(NOWHERE as usize, |at| *at as usize);
+            let is_looked_at = |row: usize| is_looked_at.get(session(row)).copied().unwrap_or(false);
+            if !(0..visits.len()).any(is_looked_at) {
+                continue;
+            }
+            let (inserted, kinds) = (index.column(page, Column::Inserted)?, index.column(page, Column::Kind)?);
+            let meant = meant.of_rows(index, page)?;
+            let offsets = if deleted.is_empty() { Vec::new() } else { index.column(page, Column::Offset)? };
+            let is_deleted = |row: usize| offsets.get(row).is_some_and(|offset| deleted.binary_search(offset).is_ok());
+            let rows: Vec<usize> = (0..visits.len()).filter(|row| is_looked_at(*row) && !is_deleted(*row)).collect();
+            for row in &rows {
+                let visit = &mut met[session(*row)];
+                let view = u32::from(is_view.get(kinds[*row] as usize).copied().unwrap_or(false));
+                visit.begun = visit.begun.min(inserted[*row]);
+                visit.ended = visit.ended.max(inserted[*row]);
+                visit.events += 1;
+                visit.views += view;
+                if meant[*row] {
+                    visit.meant_events += 1;
+                    visit.meant_views += view;
+                    visit.see(people.get(visits[*row] as usize).copied().unwrap_or(NOBODY));
+                }
+            }
+            if query.pages {
+                let entered = |row: &usize| (*row, session(*row), inserted[*row]);
+                let rows = rows.iter().map(entered);
+                self.enter(log, index, page, rows, &mut addresses, &mut met)?;
+            }
+        }
+        self.gather(&sessions, met, each);
+        Ok(())
+    }
+
+    /// Notes the first page of visits. `rows` of the page of the index: each with its session and its time.
+    fn enter(
+        &mut self,
+        log: &LogView<'_>,
+        index: &SegmentIndex,
+        page: usize,
+        rows: impl Iterator<Item = (usize, usize, u64)>,
+        addresses: &mut SegmentValues,
+        met: &mut [Met],
+    ) -> Result<(), Stopped> {
+        let column = index.column(page, Column::Page)?;
+        let mut unlisted = Vec::new();
+        for (row, session, time) in rows {
+            let visit = &mut met[session];
+            if column[row] == UNTOLD || time >= visit.entered {
+                continue;
+            }
+            visit.entered = time;
+            match column[row] {
+                UNLISTED => unlisted.push((row, session, time)),
+                number => visit.entry = addresses.number(&mut self.values, number)?,
+            }
+        }
+        // Of what a visit began with, an earlier event may have told something meanwhile.
+        unlisted.retain(|(_, session, time)| met[*session].entered == *time);
+        if unlisted.is_empty() {
+            return Ok(());
+        }
+        let offsets = index.column(page, Column::Offset)?;
+        let wanted: Vec<u64> = unlisted.iter().map(|(row, ..)| offsets[*row]).collect();
+        let mut outcome = Ok(());
+        each_event(log, &wanted, |place, event| match self.values.number(&Facet::PAGE.of_event(event)) {
+            Ok(value) => met[unlisted[place].1].entry = value,
+            Err(stopped) => outcome = Err(stopped),
+        })?;
+        outcome
+    }
+
+    /// Ends the visits that began in the segment that was gone through, and carries the others on.
+    fn gather(&mut self, sessions: &SegmentSessions, met: Vec<Met>, each: impl Fn(&mut S, WholeVisit)) {
+        let mut newer = std::mem::take(&mut self.carried);
+        for ((id, began), met) in sessions.ids.iter().zip(&sessions.began).zip(met) {
+            if newer.is_empty() && *began == Began::Here {
+                self.end(met, &each);
+                continue;
+            }
+            let key = self.keys.key(id);
+            let visit = match newer.remove(&key) {
+                Some((_, later)) => met.and(later),
+                None => met,
+            };
+            if *began == Began::Here {
+                self.end(visit, &each);
+            } else if visit.events > 0 {
+                self.carried.insert(key, (*began, visit));
+            }
+        }
+        for (key, (began, visit)) in newer {
+            // Of one that is not stored nothing tells that it is older: it is not looked for any further.
+            if began == Began::Untold {
+                self.end(visit, &each);
+            } else {
+                self.carried.insert(key, (began, visit));
+            }
+        }
+    }
+
+    fn end(&mut self, visit: Met, each: impl Fn(&mut S, WholeVisit)) {
+        if visit.meant_events == 0 || !self.query.terms.times().contains(&visit.begun) {
+            return;
+        }
+        let visit = WholeVisit {
+            begun: number_time(visit.begun),
+            ended: number_time(visit.ended),
+            events: visit.events,
+            views: visit.views,
+            meant_events: visit.meant_events,
+            meant_views: visit.meant_views,
+            people: visit.people,
+            entry: visit.entry,
+        };
+        each(&mut self.state, visit);
+    }
+}
