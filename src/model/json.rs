@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 use serde_json::value::RawValue;
 
-use super::Reader;
+use super::{Reader, Value};
 
 /// A JSON value of any schema in its normal form: no white space, each character of a string written in one way, each
 /// key of an object once, numbers with the exact text that was sent. Two equal texts are the same value.
@@ -30,6 +30,11 @@ impl Json {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What stands at `steps`: keys of objects, places in lists. Nothing is made of the rest.
+    pub fn get(&self, steps: &[Box<str>]) -> Option<Value> {
+        Reader::new(self.0.as_bytes(), 0).ok()?.at(steps).ok()?
     }
 
     /// Whether it may hold an object with this key, as far as its text tells at a glance.

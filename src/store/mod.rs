@@ -58,8 +58,10 @@ pub use entry::{Entry, EventPlace, Key, Merge, Name};
 pub use error::{Refused, StoreError};
 pub use figures::{Holdings, StoreFigures};
 pub use files::folder::{Durability, Folder};
-pub use index::{Column, Count, Names, QUARTER_MICROS, SegmentIndex, VALID, Visitor, number_time, time_number};
-pub use log::{BlockEvents, FoundEvent};
+pub use index::{
+    Column, Count, Names, PageSpan, QUARTER_MICROS, SegmentIndex, SegmentSpan, VALID, Visitor, number_time, time_number,
+};
+pub use log::{EventBlock, FoundEvent};
 pub use log_view::LogView;
 pub use read_view::{ReadView, retry};
 pub use views::NamesWalk;
@@ -85,6 +87,7 @@ pub struct StoreSettings {
 /// The open store.
 pub struct Store {
     shared: Arc<Shared>,
+    epoch: u64,
     locks: Locks,
     threads: Mutex<Option<Threads>>,
     /// Why one of the threads ended before its time.
@@ -143,9 +146,13 @@ impl Store {
             views,
             may_be_short: last_end.was_relaxed(),
         };
+        if last_end.lost_writes() {
+            folder.begin_epoch()?;
+        }
         std::fs::create_dir_all(folder.journal()).at(&folder.journal())?;
         let journal = Journal::open(RealDisk, &folder.journal(), 0, settings.segment_bytes, crashed)?;
         let engine = Engine::open(&folder, &journal, &how, report)?;
+        let epoch = folder.epoch()?;
         folder::sync_dir(folder.path())?; // the names of the parts that were just made
         clock.not_before(engine.views.progress().latest);
         let (to_applier, messages) = mpsc::channel();
@@ -174,7 +181,7 @@ impl Store {
         let committer = spawn("committer", shared.folder.path(), run, tell())?;
         spawn_indexer(shared.clone())?;
         let threads = Mutex::new(Some(Threads { committer, applier }));
-        Ok(Self { shared, locks: Locks::default(), threads, failure })
+        Ok(Self { shared, epoch, locks: Locks::default(), threads, failure })
     }
 
     /// Waits until the store has failed for good, which it does only by a bug; why. Nothing that was acknowledged is at
@@ -214,6 +221,12 @@ impl Store {
         self.shared.queue.applied(offset + 1).await;
         let found = self.shared.read_log(move |engine| engine.log.block_around(offset)).await?;
         found.ok_or_else(|| Refused::Unavailable("the log is being made again".into()))
+    }
+
+    /// Tells the log from others: what was read at an offset of it is there still, unless it was deleted. Another one begins
+    /// when entries that were answered may be lost, which relaxed mode allows, or when a backup takes the log's place.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// The offset behind the last entry that is durable.

@@ -6,8 +6,8 @@ use super::persons::{NOBODY, Persons};
 use crate::{
     model::{Id, Time},
     process::{Expression, Scope},
-    read::{filter::KindPattern, scan::records_of},
-    store::{BlockEvents, Column, LogView, ReadView, Refused, SegmentIndex, StoreError, number_time},
+    read::filter::KindPattern,
+    store::{Column, LogView, ReadView, Refused, SegmentIndex, StoreError, number_time},
 };
 
 /// A kind of event that is meant.
@@ -124,18 +124,21 @@ fn decide(
     offsets: &[u64],
     rows: &mut [(usize, Row)],
 ) -> Result<(), StoreError> {
-    let mut block: Option<BlockEvents> = None;
-    for (place, row) in rows.iter_mut().filter(|(_, row)| row.classes & conditional > 0) {
+    let is_asked = |row: &Row| row.classes & conditional > 0;
+    let asked: Vec<u64> = rows.iter().filter(|(_, row)| is_asked(row)).map(|(place, _)| offsets[*place]).collect();
+    let (mut events, mut end) = (Vec::new(), 0);
+    for (place, row) in rows.iter_mut().filter(|(_, row)| is_asked(row)) {
         let offset = offsets[*place];
-        if block.as_ref().is_none_or(|block| !block.offsets.contains(&offset)) {
-            block = log.events_around(offset)?;
+        if offset >= end {
+            let Some(block) = log.event_block(offset)? else { break };
+            (events, end) = (block.events_at(&asked)?, block.offsets().end);
         }
-        let Some(BlockEvents { events, .. }) = &block else { break };
         let Ok(at) = events.binary_search_by_key(&offset, |event| event.offset) else { continue };
-        let records = records_of(&events[at]);
+        let event = events[at].shown();
         let conditions = filter.classes.iter().enumerate();
         for (class, condition) in conditions.filter_map(|(at, class)| Some((at, class.condition.as_ref()?))) {
-            if row.classes >> class & 1 == 1 && !condition.holds(&Scope::stored(&records, filter.now)).unwrap_or(false)
+            if row.classes >> class & 1 == 1
+                && !condition.holds(&Scope::stored_event(&event, filter.now)).unwrap_or(false)
             {
                 row.classes &= !(1 << class);
             }

@@ -1,145 +1,140 @@
-//! Goes through the log, segment by segment, and opens the blocks of the rows that a plan names.
+//! Goes through events: finds which rows may be meant, and opens the blocks that they stand in.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
-use super::{Found, Owners, Read, Record, Scan, named};
-use crate::{
-    model::{Id, Object, ShownEvent, Time},
-    process::Scope,
-    read::{
-        filter::{EventFilter, Order},
-        plan::SegmentPlan,
-    },
-    store::{BlockEvents, FoundEvent, LogView, StoreError},
+use super::{
+    Found, Owners, Read, Record, Scan,
+    rows::{Rows, Sequence},
 };
+use crate::{
+    model::{Id, Place, Time},
+    process::Scope,
+    read::filter::{EventFilter, Order},
+    store::{EventBlock, FoundEvent, LogView, StoreError},
+};
+
+/// How many blocks a step opens, so that it stays short.
+const BLOCKS_TOGETHER: usize = 4;
+/// How many events are read of a block at a time, where a condition decides which of them are meant.
+const DECIDED_TOGETHER: usize = 256;
+/// How many blocks are kept, for rows that alternate between them.
+const BLOCKS_KEPT: usize = 4;
 
 /// A walk through the log for the events that a filter means.
 pub struct EventScan {
     filter: Arc<EventFilter>,
-    order: Order,
-    /// All ids of the profile that the filter names.
-    people: Option<Arc<[Id]>>,
     /// The server's time, for the condition.
     now: Time,
-    /// The offsets that were not looked at yet.
-    left: Range<u64>,
-    plan: Option<SegmentPlan>,
-    /// The rows that are to be opened, the next one at the end.
-    rows: Vec<u64>,
-    pub read: Read,
+    rows: Rows,
+    /// The blocks that were read last, the last one at the end.
+    blocks: VecDeque<EventBlock>,
+    opened: u64,
 }
 
 impl EventScan {
-    pub fn new(filter: Arc<EventFilter>, order: Order, people: Option<Arc<[Id]>>, left: Range<u64>, now: Time) -> Self {
-        Self { filter, order, people, now, left, plan: None, rows: Vec::new(), read: Read::default() }
+    /// In order of time: what of `left` stands at offsets before `end`. `people`: all ids of the profile that the filter
+    /// names.
+    pub fn new(
+        filter: Arc<EventFilter>,
+        order: Order,
+        people: Option<Arc<[Id]>>,
+        (end, left): (u64, Range<Place>),
+        now: Time,
+    ) -> Self {
+        let rows = Rows::new(filter.clone(), people, (order, Sequence::Time), end, left);
+        Self { filter, now, rows, blocks: VecDeque::new(), opened: 0 }
     }
 
-    /// The offsets that were not looked at yet.
-    pub fn left(&self) -> &Range<u64> {
-        &self.left
+    /// In the order of the log, from the oldest on.
+    pub fn along_log(filter: Arc<EventFilter>, people: Option<Arc<[Id]>>, offsets: Range<u64>, now: Time) -> Self {
+        let left = Place::in_log(offsets.start)..Place::in_log(offsets.end);
+        let rows = Rows::new(filter.clone(), people, (Order::Oldest, Sequence::Log), offsets.end, left);
+        Self { filter, now, rows, blocks: VecDeque::new(), opened: 0 }
+    }
+
+    /// The places that were not looked at yet.
+    pub fn left(&self) -> &Range<Place> {
+        self.rows.left()
     }
 
     pub fn is_done(&self) -> bool {
-        self.left.is_empty()
+        self.left().is_empty()
     }
 
-    /// Looks a little further, in one block of the log: the next events that are meant, at most `most`; perhaps none yet.
+    /// What it read so far.
+    pub fn read(&self) -> Read {
+        Read { blocks: self.opened, skipped: self.rows.skipped }
+    }
+
+    /// Looks a little further, in a few blocks of the log: the next events that are meant, at most `most`; perhaps none
+    /// yet.
     pub fn step(&mut self, log: &LogView<'_>, most: usize) -> Result<Vec<FoundEvent>, StoreError> {
-        if self.rows.is_empty() && !self.plan_further(log)? {
-            return Ok(Vec::new());
+        let mut found = Vec::new();
+        for _ in 0..BLOCKS_TOGETHER {
+            if found.len() >= most || !self.rows.find(log)? {
+                break;
+            }
+            let Some(next) = self.rows.peek() else { break };
+            let Some(block) = self.block(log, next.offset)? else {
+                self.rows.end(); // the log is shorter than it was
+                break;
+            };
+            let looked = self.look_into(log, &block, most, &mut found);
+            self.blocks.push_back(block);
+            looked?;
         }
-        let Some(next) = self.rows.last().copied() else { return Ok(Vec::new()) };
-        let Some(BlockEvents { events: mut found, offsets: block }) = log.events_around(next)? else {
-            self.left = self.left.end..self.left.end; // the log is shorter than it was
-            return Ok(Vec::new());
-        };
-        self.read.blocks += 1;
-        let behind = match self.order {
-            Order::Newest => self.rows.partition_point(|offset| *offset < block.start),
-            Order::Oldest => self.rows.partition_point(|offset| *offset >= block.end),
-        };
-        let rows = self.rows.split_off(behind);
-        let deleted = log.deleted_events(block.clone())?;
-        let is_meant = |offset: u64| match self.order {
-            Order::Newest => rows.binary_search(&offset).is_ok(),
-            Order::Oldest => rows.binary_search_by(|row| offset.cmp(row)).is_ok(),
-        };
-        found.retain(|event| {
-            is_meant(event.offset) && deleted.binary_search(&event.offset).is_err() && self.holds(event)
-        });
-        if self.order == Order::Newest {
-            found.reverse();
-        }
-        // More may be found than are wanted: the next step begins behind the last one that is answered.
-        let last = if found.len() > most { found[most - 1].offset } else { rows[0] };
-        found.truncate(most);
-        match self.order {
-            Order::Newest => self.left.end = last,
-            Order::Oldest => self.left.start = last + 1,
-        }
-        self.rows.extend(rows.into_iter().filter(|offset| self.left.contains(offset)));
         Ok(found)
     }
 
-    /// Finds the next page that has rows; `false` when the step should end before: nothing is left, or enough was done.
-    fn plan_further(&mut self, log: &LogView<'_>) -> Result<bool, StoreError> {
-        if self.plan.is_none() {
-            let next = match self.order {
-                Order::Newest => self.left.end.checked_sub(1),
-                Order::Oldest => Some(self.left.start),
-            };
-            let segment = next.filter(|_| !self.left.is_empty()).and_then(|next| self.segment(log, next));
-            let Some(index) = segment.map(|first| log.index(first)).transpose()?.flatten() else {
-                self.left = self.left.end..self.left.end;
-                return Ok(false);
-            };
-            let plan = SegmentPlan::new(index, &self.filter, self.people.as_deref(), &self.left, self.order)?;
-            self.read.skipped += plan.skipped;
-            self.plan = Some(plan);
+    /// The block of the log that holds `offset`.
+    fn block(&mut self, log: &LogView<'_>, offset: u64) -> Result<Option<EventBlock>, StoreError> {
+        let kept = self.blocks.iter().position(|block| block.offsets().contains(&offset));
+        if let Some(block) = kept.and_then(|place| self.blocks.remove(place)) {
+            return Ok(Some(block));
         }
-        let Some(plan) = &mut self.plan else { return Ok(false) };
-        match plan.next_page()? {
-            Some(mut rows) => {
-                rows.retain(|offset| self.left.contains(offset));
-                if self.order == Order::Oldest {
-                    rows.reverse();
-                }
-                self.rows = rows;
-                Ok(!self.rows.is_empty())
-            }
-            None => {
-                let range = plan.range();
-                match self.order {
-                    Order::Newest => self.left.end = self.left.end.min(range.start),
-                    Order::Oldest => self.left.start = self.left.start.max(range.end),
-                }
-                self.left.start = self.left.start.min(self.left.end);
-                self.plan = None;
-                Ok(false)
-            }
+        self.opened += 1;
+        if self.blocks.len() == BLOCKS_KEPT {
+            self.blocks.pop_front();
         }
+        log.event_block(offset)
     }
 
-    /// The first offset of the segment that holds `offset`, or of the next one that there is.
-    fn segment(&self, log: &LogView<'_>, offset: u64) -> Option<u64> {
-        let segments = log.segments();
-        let found = match self.order {
-            Order::Newest => segments.iter().rev().find(|segment| segment.start <= offset && !segment.is_empty()),
-            Order::Oldest => segments.iter().find(|segment| offset < segment.end),
-        };
-        found.map(|segment| segment.start).filter(|start| *start < self.left.end)
+    /// Takes the next rows as long as they stand in `block`, and adds the events that are meant, up to `most`.
+    fn look_into(
+        &mut self,
+        log: &LogView<'_>,
+        block: &EventBlock,
+        most: usize,
+        found: &mut Vec<FoundEvent>,
+    ) -> Result<(), StoreError> {
+        while found.len() < most {
+            let together = if self.filter.condition.is_some() { DECIDED_TOGETHER } else { most - found.len() };
+            let rows = self.rows.within(&block.offsets(), together);
+            let mut ascending = rows.clone();
+            ascending.sort_unstable();
+            let (Some(first), Some(last)) = (ascending.first(), ascending.last()) else { break };
+            let deleted = log.deleted_events(*first..last + 1)?;
+            let events = block.events_at(&ascending)?;
+            for offset in rows {
+                self.rows.pop();
+                let Ok(at) = events.binary_search_by_key(&offset, |event| event.offset) else { continue };
+                if deleted.binary_search(&offset).is_ok() || !self.holds(&events[at]) {
+                    continue;
+                }
+                found.push(events[at].clone());
+                if found.len() == most {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether the filter's condition holds; all else was looked at.
     fn holds(&self, event: &FoundEvent) -> bool {
         let Some(condition) = &self.filter.condition else { return true };
-        condition.holds(&Scope::stored(&records_of(event), self.now)).unwrap_or(false)
+        condition.holds(&Scope::stored_event(&event.shown(), self.now)).unwrap_or(false)
     }
-}
-
-/// What a condition over events sees.
-pub fn records_of(event: &FoundEvent) -> Object {
-    named("event", &ShownEvent { request: event.request.clone(), event: event.event.clone() })
 }
 
 /// The events that a scan finds, as they are shown.
@@ -155,17 +150,17 @@ impl Events {
 }
 
 impl Scan for Events {
-    fn left(&self) -> Range<u64> {
-        self.scan.left.clone()
+    fn left(&self) -> Range<Place> {
+        self.scan.left().clone()
     }
 
     fn read(&self) -> Read {
-        self.scan.read
+        self.scan.read()
     }
 
     fn step(&mut self, log: &LogView<'_>, most: usize) -> Result<Vec<Found>, StoreError> {
         let found = self.scan.step(log, most)?.into_iter().map(|event| {
-            let place = event.offset;
+            let place = Place { time: event.request.inserted, offset: event.offset };
             Ok(Found { place, record: Record::Event(self.owners.shown(log, event)?) })
         });
         found.collect()
