@@ -31,7 +31,7 @@ use commit::{Fixed, to_json};
 use crate::{
     clock::Clock,
     model::{ClientFacts, Fault, Payload, SourceType},
-    process::{Identity, Interrupted, Lookups, Memory, Rules, RulesInForce},
+    process::{Identity, Interrupted, Lookups, Memory, Rules, RulesInForce, Searches},
     store::{Refused, Store},
 };
 
@@ -152,6 +152,7 @@ pub struct Collector {
     rules: Arc<RulesInForce>,
     identity: Identity,
     lookups: Arc<Lookups>,
+    searches: Searches,
 }
 
 impl Collector {
@@ -163,7 +164,7 @@ impl Collector {
         identity: Identity,
         lookups: Arc<Lookups>,
     ) -> Self {
-        Self { store, clock, settings, bots: isbot::Bots::default(), rules, identity, lookups }
+        Self { store, clock, settings, bots: isbot::Bots::default(), rules, identity, lookups, searches: Searches::default() }
     }
 
     /// Takes a payload; returns the answer as JSON once everything that it speaks of is durable.

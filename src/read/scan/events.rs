@@ -1,6 +1,10 @@
 //! Goes through events: finds which rows may be meant, and opens the blocks that they stand in.
 
-use std::{collections::VecDeque, ops::Range, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    ops::Range,
+    sync::Arc,
+};
 
 use super::{
     Found, Owners, Read, Record, Scan,
@@ -13,11 +17,11 @@ use crate::{
     store::{EventBlock, FoundEvent, LogView, StoreError},
 };
 
-/// How many blocks a step opens, so that it stays short.
-const BLOCKS_TOGETHER: usize = 4;
-/// How many events are read of a block at a time, where a condition decides which of them are meant.
+/// How many blocks a step reads, so that it stays short.
+const BLOCKS_TOGETHER: usize = 16;
+/// How many events are read before a condition decides which of them are meant.
 const DECIDED_TOGETHER: usize = 256;
-/// How many blocks are kept, for rows that alternate between them.
+/// How many blocks are kept, for the rows that stand there and come later.
 const BLOCKS_KEPT: usize = 4;
 
 /// A walk through the log for the events that a filter means.
@@ -70,20 +74,59 @@ impl EventScan {
     /// yet.
     pub fn step(&mut self, log: &LogView<'_>, most: usize) -> Result<Vec<FoundEvent>, StoreError> {
         let mut found = Vec::new();
-        for _ in 0..BLOCKS_TOGETHER {
-            if found.len() >= most || !self.rows.find(log)? {
-                break;
+        let mut blocks = 0;
+        while found.len() < most && blocks < BLOCKS_TOGETHER && self.rows.find(log)? {
+            let together = if self.filter.condition.is_some() { DECIDED_TOGETHER } else { most - found.len() };
+            let rows = self.rows.ahead(together);
+            let mut events = HashMap::new();
+            let looked = self.read_events(log, &rows, &mut blocks, &mut events)?;
+            for offset in &rows[..looked] {
+                self.rows.pop();
+                found.extend(events.remove(offset).filter(|event| self.holds(event)));
+                if found.len() == most {
+                    break;
+                }
             }
-            let Some(next) = self.rows.peek() else { break };
-            let Some(block) = self.block(log, next.offset)? else {
-                self.rows.end(); // the log is shorter than it was
-                break;
-            };
-            let looked = self.look_into(log, &block, most, &mut found);
-            self.blocks.push_back(block);
-            looked?;
         }
         Ok(found)
+    }
+
+    /// Reads the events that stand at the offsets `rows`, which need not be in their order, by offset: each block is read
+    /// once for all of them. How many of `rows` were looked at: fewer, where they stand in too many blocks. Deleted ones
+    /// are left out.
+    fn read_events(
+        &mut self,
+        log: &LogView<'_>,
+        rows: &[u64],
+        blocks: &mut usize,
+        events: &mut HashMap<u64, FoundEvent>,
+    ) -> Result<usize, StoreError> {
+        let mut ascending = rows.to_vec();
+        ascending.sort_unstable();
+        let mut done: Vec<Range<u64>> = Vec::new();
+        for (place, offset) in rows.iter().enumerate() {
+            if done.iter().any(|block| block.contains(offset)) {
+                continue;
+            }
+            if *blocks >= BLOCKS_TOGETHER && place > 0 {
+                return Ok(place);
+            }
+            *blocks += 1;
+            let Some(block) = self.block(log, *offset)? else {
+                self.rows.end(); // the log is shorter than it was
+                return Ok(0);
+            };
+            let range = block.offsets();
+            let wanted = ascending.partition_point(|row| *row < range.start)..ascending.partition_point(|row| *row < range.end);
+            let wanted = &ascending[wanted];
+            let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { continue };
+            let deleted = log.deleted_events(*first..last + 1)?;
+            let read = block.events_at(wanted)?.into_iter().map(|event| (event.offset, event));
+            events.extend(read.filter(|(offset, _)| deleted.binary_search(offset).is_err()));
+            done.push(range);
+            self.blocks.push_back(block);
+        }
+        Ok(rows.len())
     }
 
     /// The block of the log that holds `offset`.
@@ -97,37 +140,6 @@ impl EventScan {
             self.blocks.pop_front();
         }
         log.event_block(offset)
-    }
-
-    /// Takes the next rows as long as they stand in `block`, and adds the events that are meant, up to `most`.
-    fn look_into(
-        &mut self,
-        log: &LogView<'_>,
-        block: &EventBlock,
-        most: usize,
-        found: &mut Vec<FoundEvent>,
-    ) -> Result<(), StoreError> {
-        while found.len() < most {
-            let together = if self.filter.condition.is_some() { DECIDED_TOGETHER } else { most - found.len() };
-            let rows = self.rows.within(&block.offsets(), together);
-            let mut ascending = rows.clone();
-            ascending.sort_unstable();
-            let (Some(first), Some(last)) = (ascending.first(), ascending.last()) else { break };
-            let deleted = log.deleted_events(*first..last + 1)?;
-            let events = block.events_at(&ascending)?;
-            for offset in rows {
-                self.rows.pop();
-                let Ok(at) = events.binary_search_by_key(&offset, |event| event.offset) else { continue };
-                if deleted.binary_search(&offset).is_ok() || !self.holds(&events[at]) {
-                    continue;
-                }
-                found.push(events[at].clone());
-                if found.len() == most {
-                    break;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Whether the filter's condition holds; all else was looked at.

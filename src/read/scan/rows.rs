@@ -22,7 +22,7 @@ use crate::{
 /// How many parts are opened together, so that a step stays short.
 const OPENED_TOGETHER: usize = 32;
 /// The most rows that are known and not handed on.
-const ROWS_MAX: usize = 64 * 1024;
+const ROWS_MAX: usize = 32 * 1024;
 /// How many segments are planned at a time.
 const PLANS_MAX: NonZeroUsize = NonZeroUsize::new(8).expect("8 is not zero");
 
@@ -92,11 +92,11 @@ impl Rows {
         Some(next)
     }
 
-    /// The offsets of the next rows, in order, as long as they are within `block`: at most `most`.
-    pub fn within(&self, block: &Range<u64>, most: usize) -> Vec<u64> {
+    /// The offsets of the next rows that are known, in order: at most `most`.
+    pub fn ahead(&self, most: usize) -> Vec<u64> {
         let Some(merge) = &self.merge else { return Vec::new() };
         let known = merge.rows.iter().rev().take_while(|row| merge.is_before_parts(row));
-        known.map(|row| row.0.offset).take_while(|offset| block.contains(offset)).take(most).collect()
+        known.take(most).map(|row| row.0.offset).collect()
     }
 
     /// Looks a little further for the next row; whether it is known then.
