@@ -88,7 +88,7 @@ impl Serialize for Json {
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if !deserializer.is_human_readable() {
-            return Arc::deserialize(deserializer).map(Self);
+            return <&str>::deserialize(deserializer).map(Self::from_normal); // many are empty objects
         }
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         let value = Reader::new(raw.get().as_bytes(), 0).and_then(|mut reader| reader.value());
