@@ -83,7 +83,7 @@ impl Collector {
             let pending = self.note(due).await?; // who was deleted meanwhile
             return Ok(Some(Performed { pending, error: None }));
         }
-        let people = People { view: &view, held: &held };
+        let people = People { view: &view, held: &held, searches: &self.searches };
         let ground = self.ground(&people, true);
         let mut records = self.due_records(event.as_deref(), session, profile, memory);
         records.attachable = attachable;

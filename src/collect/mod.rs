@@ -33,7 +33,7 @@ use commit::{Fixed, to_json};
 use crate::{
     clock::Clock,
     model::{ClientFacts, Fault, Payload, SourceType},
-    process::{Identity, Interrupted, Lookups, Memory, Rules, RulesInForce},
+    process::{Identity, Interrupted, Lookups, Memory, Rules, RulesInForce, Searches},
     store::{Refused, Store},
 };
 
@@ -154,6 +154,7 @@ pub struct Collector {
     rules: Arc<RulesInForce>,
     identity: Identity,
     lookups: Arc<Lookups>,
+    searches: Searches,
 }
 
 impl Collector {
@@ -165,7 +166,16 @@ impl Collector {
         identity: Identity,
         lookups: Arc<Lookups>,
     ) -> Self {
-        Self { store, clock, settings, bot_agents: BotAgents::default(), rules, identity, lookups }
+        Self {
+            store,
+            clock,
+            settings,
+            bot_agents: BotAgents::default(),
+            rules,
+            identity,
+            lookups,
+            searches: Searches::default(),
+        }
     }
 
     /// Takes a payload; returns the answer as JSON once everything that it speaks of is durable.

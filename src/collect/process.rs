@@ -42,7 +42,7 @@ impl Collector {
     ) -> Result<Processed<'a>, Interrupted> {
         let incoming = &admitted.incoming;
         let asks = incoming.trial.is_none_or(|trial| trial.lookups);
-        let people = People { view: &identified.view, held: &identified.held };
+        let people = People { view: &identified.view, held: &identified.held, searches: &self.searches };
         let ground = self.ground(&people, asks);
         let (mut parts, mut left, mut again) = (Parts::default(), Left::new(admitted.debugger), false);
         for (place, events) in in_parts(admitted, sifted.events) {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     model::Fault,
-    read::{LivePiece, LiveQuery, LiveStream, Parameters, Queries},
+    read::{LivePiece, LiveStream, Parameters, Queries},
 };
 
 /// The header by which a client that comes again says what it had last.
@@ -28,7 +28,7 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 /// `GET /events/live`
 pub async fn events(queries: &Arc<Queries>, request: &Request) -> Result<Reply, Failure> {
     let parameters = Parameters::new(request.route.query().into_pairs());
-    let mut query = LiveQuery::read(parameters, queries.now()).map_err(in_query)?;
+    let mut query = queries.live_query(parameters).map_err(in_query)?;
     if let Some(id) = request.headers.get(LAST_EVENT_ID) {
         let in_header = |fault: Fault| Failure::Invalid("header", fault.at(LAST_EVENT_ID));
         query = query.go_on_behind(id.to_str().unwrap_or_default(), queries.end()).map_err(in_header)?;

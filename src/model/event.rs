@@ -120,27 +120,122 @@ pub(super) struct Entity<'a> {
 #[derive(Serialize)]
 pub(super) struct Empty {}
 
+#[derive(Serialize)]
+struct Journey<'a> {
+    state: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Times {
+    insert: Time,
+    create: Time,
+}
+
+#[derive(Serialize)]
+struct Metadata {
+    time: Times,
+    profile_less: bool,
+    status: EventStatus,
+    valid: bool,
+    bot: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identified: Option<Value>,
+}
+
+impl ShownEvent {
+    /// What stands at `steps` of the event as it is shown; as little as can be is made for it.
+    pub fn get(&self, steps: &[Box<str>]) -> Option<Value> {
+        let Self { request, event } = self;
+        let Some((part, rest)) = steps.split_first() else { return Some(Value::shown(self)) };
+        let whole = match &**part {
+            "id" => Value::text(event.id.as_str()),
+            "type" => Value::text(&event.kind),
+            "name" => Value::text(&event.name),
+            "source" => Value::shown(&self.source()),
+            "session" => Value::shown(&self.session()),
+            "profile" => Value::shown(&self.profile()),
+            "properties" => return event.properties.get(rest),
+            "context" => match rest.split_first() {
+                None => Value::from(&self.context()),
+                // A part of it that the event has is the event's.
+                Some((key, _)) if event.context.get(std::slice::from_ref(key)).is_some() => {
+                    return event.context.get(rest);
+                }
+                Some(_) => return request.context.get(rest),
+            },
+            "request" => Value::shown(&request.client),
+            "tags" => Value::List(event.tags.iter().map(|tag| Value::text(tag)).collect()),
+            "journey" => Value::shown(&self.journey()),
+            "metadata" => Value::shown(&self.metadata(&self.written())),
+            "traits" | "data" => laid_over(Value::object(), &self.written(), part),
+            "hit" => laid_over(self.derived(&self.context()).hit, &self.written(), part),
+            "utm" => laid_over(self.derived(&self.context()).utm, &self.written(), part),
+            "device" => laid_over(self.derived(&self.context()).device, &self.written(), part),
+            "os" => laid_over(self.derived(&self.context()).os, &self.written(), part),
+            "app" => laid_over(self.derived(&self.context()).app, &self.written(), part),
+            _ => return None,
+        };
+        if rest.is_empty() { Some(whole) } else { whole.get(rest).cloned() }
+    }
+
+    fn source(&self) -> Entity<'_> {
+        Entity { id: &self.request.source }
+    }
+
+    fn session(&self) -> Option<Entity<'_>> {
+        self.request.session.as_ref().map(|id| Entity { id })
+    }
+
+    fn profile(&self) -> Option<Entity<'_>> {
+        self.request.profile.as_ref().map(|profile| Entity { id: &profile.id })
+    }
+
+    fn context(&self) -> Json {
+        self.request.context.updated(&self.event.context)
+    }
+
+    fn journey(&self) -> Journey<'_> {
+        Journey { state: self.event.outcome.journey.as_deref() }
+    }
+
+    fn written(&self) -> Value {
+        Value::from(&self.event.outcome.written)
+    }
+
+    fn metadata(&self, written: &Value) -> Metadata {
+        let Self { request, event } = self;
+        Metadata {
+            time: Times { insert: request.inserted, create: event.created.unwrap_or(request.inserted) },
+            profile_less: request.profile_less,
+            status: event.outcome.status,
+            valid: event.outcome.valid,
+            bot: request.bot,
+            identified: written.get(&[IDENTIFIED.into()]).cloned(),
+        }
+    }
+
+    fn derived(&self, context: &Json) -> Derived {
+        let client = &self.request.client;
+        let told = Told {
+            user_agent: client.user_agent.as_deref(),
+            accept_language: client.accept_language.as_deref(),
+            referer: client.referer.as_deref(),
+        };
+        Derived::new(context, told)
+    }
+}
+
+/// A part of an event as it is derived, with what was written to it.
+fn laid_over(mut derived: Value, written: &Value, part: &str) -> Value {
+    let written = written.as_object().and_then(|parts| parts.get(part)).and_then(Value::as_object);
+    if let (Some(written), Some(shown)) = (written, derived.as_object_mut()) {
+        written.iter().for_each(|(key, value)| shown.insert(key, value.clone()));
+    }
+    derived
+}
+
 impl Serialize for ShownEvent {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Journey<'a> {
-            state: Option<&'a str>,
-        }
-        #[derive(Serialize)]
-        struct Times {
-            insert: Time,
-            create: Time,
-        }
-        #[derive(Serialize)]
-        struct Metadata {
-            time: Times,
-            profile_less: bool,
-            status: EventStatus,
-            valid: bool,
-            bot: bool,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            identified: Option<Value>,
-        }
         #[derive(Serialize)]
         struct Shown<'a> {
             id: &'a Id,
@@ -164,53 +259,103 @@ impl Serialize for ShownEvent {
             app: Value,
         }
         let Self { request, event } = self;
-        let context = request.context.updated(&event.context);
-        let client = &request.client;
-        let derived = Derived::new(
-            &context,
-            Told {
-                user_agent: client.user_agent.as_deref(),
-                accept_language: client.accept_language.as_deref(),
-                referer: client.referer.as_deref(),
-            },
-        );
-        let written = Value::from(&event.outcome.written);
-        let laid_over = |derived: Value, part: &str| {
-            let mut shown = derived;
-            let written = written.as_object().and_then(|parts| parts.get(part)).and_then(Value::as_object);
-            if let (Some(written), Some(shown)) = (written, shown.as_object_mut()) {
-                written.iter().for_each(|(key, value)| shown.insert(key, value.clone()));
-            }
-            shown
-        };
+        let context = self.context();
+        let derived = self.derived(&context);
+        let written = self.written();
         Shown {
             id: &event.id,
             r#type: &event.kind,
             name: &event.name,
-            source: Entity { id: &request.source },
-            session: request.session.as_ref().map(|id| Entity { id }),
-            profile: request.profile.as_ref().map(|profile| Entity { id: &profile.id }),
+            source: self.source(),
+            session: self.session(),
+            profile: self.profile(),
             properties: &event.properties,
             context,
             request: &request.client,
             tags: &event.tags,
-            traits: laid_over(Value::object(), "traits"),
-            data: laid_over(Value::object(), "data"),
-            journey: Journey { state: event.outcome.journey.as_deref() },
-            metadata: Metadata {
-                time: Times { insert: request.inserted, create: event.created.unwrap_or(request.inserted) },
-                profile_less: request.profile_less,
-                status: event.outcome.status,
-                valid: event.outcome.valid,
-                bot: request.bot,
-                identified: written.get(&[IDENTIFIED.into()]).cloned(),
-            },
-            hit: laid_over(derived.hit, "hit"),
-            utm: laid_over(derived.utm, "utm"),
-            device: laid_over(derived.device, "device"),
-            os: laid_over(derived.os, "os"),
-            app: laid_over(derived.app, "app"),
+            traits: laid_over(Value::object(), &written, "traits"),
+            data: laid_over(Value::object(), &written, "data"),
+            journey: self.journey(),
+            metadata: self.metadata(&written),
+            hit: laid_over(derived.hit, &written, "hit"),
+            utm: laid_over(derived.utm, &written, "utm"),
+            device: laid_over(derived.device, &written, "device"),
+            os: laid_over(derived.os, &written, "os"),
+            app: laid_over(derived.app, &written, "app"),
         }
         .serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Reader, *};
+
+    fn json(text: &str) -> Json {
+        Reader::new(text.as_bytes(), 0).unwrap().value().unwrap()
+    }
+
+    fn shown(written: &str) -> ShownEvent {
+        let client =
+            ClientFacts { user_agent: Some("Mozilla/5.0 (X11) Firefox/140.0".into()), ..ClientFacts::default() };
+        let request = EventRequest {
+            inserted: Time::from_micros(7_000_000),
+            source: Id::required("shop").unwrap(),
+            session: Some(Id::required("s1").unwrap()),
+            profile: None,
+            profile_less: true,
+            context: json(
+                r#"{"page":{"url":"https://shop.example/?utm_source=news","title":"Shop"},"time":{"tz":"UTC"}}"#,
+            ),
+            client: Arc::new(client),
+            bot: false,
+        };
+        let event = Event {
+            id: Id::required("e1").unwrap(),
+            given: true,
+            kind: "seen".into(),
+            name: "Seen".into(),
+            created: None,
+            properties: json(r#"{"price":1.50,"items":[{"id":"a"},"b",[]],"\"":{"":null},"deep":{"er":{}}}"#),
+            context: json(r#"{"page":{"title":"Offers"},"more":{"x":1}}"#),
+            tags: ["new".into(), "seen".into()].into(),
+            outcome: Outcome { journey: Some("awareness".into()), written: json(written), ..Outcome::default() },
+        };
+        ShownEvent { request: Arc::new(request), event: Arc::new(event) }
+    }
+
+    /// The steps to everything in `value`, below `base`.
+    fn all_steps(value: &Value, base: &mut Vec<Box<str>>, found: &mut Vec<Vec<Box<str>>>) {
+        found.push(base.clone());
+        let mut below = |step: Box<str>, value: &Value| {
+            base.push(step);
+            all_steps(value, base, found);
+            base.pop();
+        };
+        match value {
+            Value::Object(object) => object.iter().for_each(|(key, value)| below(key.into(), value)),
+            Value::List(list) => {
+                list.iter().enumerate().for_each(|(at, value)| below(at.to_string().into(), value));
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn what_stands_at_a_path_is_what_is_shown_there() {
+        for written in ["{}", r#"{"data":{"x":{"y":2}},"os":{"name":"Own"},"hit":{"own":true},"identified":false}"#] {
+            let event = shown(written);
+            let tree = Value::shown(&event);
+            let mut paths = Vec::new();
+            all_steps(&tree, &mut Vec::new(), &mut paths);
+            assert!(paths.len() > 40, "{}", paths.len());
+            for steps in &paths {
+                assert_eq!(event.get(steps).as_ref(), tree.get(steps), "{steps:?}");
+                for missing in ["x", "0", "9", "id"] {
+                    let steps: Vec<Box<str>> = steps.iter().cloned().chain([missing.into()]).collect();
+                    assert_eq!(event.get(&steps).as_ref(), tree.get(&steps), "{steps:?}");
+                }
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 use serde_json::value::RawValue;
 
-use super::Reader;
+use super::{Reader, Value};
 
 /// A JSON value of any schema in its normal form: no white space, each character of a string written in one way, each
 /// key of an object once, numbers with the exact text that was sent. Two equal texts are the same value.
@@ -30,6 +30,11 @@ impl Json {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What stands at `steps`: keys of objects, places in lists. Nothing is made of the rest.
+    pub fn get(&self, steps: &[Box<str>]) -> Option<Value> {
+        Reader::new(self.0.as_bytes(), 0).ok()?.at(steps).ok()?
     }
 
     /// Whether it may hold an object with this key, as far as its text tells at a glance.
@@ -83,7 +88,7 @@ impl Serialize for Json {
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if !deserializer.is_human_readable() {
-            return Arc::deserialize(deserializer).map(Self);
+            return <&str>::deserialize(deserializer).map(Self::from_normal); // many are empty objects
         }
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         let value = Reader::new(raw.get().as_bytes(), 0).and_then(|mut reader| reader.value());

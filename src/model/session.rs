@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Derived, Id, Json, ProfileRef, Time, Value,
+    Derived, Id, Json, Place, ProfileRef, Time, Value,
     derived::{self, Told},
     event::Entity,
 };
@@ -51,6 +51,11 @@ impl Session {
             first_event: None,
             last_event: None,
         }
+    }
+
+    /// Its place among sessions: they are ordered by when they began.
+    pub fn place(&self) -> Place {
+        Place { time: self.inserted, offset: self.number }
     }
 
     /// About how many bytes the parts take that a session gathers.

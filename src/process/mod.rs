@@ -46,7 +46,7 @@ pub use identity::Identity;
 pub use left::Left;
 pub use lookup::{LookupFigures, Lookups, plain_client};
 pub use memory::Memory;
-pub use people::{People, find_profile, referred_profile};
+pub use people::{People, Searches, find_profile, referred_profile};
 pub use records::{EventDraft, PreparedProfile, ProfileDraft, Records, SessionDraft};
 pub use rules::{Mistake, PROFILE_SPLIT, Processing, Rules, RulesInForce};
 pub use schedule::Schedule;

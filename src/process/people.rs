@@ -5,6 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
+use tokio::sync::MutexGuard;
+
 use super::{
     Interrupted,
     records::{ProfileDraft, Records, Visits},
@@ -17,11 +20,41 @@ use crate::{
 /// How long all profiles are looked through, and how many are read at a time.
 const SEARCH_MAX: Duration = Duration::from_secs(2);
 const SEARCH_STEP: usize = 1_000;
+/// How long nobody looks through them again once that took too long: requests wait meanwhile, and hold names.
+const SEARCH_PAUSE: Duration = Duration::from_secs(60);
+
+/// Searches through all profiles: one at a time, and for a while none where there are too many.
+#[derive(Default)]
+pub struct Searches {
+    turn: tokio::sync::Mutex<()>,
+    refused_until: Mutex<Option<Instant>>,
+}
+
+impl Searches {
+    /// The turn to search, and until when; `None`: there are too many profiles, or too many who search.
+    async fn begin(&self) -> Option<(MutexGuard<'_, ()>, Instant)> {
+        let until = Instant::now() + SEARCH_MAX;
+        if self.is_refused() {
+            return None;
+        }
+        let turn = tokio::time::timeout(SEARCH_MAX, self.turn.lock()).await.ok()?;
+        (!self.is_refused()).then_some((turn, until))
+    }
+
+    fn is_refused(&self) -> bool {
+        self.refused_until.lock().is_some_and(|until| Instant::now() < until)
+    }
+
+    fn refuse(&self) {
+        *self.refused_until.lock() = Some(Instant::now() + SEARCH_PAUSE);
+    }
+}
 
 /// The stored profiles, as a request may see them: it works on one only while it holds its name.
 pub struct People<'a> {
     pub view: &'a ReadView,
     pub held: &'a Held,
+    pub searches: &'a Searches,
 }
 
 impl People<'_> {
@@ -46,7 +79,8 @@ impl People<'_> {
     /// two requests do not make two profiles of it.
     ///
     /// # Errors
-    /// The inner error: there are several, or too many profiles to look through.
+    /// The inner error: there are several, or too many profiles to look through. Once there are, that is said at once for
+    /// a while.
     pub async fn by_field(
         &self,
         name: MergeKey,
@@ -55,7 +89,8 @@ impl People<'_> {
     ) -> Result<Result<Option<Arc<Profile>>, String>, Interrupted> {
         self.hold(vec![Key::MergeKey(name)])?;
         self.view.applied().await?;
-        let until = Instant::now() + SEARCH_MAX;
+        let too_many = || format!("there are too many profiles to look through for {path}; make it a merge key");
+        let Some((_turn, until)) = self.searches.begin().await else { return Ok(Err(too_many())) };
         let text = value.to_text();
         // As it stands within a JSON string: most profiles do not have it anywhere.
         let within = Value::text(&text).to_json();
@@ -77,7 +112,8 @@ impl People<'_> {
                 _ => return self.held_too(found).map(Ok),
             }
             if Instant::now() > until {
-                return Ok(Err(format!("there are too many profiles to look for {path}; make it a merge key")));
+                self.searches.refuse();
+                return Ok(Err(too_many()));
             }
         }
     }
@@ -204,4 +240,21 @@ pub async fn find_profile(view: &ReadView, id: &Id) -> Result<Option<Arc<Profile
 /// The profile that was meant, or the one that took it in: not somebody else's who has its id since it was deleted.
 pub async fn referred_profile(view: &ReadView, reference: &ProfileRef) -> Result<Option<Arc<Profile>>, Refused> {
     view.person(&reference.id, Some(reference.since)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_searches_at_a_time_and_nobody_once_there_are_too_many() {
+        let searches = Searches::default();
+        let first = searches.begin().await;
+        assert!(first.is_some());
+        assert!(searches.begin().await.is_none(), "the first one did not end in time");
+        drop(first);
+        assert!(searches.begin().await.is_some());
+        searches.refuse();
+        assert!(searches.begin().await.is_none());
+    }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::records::Records;
-use crate::model::{Object, Path, Time, Value};
+use crate::model::{Object, Path, ShownEvent, Time, Value};
 
 /// The records, with what is seen beside them for the moment.
 #[derive(Clone, Copy)]
@@ -23,6 +23,8 @@ enum Seen<'a> {
     Records(&'a Records<'a>),
     /// Records as they are stored, by their names.
     Stored(&'a Object, Time),
+    /// An event as it is stored: only what is looked at is made.
+    Event(&'a ShownEvent, Time),
 }
 
 impl<'a> Scope<'a> {
@@ -50,12 +52,18 @@ impl<'a> Scope<'a> {
         Self { seen: Seen::Stored(records, now), event: None, steps: None, segment: None }
     }
 
+    /// An event as it is stored, and nothing beside it.
+    pub fn stored_event(event: &'a ShownEvent, now: Time) -> Self {
+        Self { seen: Seen::Event(event, now), event: None, steps: None, segment: None }
+    }
+
     /// What stands at `path`, whose first step names the record.
     pub fn get(&self, path: &Path) -> Option<Cow<'a, Value>> {
         let (root, steps) = path.split_root();
         let records = match self.seen {
             Seen::Records(records) => records,
             Seen::Stored(records, _) => return records.get(root)?.get(steps).map(Cow::Borrowed),
+            Seen::Event(event, _) => return (root == "event").then(|| event.get(steps)).flatten().map(Cow::Owned),
         };
         match root {
             "event" => records.events.get(self.event?)?.get(records, steps).map(Cow::Borrowed),
@@ -84,7 +92,7 @@ impl<'a> Scope<'a> {
     pub fn now(&self) -> chrono::DateTime<chrono::FixedOffset> {
         let micros = match self.seen {
             Seen::Records(records) => records.now.micros(),
-            Seen::Stored(_, now) => now.micros(),
+            Seen::Stored(_, now) | Seen::Event(_, now) => now.micros(),
         };
         chrono::DateTime::from_timestamp_micros(micros).unwrap_or_default().fixed_offset()
     }

@@ -3,17 +3,20 @@
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use sha2::{Digest, Sha256};
 
-use crate::model::Fault;
+use crate::{
+    model::{Fault, Place},
+    store::{number_time, time_number},
+};
 
 /// How many bytes of the query's hash a cursor carries.
 const QUERY_BYTES: usize = 8;
 
-/// A place in the log, behind the last record that was answered, and the query that it belongs to.
+/// A place behind the last record that was answered, and the query that it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// From the newest on: everything before this offset is still to come; from the oldest on: this offset and everything
+    /// From the newest on: everything before this place is still to come; from the oldest on: this place and everything
     /// behind it is.
-    pub offset: u64,
+    pub place: Place,
 }
 
 impl Cursor {
@@ -24,21 +27,28 @@ impl Cursor {
     pub fn read(text: &str, identity: &str) -> Result<Self, Fault> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
         let parts = bytes.as_deref().and_then(|bytes| bytes.split_at_checked(QUERY_BYTES));
-        let offset = parts.and_then(|(_, offset)| offset.try_into().ok().map(u64::from_be_bytes));
-        let (Some((query, _)), Some(offset)) = (parts, offset) else {
+        let place = parts.and_then(|(_, place)| {
+            let (time, offset) = place.split_first_chunk()?;
+            let (time, offset) = (u64::from_be_bytes(*time), u64::from_be_bytes(offset.try_into().ok()?));
+            Some(Place { time: number_time(time), offset })
+        });
+        let (Some((query, _)), Some(place)) = (parts, place) else {
             return Err(Fault::new("value_error", "not a cursor"));
         };
         if query != hash(identity) {
             return Err(Fault::new(
                 "value_error",
-                "a cursor goes on with the query that it was answered to, and no other",
+                "a cursor goes on with the query that it was answered to, and no other, in the store as it was then: not \
+                 in one that was restored or lost its last entries since",
             ));
         }
-        Ok(Self { offset })
+        Ok(Self { place })
     }
 
     pub fn to_text(self, identity: &str) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode([hash(identity), self.offset.to_be_bytes()].concat())
+        let Place { time, offset } = self.place;
+        let place = [time_number(time).to_be_bytes(), offset.to_be_bytes()].concat();
+        BASE64_URL_SAFE_NO_PAD.encode([&hash(identity)[..], &place].concat())
     }
 }
 
@@ -50,12 +60,16 @@ fn hash(identity: &str) -> [u8; QUERY_BYTES] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Time;
 
     #[test]
     fn a_cursor_goes_on_with_its_query_alone() {
-        let text = Cursor { offset: 77 }.to_text("type=a");
-        assert_eq!(Cursor::read(&text, "type=a"), Ok(Cursor { offset: 77 }));
+        let cursor = Cursor { place: Place { time: Time::from_micros(-5), offset: 77 } };
+        let text = cursor.to_text("type=a");
+        assert_eq!(Cursor::read(&text, "type=a"), Ok(cursor));
         assert!(Cursor::read(&text, "type=b").is_err());
-        assert!(Cursor::read("", "type=a").is_err() && Cursor::read("AAAA", "type=a").is_err());
+        for wrong in ["", "AAAA", &text[..text.len() - 4], &format!("{text}AAAA")] {
+            assert!(Cursor::read(wrong, "type=a").is_err(), "{wrong}");
+        }
     }
 }

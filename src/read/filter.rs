@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use crate::{
-    model::{Id, MergeKey, Profile, Session, ShownEvent, Time, Value},
+    model::{Id, MergeKey, Place, Profile, ShownEvent, Time, Value},
     process::Expression,
 };
 
@@ -68,8 +68,13 @@ impl EventFilter {
             && people.is_none_or(is_theirs)
     }
 
-    pub fn takes_time(&self, time: Time) -> bool {
+    fn takes_time(&self, time: Time) -> bool {
         within(time, self.from, self.to)
+    }
+
+    /// Whether a time from the first to the second is meant.
+    pub fn may_take_times(&self, (earliest, latest): (Time, Time)) -> bool {
+        self.from.is_none_or(|from| latest >= from) && self.to.is_none_or(|to| earliest < to)
     }
 }
 
@@ -103,8 +108,11 @@ pub struct ProfileFilter {
 }
 
 impl SessionFilter {
-    pub fn takes_time(&self, session: &Session) -> bool {
-        within(session.inserted, self.from, self.to)
+    /// What of `left` began when it is to have begun.
+    pub fn bound(&self, left: &Range<Place>) -> Range<Place> {
+        let start = self.from.map_or(left.start, |from| left.start.max(Place::begin(from)));
+        let end = self.to.map_or(left.end, |to| left.end.min(Place::begin(to)));
+        start..end
     }
 }
 
@@ -152,28 +160,19 @@ impl Order {
         }
     }
 
-    /// What of `left` comes behind `offset`.
-    pub fn behind(self, offset: u64, left: &Range<u64>) -> Range<u64> {
+    /// What of `left` comes behind `place`.
+    pub fn behind(self, place: Place, left: &Range<Place>) -> Range<Place> {
         match self {
-            Self::Newest => left.start..offset.min(left.end),
-            Self::Oldest => offset.saturating_add(1).max(left.start)..left.end,
+            Self::Newest => left.start..place.min(left.end),
+            Self::Oldest => place.next().max(left.start)..left.end,
         }
     }
 
-    /// What of `left` comes at `offset` and behind it.
-    pub fn from(self, offset: u64, left: &Range<u64>) -> Range<u64> {
+    /// What of `left` comes at `place` and behind it.
+    pub fn from(self, place: Place, left: &Range<Place>) -> Range<Place> {
         match self {
-            Self::Newest => self.behind(offset.saturating_add(1), left),
-            Self::Oldest => offset.max(left.start)..left.end,
+            Self::Newest => self.behind(place.next(), left),
+            Self::Oldest => place.max(left.start)..left.end,
         }
-    }
-
-    /// The first offset of what is left.
-    pub fn first(self, left: &Range<u64>) -> Option<u64> {
-        let first = match self {
-            Self::Newest => left.end.checked_sub(1),
-            Self::Oldest => Some(left.start),
-        };
-        first.filter(|_| !left.is_empty())
     }
 }

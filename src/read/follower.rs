@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
-    filter::{EventFilter, Order},
+    filter::EventFilter,
     scan::{EventScan, Owners},
 };
 use crate::{
@@ -202,12 +202,12 @@ impl Follower {
         let (view, now) = (self.store.read_view(), self.clock.now());
         let stretch = view.query(move |log| {
             let everything = Arc::new(EventFilter::default());
-            let mut scan = EventScan::new(everything, Order::Oldest, None, range, now);
+            let mut scan = EventScan::along_log(everything, None, range, now);
             let mut found = Vec::new();
             while found.is_empty() && !scan.is_done() {
                 found = scan.step(log, READ_TOGETHER)?;
             }
-            Stretch::of(start..scan.left().start, found, log)
+            Stretch::of(start..scan.left().start.offset, found, log)
         });
         stretch.await
     }

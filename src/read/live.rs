@@ -15,14 +15,13 @@ use tokio::{
 use super::{
     Queries,
     cursor::Cursor,
-    filter::Order,
     follower::{Listener, READ_TOGETHER, Recent, Stretch},
     query::LiveQuery,
     scan::EventScan,
     stream::Person,
 };
 use crate::{
-    model::{Id, Value},
+    model::{Id, Place, Value},
     process::{Expression, Scope},
     store::{Refused, retry},
 };
@@ -86,7 +85,7 @@ impl Queries {
             retry(|| async { self.store.read_view().applied().await }).await?;
         }
         let at = match (query.cursor, query.filter.from) {
-            (Some(cursor), _) => cursor.offset,
+            (Some(cursor), _) => cursor.place.offset,
             (None, Some(_)) => 0,
             (None, None) => self.end(),
         };
@@ -141,7 +140,7 @@ impl LiveStream {
 
 impl Reader {
     fn cursor(&self, offset: u64) -> String {
-        Cursor { offset }.to_text(&self.query.identity)
+        Cursor { place: Place::in_log(offset) }.to_text(&self.query.identity)
     }
 
     /// The next events that are meant, or that it is behind.
@@ -187,7 +186,7 @@ impl Reader {
             None => {
                 let left = self.at..self.listener.end();
                 let (people, now) = (self.people().await?, self.queries.now());
-                EventScan::new(self.query.filter.clone(), Order::Oldest, people, left, now)
+                EventScan::along_log(self.query.filter.clone(), people, left, now)
             }
         };
         let Queries { store, running, .. } = &*self.queries;
@@ -197,14 +196,14 @@ impl Reader {
         let at = self.at;
         let step = view.query(move |log| {
             let found = scan.step(log, READ_TOGETHER)?;
-            Ok((Stretch::of(at..scan.left().start, found, log)?, scan))
+            Ok((Stretch::of(at..scan.left().start.offset, found, log)?, scan))
         });
         let (stretch, scan) = step.await?;
         drop(turn);
         // The scan has looked at whose they are, so that is not asked again.
         let (events, at) = self.meant(vec![Arc::new(stretch)], None).await?;
         // A piece may end before what was found does.
-        self.scan = (at == scan.left().start && !scan.is_done()).then_some(scan);
+        self.scan = (at == scan.left().start.offset && !scan.is_done()).then_some(scan);
         self.at = at;
         Ok(events)
     }
@@ -255,7 +254,7 @@ impl Reader {
             let deleted = log.deleted_events(first.0..last.0 + 1)?;
             let shown = meant.into_iter().filter(|(offset, _)| deleted.binary_search(offset).is_err());
             let shown = shown.map(|(offset, record)| LiveEvent {
-                cursor: Cursor { offset: offset + 1 }.to_text(&query.identity),
+                cursor: Cursor { place: Place::in_log(offset + 1) }.to_text(&query.identity),
                 record,
             });
             Ok((shown.collect(), end))

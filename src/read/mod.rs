@@ -86,7 +86,15 @@ impl Queries {
     /// # Errors
     /// A parameter is unknown or cannot be read; the fault names it.
     pub fn query(&self, parameters: Parameters, asked: Asked) -> Result<Query, Fault> {
-        Query::read(parameters, asked, &self.identity, self.now())
+        Query::read(parameters, asked, &self.identity, (self.store.epoch(), self.now()))
+    }
+
+    /// Reads what of the events is followed.
+    ///
+    /// # Errors
+    /// As [`Queries::query`].
+    pub fn live_query(&self, parameters: Parameters) -> Result<LiveQuery, Fault> {
+        LiveQuery::read(parameters, self.store.epoch(), self.now())
     }
 
     /// The server's time, which `from=-15m` counts from.

@@ -2,24 +2,22 @@
 
 use std::{collections::BTreeSet, collections::HashSet, ops::Range};
 
-use super::filter::{EventFilter, Order};
+use super::filter::EventFilter;
 use crate::{
-    model::Id,
-    store::{Column, SegmentIndex, StoreError, VALID, Visitor, time_number},
+    model::{Id, Place},
+    store::{Column, PageSpan, SegmentIndex, StoreError, VALID, Visitor, number_time, time_number},
 };
 
 /// Of more ids than this, visits are found by looking through all of them.
 const LOOKED_UP_MAX: usize = 64;
 
-/// What is still to be looked at of a segment.
+/// What is to be looked at of a segment.
 pub struct SegmentPlan {
     index: SegmentIndex,
-    /// What each column is held to; empty: no row is meant.
+    /// What each column is held to.
     tests: Vec<Test>,
-    /// The pages that may have such rows, the next one at the end.
+    /// The pages that may have such rows.
     pages: Vec<usize>,
-    /// How many pages were left out.
-    pub skipped: u64,
 }
 
 /// What a column's number has to be.
@@ -48,23 +46,10 @@ impl Takes {
 
 impl SegmentPlan {
     /// Plans what to look at in a segment. `people`: all ids of the profile that the filter names.
-    pub fn new(
-        index: SegmentIndex,
-        filter: &EventFilter,
-        people: Option<&[Id]>,
-        left: &Range<u64>,
-        order: Order,
-    ) -> Result<Self, StoreError> {
+    pub fn new(index: SegmentIndex, filter: &EventFilter, people: Option<&[Id]>) -> Result<Self, StoreError> {
         let mut tests = Vec::new();
-        let mut pages: Vec<usize> = (0..index.pages.len())
-            .filter(|page| {
-                let span = &index.pages[*page];
-                span.offsets.0 < left.end
-                    && span.offsets.1 >= left.start
-                    && filter.from.is_none_or(|from| span.inserted.1 >= from)
-                    && filter.to.is_none_or(|to| span.inserted.0 < to)
-            })
-            .collect();
+        let mut pages: Vec<usize> =
+            (0..index.pages.len()).filter(|page| filter.may_take_times(index.pages[*page].inserted)).collect();
         if !pages.is_empty() {
             add_name_tests(&index, filter, &mut tests)?;
             if filter.session.is_some() || people.is_some() {
@@ -84,33 +69,36 @@ impl SegmentPlan {
                 tests.push(Test { column: Column::Flags, takes: Takes::Bits(VALID, expected) });
             }
         }
-        if order == Order::Oldest {
-            pages.reverse();
-        }
-        let skipped = (index.pages.len() - pages.len()) as u64;
-        Ok(Self { index, tests, pages, skipped })
+        Ok(Self { index, tests, pages })
     }
 
-    /// The offsets of the segment.
-    pub fn range(&self) -> Range<u64> {
-        self.index.first..self.index.end
+    /// The pages that may have rows that are meant, in the order of the log, each with its number.
+    pub fn pages(&self) -> impl Iterator<Item = (usize, &PageSpan)> {
+        self.pages.iter().map(|page| (*page, &self.index.pages[*page]))
     }
 
-    /// The offsets of the rows of the next page that fulfil what columns tell, ascending; `None`: there is no next page.
-    pub fn next_page(&mut self) -> Result<Option<Vec<u64>>, StoreError> {
-        let Some(page) = self.pages.pop() else { return Ok(None) };
-        let mut taken = vec![true; self.index.pages[page].rows as usize];
+    /// How many pages the segment has.
+    pub fn page_count(&self) -> u64 {
+        self.index.pages.len() as u64
+    }
+
+    /// The places of the rows of a page that fulfil what columns tell, in the order of the log.
+    pub fn rows(&self, page: usize) -> Result<Vec<Place>, StoreError> {
+        let mut taken = vec![true; self.index.pages.get(page).map_or(0, |span| span.rows as usize)];
         for test in &self.tests {
             let numbers = self.index.column(page, test.column)?;
             for (taken, number) in taken.iter_mut().zip(numbers) {
                 *taken &= test.takes.takes(number);
             }
             if !taken.contains(&true) {
-                return Ok(Some(Vec::new()));
+                return Ok(Vec::new());
             }
         }
-        let offsets = self.index.column(page, Column::Offset)?;
-        Ok(Some(offsets.into_iter().zip(taken).filter_map(|(offset, taken)| taken.then_some(offset)).collect()))
+        let (offsets, times) = (self.index.column(page, Column::Offset)?, self.index.column(page, Column::Inserted)?);
+        let places = offsets.into_iter().zip(times).zip(taken);
+        let places =
+            places.filter(|(_, taken)| *taken).map(|((offset, time), _)| Place { time: number_time(time), offset });
+        Ok(places.collect())
     }
 }
 

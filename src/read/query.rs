@@ -67,11 +67,16 @@ pub struct Query {
 }
 
 impl Query {
-    /// Reads the parameters of a query. `keys` makes merge keys of what people are known by.
+    /// Reads the parameters of a query to the store of this epoch. `keys` makes merge keys of what people are known by.
     ///
     /// # Errors
     /// A parameter is unknown or cannot be read; the fault names it.
-    pub fn read(mut parameters: Parameters, asked: Asked, keys: &Identity, now: Time) -> Result<Self, Fault> {
+    pub fn read(
+        mut parameters: Parameters,
+        asked: Asked,
+        keys: &Identity,
+        (epoch, now): (u64, Time),
+    ) -> Result<Self, Fault> {
         let kind = format!("{asked:?}");
         let wanted = match asked {
             Asked::Events(about) => {
@@ -91,7 +96,7 @@ impl Query {
         let order = parameters.read("order", order)?.unwrap_or_default();
         let limit = parameters.read("limit", limit)?;
         let projection = parameters.read("fields", Projection::read)?.unwrap_or_default();
-        let identity = format!("{kind}\n{}", parameters.identity(""));
+        let identity = format!("{epoch:x}\n{kind}\n{}", parameters.identity(""));
         let cursor = parameters.read("cursor", |text| Cursor::read(text, &identity))?;
         parameters.end()?;
         Ok(Self { wanted, order, projection, limit, cursor, identity })
@@ -128,14 +133,16 @@ pub struct LiveQuery {
 }
 
 impl LiveQuery {
+    /// Reads the parameters of a query to the store of this epoch.
+    ///
     /// # Errors
     /// A parameter is unknown or cannot be read; the fault names it.
-    pub fn read(mut parameters: Parameters, now: Time) -> Result<Self, Fault> {
+    pub fn read(mut parameters: Parameters, epoch: u64, now: Time) -> Result<Self, Fault> {
         let filter = Arc::new(EventFilter::read(&mut parameters, None, now)?);
         let projection = parameters.read("fields", Projection::read)?.unwrap_or_default();
         parameters.end()?;
         // Where it began says nothing of where it goes on.
-        let identity = format!("live\n{}", parameters.identity("from"));
+        let identity = format!("{epoch:x}\nlive\n{}", parameters.identity("from"));
         Ok(Self { filter, projection, cursor: None, identity })
     }
 
@@ -145,7 +152,7 @@ impl LiveQuery {
     /// It is no cursor of this query, or of another log.
     pub fn go_on_behind(mut self, cursor: &str, end: u64) -> Result<Self, Fault> {
         let cursor = Cursor::read(cursor, &self.identity)?;
-        if cursor.offset > end {
+        if cursor.place.offset > end {
             return Err(Fault::new("value_error", "it stands behind the end of the log: it is another store's"));
         }
         // What comes behind it is meant, however long ago that is by now.
@@ -243,11 +250,12 @@ fn limit(text: &str) -> Result<usize, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Place;
 
     fn read(asked: Asked, query: &str) -> Result<Query, String> {
         let sent = form_urlencoded::parse(query.as_bytes()).into_owned();
         let (keys, now) = (Identity::new("secret", Vec::new()), Time::from_micros(86_400_000_000));
-        Query::read(Parameters::new(sent), asked, &keys, now).map_err(|fault| fault.to_string())
+        Query::read(Parameters::new(sent), asked, &keys, (7, now)).map_err(|fault| fault.to_string())
     }
 
     #[test]
@@ -293,22 +301,23 @@ mod tests {
     fn who_follows_goes_on_behind_an_id_of_the_same_filters_however_it_began() {
         let live = |query: &str| {
             let sent = form_urlencoded::parse(query.as_bytes()).into_owned();
-            LiveQuery::read(Parameters::new(sent), Time::from_micros(86_400_000_000)).unwrap()
+            LiveQuery::read(Parameters::new(sent), 7, Time::from_micros(86_400_000_000)).unwrap()
         };
-        let id = Cursor { offset: 5 }.to_text(&live("type=a&from=-1h").identity);
+        let id = Cursor { place: Place::in_log(5) }.to_text(&live("type=a&from=-1h").identity);
         let goes_on = live("from=-1m&type=a&fields=id").go_on_behind(&id, 5).unwrap();
-        assert_eq!((goes_on.cursor, goes_on.filter.from), (Some(Cursor { offset: 5 }), None));
+        assert_eq!((goes_on.cursor, goes_on.filter.from), (Some(Cursor { place: Place::in_log(5) }), None));
         for (query, end) in [("type=b", 5), ("", 5), ("type=a", 4)] {
             assert!(live(query).go_on_behind(&id, end).is_err(), "{query}");
         }
-        let page = Cursor { offset: 5 }.to_text(&read(Asked::Events(None), "type=a&order=oldest").unwrap().identity);
+        let page = Cursor { place: Place::in_log(5) }
+            .to_text(&read(Asked::Events(None), "type=a&order=oldest").unwrap().identity);
         assert!(live("type=a").go_on_behind(&page, 5).is_err(), "a page's cursor is none of a stream");
     }
 
     #[test]
     fn a_cursor_goes_on_with_its_kind_of_records_alone() {
         let query = read(Asked::Sessions(None), "").unwrap();
-        let cursor = Cursor { offset: 7 }.to_text(&query.identity);
+        let cursor = Cursor { place: Place::in_log(7) }.to_text(&query.identity);
         let text = format!("cursor={cursor}");
         assert!(read(Asked::Sessions(None), &text).is_ok());
         assert!(read(Asked::Events(None), &text).is_err() && read(Asked::Profiles, &text).is_err());

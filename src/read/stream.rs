@@ -1,6 +1,6 @@
 //! Records, page by page or one behind the other.
 
-use std::{sync::Arc, time::Instant};
+use std::{ops::Range, sync::Arc, time::Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -12,7 +12,7 @@ use super::{
     scan::{EventScan, Events, ProfileScan, Read, Record, Scan, SessionScan, Timeline},
 };
 use crate::{
-    model::{Id, ProfileRef},
+    model::{Id, Place, ProfileRef},
     process::find_profile,
     store::{NamesWalk, ReadView, Refused, retry},
 };
@@ -49,19 +49,21 @@ impl Queries {
         let until = Instant::now() + self.settings.page_time;
         let mut stream = self.stream(query, limit).await?;
         let (mut records, mut bytes) = (Vec::new(), 0);
-        while stream.wanted > 0 && bytes < PAGE_BYTES && Instant::now() < until {
+        let begun = stream.left();
+        // A page that ends early has come further, however little time there was.
+        while stream.wanted > 0 && bytes < PAGE_BYTES && (Instant::now() < until || stream.left() == begun) {
             let Some(more) = stream.step().await? else { break };
             bytes += more.iter().map(Record::bytes).sum::<usize>();
             records.extend(more);
         }
         let read = stream.scan.as_ref().map_or_else(Read::default, |scan| scan.read());
-        let left = stream.scan.as_ref().map(|scan| scan.left()).filter(|left| !left.is_empty());
+        let left = stream.left().filter(|left| !left.is_empty());
         let cursor = left.map(|left| {
-            let offset = match query.order {
+            let place = match query.order {
                 Order::Newest => left.end,
                 Order::Oldest => left.start,
             };
-            Cursor { offset }.to_text(&query.identity)
+            Cursor { place }.to_text(&query.identity)
         });
         Ok(Page { records, cursor, read })
     }
@@ -83,11 +85,13 @@ impl Queries {
         };
         let end = view.answer(self.store.end()).await?;
         let (order, now) = (query.order, self.clock.now());
+        let all = Place::all();
         let left = match (query.cursor, order) {
-            (Some(cursor), Order::Newest) => 0..cursor.offset.min(end),
-            (Some(cursor), Order::Oldest) => cursor.offset.min(end)..end,
-            (None, _) => 0..end,
+            (Some(cursor), Order::Newest) => all.start..cursor.place,
+            (Some(cursor), Order::Oldest) => cursor.place..all.end,
+            (None, _) => all,
         };
+        let left = (end, left);
         let ids = person.as_ref().map(|person| person.ids.clone());
         let people = person.map(|person| person.called);
         let events =
@@ -116,9 +120,14 @@ impl RecordStream {
         }
     }
 
+    /// The places that were not looked at yet.
+    fn left(&self) -> Option<Range<Place>> {
+        self.scan.as_ref().map(|scan| scan.left())
+    }
+
     /// Looks a little further: perhaps nothing is found. `None`: that was all.
     async fn step(&mut self) -> Result<Option<Vec<Record>>, Refused> {
-        if self.wanted == 0 || self.scan.as_ref().is_none_or(|scan| scan.left().is_empty()) {
+        if self.wanted == 0 || self.left().is_none_or(|left| left.is_empty()) {
             return Ok(None);
         }
         let Some(mut scan) = self.scan.take() else { return Ok(None) };

@@ -141,6 +141,7 @@ fn open_views(folder: &Folder, log: &Log, how: &Opening, report: Report<'_>) -> 
             to = progress.to,
             "the last entries were not on the disk yet when the machine or the process ended"
         );
+        folder.begin_epoch()?;
         drop(views);
         return rebuild(path, log, report);
     }

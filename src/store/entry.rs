@@ -1,5 +1,7 @@
 //! The entries of the log, and the newest states that they lead to.
 
+mod skip;
+
 use std::sync::Arc;
 
 use bincode::Options;
@@ -10,6 +12,8 @@ use crate::model::{
     Definition, DefinitionKind, DelayedEvent, Event, EventRequest, FieldChange, Id, MergeKey, Pass, Profile,
     ProfileRef, Session, Source, SourceSecrets, Time,
 };
+
+pub use skip::{Skipped, skip};
 
 /// One entry of the log. Its offset is its place: the first of a block's offsets plus its place in the block.
 ///
@@ -373,6 +377,12 @@ fn encoding() -> impl Options {
 pub fn encode_into(out: &mut Vec<u8>, record: &impl Serialize) {
     // Writing to memory fails only for a sequence of unknown length; the records have none.
     encoding().serialize_into(out, record).expect("records are made of sized parts");
+}
+
+/// How many bytes [`encode_into`] appends for `record`.
+fn encoded_length(record: &impl Serialize) -> usize {
+    let length = encoding().serialized_size(record).expect("records are made of sized parts");
+    usize::try_from(length).expect("a record stands in memory")
 }
 
 pub fn encode(record: &impl Serialize) -> Vec<u8> {

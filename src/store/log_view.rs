@@ -6,11 +6,11 @@ use super::{
     engine::Engine,
     entry::{Key, State},
     error::StoreError,
-    index::SegmentIndex,
-    log::BlockEvents,
+    index::{SegmentIndex, SegmentSpan},
+    log::EventBlock,
     read_view::{Led, States, owner},
 };
-use crate::model::{Id, MergeKey, Profile, ProfileRef, Session};
+use crate::model::{Id, MergeKey, Place, Profile, ProfileRef, Session, Time};
 
 /// The log and the views while a part of a query is read. Held for that part only, so that they can be made again when
 /// one of them fails.
@@ -28,6 +28,28 @@ impl<'a> LogView<'a> {
         self.engine.log.segments()
     }
 
+    /// The segments with the times of their events, in the order of the log. One that cannot be read is taken for one whose
+    /// times lie between those of the segments around it: who comes to it is told.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub fn spans(&self) -> Result<Vec<SegmentSpan>, StoreError> {
+        let log = &self.engine.log;
+        let mut spans = Vec::new();
+        for range in log.segments() {
+            match log.span(&range) {
+                Ok(span) => spans.extend(span),
+                Err(StoreError::DamagedSegment { .. }) => {
+                    let latest = |latest: Time, span: &SegmentSpan| latest.max(span.inserted.1);
+                    let time = spans.iter().fold(Time::from_micros(i64::MIN), latest);
+                    spans.push(SegmentSpan { range, inserted: (time, Time::from_micros(i64::MAX)), pages: 0 });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(spans)
+    }
+
     /// The index of the segment whose first entry stands at offset `first`; `None` if there is no such segment. That of
     /// an older store is made when it is asked for.
     ///
@@ -37,13 +59,13 @@ impl<'a> LogView<'a> {
         self.engine.log.index(first)
     }
 
-    /// The events of the block of the log that holds `offset`; `None` behind the end. A block holds some hundred kilobytes,
-    /// or what was written at once: so little is read at a time.
+    /// The block of the log that holds `offset`, unpacked; `None` behind the end. It has some hundred kilobytes, or what was
+    /// written at once: so little is read at a time.
     ///
     /// # Errors
     /// The segment is damaged.
-    pub fn events_around(&self, offset: u64) -> Result<Option<BlockEvents>, StoreError> {
-        self.engine.log.events_around(offset)
+    pub fn event_block(&self, offset: u64) -> Result<Option<EventBlock>, StoreError> {
+        self.engine.log.event_block(offset)
     }
 
     /// The offsets of deleted events within `range`, ascending.
@@ -57,11 +79,11 @@ impl<'a> LogView<'a> {
         self.engine.views.names(after, most)
     }
 
-    /// The sessions with numbers within `range`, in order. Read one by one, as each is asked for.
+    /// The sessions whose places are within `range`, in order. Read one by one, as each is asked for.
     ///
     /// # Errors
     /// The views are damaged; so everywhere below.
-    pub fn sessions(&self, range: Range<u64>) -> impl DoubleEndedIterator<Item = Result<Session, StoreError>> + '_ {
+    pub fn sessions(&self, range: Range<Place>) -> impl DoubleEndedIterator<Item = Result<Session, StoreError>> + '_ {
         self.engine.views.sessions(range)
     }
 
@@ -69,12 +91,12 @@ impl<'a> LogView<'a> {
         self.engine.views.session_numbered(number)
     }
 
-    /// The numbers within `range` of the sessions that have this profile and no other one, in order.
+    /// The places within `range` of the sessions that have this profile and no other one, in order.
     pub fn visits_of(
         &self,
         profile: &ProfileRef,
-        range: Range<u64>,
-    ) -> impl DoubleEndedIterator<Item = Result<u64, StoreError>> + '_ {
+        range: Range<Place>,
+    ) -> impl DoubleEndedIterator<Item = Result<Place, StoreError>> + '_ {
         self.engine.views.visits_of(profile, range)
     }
 

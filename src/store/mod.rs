@@ -60,10 +60,10 @@ pub use figures::{Holdings, StoreFigures};
 pub use files::folder::{Durability, Folder};
 pub use index::{
     BETWEEN, Began, Column, Count, NOWHERE, Names, PAGE_ROWS, PageSpan, QUARTER_MICROS, SegmentIndex, SegmentProfiles,
-    SegmentSessions, ShortId, UNLISTED, UNTOLD, VALID, VisitColumns, Visitor, facet_text, number_time, place_of,
-    time_number,
+    SegmentSessions, SegmentSpan, ShortId, UNLISTED, UNTOLD, VALID, VisitColumns, Visitor, facet_text, number_time,
+    place_of, time_number,
 };
-pub use log::{BlockEvents, FoundEvent};
+pub use log::{EventBlock, FoundEvent};
 pub use log_view::LogView;
 pub use read_view::{ReadView, retry};
 pub use views::NamesWalk;
@@ -89,6 +89,7 @@ pub struct StoreSettings {
 /// The open store.
 pub struct Store {
     shared: Arc<Shared>,
+    epoch: u64,
     locks: Locks,
     threads: Mutex<Option<Threads>>,
     /// Why one of the threads ended before its time.
@@ -147,9 +148,13 @@ impl Store {
             views,
             may_be_short: last_end.was_relaxed(),
         };
+        if last_end.lost_writes() {
+            folder.begin_epoch()?;
+        }
         std::fs::create_dir_all(folder.journal()).at(&folder.journal())?;
         let journal = Journal::open(RealDisk, &folder.journal(), 0, settings.segment_bytes, crashed)?;
         let engine = Engine::open(&folder, &journal, &how, report)?;
+        let epoch = folder.epoch()?;
         folder::sync_dir(folder.path())?; // the names of the parts that were just made
         clock.not_before(engine.views.progress().latest);
         let (to_applier, messages) = mpsc::channel();
@@ -178,7 +183,7 @@ impl Store {
         let committer = spawn("committer", shared.folder.path(), run, tell())?;
         spawn_indexer(shared.clone())?;
         let threads = Mutex::new(Some(Threads { committer, applier }));
-        Ok(Self { shared, locks: Locks::default(), threads, failure })
+        Ok(Self { shared, epoch, locks: Locks::default(), threads, failure })
     }
 
     /// Waits until the store has failed for good, which it does only by a bug; why. Nothing that was acknowledged is at
@@ -218,6 +223,12 @@ impl Store {
         self.shared.queue.applied(offset + 1).await;
         let found = self.shared.read_log(move |engine| engine.log.block_around(offset)).await?;
         found.ok_or_else(|| Refused::Unavailable("the log is being made again".into()))
+    }
+
+    /// Tells the log from others: what was read at an offset of it is there still, unless it was deleted. Another one begins
+    /// when entries that were answered may be lost, which relaxed mode allows, or when a backup takes the log's place.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// The offset behind the last entry that is durable.
@@ -285,22 +296,29 @@ impl Store {
     }
 }
 
-/// Makes the indexes that sealed segments have not, as those that an earlier version wrote, on a thread of its own. A
-/// query that needs one before makes it itself.
+/// Makes the indexes that sealed segments have not, as those that an earlier version wrote, and looks into all for the times
+/// of their events, on a thread of its own. A query that needs one before does so itself.
 fn spawn_indexer(shared: Arc<Shared>) -> Result<(), StoreError> {
     let path = shared.folder.path().to_owned();
-    let missing = shared.engine().map(|engine| engine.log.without_index()).unwrap_or_default();
-    if missing.is_empty() {
+    let Some((missing, sealed)) = shared.engine().map(|engine| (engine.log.without_index(), engine.log.sealed()))
+    else {
+        return Ok(());
+    };
+    let ranges: Vec<_> = sealed.iter().map(|part| part.first..part.end).collect();
+    if ranges.is_empty() {
         return Ok(());
     }
     let run = move || {
-        for (place, first) in missing.iter().enumerate() {
+        let mut done = 0;
+        for range in ranges {
             // Held for one segment only, so that the parts can be made again or closed.
             let Some(engine) = shared.engine().filter(|_| !shared.queue.is_closing()) else { return };
-            match database::caught(|| engine.log.index(*first).map(|_| ())) {
-                Ok(Ok(())) => {
-                    tracing::info!(done = place + 1, of = missing.len(), "a segment of the log got its index")
+            match database::caught(|| engine.log.span(&range).map(|_| ())) {
+                Ok(Ok(())) if missing.contains(&range.start) => {
+                    done += 1;
+                    tracing::info!(done, of = missing.len(), "a segment of the log got its index");
                 }
+                Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(%error, "a segment of the log gets no index"),
                 Err(said) => tracing::error!(said, "a segment of the log gets no index"),
             }

@@ -92,6 +92,46 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// The value at `steps` of the one that comes next, which is in its normal form: keys of objects, places in lists. What
+    /// comes before it is passed over, what comes behind it stays unread.
+    pub(in crate::model) fn at(mut self, steps: &[Box<str>]) -> Result<Option<Value>, Fault> {
+        for step in steps {
+            if !self.enter(step)? {
+                return Ok(None);
+            }
+        }
+        self.tree().map(Some)
+    }
+
+    /// Goes to the value under `step` of the object or list that comes next; `false`: there is none.
+    fn enter(&mut self, step: &str) -> Result<bool, Fault> {
+        let is_object = match self.peek()? {
+            b'{' => true,
+            b'[' => false,
+            _ => return Ok(false),
+        };
+        let wanted = if is_object { None } else { step.parse::<usize>().ok() };
+        self.at += 1;
+        for place in 0_usize.. {
+            if matches!(self.peek()?, b'}' | b']') {
+                break;
+            }
+            let is_it = if is_object {
+                let key = self.string()?.text;
+                self.colon()?;
+                key == step
+            } else {
+                wanted == Some(place)
+            };
+            if is_it {
+                return Ok(true);
+            }
+            self.skip()?;
+            self.eat(b",");
+        }
+        Ok(false)
+    }
+
     /// The entries of an object in its normal form, each with its key; both as they are written.
     pub(in crate::model) fn entries(&mut self) -> Result<Vec<(&'a str, &'a str)>, Fault> {
         if self.peek()? != b'{' {

@@ -1,6 +1,6 @@
 //! Opens the blocks of rows whose index does not tell enough.
 
-use crate::store::{BlockEvents, FoundEvent, LogView, StoreError};
+use crate::store::{FoundEvent, LogView, StoreError};
 
 /// Hands the events at `offsets`, which ascend, to `each`, with the place of each among them.
 pub fn each_event(
@@ -8,12 +8,13 @@ pub fn each_event(
     offsets: &[u64],
     mut each: impl FnMut(usize, &FoundEvent),
 ) -> Result<(), StoreError> {
-    let mut block: Option<BlockEvents> = None;
+    let (mut events, mut end) = (Vec::new(), 0);
     for (place, offset) in offsets.iter().enumerate() {
-        if block.as_ref().is_none_or(|block| !block.offsets.contains(offset)) {
-            block = log.events_around(*offset)?;
+        if *offset >= end {
+            let Some(block) = log.event_block(*offset)? else { break }; // the log is shorter than it was
+            end = block.offsets().end;
+            events = block.events_at(&offsets[place..offsets.partition_point(|offset| *offset < end)])?;
         }
-        let Some(BlockEvents { events, .. }) = &block else { break }; // the log is shorter than it was
         if let Ok(at) = events.binary_search_by_key(offset, |event| event.offset) {
             each(place, &events[at]);
         }

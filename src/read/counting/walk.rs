@@ -9,7 +9,7 @@ use super::{
 use crate::{
     model::{Id, Time},
     process::{Expression, Scope},
-    read::{filter::KindPattern, scan::records_of},
+    read::filter::KindPattern,
     store::{Column, LogView, ReadView, Refused, SegmentIndex, StoreError, number_time, time_number},
 };
 
@@ -145,11 +145,12 @@ fn decide(
         .map(|(at, (place, _))| (at, offsets[*place]))
         .unzip();
     each_event(log, &wanted, |at, event| {
-        let records = records_of(event);
+        let event = event.shown();
         let (_, row) = &mut rows[places[at]];
         let conditions = filter.classes.iter().enumerate();
         for (class, condition) in conditions.filter_map(|(at, class)| Some((at, class.condition.as_ref()?))) {
-            if row.classes >> class & 1 == 1 && !condition.holds(&Scope::stored(&records, filter.now)).unwrap_or(false)
+            if row.classes >> class & 1 == 1
+                && !condition.holds(&Scope::stored_event(&event, filter.now)).unwrap_or(false)
             {
                 row.classes &= !(1 << class);
             }

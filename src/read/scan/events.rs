@@ -1,145 +1,153 @@
-//! Goes through the log, segment by segment, and opens the blocks of the rows that a plan names.
+//! Goes through events: finds which rows may be meant, and opens the blocks that they stand in.
 
-use std::{ops::Range, sync::Arc};
-
-use super::{Found, Owners, Read, Record, Scan, named};
-use crate::{
-    model::{Id, Object, ShownEvent, Time},
-    process::Scope,
-    read::{
-        filter::{EventFilter, Order},
-        plan::SegmentPlan,
-    },
-    store::{BlockEvents, FoundEvent, LogView, StoreError},
+use std::{
+    collections::{HashMap, VecDeque},
+    ops::Range,
+    sync::Arc,
 };
+
+use super::{
+    Found, Owners, Read, Record, Scan,
+    rows::{Rows, Sequence},
+};
+use crate::{
+    model::{Id, Place, Time},
+    process::Scope,
+    read::filter::{EventFilter, Order},
+    store::{EventBlock, FoundEvent, LogView, StoreError},
+};
+
+/// How many blocks a step reads, so that it stays short.
+const BLOCKS_TOGETHER: usize = 16;
+/// How many events are read before a condition decides which of them are meant.
+const DECIDED_TOGETHER: usize = 256;
+/// How many blocks are kept, for the rows that stand there and come later.
+const BLOCKS_KEPT: usize = 4;
 
 /// A walk through the log for the events that a filter means.
 pub struct EventScan {
     filter: Arc<EventFilter>,
-    order: Order,
-    /// All ids of the profile that the filter names.
-    people: Option<Arc<[Id]>>,
     /// The server's time, for the condition.
     now: Time,
-    /// The offsets that were not looked at yet.
-    left: Range<u64>,
-    plan: Option<SegmentPlan>,
-    /// The rows that are to be opened, the next one at the end.
-    rows: Vec<u64>,
-    pub read: Read,
+    rows: Rows,
+    /// The blocks that were read last, the last one at the end.
+    blocks: VecDeque<EventBlock>,
+    opened: u64,
 }
 
 impl EventScan {
-    pub fn new(filter: Arc<EventFilter>, order: Order, people: Option<Arc<[Id]>>, left: Range<u64>, now: Time) -> Self {
-        Self { filter, order, people, now, left, plan: None, rows: Vec::new(), read: Read::default() }
+    /// In order of time: what of `left` stands at offsets before `end`. `people`: all ids of the profile that the filter
+    /// names.
+    pub fn new(
+        filter: Arc<EventFilter>,
+        order: Order,
+        people: Option<Arc<[Id]>>,
+        (end, left): (u64, Range<Place>),
+        now: Time,
+    ) -> Self {
+        let rows = Rows::new(filter.clone(), people, (order, Sequence::Time), end, left);
+        Self { filter, now, rows, blocks: VecDeque::new(), opened: 0 }
     }
 
-    /// The offsets that were not looked at yet.
-    pub fn left(&self) -> &Range<u64> {
-        &self.left
+    /// In the order of the log, from the oldest on.
+    pub fn along_log(filter: Arc<EventFilter>, people: Option<Arc<[Id]>>, offsets: Range<u64>, now: Time) -> Self {
+        let left = Place::in_log(offsets.start)..Place::in_log(offsets.end);
+        let rows = Rows::new(filter.clone(), people, (Order::Oldest, Sequence::Log), offsets.end, left);
+        Self { filter, now, rows, blocks: VecDeque::new(), opened: 0 }
+    }
+
+    /// The places that were not looked at yet.
+    pub fn left(&self) -> &Range<Place> {
+        self.rows.left()
     }
 
     pub fn is_done(&self) -> bool {
-        self.left.is_empty()
+        self.left().is_empty()
     }
 
-    /// Looks a little further, in one block of the log: the next events that are meant, at most `most`; perhaps none yet.
+    /// What it read so far.
+    pub fn read(&self) -> Read {
+        Read { blocks: self.opened, skipped: self.rows.skipped }
+    }
+
+    /// Looks a little further, in a few blocks of the log: the next events that are meant, at most `most`; perhaps none
+    /// yet.
     pub fn step(&mut self, log: &LogView<'_>, most: usize) -> Result<Vec<FoundEvent>, StoreError> {
-        if self.rows.is_empty() && !self.plan_further(log)? {
-            return Ok(Vec::new());
+        let mut found = Vec::new();
+        let mut blocks = 0;
+        while found.len() < most && blocks < BLOCKS_TOGETHER && self.rows.find(log)? {
+            let together = if self.filter.condition.is_some() { DECIDED_TOGETHER } else { most - found.len() };
+            let rows = self.rows.ahead(together);
+            let mut events = HashMap::new();
+            let looked = self.read_events(log, &rows, &mut blocks, &mut events)?;
+            for offset in &rows[..looked] {
+                self.rows.pop();
+                found.extend(events.remove(offset).filter(|event| self.holds(event)));
+                if found.len() == most {
+                    break;
+                }
+            }
         }
-        let Some(next) = self.rows.last().copied() else { return Ok(Vec::new()) };
-        let Some(BlockEvents { events: mut found, offsets: block }) = log.events_around(next)? else {
-            self.left = self.left.end..self.left.end; // the log is shorter than it was
-            return Ok(Vec::new());
-        };
-        self.read.blocks += 1;
-        let behind = match self.order {
-            Order::Newest => self.rows.partition_point(|offset| *offset < block.start),
-            Order::Oldest => self.rows.partition_point(|offset| *offset >= block.end),
-        };
-        let rows = self.rows.split_off(behind);
-        let deleted = log.deleted_events(block.clone())?;
-        let is_meant = |offset: u64| match self.order {
-            Order::Newest => rows.binary_search(&offset).is_ok(),
-            Order::Oldest => rows.binary_search_by(|row| offset.cmp(row)).is_ok(),
-        };
-        found.retain(|event| {
-            is_meant(event.offset) && deleted.binary_search(&event.offset).is_err() && self.holds(event)
-        });
-        if self.order == Order::Newest {
-            found.reverse();
-        }
-        // More may be found than are wanted: the next step begins behind the last one that is answered.
-        let last = if found.len() > most { found[most - 1].offset } else { rows[0] };
-        found.truncate(most);
-        match self.order {
-            Order::Newest => self.left.end = last,
-            Order::Oldest => self.left.start = last + 1,
-        }
-        self.rows.extend(rows.into_iter().filter(|offset| self.left.contains(offset)));
         Ok(found)
     }
 
-    /// Finds the next page that has rows; `false` when the step should end before: nothing is left, or enough was done.
-    fn plan_further(&mut self, log: &LogView<'_>) -> Result<bool, StoreError> {
-        if self.plan.is_none() {
-            let next = match self.order {
-                Order::Newest => self.left.end.checked_sub(1),
-                Order::Oldest => Some(self.left.start),
-            };
-            let segment = next.filter(|_| !self.left.is_empty()).and_then(|next| self.segment(log, next));
-            let Some(index) = segment.map(|first| log.index(first)).transpose()?.flatten() else {
-                self.left = self.left.end..self.left.end;
-                return Ok(false);
-            };
-            let plan = SegmentPlan::new(index, &self.filter, self.people.as_deref(), &self.left, self.order)?;
-            self.read.skipped += plan.skipped;
-            self.plan = Some(plan);
-        }
-        let Some(plan) = &mut self.plan else { return Ok(false) };
-        match plan.next_page()? {
-            Some(mut rows) => {
-                rows.retain(|offset| self.left.contains(offset));
-                if self.order == Order::Oldest {
-                    rows.reverse();
-                }
-                self.rows = rows;
-                Ok(!self.rows.is_empty())
+    /// Reads the events that stand at the offsets `rows`, which need not be in their order, by offset: each block is read
+    /// once for all of them. How many of `rows` were looked at: fewer, where they stand in too many blocks. Deleted ones
+    /// are left out.
+    fn read_events(
+        &mut self,
+        log: &LogView<'_>,
+        rows: &[u64],
+        blocks: &mut usize,
+        events: &mut HashMap<u64, FoundEvent>,
+    ) -> Result<usize, StoreError> {
+        let mut ascending = rows.to_vec();
+        ascending.sort_unstable();
+        let mut done: Vec<Range<u64>> = Vec::new();
+        for (place, offset) in rows.iter().enumerate() {
+            if done.iter().any(|block| block.contains(offset)) {
+                continue;
             }
-            None => {
-                let range = plan.range();
-                match self.order {
-                    Order::Newest => self.left.end = self.left.end.min(range.start),
-                    Order::Oldest => self.left.start = self.left.start.max(range.end),
-                }
-                self.left.start = self.left.start.min(self.left.end);
-                self.plan = None;
-                Ok(false)
+            if *blocks >= BLOCKS_TOGETHER && place > 0 {
+                return Ok(place);
             }
+            *blocks += 1;
+            let Some(block) = self.block(log, *offset)? else {
+                self.rows.end(); // the log is shorter than it was
+                return Ok(0);
+            };
+            let range = block.offsets();
+            let wanted =
+                ascending.partition_point(|row| *row < range.start)..ascending.partition_point(|row| *row < range.end);
+            let wanted = &ascending[wanted];
+            let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { continue };
+            let deleted = log.deleted_events(*first..last + 1)?;
+            let read = block.events_at(wanted)?.into_iter().map(|event| (event.offset, event));
+            events.extend(read.filter(|(offset, _)| deleted.binary_search(offset).is_err()));
+            done.push(range);
+            self.blocks.push_back(block);
         }
+        Ok(rows.len())
     }
 
-    /// The first offset of the segment that holds `offset`, or of the next one that there is.
-    fn segment(&self, log: &LogView<'_>, offset: u64) -> Option<u64> {
-        let segments = log.segments();
-        let found = match self.order {
-            Order::Newest => segments.iter().rev().find(|segment| segment.start <= offset && !segment.is_empty()),
-            Order::Oldest => segments.iter().find(|segment| offset < segment.end),
-        };
-        found.map(|segment| segment.start).filter(|start| *start < self.left.end)
+    /// The block of the log that holds `offset`.
+    fn block(&mut self, log: &LogView<'_>, offset: u64) -> Result<Option<EventBlock>, StoreError> {
+        let kept = self.blocks.iter().position(|block| block.offsets().contains(&offset));
+        if let Some(block) = kept.and_then(|place| self.blocks.remove(place)) {
+            return Ok(Some(block));
+        }
+        self.opened += 1;
+        if self.blocks.len() == BLOCKS_KEPT {
+            self.blocks.pop_front();
+        }
+        log.event_block(offset)
     }
 
     /// Whether the filter's condition holds; all else was looked at.
     fn holds(&self, event: &FoundEvent) -> bool {
         let Some(condition) = &self.filter.condition else { return true };
-        condition.holds(&Scope::stored(&records_of(event), self.now)).unwrap_or(false)
+        condition.holds(&Scope::stored_event(&event.shown(), self.now)).unwrap_or(false)
     }
-}
-
-/// What a condition over events sees.
-pub fn records_of(event: &FoundEvent) -> Object {
-    named("event", &ShownEvent { request: event.request.clone(), event: event.event.clone() })
 }
 
 /// The events that a scan finds, as they are shown.
@@ -155,17 +163,17 @@ impl Events {
 }
 
 impl Scan for Events {
-    fn left(&self) -> Range<u64> {
-        self.scan.left.clone()
+    fn left(&self) -> Range<Place> {
+        self.scan.left().clone()
     }
 
     fn read(&self) -> Read {
-        self.scan.read
+        self.scan.read()
     }
 
     fn step(&mut self, log: &LogView<'_>, most: usize) -> Result<Vec<Found>, StoreError> {
         let found = self.scan.step(log, most)?.into_iter().map(|event| {
-            let place = event.offset;
+            let place = Place { time: event.request.inserted, offset: event.offset };
             Ok(Found { place, record: Record::Event(self.owners.shown(log, event)?) })
         });
         found.collect()

@@ -40,7 +40,7 @@ impl<'a> FirstEvents<'a> {
             let first = self.segments[place].start;
             let Some(segment) = Segment::at(self.log, &mut self.segment, first)? else { continue };
             // Each of its events changes a session, so none of them is later than its last change.
-            if segment.index.pages.first().is_some_and(|page| page.inserted.0 > session.updated) {
+            if segment.index.span().is_some_and(|span| span.inserted.0 > session.updated) {
                 break;
             }
             if let Some(source) = segment.source(session)? {

@@ -1,9 +1,10 @@
-//! Walks for the records that a filter means, one kind of record a file, each in the order of the log.
+//! Walks for the records that a filter means, one kind of record a file, each in the order of their places.
 
 mod events;
 mod first_events;
 mod owners;
 mod profiles;
+mod rows;
 mod sessions;
 mod timeline;
 
@@ -12,12 +13,12 @@ use std::{ops::Range, sync::Arc};
 use serde::{Serialize, Serializer};
 
 use crate::{
-    model::{Object, Profile, Session, ShownEvent, Time, Value},
+    model::{Object, Place, Profile, Session, ShownEvent, Time, Value},
     process::{Expression, Scope},
     store::{LogView, StoreError},
 };
 
-pub use events::{EventScan, Events, records_of};
+pub use events::{EventScan, Events};
 pub use owners::Owners;
 pub use profiles::ProfileScan;
 pub use sessions::SessionScan;
@@ -26,11 +27,11 @@ pub use timeline::Timeline;
 /// How many sessions or profiles a step looks at, so that it stays short.
 const LOOKED_AT_TOGETHER: usize = 1_024;
 
-/// A walk for records of a kind. Each has a place of its own: an event its offset, a session or a profile the one at
-/// which it was made.
+/// A walk for records of a kind, in the order of their places: events by when they were taken, sessions by when they
+/// began, profiles by the offset at which they were made.
 pub trait Scan: Send {
     /// The places that were not looked at yet; none: it is done.
-    fn left(&self) -> Range<u64>;
+    fn left(&self) -> Range<Place>;
 
     /// What it read so far.
     fn read(&self) -> Read;
@@ -41,7 +42,7 @@ pub trait Scan: Send {
 
 /// A record and its place.
 pub struct Found {
-    pub place: u64,
+    pub place: Place,
     pub record: Record,
 }
 
@@ -92,12 +93,7 @@ pub struct Read {
 /// Whether a filter's condition, if there is one, holds for the record of this name.
 fn holds(condition: Option<&Expression>, name: &'static str, record: &impl Serialize, now: Time) -> bool {
     let Some(condition) = condition else { return true };
-    condition.holds(&Scope::stored(&named(name, record), now)).unwrap_or(false)
-}
-
-/// The record under this name alone, as conditions see it.
-fn named(name: &'static str, record: &impl Serialize) -> Object {
     let mut records = Object::default();
     records.insert(name, Value::shown(record));
-    records
+    condition.holds(&Scope::stored(&records, now)).unwrap_or(false)
 }

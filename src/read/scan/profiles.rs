@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use super::{Found, LOOKED_AT_TOGETHER, Read, Record, Scan, holds};
 use crate::{
-    model::{Profile, Time},
+    model::{Place, Profile, Time},
     read::filter::{Order, ProfileFilter},
     store::{LogView, StoreError},
 };
@@ -15,12 +15,15 @@ pub struct ProfileScan {
     order: Order,
     /// The server's time, for the condition.
     now: Time,
-    left: Range<u64>,
+    left: Range<Place>,
+    /// Where the log ended when it was begun.
+    end: u64,
 }
 
 impl ProfileScan {
-    pub fn new(filter: Arc<ProfileFilter>, order: Order, left: Range<u64>, now: Time) -> Self {
-        Self { filter, order, now, left }
+    /// What of `left` stands at offsets before `end`.
+    pub fn new(filter: Arc<ProfileFilter>, order: Order, (end, left): (u64, Range<Place>), now: Time) -> Self {
+        Self { filter, order, now, left, end }
     }
 
     /// The one profile that all keys of the filter lead to, if it was not looked at yet.
@@ -33,7 +36,12 @@ impl ProfileScan {
             }
             found = Some(led);
         }
-        Ok(found.filter(|profile| self.left.contains(&profile.since)))
+        Ok(found.filter(|profile| self.offsets().contains(&profile.since)))
+    }
+
+    /// Those that were not looked at yet. Profiles are ordered by them alone.
+    fn offsets(&self) -> Range<u64> {
+        self.left.start.offset..self.left.end.offset.min(self.end)
     }
 
     fn is_meant(&self, profile: &Profile) -> bool {
@@ -42,7 +50,7 @@ impl ProfileScan {
 }
 
 impl Scan for ProfileScan {
-    fn left(&self) -> Range<u64> {
+    fn left(&self) -> Range<Place> {
         self.left.clone()
     }
 
@@ -52,17 +60,18 @@ impl Scan for ProfileScan {
 
     /// As elsewhere, but profiles that were made at one offset, by one request, come together.
     fn step(&mut self, log: &LogView<'_>, most: usize) -> Result<Vec<Found>, StoreError> {
-        let found = |profile: Arc<Profile>| Found { place: profile.since, record: Record::Profile(profile) };
+        let found =
+            |profile: Arc<Profile>| Found { place: Place::in_log(profile.since), record: Record::Profile(profile) };
         if !self.filter.keys.is_empty() {
             let profile = self.by_keys(log)?.filter(|profile| self.is_meant(profile));
             self.left = self.left.end..self.left.end;
             return Ok(profile.into_iter().map(found).collect());
         }
         let (mut list, mut last) = (Vec::new(), None);
-        for (count, made) in self.order.through(log.profiles_made(self.left.clone())).enumerate() {
+        for (count, made) in self.order.through(log.profiles_made(self.offsets())).enumerate() {
             let made = made?;
             if last != Some(made.since) && (list.len() >= most || count >= LOOKED_AT_TOGETHER) {
-                self.left = last.map_or(self.left.clone(), |last| self.order.behind(last, &self.left));
+                self.left = last.map_or(self.left.clone(), |last| self.order.behind(Place::in_log(last), &self.left));
                 return Ok(list);
             }
             last = Some(made.since);

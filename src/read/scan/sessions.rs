@@ -1,10 +1,10 @@
-//! Goes through sessions in the order in which they were made.
+//! Goes through sessions in the order in which they began.
 
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
 use super::{Found, LOOKED_AT_TOGETHER, Read, Record, Scan, first_events::FirstEvents, holds, owners::Owners};
 use crate::{
-    model::{ProfileRef, Session, Time},
+    model::{Place, ProfileRef, Session, Time},
     read::filter::{Order, SessionFilter},
     store::{LogView, StoreError},
 };
@@ -20,35 +20,24 @@ pub struct SessionScan {
     visits: Option<Visits>,
     /// The server's time, for the condition.
     now: Time,
-    left: Range<u64>,
-    /// Only what began within the filter's times is left.
-    is_bounded: bool,
+    left: Range<Place>,
+    /// Where the log ended when it was begun.
+    end: u64,
     owners: Owners,
 }
 
 impl SessionScan {
-    /// `people`: all that the profile which the filter names was called.
+    /// What of `left` was made at offsets before `end`. `people`: all that the profile which the filter names was called.
     pub fn new(
         filter: Arc<SessionFilter>,
         order: Order,
         people: Option<Arc<[ProfileRef]>>,
-        left: Range<u64>,
+        (end, left): (u64, Range<Place>),
         now: Time,
     ) -> Self {
         let visits = people.map(|people| Visits { people, order, sought: 0, heads: BTreeSet::new() });
-        Self { filter, order, visits, now, left, is_bounded: false, owners: Owners::default() }
-    }
-
-    /// Leaves out what began too early or too late: the server's time never decreases from one session to the next.
-    fn bound(&mut self, log: &LogView<'_>) -> Result<(), StoreError> {
-        if let Some(from) = self.filter.from {
-            self.left.start = begun_from(log, self.left.clone(), from)?;
-        }
-        if let Some(to) = self.filter.to {
-            self.left.end = begun_from(log, self.left.clone(), to)?;
-        }
-        self.is_bounded = true;
-        Ok(())
+        let left = filter.bound(&left);
+        Self { filter, order, visits, now, left, end, owners: Owners::default() }
     }
 
     /// The next session, whatever the filter says of it.
@@ -56,8 +45,8 @@ impl SessionScan {
         let Some(visits) = &mut self.visits else {
             return self.order.through(log.sessions(self.left.clone())).next().transpose();
         };
-        while let Some(number) = visits.next(log, &self.left)? {
-            if let Some(session) = log.session_numbered(number)? {
+        while let Some(place) = visits.next(log, &self.left)? {
+            if let Some(session) = log.session_numbered(place.offset)? {
                 return Ok(Some(session));
             }
         }
@@ -66,7 +55,7 @@ impl SessionScan {
 }
 
 impl Scan for SessionScan {
-    fn left(&self) -> Range<u64> {
+    fn left(&self) -> Range<Place> {
         self.left.clone()
     }
 
@@ -75,9 +64,6 @@ impl Scan for SessionScan {
     }
 
     fn step(&mut self, log: &LogView<'_>, most: usize) -> Result<Vec<Found>, StoreError> {
-        if !self.is_bounded {
-            self.bound(log)?;
-        }
         if let Some(visits) = &mut self.visits
             && !visits.seek(log, &self.left)?
         {
@@ -93,8 +79,8 @@ impl Scan for SessionScan {
                 self.left = self.left.end..self.left.end;
                 break;
             };
-            self.left = self.order.behind(session.number, &self.left);
-            if !self.filter.takes_time(&session) {
+            self.left = self.order.behind(session.place(), &self.left);
+            if session.number >= self.end {
                 continue;
             }
             if let Some(source) = &self.filter.source
@@ -106,24 +92,11 @@ impl Scan for SessionScan {
                 session.profile = self.owners.of(log, profile)?;
             }
             if holds(self.filter.condition.as_deref(), "session", &session.shown(), self.now) {
-                found.push(Found { place: session.number, record: Record::Session(Box::new(session)) });
+                found.push(Found { place: session.place(), record: Record::Session(Box::new(session)) });
             }
         }
         Ok(found)
     }
-}
-
-/// The number within `range` from which on sessions began at `time` or later.
-fn begun_from(log: &LogView<'_>, range: Range<u64>, time: Time) -> Result<u64, StoreError> {
-    let Range { mut start, mut end } = range;
-    while start < end {
-        let middle = start + (end - start) / 2;
-        match log.sessions(middle..end).next().transpose()? {
-            Some(session) if session.inserted < time => start = session.number + 1,
-            _ => end = middle,
-        }
-    }
-    Ok(start)
 }
 
 /// The visits of a person under each of their ids, in one order.
@@ -132,41 +105,41 @@ struct Visits {
     order: Order,
     /// Of how many the first visit was sought.
     sought: usize,
-    /// The next visit of each that has one, and the place of whose it is.
-    heads: BTreeSet<(u64, usize)>,
+    /// The place of the next visit of each that has one, and whose it is.
+    heads: BTreeSet<(Place, usize)>,
 }
 
 impl Visits {
     /// Seeks the first visit of some more; `false`: there are others still.
-    fn seek(&mut self, log: &LogView<'_>, left: &Range<u64>) -> Result<bool, StoreError> {
+    fn seek(&mut self, log: &LogView<'_>, left: &Range<Place>) -> Result<bool, StoreError> {
         let until = self.people.len().min(self.sought + SOUGHT_TOGETHER);
-        for place in self.sought..until {
-            self.seek_one(log, place, left.clone())?;
+        for person in self.sought..until {
+            self.seek_one(log, person, left.clone())?;
         }
         self.sought = until;
         Ok(self.sought == self.people.len())
     }
 
-    fn seek_one(&mut self, log: &LogView<'_>, place: usize, range: Range<u64>) -> Result<(), StoreError> {
+    fn seek_one(&mut self, log: &LogView<'_>, person: usize, range: Range<Place>) -> Result<(), StoreError> {
         if range.is_empty() {
             return Ok(());
         }
-        let next = self.order.through(log.visits_of(&self.people[place], range)).next().transpose()?;
-        self.heads.extend(next.map(|number| (number, place)));
+        let next = self.order.through(log.visits_of(&self.people[person], range)).next().transpose()?;
+        self.heads.extend(next.map(|place| (place, person)));
         Ok(())
     }
 
-    /// The number of the next session that is left; one that went from id to id meanwhile comes once.
-    fn next(&mut self, log: &LogView<'_>, left: &Range<u64>) -> Result<Option<u64>, StoreError> {
+    /// The place of the next session that is left; one that went from id to id meanwhile comes once.
+    fn next(&mut self, log: &LogView<'_>, left: &Range<Place>) -> Result<Option<Place>, StoreError> {
         loop {
             let next = match self.order {
                 Order::Newest => self.heads.pop_last(),
                 Order::Oldest => self.heads.pop_first(),
             };
-            let Some((number, place)) = next else { return Ok(None) };
-            self.seek_one(log, place, self.order.behind(number, left))?;
-            if left.contains(&number) {
-                return Ok(Some(number));
+            let Some((place, person)) = next else { return Ok(None) };
+            self.seek_one(log, person, self.order.behind(place, left))?;
+            if left.contains(&place) {
+                return Ok(Some(place));
             }
         }
     }

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, ops::Range};
 
 use super::{Found, Read, Record, Scan};
 use crate::{
-    model::{Object, Value},
+    model::{Object, Place, Value},
     read::filter::Order,
     store::{LogView, StoreError},
 };
@@ -14,7 +14,7 @@ pub struct Timeline {
     order: Order,
     branches: [Branch; 2],
     /// The place of the last record that was handed on.
-    last: Option<u64>,
+    last: Option<Place>,
 }
 
 /// The records of one kind.
@@ -34,10 +34,13 @@ impl Timeline {
     /// The branch whose next record, found or not, may come before that of the other one; `None`: both are done.
     fn next(&mut self) -> Option<&mut Branch> {
         let order = self.order;
-        let next = self.branches.iter_mut().filter_map(|branch| Some((order.first(&branch.left(order))?, branch)));
+        let next = self.branches.iter_mut().filter_map(|branch| {
+            let left = branch.left(order);
+            (!left.is_empty()).then_some((left, branch))
+        });
         match order {
-            Order::Newest => next.max_by_key(|(place, _)| *place),
-            Order::Oldest => next.min_by_key(|(place, _)| *place),
+            Order::Newest => next.max_by_key(|(left, _)| left.end),
+            Order::Oldest => next.min_by_key(|(left, _)| left.start),
         }
         .map(|(_, branch)| branch)
     }
@@ -45,18 +48,18 @@ impl Timeline {
 
 impl Branch {
     /// The places whose records were not handed on yet.
-    fn left(&self, order: Order) -> Range<u64> {
+    fn left(&self, order: Order) -> Range<Place> {
         let unlooked = self.scan.left();
         match (self.found.front(), order) {
             (None, _) => unlooked,
-            (Some(next), Order::Newest) => unlooked.start.min(next.place)..next.place + 1,
-            (Some(next), Order::Oldest) => next.place..unlooked.end.max(next.place + 1),
+            (Some(next), Order::Newest) => unlooked.start.min(next.place)..next.place.next(),
+            (Some(next), Order::Oldest) => next.place..unlooked.end.max(next.place.next()),
         }
     }
 }
 
 impl Scan for Timeline {
-    fn left(&self) -> Range<u64> {
+    fn left(&self) -> Range<Place> {
         let [one, other] = self.branches.each_ref().map(|branch| branch.left(self.order));
         let left = match (one.is_empty(), other.is_empty()) {
             (true, _) => other,

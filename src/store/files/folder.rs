@@ -17,8 +17,10 @@ const FORMAT_OF_FEWER_ENTRIES: u32 = 4;
 /// The oldest that is carried over. Its blocks stay as they are, its views are made anew.
 const FORMAT_OF_OTHER_VIEWS: u32 = 3;
 /// What may stand in the folder before it is a store: what a start that was cut short left, and what file systems make.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 13] = [
     "lock",
+    "epoch",
+    "epoch.new",
     "format.new",
     "running",
     "admin.token",
@@ -71,7 +73,12 @@ pub enum LastEnd {
 impl LastEnd {
     /// Whether the last process may have lost what it had answered.
     pub fn was_relaxed(self) -> bool {
-        matches!(self, Self::ProcessCrash(Durability::Relaxed) | Self::MachineCrash(Durability::Relaxed))
+        self.lost_writes() || self == Self::ProcessCrash(Durability::Relaxed)
+    }
+
+    /// Whether the machine may have lost what the last process had answered and written.
+    pub fn lost_writes(self) -> bool {
+        self == Self::MachineCrash(Durability::Relaxed)
     }
 }
 
@@ -149,6 +156,30 @@ impl Folder {
 
     pub fn views(&self) -> PathBuf {
         self.path.join("views")
+    }
+
+    fn epoch_path(&self) -> PathBuf {
+        self.path.join("epoch")
+    }
+
+    /// Tells this log from others that were in the folder, or are copies of it, and went on differently: a place in one is
+    /// none in another. Made where there is none.
+    pub fn epoch(&self) -> Result<u64, StoreError> {
+        let path = self.epoch_path();
+        let found = match fs::read_to_string(&path) {
+            Ok(text) => u64::from_str_radix(text.trim_end(), 16).ok(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => None,
+            Err(error) => return Err(error).at(&path),
+        };
+        found.map_or_else(|| self.begin_epoch(), Ok)
+    }
+
+    /// Begins another epoch, durably: some of what was answered may be gone, and other entries come in its place.
+    pub fn begin_epoch(&self) -> Result<u64, StoreError> {
+        let (epoch, _) = uuid::Uuid::new_v4().as_u64_pair();
+        write_durably(&self.epoch_path(), format!("{epoch:016x}\n").as_bytes())?;
+        Ok(epoch)
     }
 
     fn marker(&self) -> PathBuf {

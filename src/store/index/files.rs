@@ -1,6 +1,7 @@
 //! The indexes of the sealed segments, as they are asked for: opened, or made again where there is none.
 
 use std::{
+    collections::HashMap,
     fs,
     num::NonZeroUsize,
     ops::Range,
@@ -11,7 +12,7 @@ use std::{
 use lru::LruCache;
 use parking_lot::{Mutex, RwLock};
 
-use super::{Builder, IndexFile, SegmentIndex};
+use super::{Builder, IndexFile, SegmentIndex, SegmentSpan};
 use crate::store::error::{At, StoreError};
 
 /// How many indexes are open at a time.
@@ -23,6 +24,8 @@ pub struct IndexFiles {
     folder: PathBuf,
     /// By the offset of the segment's first entry, the one used last at the end.
     open: Mutex<LruCache<u64, SegmentIndex>>,
+    /// What the events of segments lie within, of those whose index was open; a segment never changes.
+    spans: Mutex<HashMap<u64, Option<SegmentSpan>>>,
     /// Held by whoever makes one, so that each is made once.
     making: Mutex<()>,
 }
@@ -40,7 +43,17 @@ impl IndexFiles {
                 fs::remove_file(&path).at(&path)?;
             }
         }
-        Ok(Self { folder: folder.to_owned(), open: Mutex::new(LruCache::new(OPEN_MAX)), making: Mutex::default() })
+        Ok(Self {
+            folder: folder.to_owned(),
+            open: Mutex::new(LruCache::new(OPEN_MAX)),
+            spans: Mutex::default(),
+            making: Mutex::default(),
+        })
+    }
+
+    /// What the events lie within of the segment with the entries `range`, if it is known; the inner `None`: there are none.
+    pub fn span(&self, range: &Range<u64>) -> Option<Option<SegmentSpan>> {
+        self.spans.lock().get(&range.start).cloned()
     }
 
     /// The index of the segment with the entries `range`; `add` hands each of them to a builder if there is no file, or
@@ -74,8 +87,13 @@ impl IndexFiles {
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "the index of a segment cannot be written"),
         }
-        self.open.lock().put(index.first, index.clone());
+        self.note(&index);
         index
+    }
+
+    fn note(&self, index: &SegmentIndex) {
+        self.spans.lock().insert(index.first, index.span());
+        self.open.lock().put(index.first, index.clone());
     }
 
     /// Whether there is a file of it.
@@ -95,7 +113,7 @@ impl IndexFiles {
         if (index.first, index.end) != (range.start, range.end) {
             return Ok(None);
         }
-        self.open.lock().put(range.start, index.clone());
+        self.note(&index);
         Ok(Some(index))
     }
 

@@ -18,7 +18,7 @@ mod tests;
 mod texts;
 mod visits;
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use parking_lot::RwLock;
 
@@ -130,6 +130,17 @@ pub struct PageSpan {
     pub inserted: (Time, Time),
 }
 
+/// The events of a segment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SegmentSpan {
+    /// The offsets of all of its entries.
+    pub range: Range<u64>,
+    /// The earliest and the latest server time.
+    pub inserted: (Time, Time),
+    /// How many pages they fill.
+    pub pages: usize,
+}
+
 /// A time as a number of the same order.
 pub fn time_number(time: Time) -> u64 {
     (time.micros() as u64) ^ (1 << 63)
@@ -177,6 +188,13 @@ impl SegmentIndex {
     pub fn in_file(file: Arc<IndexFile>) -> Self {
         let (first, end) = file.range();
         Self { first, end, pages: file.pages(), form: Form::File(file) }
+    }
+
+    /// What its events lie within; `None`: there are none.
+    pub fn span(&self) -> Option<SegmentSpan> {
+        let spans = self.pages.iter().map(|page| page.inserted);
+        let inserted = spans.reduce(|(least, most), (earliest, latest)| (least.min(earliest), most.max(latest)))?;
+        Some(SegmentSpan { range: self.first..self.end, inserted, pages: self.pages.len() })
     }
 
     /// Something in its file could not be read: it is to be made again.

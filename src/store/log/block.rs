@@ -1,12 +1,12 @@
 //! Blocks: entries of the log that stand together, compressed and checked. The form is in ARCHITECTURE.md.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use crate::{
-    model::{Profile, ProfileRef},
+    model::{EventRequest, Profile, ProfileRef},
     store::{
-        entry::{self, Entry},
-        log::format3,
+        entry::{self, Entry, Skipped},
+        log::{FoundEvent, events::events, format3},
     },
 };
 
@@ -19,6 +19,7 @@ const MAGIC: &[u8; 4] = b"TrkB";
 pub const VERSION: u16 = 2;
 const VERSION_OF_FORMAT_3: u16 = 1;
 const CHECKSUM_AT: usize = 26;
+const UNREADABLE: &str = "a block's entries cannot be read";
 
 /// Compresses blocks; keeps what zstd would set up anew for each.
 pub struct Packer(zstd::bulk::Compressor<'static>);
@@ -129,12 +130,53 @@ pub struct Encoded<'a> {
 }
 
 impl Encoded<'_> {
+    /// The offset behind the last entry.
+    pub fn end(&self) -> u64 {
+        self.first + u64::from(self.count)
+    }
+
+    pub fn into_owned(self) -> Encoded<'static> {
+        let Self { version, first, count, raw } = self;
+        Encoded { version, first, count, raw: raw.into_owned().into() }
+    }
+
     pub fn entries(&self) -> Result<Vec<Entry>, &'static str> {
         let entries = match self.version {
             VERSION => entry::decode_all(&self.raw, self.count),
             _ => format3::entries(&self.raw, self.first, self.count),
         };
-        entries.ok_or("a block's entries cannot be read")
+        entries.ok_or(UNREADABLE)
+    }
+
+    /// The events at the offsets `wanted`, which ascend. Other entries are passed over.
+    pub fn events_at(&self, wanted: &[u64]) -> Result<Vec<FoundEvent>, &'static str> {
+        if self.version != VERSION {
+            let entries = self.entries()?;
+            let mut found: Vec<FoundEvent> = events(self.first, &entries).collect();
+            found.retain(|event| wanted.binary_search(&event.offset).is_ok());
+            return Ok(found);
+        }
+        let mut wanted = wanted.iter().copied().skip_while(|offset| *offset < self.first).peekable();
+        let mut found = Vec::new();
+        let mut request = RequestOf { bytes: &[], read: None };
+        let mut rest = &*self.raw;
+        for offset in self.first..self.end() {
+            let Some(next) = wanted.peek() else { break };
+            let bytes = rest;
+            let is_wanted = *next == offset;
+            match entry::skip(&mut rest).ok_or(UNREADABLE)? {
+                Skipped::Request => request = RequestOf { bytes, read: None },
+                Skipped::Event if is_wanted => {
+                    let Some(Entry::Event(event)) = entry::decode(bytes) else { return Err(UNREADABLE) };
+                    found.push(FoundEvent { offset, request: request.read()?, event });
+                }
+                Skipped::Event | Skipped::Other => {}
+            }
+            if is_wanted {
+                wanted.next();
+            }
+        }
+        Ok(found)
     }
 
     /// The profile whose state stands at `offset`: `wanted`, or any. In an entry of format 3, the state of `wanted` may
@@ -157,6 +199,22 @@ impl Encoded<'_> {
             }
             _ => Ok(None),
         }
+    }
+}
+
+/// The request of the events that follow it, read for the first of them that is wanted.
+struct RequestOf<'a> {
+    bytes: &'a [u8],
+    read: Option<Arc<EventRequest>>,
+}
+
+impl RequestOf<'_> {
+    fn read(&mut self) -> Result<Arc<EventRequest>, &'static str> {
+        if let Some(read) = &self.read {
+            return Ok(read.clone());
+        }
+        let Some(Entry::Request(request)) = entry::decode(self.bytes) else { return Err(UNREADABLE) };
+        Ok(self.read.insert(request).clone())
     }
 }
 

@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use super::{
     EncodedEntries, FoundEvent,
     block::{Block, Encoded, Packer, RAW_BYTES, VERSION},
-    events,
+    events::events,
     segment::{Segment, Summary},
 };
 use crate::{
@@ -139,14 +139,14 @@ impl Live {
     pub fn in_block<T>(
         &self,
         offset: u64,
-        read: impl FnOnce(&Encoded<'_>) -> Result<T, &'static str>,
+        read: impl FnOnce(Encoded<'_>) -> Result<T, &'static str>,
     ) -> Result<Option<T>, StoreError> {
         if offset >= self.end() {
             return Ok(None);
         }
         if offset >= self.pending.summary.first {
             let unread = |what| StoreError::damaged(&self.path, what, RESTORE);
-            return read(&self.pending.encoded()).map(Some).map_err(unread);
+            return read(self.pending.encoded()).map(Some).map_err(unread);
         }
         let Some(block) = self.segment.block_at(offset)? else { return Ok(None) };
         self.segment.read(&block, read).map(Some)

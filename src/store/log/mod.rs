@@ -5,6 +5,7 @@
 //! one takes its place, and it is read until the sealed one stands.
 
 mod block;
+mod events;
 mod format3;
 mod live;
 mod sealed;
@@ -27,21 +28,22 @@ use super::{
         checksums::{self, Comparison},
         folder,
     },
-    index::{IndexFiles, SegmentIndex},
+    index::{IndexFiles, SegmentIndex, SegmentSpan},
 };
-use crate::model::{Event, EventRequest, Id, Profile, ProfileRef};
+use crate::model::{Id, Profile, ProfileRef};
 use block::Encoded;
 use live::Live;
 use sealed::{NEW_EXTENSION, OpenSegments};
 use segment::made_id;
 
 pub use block::{Block, Packer, RAW_BYTES};
+pub use events::{EventBlock, FoundEvent};
 pub use sealed::Sealed;
 
 const LIVE_EXTENSION: &str = "live";
 
 pub struct Log {
-    path: PathBuf,
+    path: Arc<Path>,
     /// A live segment of this many bytes is full.
     segment_bytes: u64,
     /// The live segment; `None` after the log was closed. Taken before `sealing`, and this before `sealed`.
@@ -51,20 +53,6 @@ pub struct Log {
     sealed: RwLock<Vec<Arc<Sealed>>>,
     open: OpenSegments,
     indexes: IndexFiles,
-}
-
-/// An event with its request and its place.
-pub struct FoundEvent {
-    pub offset: u64,
-    pub request: Arc<EventRequest>,
-    pub event: Arc<Event>,
-}
-
-/// The events of a block of the log.
-pub struct BlockEvents {
-    pub events: Vec<FoundEvent>,
-    /// Those of all entries of the block.
-    pub offsets: Range<u64>,
 }
 
 /// Entries that stand behind each other, and their encoded form.
@@ -95,7 +83,7 @@ impl Log {
         }
         let live = Live::open(&kept, sealed_end)?;
         Ok(Self {
-            path: path.to_owned(),
+            path: path.into(),
             segment_bytes,
             live: RwLock::new(Some(live)),
             sealing: RwLock::default(),
@@ -224,23 +212,29 @@ impl Log {
         made.transpose()
     }
 
+    /// What the events lie within of the segment with the entries `range`; `None`: there are none.
+    pub fn span(&self, range: &Range<u64>) -> Result<Option<SegmentSpan>, StoreError> {
+        match self.indexes.span(range) {
+            Some(known) => Ok(known),
+            None => Ok(self.index(range.start)?.and_then(|index| index.span())),
+        }
+    }
+
     /// The sealed segments that have no index yet, by their first offsets.
     pub fn without_index(&self) -> Vec<u64> {
         let sealed = self.sealed();
         sealed.iter().filter(|part| !self.indexes.has(&(part.first..part.end))).map(|part| part.first).collect()
     }
 
-    /// The events of the block that holds `offset`; `None` behind the end.
-    pub fn events_around(&self, offset: u64) -> Result<Option<BlockEvents>, StoreError> {
-        let Some((first, entries)) = self.block_around(offset)? else { return Ok(None) };
-        let offsets = first..first + entries.len() as u64;
-        Ok(Some(BlockEvents { events: events(first, &entries).collect(), offsets }))
+    /// The block that holds `offset`, unpacked; `None` behind the end.
+    pub fn event_block(&self, offset: u64) -> Result<Option<EventBlock>, StoreError> {
+        let block = self.in_block(offset, |block| Ok(block.into_owned()))?;
+        Ok(block.map(|encoded| EventBlock::new(encoded, self.path.clone())))
     }
 
     /// The event at `offset`, with its request.
     pub fn event_at(&self, offset: u64) -> Result<Option<FoundEvent>, StoreError> {
-        let Some((first, entries)) = self.block_around(offset)? else { return Ok(None) };
-        Ok(events(first, &entries).find(|found| found.offset == offset))
+        Ok(self.in_block(offset, |block| block.events_at(&[offset]))?.and_then(|mut found| found.pop()))
     }
 
     /// The event that the server gave the id `id`.
@@ -311,7 +305,7 @@ impl Log {
     fn in_block<T>(
         &self,
         offset: u64,
-        read: impl FnOnce(&Encoded<'_>) -> Result<T, &'static str>,
+        read: impl FnOnce(Encoded<'_>) -> Result<T, &'static str>,
     ) -> Result<Option<T>, StoreError> {
         if let Some(live) = self.live.read().as_ref().filter(|live| offset >= live.first) {
             return live.in_block(offset, read);
@@ -363,19 +357,6 @@ fn is_as_closed(path: &Path) -> Result<bool, StoreError> {
         tracing::warn!(segment = %path.display(), what, "the live segment is damaged and made again from the journal");
     }
     Ok(comparison == Comparison::Same)
-}
-
-/// The events among `entries`, each with its offset and its request.
-fn events(first: u64, entries: &[Entry]) -> impl Iterator<Item = FoundEvent> + '_ {
-    let mut request = None;
-    (first..).zip(entries).filter_map(move |(offset, entry)| {
-        match entry {
-            Entry::Request(new) => request = Some(new.clone()),
-            Entry::Event(event) => return Some(FoundEvent { offset, request: request.clone()?, event: event.clone() }),
-            _ => {}
-        }
-        None
-    })
 }
 
 #[cfg(test)]

@@ -169,7 +169,7 @@ impl Sealed {
         &self,
         open: &OpenSegments,
         offset: u64,
-        read: impl FnOnce(&Encoded<'_>) -> Result<T, &'static str>,
+        read: impl FnOnce(Encoded<'_>) -> Result<T, &'static str>,
     ) -> Result<T, StoreError> {
         let opened = self.opened(open)?;
         let behind = opened.summaries.partition_point(|summary| summary.first <= offset);
@@ -223,7 +223,7 @@ impl Sealed {
         &self,
         opened: &OpenSegment,
         summary: &Summary,
-        read: impl FnOnce(&Encoded<'_>) -> Result<T, &'static str>,
+        read: impl FnOnce(Encoded<'_>) -> Result<T, &'static str>,
     ) -> Result<T, StoreError> {
         self.guarded(summary.end(), || {
             opened.segment.block(summary.first).and_then(|block| opened.segment.read(&block, read))

@@ -131,9 +131,9 @@ impl Segment {
     pub fn read<T>(
         &self,
         block: &Block,
-        read: impl FnOnce(&Encoded<'_>) -> Result<T, &'static str>,
+        read: impl FnOnce(Encoded<'_>) -> Result<T, &'static str>,
     ) -> Result<T, StoreError> {
-        let found = block.encoded().and_then(|encoded| read(&encoded));
+        let found = block.encoded().and_then(read);
         found.map_err(|what| self.damaged(&format!("{what} at offset {}", block.first)))
     }
 

@@ -7,11 +7,11 @@ use std::{
 
 use super::{
     Tree, Views,
-    tables::{profile_key, visit_key},
+    tables::{parse_place, place_key, profile_key, visit_key},
     writes,
 };
 use crate::{
-    model::{Profile, ProfileRef, Session},
+    model::{Place, Profile, ProfileRef, Session},
     store::{
         database, entry,
         error::{At, StoreError},
@@ -19,14 +19,13 @@ use crate::{
 };
 
 impl Views {
-    /// The sessions with numbers within `range`, in order.
-    pub fn sessions(&self, range: Range<u64>) -> impl DoubleEndedIterator<Item = Result<Session, StoreError>> + '_ {
-        let from = Bound::Included(range.start.to_be_bytes().to_vec());
-        let to = Bound::Excluded(range.end.to_be_bytes().to_vec());
-        database::keys(self.tree(Tree::Sessions), from, to).filter_map(|number| {
-            let found = number.at(&self.path).and_then(|number| {
-                let packed = self.value(Tree::Sessions, &number)?;
-                packed.map(|packed| self.unpacked(&number, &packed)).transpose()
+    /// The sessions whose places are within `range`, in order.
+    pub fn sessions(&self, range: Range<Place>) -> impl DoubleEndedIterator<Item = Result<Session, StoreError>> + '_ {
+        let keys = place_key(range.start)..place_key(range.end);
+        self.tree(Tree::SessionsBegun).range(keys).keys().filter_map(|key| {
+            let found = key.at(&self.path).and_then(|key| {
+                let place = parse_place(&key).ok_or_else(|| self.unreadable(Tree::SessionsBegun, &key))?;
+                self.session_numbered(place.offset)
             });
             found.transpose() // one that went meanwhile is none
         })
@@ -39,17 +38,16 @@ impl Views {
         packed.map(|packed| self.unpacked(&number, &packed)).transpose()
     }
 
-    /// The numbers within `range` of sessions that are visits of the profile, in order.
+    /// The places within `range` of sessions that are visits of the profile, in order.
     pub fn visits_of(
         &self,
         profile: &ProfileRef,
-        range: Range<u64>,
-    ) -> impl DoubleEndedIterator<Item = Result<u64, StoreError>> + '_ {
+        range: Range<Place>,
+    ) -> impl DoubleEndedIterator<Item = Result<Place, StoreError>> + '_ {
         let keys = visit_key(profile, range.start)..visit_key(profile, range.end);
         self.tree(Tree::SessionsOf).range(keys).keys().map(|key| {
             let key = key.at(&self.path)?;
-            let number = key.last_chunk().copied().map(u64::from_be_bytes);
-            number.ok_or_else(|| self.unreadable(Tree::SessionsOf, &key))
+            parse_place(&key).ok_or_else(|| self.unreadable(Tree::SessionsOf, &key))
         })
     }
 
@@ -73,20 +71,31 @@ impl Views {
         Ok((found.since == profile.since).then(|| Arc::new(found)))
     }
 
-    /// Makes the indexes that views of an earlier version lack, from what these have.
-    pub(super) fn fill(&self) -> Result<(), StoreError> {
-        for tree in [Tree::SessionsOf, Tree::ProfilesMade] {
-            self.tree(tree).clear().at(&self.path)?; // what is left of an attempt that did not come to its end
-        }
+    /// Makes the indexes that views of an earlier form lack, from what these have; `counted` are those that they have and
+    /// that are made anew.
+    pub(super) fn fill(&self, counted: &[Tree]) -> Result<(), StoreError> {
         let mut progress = *self.progress.lock();
+        for tree in [Tree::SessionsOf, Tree::ProfilesMade, Tree::SessionsBegun] {
+            if counted.contains(&tree) {
+                for record in self.tree(tree).iter() {
+                    let (key, value) = record.at(&self.path)?;
+                    progress.remove(writes::checksum(tree, &key, &value));
+                }
+            }
+            self.tree(tree).clear().at(&self.path)?; // also what is left of an attempt that did not come to its end
+        }
         let mut put = |tree, key: Vec<u8>, value: Vec<u8>| {
             progress.add(writes::checksum(tree, &key, &value));
             self.tree(tree).insert(key, value).map(|_| ()).at(&self.path)
         };
-        for session in self.sessions(0..u64::MAX) {
-            let session = session?;
+        for number in database::keys(self.tree(Tree::Sessions), Bound::Unbounded, Bound::Unbounded) {
+            let number = number.at(&self.path)?;
+            let packed =
+                self.value(Tree::Sessions, &number)?.ok_or_else(|| self.unreadable(Tree::Sessions, &number))?;
+            let session = self.unpacked(&number, &packed)?;
+            put(Tree::SessionsBegun, place_key(session.place()).to_vec(), Vec::new())?;
             if let Some(profile) = &session.profile {
-                put(Tree::SessionsOf, visit_key(profile, session.number), Vec::new())?;
+                put(Tree::SessionsOf, visit_key(profile, session.place()), Vec::new())?;
             }
         }
         for key in database::keys(self.tree(Tree::Profiles), Bound::Unbounded, Bound::Unbounded) {

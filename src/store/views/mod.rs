@@ -57,9 +57,11 @@ pub struct Progress {
 }
 
 const PROGRESS_KEY: &[u8] = b"progress";
-/// What the progress begins with: the second form of the views, which has `sessions_of` and `profiles_made`. The first
-/// began with a number, and none begins so: an earlier version cannot read it and makes the views again.
-const FORM: [u8; 2] = [0xff, 2];
+/// What the progress begins with: the third form of the views, which has `sessions_begun`, and in `sessions_of` the places
+/// of sessions. The second had their numbers there. The first began with a number and had no `sessions_of` and no
+/// `profiles_made`. An earlier version cannot read the progress of a later form and makes the views again.
+const FORM: [u8; 2] = [0xff, 3];
+const SECOND_FORM: [u8; 2] = [0xff, 2];
 
 impl Views {
     /// Opens the views in the folder `path`, making empty ones if there are none.
@@ -67,17 +69,24 @@ impl Views {
         let db = database::open(path, CACHE_BYTES, REBUILD)?;
         let trees = TABLES.iter().map(|table| db.open_tree(table.name).at(path)).collect::<Result<Vec<_>, _>>()?;
         let stored = db.get(PROGRESS_KEY).at(path)?;
-        let is_of_first_form = stored.as_ref().is_some_and(|bytes| !bytes.starts_with(&FORM));
-        let progress = match &stored {
-            Some(bytes) => entry::decode(bytes.strip_prefix(&FORM).unwrap_or(bytes))
+        let (lacks, bytes): (Option<&[Tree]>, _) = match stored.as_deref() {
+            None => (None, None),
+            Some(bytes) => match (bytes.strip_prefix(&FORM), bytes.strip_prefix(&SECOND_FORM)) {
+                (Some(bytes), _) => (None, Some(bytes)),
+                (_, Some(bytes)) => (Some(&[Tree::SessionsOf, Tree::ProfilesMade]), Some(bytes)),
+                _ => (Some(&[]), Some(bytes)),
+            },
+        };
+        let progress = match bytes {
+            Some(bytes) => entry::decode(bytes)
                 .ok_or_else(|| StoreError::damaged(path, "how far the views are cannot be read", REBUILD))?,
             None => Progress::default(),
         };
         let (path, progress) = (path.to_owned(), Mutex::new(progress));
         let views = Self { path, db, trees, progress, codec: SessionCodec::new() };
-        if is_of_first_form {
+        if let Some(counted) = lacks {
             tracing::info!("what an earlier version's views lack is made");
-            views.fill()?;
+            views.fill(counted)?;
         }
         Ok(views)
     }

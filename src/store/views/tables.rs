@@ -1,8 +1,11 @@
 //! The trees of the views: what each is called, and how keys and states become its records.
 
 use crate::{
-    model::{DefinitionKind, Id, ProfileRef, Time},
-    store::entry::{self, Key, State},
+    model::{DefinitionKind, Id, Place, ProfileRef, Time},
+    store::{
+        entry::{self, Key, State},
+        index::{number_time, time_number},
+    },
 };
 
 /// The trees, in the order in which they enter the checksum.
@@ -46,10 +49,12 @@ pub enum Tree {
     Passes,
     /// Id of a source to its secrets.
     SourceSecrets,
-    /// A profile and the number of a session that is its visit.
+    /// A profile and the place of a session that is its visit.
     SessionsOf,
     /// When a profile was made, to the profile.
     ProfilesMade,
+    /// The place of a session.
+    SessionsBegun,
 }
 
 /// How the records of a tree stand in it.
@@ -75,7 +80,7 @@ const fn table(tree: Tree, name: &'static str, form: Form, decode: fn(&[u8]) -> 
 }
 
 /// Each tree, in the order of their places. What no key leads to is an index, which is written along with what it is of.
-pub const TABLES: [Table; 21] = [
+pub const TABLES: [Table; 22] = [
     table(Tree::SessionNumbers, "session_numbers", Form::Whole, index),
     table(Tree::Sessions, "sessions", Form::Parts, index),
     table(Tree::Profiles, "profiles", Form::Parts, |bytes| entry::decode(bytes).map(State::Profile)),
@@ -97,6 +102,7 @@ pub const TABLES: [Table; 21] = [
     table(Tree::SourceSecrets, "source_secrets", Form::Parts, |bytes| entry::decode(bytes).map(State::SourceSecrets)),
     table(Tree::SessionsOf, "sessions_of", Form::Whole, index),
     table(Tree::ProfilesMade, "profiles_made", Form::Whole, index),
+    table(Tree::SessionsBegun, "sessions_begun", Form::Whole, index),
 ];
 
 fn there(_: &[u8]) -> Option<State> {
@@ -164,9 +170,24 @@ pub fn profile_key(profile: &ProfileRef) -> Vec<u8> {
     [&profile.since.to_be_bytes()[..], &profile.id.key()].concat()
 }
 
-/// A visit of a profile, in the order in which its sessions were made.
-pub fn visit_key(profile: &ProfileRef, session: u64) -> Vec<u8> {
-    [&profile_key(profile)[..], &session.to_be_bytes()].concat()
+/// In the order of places.
+pub fn place_key(place: Place) -> [u8; 16] {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&time_number(place.time).to_be_bytes());
+    key[8..].copy_from_slice(&place.offset.to_be_bytes());
+    key
+}
+
+/// The place whose [`place_key`] a key ends with; `None`: it is none.
+pub fn parse_place(key: &[u8]) -> Option<Place> {
+    let key: &[u8; 16] = key.last_chunk()?;
+    let [time, offset] = [0, 8].map(|at| key[at..at + 8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte)));
+    Some(Place { time: number_time(time), offset })
+}
+
+/// A visit of a profile, in the order of the places of its sessions.
+pub fn visit_key(profile: &ProfileRef, session: Place) -> Vec<u8> {
+    [&profile_key(profile)[..], &place_key(session)].concat()
 }
 
 /// The id first, so that all sources that used it stand together.

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     model::{
-        DefinitionKind, DelayedEvent, Event, EventRequest, Json, MergeKey, Outcome, Pass, PlainSecret, Profile,
+        DefinitionKind, DelayedEvent, Event, EventRequest, Json, MergeKey, Outcome, Pass, Place, PlainSecret, Profile,
         ProfileRef, Reader, Source,
     },
     store::entry::{Entry, Merge},
@@ -30,9 +30,10 @@ fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4])
         *number = offset + 1;
     }
     let now = Time::from_micros(offset.cast_signed());
+    let begun = |number: u64| Time::from_micros((number ^ 21).cast_signed()); // in another order than they came
     vec![match what {
         0..3 => {
-            let mut session = Session::new(id("session", name), *number, None, now);
+            let mut session = Session::new(id("session", name), *number, None, begun(*number));
             session.profile = Some(profile(3));
             // Some take several parts.
             session.device = (what == 1).then(|| id("device", other));
@@ -49,7 +50,7 @@ fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4])
         4 => Entry::Name { name: id("profile", name), since: offset, profile: profile(other) },
         5 => {
             // As a request has it: with the session's newest state.
-            let mut session = Session::new(id("session", name), *number, None, now);
+            let mut session = Session::new(id("session", name), *number, None, begun(*number));
             session.profile = Some(profile(3));
             let moved = (other > 0).then(|| (profile(other), profile(3)));
             let visited = Entry::Visited { session: session.number, profile: profile(name), moved };
@@ -215,8 +216,9 @@ fn requests_of_many(made: &[(u8, u8, u8)]) -> Vec<Vec<Entry>> {
 }
 
 /// What the views list, to compare: each session with its profile by both ways, and the profiles.
-fn listed(views: &Views) -> (Vec<(u64, Option<ProfileRef>)>, Vec<ProfileRef>) {
-    let sessions = views.sessions(0..u64::MAX).map(|session| session.map(|session| (session.number, session.profile)));
+fn listed(views: &Views) -> (Vec<(Place, Option<ProfileRef>)>, Vec<ProfileRef>) {
+    let sessions =
+        views.sessions(Place::all()).map(|session| session.map(|session| (session.place(), session.profile)));
     let profiles = views.profiles_made(0..u64::MAX).collect::<Result<Vec<_>, _>>().unwrap();
     (sessions.collect::<Result<Vec<_>, _>>().unwrap(), profiles)
 }
@@ -229,9 +231,10 @@ proptest! {
         let views = Views::open(folder.path()).unwrap();
         apply(&views, &requests_of_many(&made), &[1; 20]);
         let (sessions, profiles) = listed(&views);
+        prop_assert!(sessions.is_sorted_by_key(|(place, _)| *place));
         for number in 0..4 {
-            let visits: Vec<u64> = views.visits_of(&profile(number), 0..u64::MAX).collect::<Result<_, _>>().unwrap();
-            let expected = sessions.iter().filter(|(_, whose)| *whose == Some(profile(number))).map(|(number, _)| *number);
+            let visits: Vec<Place> = views.visits_of(&profile(number), Place::all()).collect::<Result<_, _>>().unwrap();
+            let expected = sessions.iter().filter(|(_, whose)| *whose == Some(profile(number))).map(|(place, _)| *place);
             prop_assert_eq!(visits, expected.collect::<Vec<_>>());
         }
         let mut stored: Vec<ProfileRef> = views.profiles(None, 100).unwrap().iter().map(|it| it.reference()).collect();
@@ -243,29 +246,43 @@ proptest! {
     }
 
     #[test]
-    fn views_of_the_first_form_are_filled(made in prop::collection::vec((0_u8..24, 0_u8..4, 0_u8..4), 1..60)) {
+    fn views_of_an_earlier_form_are_filled(
+        made in prop::collection::vec((0_u8..24, 0_u8..4, 0_u8..4), 1..60),
+        is_of_second_form: bool,
+    ) {
         let folder = tempfile::tempdir().unwrap();
         let views = Views::open(folder.path()).unwrap();
         apply(&views, &requests_of_many(&made), &[5; 5]);
         let (expected, whole) = (listed(&views), views.progress());
-        let mut first = whole;
-        for tree in [Tree::SessionsOf, Tree::ProfilesMade] {
-            for record in views.tree(tree).iter() {
+        let mut earlier = whole;
+        let lacking = [Tree::SessionsBegun, Tree::SessionsOf, Tree::ProfilesMade];
+        for tree in &lacking[..if is_of_second_form { 2 } else { 3 }] {
+            for record in views.tree(*tree).iter() {
                 let (key, value) = record.unwrap();
-                first.records -= 1;
-                first.sum = first.sum.wrapping_sub(writes::checksum(tree, &key, &value));
+                earlier.remove(writes::checksum(*tree, &key, &value));
             }
-            views.tree(tree).clear().unwrap();
+            views.tree(*tree).clear().unwrap();
         }
-        views.tree(Tree::SessionsOf).insert(b"left of an attempt", b"").unwrap();
-        views.db.insert(PROGRESS_KEY, entry::encode(&first)).unwrap();
+        if is_of_second_form {
+            // The visits are named by the sessions' numbers there.
+            for (place, whose) in &expected.0 {
+                let Some(whose) = whose else { continue };
+                let key = [tables::profile_key(whose), place.offset.to_be_bytes().to_vec()].concat();
+                earlier.add(writes::checksum(Tree::SessionsOf, &key, b""));
+                views.tree(Tree::SessionsOf).insert(key, b"").unwrap();
+            }
+        } else {
+            views.tree(Tree::SessionsOf).insert(b"left of an attempt", b"").unwrap();
+        }
+        let form: &[u8] = if is_of_second_form { &SECOND_FORM } else { &[] };
+        views.db.insert(PROGRESS_KEY, [form, &entry::encode(&earlier)].concat()).unwrap();
         database::close(folder.path(), REBUILD, { let Views { db, trees, .. } = views; drop(trees); db }).unwrap();
         let views = Views::open(folder.path()).unwrap();
         prop_assert_eq!((listed(&views), views.progress()), (expected, whole));
         let is_whole = views.verify(|| {}).unwrap();
         prop_assert!(is_whole);
-        // Who knows the first form alone takes the second for damage, and makes the views again.
-        let second = views.db.get(PROGRESS_KEY).unwrap().unwrap();
-        prop_assert!(entry::decode::<Progress>(&second).is_none());
+        // Who knows an earlier form alone takes this one for damage, and makes the views again.
+        let now = views.db.get(PROGRESS_KEY).unwrap().unwrap();
+        prop_assert!(now.strip_prefix(&SECOND_FORM).is_none() && entry::decode::<Progress>(&now).is_none());
     }
 }

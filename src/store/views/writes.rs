@@ -4,7 +4,7 @@ use foldhash::HashMap;
 
 use super::{
     Progress, Views,
-    tables::{self, Form, Tree, profile_key, visit_key},
+    tables::{self, Form, Tree, place_key, profile_key, visit_key},
 };
 use crate::{
     model::{Id, MergeKey, ProfileRef, Session},
@@ -31,12 +31,17 @@ impl Progress {
         self.sum = self.sum.wrapping_add(checksum);
     }
 
+    /// Takes a record out of the count.
+    pub(super) fn remove(&mut self, checksum: u64) {
+        self.records -= 1;
+        self.sum = self.sum.wrapping_sub(checksum);
+    }
+
     /// Counts what `writes` add, replace and remove.
     pub(super) fn count(&mut self, writes: &[Write]) {
         for write in writes {
             if let Some(old) = &write.old {
-                self.records -= 1;
-                self.sum = self.sum.wrapping_sub(checksum(write.tree, &write.key, old));
+                self.remove(checksum(write.tree, &write.key, old));
             }
             if let Some(new) = &write.value {
                 self.add(checksum(write.tree, &write.key, new));
@@ -113,22 +118,18 @@ impl Views {
         Ok(())
     }
 
-    /// Brings it to `profile` whose visit the session of this number is; before the session itself.
-    fn index_visit(
-        &self,
-        number: &[u8; 8],
-        profile: Option<&ProfileRef>,
-        writes: &mut Vec<Write>,
-    ) -> Result<(), sled::Error> {
-        let now = profile.map(|profile| visit_key(profile, u64::from_be_bytes(*number)));
+    /// Brings it to the session's profile whose visit it is; before the session itself.
+    fn index_visit(&self, session: &Session, writes: &mut Vec<Write>) -> Result<(), sled::Error> {
+        let now = session.profile.as_ref().map(|profile| visit_key(profile, session.place()));
         // A session is the visit of one profile: where this is noted, no other one is.
         if let Some(now) = &now
             && self.tree(Tree::SessionsOf).contains_key(now)?
         {
             return Ok(());
         }
-        if let Some(before) = self.session_at(number)?.and_then(|session| session.profile) {
-            self.remove(Tree::SessionsOf, visit_key(&before, u64::from_be_bytes(*number)), writes)?;
+        let before = self.session_at(&session.number.to_be_bytes())?;
+        if let Some(before) = before.and_then(|before| before.profile) {
+            self.remove(Tree::SessionsOf, visit_key(&before, session.place()), writes)?;
         }
         now.map_or(Ok(()), |now| self.put(Tree::SessionsOf, now, Vec::new(), writes))
     }
@@ -171,16 +172,19 @@ impl Views {
             if let Some(old) = &old {
                 self.remove_session(old, writes)?;
             }
+            // First, so that a batch that is written again does not take it for written.
+            self.put(Tree::SessionsBegun, place_key(session.place()).to_vec(), Vec::new(), writes)?;
             writes.push(Write { tree: Tree::SessionNumbers, key: id.key(), value: Some(number.to_vec()), old });
         }
-        self.index_visit(&number, session.profile.as_ref(), writes)?;
+        self.index_visit(session, writes)?;
         self.put_parts(Tree::Sessions, &number, &self.codec.pack(&entry::encode(session)), writes)
     }
 
     /// Removes the session of this number, and which profiles it had.
     fn remove_session(&self, number: &[u8], writes: &mut Vec<Write>) -> Result<(), sled::Error> {
-        let last = self.session_at(number)?.and_then(|session| session.profile).map(|profile| profile_key(&profile));
-        let shared = |profile: &[u8]| [profile, number].concat(); // also the key of a visit
+        let session = self.session_at(number)?;
+        let last = session.as_ref().and_then(|session| session.profile.as_ref()).map(profile_key);
+        let shared = |profile: &[u8]| [profile, number].concat();
         for record in self.tree(Tree::Visited).scan_prefix(number) {
             let (key, old) = record?;
             let profile = &key[number.len()..];
@@ -190,8 +194,13 @@ impl Views {
             writes.push(Write { tree: Tree::Visited, key: key.to_vec(), value: None, old: Some(old) });
         }
         if let Some(last) = last {
-            self.remove(Tree::SessionsOf, shared(&last), writes)?;
             self.remove(Tree::SharedSessions, shared(&last), writes)?;
+        }
+        if let Some(session) = session {
+            if let Some(last) = &session.profile {
+                self.remove(Tree::SessionsOf, visit_key(last, session.place()), writes)?;
+            }
+            self.remove(Tree::SessionsBegun, place_key(session.place()).to_vec(), writes)?;
         }
         self.remove_parts(Tree::Sessions, number, writes)
     }
