@@ -149,7 +149,7 @@ impl Shop {
             let number = if next(8) == 0 { next(6) } else { 10 + request / 3 - next(1 + request.min(2)) };
             let session = (next(20) > 0).then(|| format!("s{number}"));
             let person = match &session {
-                Some(_) if number % 3 == 0 => format!("person{}@example.com", number % 40),
+                Some(_) if number.is_multiple_of(3) => format!("person{}@example.com", number % 40),
                 // Who has no session that is stored is somebody else each time.
                 Some(session) if number >= 10 && number % 10 == 5 => format!("{session}#{request}"),
                 Some(session) => session.clone(),
@@ -189,7 +189,7 @@ impl Shop {
         let mut place = 0;
         self.sent.retain(|_| {
             place += 1;
-            (place - 1) % nth > 0
+            !(place - 1_usize).is_multiple_of(nth)
         });
     }
 
@@ -326,7 +326,7 @@ fn expected_visits(
         durations.sort_unstable();
         let middle = durations.len() / 2;
         let upper = durations[middle] as f64;
-        let lower = if durations.len() % 2 == 0 { durations[middle - 1] as f64 } else { upper };
+        let lower = if durations.len().is_multiple_of(2) { durations[middle - 1] as f64 } else { upper };
         let row = json!({
             (unit): start, "visits": visits.len(), "profiles": people.len(), "new_profiles": new, "views": views(&meant),
             "events": meant.len(), "bounced": visits.iter().filter(|events| events.len() == 1 || views(events) == 1).count(),

@@ -79,8 +79,8 @@ fn walk_segment(
         filter.classes.iter().enumerate().filter(|(_, class)| takes(class)).map(|(place, _)| 1_u16 << place).sum()
     };
     let classes: Vec<u16> = names.kinds.iter().map(classes_of).collect();
-    let sources = filter.source.as_ref().map(|wanted| names.sources.iter().map(|source| source == wanted).collect());
-    let sources: Option<Vec<bool>> = sources;
+    let are_meant = |wanted: &Id| names.sources.iter().map(|source| source == wanted).collect();
+    let sources: Option<Vec<bool>> = filter.source.as_ref().map(are_meant);
     let conditional = filter.classes.iter().enumerate().filter(|(_, class)| class.condition.is_some());
     let conditional: u16 = conditional.map(|(place, _)| 1 << place).sum();
     if classes.iter().all(|classes| *classes == 0) {

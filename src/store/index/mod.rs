@@ -75,9 +75,10 @@ pub fn facet_text(parts: &[Cow<'_, str>]) -> String {
             if place > 0 {
                 text.push(BETWEEN);
             }
-            match part.contains(BETWEEN) {
-                true => text.push_str(&part.replace(BETWEEN, REPLACED)),
-                false => text.push_str(part),
+            if part.contains(BETWEEN) {
+                text.push_str(&part.replace(BETWEEN, REPLACED));
+            } else {
+                text.push_str(part);
             }
         }
     }

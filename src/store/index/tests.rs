@@ -108,7 +108,7 @@ fn read(index: &SegmentIndex) -> Vec<(u64, Told)> {
             let visit = &visits[visit[row] as usize];
             let text =
                 |texts: &[Arc<str>], column| texts[place_of(index.column(page, column).unwrap()[row]).unwrap()].clone();
-            if row % 97 == 0 {
+            if row.is_multiple_of(97) {
                 assert_eq!(&*text(&pages, Column::Page), format!("/{}", number(&names.kinds[kinds[row] as usize])));
                 let source = names.sources[index.column(page, Column::Source).unwrap()[row] as usize].as_str();
                 assert_eq!(*text(&campaigns, Column::Campaign), *format!("campaign-{}\0\0", number(source)));
