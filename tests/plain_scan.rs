@@ -24,7 +24,13 @@ const LARGE_BYTES: usize = 60_000;
 
 #[derive(Clone, Debug)]
 enum Op {
-    Events { who: Option<u8>, session: Option<u8>, source: u8, time: i64, events: Vec<Sent> },
+    Events {
+        who: Option<u8>,
+        session: Option<u8>,
+        source: u8,
+        time: i64,
+        events: Vec<Sent>,
+    },
     /// Of the events so far, the one at this place.
     Delete(prop::sample::Index),
     Merge(u8, u8),
@@ -89,8 +95,19 @@ fn question() -> impl Strategy<Value = Question> {
     let whose = (rarely(0..PEOPLE), rarely(0_u8..4), rarely(any::<bool>()));
     let times = (rarely(0_i64..60), rarely(0_i64..60), rarely(0_u8..20));
     (names, whose, times, any::<bool>(), 1_usize..12).prop_map(
-        |((kinds, begins, source, session), (who, tag, valid), (from, to, price), newest, limit)| {
-            Question { kinds, begins, source, session, who, tag, valid, from, to, price, newest, limit }
+        |((kinds, begins, source, session), (who, tag, valid), (from, to, price), newest, limit)| Question {
+            kinds,
+            begins,
+            source,
+            session,
+            who,
+            tag,
+            valid,
+            from,
+            to,
+            price,
+            newest,
+            limit,
         },
     )
 }
@@ -150,8 +167,8 @@ impl Model {
                 if let Some(session) = session {
                     let number = offset + entries.len() as u64;
                     let known = self.sessions.entry(*session);
-                    let known = known
-                        .or_insert_with(|| Session::new(id(format!("s{session}")), number, None, inserted));
+                    let known =
+                        known.or_insert_with(|| Session::new(id(format!("s{session}")), number, None, inserted));
                     known.profile = whose.clone();
                     known.updated = known.updated.max(inserted);
                     entries.push(Entry::Session(Arc::new(known.clone())));
@@ -234,7 +251,8 @@ impl Model {
         let is_meant = |event: &ShownEvent| {
             let ShownEvent { request, event } = event;
             let kinds = question.kinds.iter().map(|kind| format!("kind-{kind}"));
-            let is_of_kind = question.begins || question.kinds.is_empty() || kinds.into_iter().any(|kind| kind == *event.kind);
+            let is_of_kind =
+                question.begins || question.kinds.is_empty() || kinds.into_iter().any(|kind| kind == *event.kind);
             let price: u8 = event.properties.get(&["price".into()]).unwrap().to_text().parse().unwrap();
             is_of_kind
                 && question.source.is_none_or(|source| request.source.as_str() == format!("source-{source}"))
@@ -262,9 +280,8 @@ impl Model {
                 && question.from.is_none_or(|from| session.inserted >= time(from))
                 && question.to.is_none_or(|to| session.inserted < time(to))
         });
-        let meant = meant.map(|session| {
-            (session.place(), format!("{} {:?}", session.id, self.shown(session.profile.as_ref())))
-        });
+        let meant = meant
+            .map(|session| (session.place(), format!("{} {:?}", session.id, self.shown(session.profile.as_ref()))));
         meant.collect()
     }
 }

@@ -162,6 +162,35 @@ fn a_cursor_goes_on_behind_its_record_whatever_arrives_and_after_a_restart() {
 }
 
 #[test]
+fn a_cursor_is_none_of_a_store_that_may_have_lost_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let setup = Setup::new(&data).set("storage.durability", "relaxed");
+    let mut daemon = setup.start();
+    daemon.shop();
+    (0..5).for_each(|number| _ = daemon.tracked(&event(&format!("e{number}"), "seen", "s1", number)));
+    let cursor = |daemon: &Daemon| page(daemon, "/events?limit=2").1.unwrap();
+    let answer = |daemon: &Daemon, cursor: &str| daemon.admin("GET", &format!("/events?limit=2&cursor={cursor}"));
+    let first = cursor(&daemon);
+    daemon.kill();
+    daemon = setup.start();
+    assert_eq!(answer(&daemon, &first).status, 200, "what a process wrote is there when it ends");
+    // A machine that ended may not have written what was answered; one that was restored is a copy.
+    let power_cut = || std::fs::write(data.join("running"), "another boot\nrelaxed\n").unwrap();
+    let restored = || std::fs::remove_file(data.join("epoch")).unwrap();
+    for lost in [&power_cut as &dyn Fn(), &restored] {
+        let before = cursor(&daemon);
+        daemon.stop();
+        lost();
+        daemon = setup.start();
+        let refused = answer(&daemon, &before);
+        assert_eq!((refused.status, refused.loc()), (422, json!(["query", "cursor"])));
+        let now = cursor(&daemon);
+        assert_eq!(answer(&daemon, &now).status, 200);
+    }
+}
+
+#[test]
 fn sealing_changes_no_answer() {
     let folder = tempfile::tempdir().unwrap();
     let mut daemon = Setup::new(&folder.path().join("data")).set("storage.segment_bytes", 65_536).start();

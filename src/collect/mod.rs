@@ -164,7 +164,16 @@ impl Collector {
         identity: Identity,
         lookups: Arc<Lookups>,
     ) -> Self {
-        Self { store, clock, settings, bots: isbot::Bots::default(), rules, identity, lookups, searches: Searches::default() }
+        Self {
+            store,
+            clock,
+            settings,
+            bots: isbot::Bots::default(),
+            rules,
+            identity,
+            lookups,
+            searches: Searches::default(),
+        }
     }
 
     /// Takes a payload; returns the answer as JSON once everything that it speaks of is durable.

@@ -97,7 +97,7 @@ impl SegmentPlan {
         let (offsets, times) = (self.index.column(page, Column::Offset)?, self.index.column(page, Column::Inserted)?);
         let places = offsets.into_iter().zip(times).zip(taken);
         let places =
-            places.filter_map(|((offset, time), taken)| taken.then(|| Place { time: number_time(time), offset }));
+            places.filter(|(_, taken)| *taken).map(|((offset, time), _)| Place { time: number_time(time), offset });
         Ok(places.collect())
     }
 }

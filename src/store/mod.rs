@@ -294,22 +294,29 @@ impl Store {
     }
 }
 
-/// Makes the indexes that sealed segments have not, as those that an earlier version wrote, on a thread of its own. A
-/// query that needs one before makes it itself.
+/// Makes the indexes that sealed segments have not, as those that an earlier version wrote, and looks into all for the times
+/// of their events, on a thread of its own. A query that needs one before does so itself.
 fn spawn_indexer(shared: Arc<Shared>) -> Result<(), StoreError> {
     let path = shared.folder.path().to_owned();
-    let missing = shared.engine().map(|engine| engine.log.without_index()).unwrap_or_default();
-    if missing.is_empty() {
+    let Some((missing, sealed)) = shared.engine().map(|engine| (engine.log.without_index(), engine.log.sealed()))
+    else {
+        return Ok(());
+    };
+    let ranges: Vec<_> = sealed.iter().map(|part| part.first..part.end).collect();
+    if ranges.is_empty() {
         return Ok(());
     }
     let run = move || {
-        for (place, first) in missing.iter().enumerate() {
+        let mut done = 0;
+        for range in ranges {
             // Held for one segment only, so that the parts can be made again or closed.
             let Some(engine) = shared.engine().filter(|_| !shared.queue.is_closing()) else { return };
-            match database::caught(|| engine.log.index(*first).map(|_| ())) {
-                Ok(Ok(())) => {
-                    tracing::info!(done = place + 1, of = missing.len(), "a segment of the log got its index")
+            match database::caught(|| engine.log.span(&range).map(|_| ())) {
+                Ok(Ok(())) if missing.contains(&range.start) => {
+                    done += 1;
+                    tracing::info!(done, of = missing.len(), "a segment of the log got its index");
                 }
+                Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(%error, "a segment of the log gets no index"),
                 Err(said) => tracing::error!(said, "a segment of the log gets no index"),
             }

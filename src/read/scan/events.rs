@@ -117,7 +117,8 @@ impl EventScan {
                 return Ok(0);
             };
             let range = block.offsets();
-            let wanted = ascending.partition_point(|row| *row < range.start)..ascending.partition_point(|row| *row < range.end);
+            let wanted =
+                ascending.partition_point(|row| *row < range.start)..ascending.partition_point(|row| *row < range.end);
             let wanted = &ascending[wanted];
             let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { continue };
             let deleted = log.deleted_events(*first..last + 1)?;

@@ -11,12 +11,12 @@ use std::{cmp::Ordering, collections::BinaryHeap, num::NonZeroUsize, ops::Range,
 use lru::LruCache;
 
 use crate::{
-    model::{Id, Place},
+    model::{Id, Place, Time},
     read::{
         filter::{EventFilter, Order},
         plan::SegmentPlan,
     },
-    store::{LogView, PageSpan, SegmentSpan, StoreError},
+    store::{LogView, SegmentSpan, StoreError},
 };
 
 /// How many parts are opened together, so that a step stays short.
@@ -79,14 +79,9 @@ impl Rows {
         &self.left
     }
 
-    /// The next row, if it is known.
-    pub fn peek(&self) -> Option<Place> {
-        self.merge.as_ref()?.next().map(|ranked| ranked.0)
-    }
-
     /// Takes the next row.
     pub fn pop(&mut self) -> Option<Place> {
-        let next = self.peek()?;
+        let Ranked(next, _) = self.merge.as_ref()?.next()?;
         self.merge.as_mut()?.rows.pop();
         self.left = self.order.behind(next, &self.left);
         Some(next)
@@ -118,6 +113,8 @@ impl Rows {
                     // Where the log was made again meanwhile, what is left of it is looked through anew.
                     if self.open(log, &mut merge, part)? {
                         self.merge = Some(merge);
+                    } else {
+                        self.counts = false;
                     }
                 }
                 None => match merge.dropped {
@@ -154,9 +151,8 @@ impl Rows {
         };
         let mut merge = Merge::default();
         for SegmentSpan { range, inserted, pages } in spans {
-            let span = PageSpan { rows: 0, offsets: (range.start, range.end - 1), inserted };
             if range.start < self.end && self.filter.may_take_times(inserted) {
-                if let Some(first) = self.first_left(&span) {
+                if let Some(first) = self.first_left(inserted, (range.start, range.end - 1)) {
                     merge.parts.push(Part { first, range, page: None });
                 }
             } else {
@@ -172,10 +168,11 @@ impl Rows {
         }
     }
 
-    /// The first place in order that a row within the span may have, if it may have one that is left.
-    fn first_left(&self, span: &PageSpan) -> Option<Ranked> {
+    /// The first place in order that a row may have whose time and offset lie within these, ends included, if it may have
+    /// one that is left.
+    fn first_left(&self, times: (Time, Time), offsets: (u64, u64)) -> Option<Ranked> {
         let place = |time, offset| self.sequence.place(Place { time, offset });
-        let (least, most) = (place(span.inserted.0, span.offsets.0), place(span.inserted.1, span.offsets.1));
+        let (least, most) = (place(times.0, offsets.0), place(times.1, offsets.1));
         let is_left = least < self.left.end && most >= self.left.start;
         is_left.then(|| Ranked(if self.order == Order::Newest { most } else { least }, self.order))
     }
@@ -193,7 +190,8 @@ impl Rows {
         let Some(page) = page else {
             let mut opened = 0;
             for (page, span) in plan.pages() {
-                if let Some(first) = self.first_left(span).filter(|_| span.offsets.0 < self.end) {
+                let first = self.first_left(span.inserted, span.offsets);
+                if let Some(first) = first.filter(|_| span.offsets.0 < self.end) {
                     merge.parts.push(Part { first, range: range.clone(), page: Some(page) });
                     opened += 1;
                 }

@@ -21,7 +21,7 @@ const PROFILE: u64 = 3;
 
 /// Passes over the entry at the beginning of `bytes`; `None`: there is none.
 pub fn skip(bytes: &mut &[u8]) -> Option<Skipped> {
-    let mut walk = Walk(*bytes);
+    let mut walk = Walk(bytes);
     let skipped = match walk.number()? {
         REQUEST => walk.request().map(|()| Skipped::Request),
         EVENT => walk.event().map(|()| Skipped::Event),
@@ -29,7 +29,7 @@ pub fn skip(bytes: &mut &[u8]) -> Option<Skipped> {
         PROFILE => walk.profile().map(|()| Skipped::Other),
         _ => {
             let entry: Entry = decode(bytes)?;
-            walk = Walk(*bytes);
+            walk = Walk(bytes);
             walk.bytes(encoded_length(&entry)).map(|()| Skipped::Other)
         }
     };
