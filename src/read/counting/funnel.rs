@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::walk::{Class, Row, RowFilter, walk};
@@ -54,7 +55,7 @@ fn read_step(text: &str) -> Result<Class, Fault> {
 }
 
 /// How many came so far.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, JsonSchema)]
 pub struct FunnelStep {
     pub step: usize,
     pub profiles: u64,

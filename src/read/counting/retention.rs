@@ -6,6 +6,7 @@ use std::{
 };
 
 use chrono_tz::Tz;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -60,7 +61,7 @@ impl RetentionQuery {
 }
 
 /// Those who came first within a period.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Cohort {
     /// The first day of the period.
     pub cohort: String,
