@@ -2,11 +2,13 @@
 //! waits for anybody.
 
 use std::{
+    borrow::Cow,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
-use serde::{Serialize, Serializer, ser::SerializeStruct};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, Serializer};
 
 /// How often something happened since the process started.
 #[derive(Debug, Default)]
@@ -100,19 +102,41 @@ impl Durations {
     }
 }
 
-/// For people: how many, how long together, and the bounds that half and 99 % of them kept to.
+/// How often something was done, and how long it took.
+#[derive(Serialize, JsonSchema)]
+struct Shown {
+    count: u64,
+    /// All together.
+    seconds: f64,
+    /// The bound, in seconds, that half of them kept to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
+    median_at_most: Option<f64>,
+    /// The bound, in seconds, that 99 % of them kept to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
+    p99_at_most: Option<f64>,
+}
+
 impl Serialize for Durations {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut shown = serializer.serialize_struct("Durations", 4)?;
-        shown.serialize_field("count", &self.count())?;
-        shown.serialize_field("seconds", &self.seconds)?;
-        for (key, part) in [("median_at_most", 0.5), ("p99_at_most", 0.99)] {
-            match self.at_most(part) {
-                Some(bound) => shown.serialize_field(key, &bound)?,
-                None => shown.skip_field(key)?,
-            }
+        Shown {
+            count: self.count(),
+            seconds: self.seconds,
+            median_at_most: self.at_most(0.5),
+            p99_at_most: self.at_most(0.99),
         }
-        shown.end()
+        .serialize(serializer)
+    }
+}
+
+impl JsonSchema for Durations {
+    fn schema_name() -> Cow<'static, str> {
+        "Durations".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Shown::json_schema(generator)
     }
 }
 

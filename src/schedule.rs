@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::{sync::watch, task::JoinSet};
 
@@ -40,7 +41,8 @@ pub struct Scheduler {
 }
 
 /// How a workflow or a segment fares.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ScheduleStatus")]
 pub struct Status {
     /// When its schedule began last.
     begun: Option<Time>,

@@ -64,6 +64,8 @@ fn events_are_delivered_signed_filtered_and_across_restarts() {
     assert_eq!(daemon.post_admin("/destination/crm/replay", &json!({"from": 0})).json(), json!(true));
     assert_eq!(daemon.post_admin("/destination/nobody/replay", &json!({"from": 0})).status, 404);
     assert_eq!(daemon.post_admin("/destination/crm/replay", &json!({"from": "x"})).status, 422);
+    assert_eq!(daemon.post_admin("/destination/nobody/replay", &json!({"from": 7.0})).status, 404);
+    assert_eq!(daemon.post_admin("/destination/crm/replay", &json!({"from": 7.5})).status, 422);
     wait_for("everything again", || (items(&external).len() >= 7).then_some(()));
     assert_eq!(ids(&items(&external))[3..], ["before", "large", "up", "later"]);
     assert_eq!(daemon.admin("DELETE", "/destination/crm").json(), json!(true));

@@ -24,6 +24,7 @@ fn a_dry_run_tells_everything_and_stores_nothing() {
     });
     assert_eq!(daemon.post_json("/track?dry_run=true", &payload.to_string()).status, 401, "an administrator's");
     assert_eq!(daemon.post_admin("/track?dry_run=maybe", &payload).loc(), json!(["query", "dry_run"]));
+    assert_eq!(daemon.post_admin("/track?lookups=maybe", &payload).loc(), json!(["query", "lookups"]));
 
     let answer = daemon.post_admin("/track?dry_run=true", &payload).json();
     assert_eq!(answer["profile"]["traits"], json!({"seen": true}));

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Admin, retry};
@@ -31,7 +32,7 @@ pub struct Configuration {
 }
 
 /// What applying a configuration changes.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Difference {
     /// `source`, or the name of a definition's kind.
     pub kind: &'static str,

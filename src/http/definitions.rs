@@ -1,7 +1,7 @@
 //! Event types, segments, workflows and destinations, one by one and as a whole.
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use super::{
     failure::Failure,
@@ -18,9 +18,16 @@ use crate::{
 /// How much deeper a definition stands in a configuration than alone.
 const LISTED_DEEPER: usize = 2;
 
+/// What a configuration changed, or would.
+#[derive(Serialize, JsonSchema)]
+pub struct Applied {
+    dry_run: bool,
+    changed: Vec<Difference>,
+}
+
 pub async fn save(admin: &Admin, kind: DefinitionKind, body: &[u8]) -> Result<Reply, Failure> {
     let id = admin.save_definition(kind, read(body, LISTED_DEEPER)?).await?;
-    Ok(reply::json(&json!({ "saved": 1, "errors": [], "ids": [id] })))
+    Ok(reply::saved(id))
 }
 
 pub fn get(admin: &Admin, kind: DefinitionKind, route: &Route) -> Result<Reply, Failure> {
@@ -62,7 +69,13 @@ pub async fn replay(admin: &Admin, request: &Request) -> Result<Reply, Failure> 
             if !reader.peek()?.is_ascii_digit() {
                 return Err(wrong());
             }
-            from = Some(reader.number()?.parse().map_err(|_| wrong())?);
+            // `7.0` is a whole number, too.
+            let number = reader.number()?;
+            let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+            if fraction.bytes().any(|digit| digit != b'0') {
+                return Err(wrong());
+            }
+            from = Some(whole.parse().map_err(|_| wrong())?);
             Ok(())
         })?;
         reader.end()
@@ -79,11 +92,6 @@ pub fn dump(admin: &Admin) -> Reply {
 
 /// Applies a whole configuration, or tells what that would change.
 pub async fn apply(admin: &Admin, request: &Request) -> Result<Reply, Failure> {
-    #[derive(Serialize)]
-    struct Applied {
-        dry_run: bool,
-        changed: Vec<Difference>,
-    }
     let dry_run = request.route.flag("dry_run")?;
     let body = read(&request.body.bytes, 0)?;
     let configuration = admin.read_configuration(&body).map_err(|fault| Failure::Invalid("body", fault))?;

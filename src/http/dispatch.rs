@@ -5,7 +5,7 @@ use hyper::Method;
 use super::{
     App, Rooms, auth, collect, definitions,
     failure::Failure,
-    health, live, metrics, query, records,
+    health, live, metrics, openapi, query, records,
     reply::{self, Reply},
     route::{Audience, Endpoint, Request},
     sources, track, user,
@@ -25,6 +25,8 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         Endpoint::Ready => return health::ready(app).await,
         Endpoint::Token => return user::token(app, &request),
         Endpoint::Logout => return Ok(reply::json(&true)),
+        Endpoint::OpenApi => return Ok(openapi::document()),
+        Endpoint::Docs => return Ok(openapi::page()),
         _ => {}
     }
     let rooms = app.rooms()?;
@@ -83,6 +85,14 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::Metrics, _) => Ok(metrics::metrics(app, &rooms.metrics, &request.headers).await),
         (Endpoint::System, _) => Ok(metrics::system(app, &rooms.metrics).await),
         (Endpoint::Refresh, _) => Ok(reply::json(&true)), // every read is fresh anyway
-        (Endpoint::Token | Endpoint::Logout | Endpoint::Health | Endpoint::Ready, _) => Err(Failure::NotFound),
+        (
+            Endpoint::Token
+            | Endpoint::Logout
+            | Endpoint::Health
+            | Endpoint::Ready
+            | Endpoint::OpenApi
+            | Endpoint::Docs,
+            _,
+        ) => Err(Failure::NotFound),
     }
 }

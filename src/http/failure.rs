@@ -4,8 +4,8 @@ use hyper::{
     Method, StatusCode,
     header::{ACCEPT_ENCODING, ALLOW, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use super::reply::{self, Reply};
 use crate::{
@@ -48,6 +48,28 @@ pub enum Failure {
     Rejected(Rejection),
     Unavailable(String),
     Bug,
+}
+
+/// What a refusal says.
+#[derive(Serialize, JsonSchema)]
+pub struct Detail<'a> {
+    detail: &'a str,
+}
+
+/// What is wrong, and where.
+#[derive(Serialize, JsonSchema)]
+pub struct Faults<'a> {
+    detail: [ShownFault<'a>; 1],
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Fault")]
+struct ShownFault<'a> {
+    /// The way to the value: the part of the request, keys, places in lists.
+    loc: Vec<Loc>,
+    msg: &'a str,
+    /// The kind of mistake.
+    r#type: &'static str,
 }
 
 /// Why something was not taken, as it is counted.
@@ -222,23 +244,13 @@ fn unavailable(what: &str) -> Reply {
 }
 
 fn invalid(part: &'static str, fault: &Fault) -> Reply {
-    #[derive(Serialize)]
-    struct Shown<'a> {
-        loc: Vec<Loc>,
-        msg: &'a str,
-        r#type: &'static str,
-    }
-    #[derive(Serialize)]
-    struct Detail<'a> {
-        detail: [Shown<'a>; 1],
-    }
     let loc = std::iter::once(Loc::Key(part.into())).chain(fault.loc()).collect();
-    let detail = Detail { detail: [Shown { loc, msg: &fault.msg, r#type: fault.kind }] };
-    reply::json_with(StatusCode::UNPROCESSABLE_ENTITY, &detail)
+    let shown = ShownFault { loc, msg: &fault.msg, r#type: fault.kind };
+    reply::json_with(StatusCode::UNPROCESSABLE_ENTITY, &Faults { detail: [shown] })
 }
 
 fn detail(status: StatusCode, what: &str) -> Reply {
-    reply::json_with(status, &json!({ "detail": what }))
+    reply::json_with(status, &Detail { detail: what })
 }
 
 fn with_header(mut reply: Reply, name: HeaderName, value: HeaderValue) -> Reply {

@@ -1,26 +1,42 @@
 //! Is the process up, and does it take requests? (contract, section 11)
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{
     App, Rooms,
     failure::Failure,
     reply::{self, Reply},
 };
+use crate::model::Time;
+
+#[derive(Serialize, JsonSchema)]
+pub struct Health {
+    status: &'static str,
+    version: &'static str,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct Ready {
+    status: &'static str,
+    /// The server's time until the machine's clock is there, if it is behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Time")]
+    clock_stands_at: Option<Time>,
+}
 
 /// The process is up.
 pub fn health() -> Reply {
-    reply::json(&json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
+    reply::json(&Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
 }
 
 /// Recovery is done and things can be stored; else 503 with the reason. Tells where the server's time stands if the
 /// machine's clock is behind it.
 pub async fn ready(app: &App) -> Result<Reply, Failure> {
     let admin = app.rooms()?.admin;
-    match (admin.trouble().await, admin.clock_stands_at()) {
-        (Some(trouble), _) => Err(Failure::Unavailable(trouble)),
-        (None, Some(time)) => Ok(reply::json(&json!({ "status": "ready", "clock_stands_at": time }))),
-        (None, None) => Ok(reply::json(&json!({ "status": "ready" }))),
+    match admin.trouble().await {
+        Some(trouble) => Err(Failure::Unavailable(trouble)),
+        None => Ok(reply::json(&Ready { status: "ready", clock_stands_at: admin.clock_stands_at() })),
     }
 }
 

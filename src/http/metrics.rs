@@ -1,6 +1,7 @@
 //! What the daemon tells of itself (contract, section 17).
 
 use hyper::header::{ACCEPT, HeaderMap};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -12,6 +13,16 @@ use crate::metrics::{Figures, Format, HttpFigures, Metrics};
 const OPEN_METRICS: &str = "application/openmetrics-text";
 const TEXT: &str = "text/plain";
 
+/// How the daemon fares.
+#[derive(Serialize, JsonSchema)]
+pub struct System<'a> {
+    #[serde(flatten)]
+    figures: Figures,
+    /// But for secrets.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    settings: &'a serde_json::Value,
+}
+
 /// For Prometheus, and what reads its formats.
 pub async fn metrics(app: &App, metrics: &Metrics, headers: &HeaderMap) -> Reply {
     let format = format(headers);
@@ -21,12 +32,6 @@ pub async fn metrics(app: &App, metrics: &Metrics, headers: &HeaderMap) -> Reply
 
 /// The same for a person, with the settings.
 pub async fn system(app: &App, metrics: &Metrics) -> Reply {
-    #[derive(Serialize)]
-    struct System<'a> {
-        #[serde(flatten)]
-        figures: Figures,
-        settings: &'a serde_json::Value,
-    }
     let figures = metrics.figures(app.http_figures()).await;
     reply::json(&System { figures, settings: &app.shown_settings })
 }

@@ -17,6 +17,7 @@ mod health;
 mod live;
 mod media;
 mod metrics;
+mod openapi;
 mod query;
 mod records;
 mod reply;

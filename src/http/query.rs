@@ -1,10 +1,13 @@
 //! Queries over what was collected (contract, section 12).
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use hyper::{
     body::Frame,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use super::{
@@ -14,12 +17,80 @@ use super::{
     route::Request,
 };
 use crate::{
-    model::{Fault, Time, Value},
+    model::{Fault, ShownEvent, ShownSession, Time, Value},
     read::{
-        self, Asked, CountQuery, Counts, Format, FunnelQuery, Lines, NotCounted, Parameters, Read, RecordStream,
-        RetentionQuery, TopQuery, VisitsQuery,
+        self, Asked, Cohort, CountQuery, Counts, Format, FunnelQuery, FunnelStep, Lines, NotCounted, Parameters, Read,
+        RecordStream, RetentionQuery, TopQuery, VisitsQuery,
     },
 };
+
+/// A page of records.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PageOf{T}")]
+pub struct RecordPage<T> {
+    /// Whole, or of each only what `fields` names.
+    #[schemars(schema_with = "whole_or_in_part::<T>")]
+    result: Vec<T>,
+    /// Goes on behind the last record; `null`: there is no more.
+    cursor: Option<String>,
+    read: Read,
+}
+
+fn whole_or_in_part<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    let whole = generator.subschema_for::<T>();
+    json_schema!({ "type": "array", "items": { "anyOf": [whole, { "type": "object" }] } })
+}
+
+/// A session or an event in a person's timeline: its record, and `kind`.
+pub enum TimelineEntry {}
+
+impl JsonSchema for TimelineEntry {
+    fn schema_name() -> Cow<'static, str> {
+        "TimelineEntry".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let records = [generator.subschema_for::<ShownSession<'_>>(), generator.subschema_for::<ShownEvent>()];
+        json_schema!({
+            "type": "object",
+            "required": ["kind"],
+            "properties": { "kind": { "enum": ["session", "event"] } },
+            "anyOf": records,
+        })
+    }
+}
+
+/// How many events there were, by what was asked for.
+#[derive(Serialize, JsonSchema)]
+pub struct Counted {
+    /// Each with what it is counted by, in the order of that, and `events`.
+    #[schemars(schema_with = "count_rows")]
+    result: Vec<Value>,
+    /// The time of the first event that is kept.
+    complete_from: Option<Time>,
+}
+
+fn count_rows(_: &mut SchemaGenerator) -> Schema {
+    let row = json_schema!({
+        "type": "object",
+        "required": ["events"],
+        "properties": { "events": { "type": "integer", "minimum": 0 } },
+        "additionalProperties": { "type": ["string", "number", "null"] },
+    });
+    json_schema!({ "type": "array", "items": row })
+}
+
+/// The steps of a funnel.
+#[derive(Serialize, JsonSchema)]
+pub struct Funnel {
+    result: Vec<FunnelStep>,
+}
+
+/// Those who came first, by when they did.
+#[derive(Serialize, JsonSchema)]
+pub struct Retention {
+    result: Vec<Cohort>,
+}
 
 /// The records that the address asks for and the query means.
 pub async fn records(rooms: &Rooms, request: &Request, asked: Asked) -> Result<Reply, Failure> {
@@ -32,17 +103,11 @@ pub async fn records(rooms: &Rooms, request: &Request, asked: Asked) -> Result<R
     }
     let read::Page { records, cursor, read } =
         rooms.queries.page(&query, query.page_limit().map_err(in_query)?).await?;
-    #[derive(Serialize)]
-    struct Page<T> {
-        result: Vec<T>,
-        cursor: Option<String>,
-        read: Read,
-    }
     if query.projection.is_whole() {
-        return Ok(reply::json(&Page { result: records, cursor, read }));
+        return Ok(reply::json(&RecordPage { result: records, cursor, read }));
     }
     let result = records.iter().map(|record| query.projection.of(Value::shown(record))).collect();
-    Ok(reply::json(&Page { result, cursor, read }))
+    Ok(reply::json(&RecordPage { result, cursor, read }))
 }
 
 /// `GET /stats/events`.
@@ -67,11 +132,6 @@ pub async fn top(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
 }
 
 fn counted(counts: Counts) -> Reply {
-    #[derive(Serialize)]
-    struct Counted {
-        result: Vec<Value>,
-        complete_from: Option<Time>,
-    }
     let Counts { rows, complete_from } = counts;
     reply::json(&Counted { result: rows, complete_from })
 }
@@ -89,14 +149,14 @@ impl From<NotCounted> for Failure {
 pub async fn funnel(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
     let parameters = Parameters::new(request.route.query().into_pairs());
     let query = FunnelQuery::read(parameters, rooms.queries.now()).map_err(in_query)?;
-    Ok(reply::json(&serde_json::json!({ "result": rooms.queries.funnel(query).await? })))
+    Ok(reply::json(&Funnel { result: rooms.queries.funnel(query).await? }))
 }
 
 /// `GET /stats/retention`.
 pub async fn retention(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
     let parameters = Parameters::new(request.route.query().into_pairs());
     let query = RetentionQuery::read(parameters, rooms.queries.now()).map_err(in_query)?;
-    Ok(reply::json(&serde_json::json!({ "result": rooms.queries.retention(query).await? })))
+    Ok(reply::json(&Retention { result: rooms.queries.retention(query).await? }))
 }
 
 /// Writes a stream's records as they come. The status line is sent once the first of them are there.

@@ -1,6 +1,7 @@
 //! GET and DELETE of events, sessions and profiles (contract, section 9).
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{
     failure::Failure,
@@ -9,16 +10,33 @@ use super::{
 };
 use crate::{
     admin::Admin,
-    model::{Fault, Id, Reader},
+    model::{Fault, Id, Reader, ShownEvent},
 };
+
+/// An event, as clients of Tracardi 0.9 expect it.
+#[derive(Serialize, JsonSchema)]
+pub struct EventRecord {
+    event: ShownEvent,
+}
+
+/// A merge that was taken back.
+#[derive(Serialize, JsonSchema)]
+pub struct Split<'a> {
+    /// Who goes on.
+    profile: Named<'a>,
+    /// Who was split off.
+    split: Named<'a>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct Named<'a> {
+    id: &'a Id,
+}
 
 pub async fn event(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
     let found = admin.event(&route.record_id()?, source(route)?.as_ref()).await?;
-    #[derive(serde::Serialize)]
-    struct Shown {
-        event: crate::model::ShownEvent,
-    }
-    Ok(reply::record(found.map(|event| Shown { event })))
+    Ok(reply::record(found.map(|event| EventRecord { event })))
 }
 
 pub async fn delete_event(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
@@ -57,7 +75,9 @@ pub async fn split_profile(admin: &Admin, request: &Request) -> Result<Reply, Fa
         read.map_err(|fault| Failure::Invalid("body", fault))?;
     }
     let split = admin.split_profile(&request.route.record_id()?, merged.as_ref()).await?;
-    Ok(reply::record(split.map(|(profile, split)| json!({ "profile": { "id": profile }, "split": { "id": split } }))))
+    let split =
+        split.as_ref().map(|(profile, split)| Split { profile: Named { id: profile }, split: Named { id: split } });
+    Ok(reply::record(split))
 }
 
 /// Which source's event is meant, if the query says so.

@@ -10,9 +10,10 @@ use hyper::{
     body::Frame,
     header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::store::Refused;
+use crate::{model::Id, store::Refused};
 
 pub type Reply = Response<Either<Full<Bytes>, StreamBody<Pin<Box<dyn Stream<Item = Piece> + Send>>>>>;
 
@@ -52,6 +53,13 @@ pub fn json_bytes(status: StatusCode, bytes: impl Into<Bytes>) -> Reply {
     reply
 }
 
+/// 200 with a page.
+pub fn html(page: Bytes) -> Reply {
+    let mut reply = Response::new(Either::Left(Full::new(page)));
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    reply
+}
+
 /// 200 with a text of this media type.
 pub fn text(kind: &'static str, text: String) -> Reply {
     let mut reply = Response::new(Either::Left(Full::from(text)));
@@ -83,4 +91,18 @@ pub fn record(found: Option<impl Serialize>) -> Reply {
 /// `true`, or 404 with `null` where there was nothing to delete.
 pub fn deleted(there: bool) -> Reply {
     record(there.then_some(true))
+}
+
+/// What was saved.
+#[derive(Serialize, JsonSchema)]
+pub struct Saved {
+    /// How many.
+    saved: usize,
+    errors: [&'static str; 0],
+    ids: [Id; 1],
+}
+
+/// It is saved under this id.
+pub fn saved(id: Id) -> Reply {
+    json(&Saved { saved: 1, errors: [], ids: [id] })
 }

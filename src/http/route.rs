@@ -52,6 +52,8 @@ pub enum Endpoint {
     Ready,
     Metrics,
     System,
+    OpenApi,
+    Docs,
 }
 
 impl Endpoint {
@@ -96,7 +98,7 @@ const POST_DELETE: &[Method] = &[Method::POST, Method::DELETE];
 const GET_POST: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
 
 /// Path, methods and audience of each endpoint.
-const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
+pub const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/track", Endpoint::Track, POST, Audience::Clients),
     ("/collect/{event_type}/{source_id}", Endpoint::Collect, GET_POST, Audience::Clients),
     ("/collect/{event_type}/{source_id}/{session_id}", Endpoint::Collect, GET_POST, Audience::Clients),
@@ -160,11 +162,18 @@ const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/ready", Endpoint::Ready, GET, Audience::Public),
     ("/metrics", Endpoint::Metrics, GET, Audience::Monitoring),
     ("/system", Endpoint::System, GET, Audience::Administrator),
+    ("/openapi.json", Endpoint::OpenApi, GET, Audience::Public),
+    ("/docs", Endpoint::Docs, GET, Audience::Public),
 ];
 
 /// The patterns of all paths, in the table's order.
 pub fn patterns() -> impl ExactSizeIterator<Item = &'static str> {
     TABLE.iter().map(|(pattern, ..)| *pattern)
+}
+
+/// The names that a pattern gives to parts of its paths.
+pub fn part_names(pattern: &'static str) -> impl Iterator<Item = &'static str> {
+    pattern.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
 }
 
 /// What a request asks for, as its head says.
@@ -203,8 +212,8 @@ impl Route {
         let found = ROUTER.at(path).map_err(|_| Failure::NotFound)?;
         let place = *found.value;
         let (pattern, endpoint, methods, audience) = &TABLE[place];
-        let names = pattern.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-        let parts = names.zip(found.params.iter()).map(|(name, (_, part))| (name, part.to_owned())).collect();
+        let parts =
+            part_names(pattern).zip(found.params.iter()).map(|(name, (_, part))| (name, part.to_owned())).collect();
         let query = uri.query().unwrap_or_default().to_owned();
         Ok(Self { place, endpoint: *endpoint, audience: *audience, methods, parts, query })
     }

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, json};
 
 use super::{
     failure::Failure,
@@ -18,48 +18,76 @@ use crate::{
 /// The group of sources that have none.
 const NO_GROUP: &str = "General";
 
-#[derive(Serialize)]
-struct Saved<'a> {
-    saved: usize,
-    errors: [&'static str; 0],
-    ids: [&'a Id; 1],
-}
-
 /// A source as it is shown alone: with how many secrets it has, and since when.
-#[derive(Serialize)]
-struct Shown<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ShownSource")]
+pub struct Shown<'a> {
     #[serde(flatten)]
     source: &'a Source,
     secrets: Vec<ShownSecret>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct ShownSecret {
     since: Time,
 }
 
-#[derive(Serialize)]
-struct Grouped<'a> {
+/// Sources by their groups or types.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "GroupedSources")]
+pub struct Grouped<'a> {
     total: usize,
     grouped: BTreeMap<&'a str, Vec<&'a Source>>,
 }
 
-#[derive(Serialize)]
-struct Entities<'a> {
+/// Of each source its id and name.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SourceEntities")]
+pub struct Entities<'a> {
     total: usize,
     result: Vec<NamedEntity<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct NamedEntity<'a> {
     id: &'a Id,
     name: &'a str,
 }
 
+/// A new secret, as its owner is told it once.
+#[derive(Serialize, JsonSchema)]
+pub struct MadeSecret {
+    secret: String,
+}
+
+/// The types by their words: what people read.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SourceTypeNames")]
+pub struct TypeNames {
+    total: usize,
+    result: BTreeMap<&'static str, &'static str>,
+}
+
+/// The types by their words.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SourceTypes")]
+pub struct Types {
+    total: usize,
+    result: BTreeMap<&'static str, NamedType>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct NamedType {
+    name: &'static str,
+    tags: [&'static str; 2],
+}
+
 pub async fn save(admin: &Admin, body: &[u8]) -> Result<Reply, Failure> {
     let source = admin.read_source(body).map_err(|fault| Failure::Invalid("body", fault))?;
     let id = admin.save_source(source).await?;
-    Ok(reply::json(&Saved { saved: 1, errors: [], ids: [&id] }))
+    Ok(reply::saved(id))
 }
 
 pub fn get(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
@@ -78,7 +106,7 @@ pub async fn delete(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
 /// Makes a secret, which is answered this once.
 pub async fn make_secret(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
     let made = admin.make_source_secret(&route.record_id()?).await?;
-    Ok(reply::not_stored(reply::record(made.map(|secret| json!({ "secret": secret.as_str() })))))
+    Ok(reply::not_stored(reply::record(made.map(|secret| MadeSecret { secret: secret.as_str().to_owned() }))))
 }
 
 pub async fn end_secrets(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
@@ -103,17 +131,15 @@ pub fn entities(admin: &Admin) -> Reply {
 }
 
 pub fn type_names() -> Reply {
-    let names: Map<_, _> = SourceType::ALL.iter().map(|kind| (kind.word().to_owned(), json!(kind.name()))).collect();
-    reply::json(&json!({ "total": names.len(), "result": names }))
+    let result: BTreeMap<_, _> = SourceType::ALL.iter().map(|kind| (kind.word(), kind.name())).collect();
+    reply::json(&TypeNames { total: result.len(), result })
 }
 
 pub fn types() -> Reply {
-    let types = SourceType::ALL.iter().map(|kind| {
-        let configuration = json!({ "name": kind.name(), "tags": [kind.word(), "inbound"] });
-        (kind.word().to_owned(), configuration)
-    });
-    let types: Map<_, _> = types.collect();
-    reply::json(&json!({ "total": types.len(), "result": types }))
+    let types = SourceType::ALL.iter();
+    let types = types.map(|kind| (kind.word(), NamedType { name: kind.name(), tags: [kind.word(), "inbound"] }));
+    let result: BTreeMap<_, _> = types.collect();
+    reply::json(&Types { total: result.len(), result })
 }
 
 fn found(admin: &Admin, route: &Route) -> Vec<Arc<RegisteredSource>> {

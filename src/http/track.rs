@@ -15,12 +15,11 @@ use crate::{
 
 pub async fn track(app: &App, collector: &Collector, request: &Request) -> Result<Reply, Failure> {
     let route = &request.route;
-    let trial = if route.flag("dry_run")? {
+    let (dry_run, lookups) = (route.flag("dry_run")?, route.flag("lookups")?);
+    if dry_run {
         auth::check_token(app, &request.headers)?;
-        Some(Trial { lookups: route.flag("lookups")? })
-    } else {
-        None
-    };
+    }
+    let trial = dry_run.then_some(Trial { lookups });
     let profile_less = route.flag("profile_less")?;
     let payload = Payload::parse(&request.body.bytes)?;
     take(app, collector, request, SourceType::Rest, payload, profile_less, trial).await

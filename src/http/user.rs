@@ -1,6 +1,7 @@
 //! Logging in with a form, for clients that do it that way (contract, section 9).
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{
     App, auth,
@@ -10,6 +11,14 @@ use super::{
 };
 use crate::model::Form;
 
+/// Who logged in, and by which token they are known from now on.
+#[derive(Serialize, JsonSchema)]
+pub struct LoggedIn<'a> {
+    access_token: &'a str,
+    token_type: &'static str,
+    roles: [&'static str; 1],
+}
+
 const ADMIN: &str = "admin";
 
 pub fn token(app: &App, request: &Request) -> Result<Reply, Failure> {
@@ -18,6 +27,6 @@ pub fn token(app: &App, request: &Request) -> Result<Reply, Failure> {
     if !form.last("password").is_some_and(|password| auth::is_token(app, password)) || !is_admin {
         return Err(Failure::BadRequest("Incorrect username or password."));
     }
-    let answer = json!({ "access_token": app.admin_token, "token_type": "bearer", "roles": [ADMIN] });
+    let answer = LoggedIn { access_token: &app.admin_token, token_type: "bearer", roles: [ADMIN] };
     Ok(reply::not_stored(reply::json(&answer)))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
     store::{Holdings, StoreFigures},
 };
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Figures {
     pub version: &'static str,
     pub started: Time,
@@ -31,15 +32,16 @@ pub struct Figures {
 }
 
 /// What the system tells of the process.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub struct ProcessFigures {
     pub cpu_seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64")]
     pub resident_bytes: Option<u64>,
 }
 
 /// What was asked of the server, and how it was answered.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct HttpFigures {
     pub connections: ConnectionFigures,
     /// How many follow the log.
@@ -50,7 +52,7 @@ pub struct HttpFigures {
     pub refused: BTreeMap<&'static str, u64>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ConnectionFigures {
     /// How many there are.
     pub open: usize,
@@ -60,7 +62,7 @@ pub struct ConnectionFigures {
     pub refused_address: u64,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RequestFigures {
     pub by_status: BTreeMap<&'static str, u64>,
     /// From the end of a request's head until its answer is known.

@@ -1,12 +1,15 @@
 //! The answer to a payload (contract, section 3).
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use serde::{Serialize, ser::SerializeMap};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
 
 use super::{
     Debugging, Id, Object, Profile, Value,
-    event::{Empty, Entity},
+    event::Entity,
+    json::{free_object, free_objects},
+    profile::ShownProfile,
 };
 
 /// What the client is told: the seed's answer, and nothing more unless there is something to say.
@@ -27,37 +30,91 @@ pub struct Answer {
     pub debugging: Option<(Id, Debugging)>,
 }
 
+/// What became of a payload, and whose it is.
+#[derive(Serialize, JsonSchema)]
+struct Shown<'a> {
+    profile: ShownOwner<'a>,
+    source: ShownSource,
+    /// The request's id. Like the fields that only come with it, it is there if the debugger is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Id")]
+    task: Option<&'a Id>,
+    /// `null`: there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Entity<'a>>")]
+    session: Option<Option<Entity<'a>>>,
+    /// The ids of the events that were stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "[Id]")]
+    events: Option<&'a [Id]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "[&'a str; 0]")]
+    errors: Option<[&'a str; 0]>,
+    /// What workflows want to be shown: a list of `{tag, props, content}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "free_objects")]
+    ux: Option<&'a [Value]>,
+    /// What workflows answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "free_object")]
+    response: Option<Value>,
+    /// What was not done as the client may have meant it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "[String]")]
+    warnings: Option<&'a [String]>,
+    /// What really happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Debugging")]
+    debugging: Option<&'a Debugging>,
+}
+
+/// Whose the events are: nobody's, or somebody of whom the id or everything is told.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "Owner")]
+enum ShownOwner<'a> {
+    Whole(Box<ShownProfile<'a>>),
+    Id(Entity<'a>),
+    Nobody {},
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct ShownSource {
+    /// The source requires consent.
+    consent: bool,
+}
+
 impl Serialize for Answer {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Source {
-            consent: bool,
+        let debugging = self.debugging.as_ref();
+        let shows_all = debugging.is_some();
+        Shown {
+            profile: match &self.profile {
+                None => ShownOwner::Nobody {},
+                Some(profile) if self.whole_profile => ShownOwner::Whole(Box::new(profile.shown())),
+                Some(profile) => ShownOwner::Id(Entity { id: &profile.id }),
+            },
+            source: ShownSource { consent: self.consent },
+            task: debugging.map(|(task, _)| task),
+            session: debugging.map(|(_, debugging)| debugging.session_id.as_ref().map(|id| Entity { id })),
+            events: debugging.map(|(_, debugging)| &*debugging.stored),
+            errors: debugging.map(|_| []),
+            ux: Some(&*self.ux).filter(|ux| shows_all || !ux.is_empty()),
+            response: (shows_all || !self.response.is_empty()).then(|| Value::Object(self.response.clone())),
+            warnings: Some(&*self.warnings).filter(|warnings| shows_all || !warnings.is_empty()),
+            debugging: debugging.map(|(_, debugging)| debugging),
         }
-        let mut map = serializer.serialize_map(None)?;
-        match &self.profile {
-            None => map.serialize_entry("profile", &Empty {})?,
-            Some(profile) if self.whole_profile => map.serialize_entry("profile", &profile.shown())?,
-            Some(profile) => map.serialize_entry("profile", &Entity { id: &profile.id })?,
-        }
-        map.serialize_entry("source", &Source { consent: self.consent })?;
-        if let Some((task, debugging)) = &self.debugging {
-            map.serialize_entry("task", task)?;
-            map.serialize_entry("session", &debugging.session_id.as_ref().map(|id| Entity { id }))?;
-            map.serialize_entry("events", &debugging.stored)?;
-            map.serialize_entry("errors", &[""; 0])?;
-        }
-        if self.debugging.is_some() || !self.ux.is_empty() {
-            map.serialize_entry("ux", &self.ux)?;
-        }
-        if self.debugging.is_some() || !self.response.is_empty() {
-            map.serialize_entry("response", &Value::Object(self.response.clone()))?;
-        }
-        if self.debugging.is_some() || !self.warnings.is_empty() {
-            map.serialize_entry("warnings", &self.warnings)?;
-        }
-        if let Some((_, debugging)) = &self.debugging {
-            map.serialize_entry("debugging", debugging)?;
-        }
-        map.end()
+        .serialize(serializer)
+    }
+}
+
+impl JsonSchema for Answer {
+    fn schema_name() -> Cow<'static, str> {
+        "Answer".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Shown::json_schema(generator)
     }
 }

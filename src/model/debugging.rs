@@ -1,8 +1,9 @@
 //! What the debugger shows: what really happened (contract, section 3).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
-use serde::{Serialize, ser::SerializeMap};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
 
 use super::{Id, Json};
 
@@ -27,7 +28,7 @@ pub struct Debugging {
 }
 
 /// How a kind of record fared.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, JsonSchema)]
 pub struct SavedRecords {
     /// How many records were written; 0 where nothing changed or saving was off.
     pub saved: usize,
@@ -39,7 +40,7 @@ pub struct SavedRecords {
 }
 
 /// How a workflow went.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Execution {
     /// The event that started it.
     pub event: Option<Id>,
@@ -47,29 +48,32 @@ pub struct Execution {
     pub steps: Vec<StepExecution>,
     /// What ended it early.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub error: Option<String>,
 }
 
 /// How a step went.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct StepExecution {
     pub id: Box<str>,
     pub status: &'static str,
     pub time_ms: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Json")]
     pub result: Option<Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub error: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct LogEntry {
     level: &'static str,
     message: String,
 }
 
 /// What processing has to say.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Logs(Vec<LogEntry>);
 
@@ -102,21 +106,46 @@ impl Logs {
     }
 }
 
+/// What really happened.
+#[derive(Serialize, JsonSchema)]
+struct Shown<'a> {
+    session: &'a SavedRecords,
+    events: &'a SavedRecords,
+    profile: &'a SavedRecords,
+    /// By workflow: how it went for each event that started it.
+    execution: &'a BTreeMap<Id, Vec<Execution>>,
+    segmentation: Segmentation<'a>,
+    logs: &'a Logs,
+}
+
+/// The segments that the profile is in.
+#[derive(Serialize, JsonSchema)]
+struct Segmentation<'a> {
+    errors: &'a [String],
+    ids: &'a [Box<str>],
+}
+
 /// The seed's `debugging` object, in full.
 impl Serialize for Debugging {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Segmentation<'a> {
-            errors: &'a [String],
-            ids: &'a [Box<str>],
+        Shown {
+            session: &self.session,
+            events: &self.events,
+            profile: &self.profile,
+            execution: &self.execution,
+            segmentation: Segmentation { errors: &self.segment_errors, ids: &self.segments },
+            logs: &self.logs,
         }
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("session", &self.session)?;
-        map.serialize_entry("events", &self.events)?;
-        map.serialize_entry("profile", &self.profile)?;
-        map.serialize_entry("execution", &self.execution)?;
-        map.serialize_entry("segmentation", &Segmentation { errors: &self.segment_errors, ids: &self.segments })?;
-        map.serialize_entry("logs", &self.logs)?;
-        map.end()
+        .serialize(serializer)
+    }
+}
+
+impl JsonSchema for Debugging {
+    fn schema_name() -> Cow<'static, str> {
+        "Debugging".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Shown::json_schema(generator)
     }
 }

@@ -1,10 +1,11 @@
 //! Events as they are stored and shown (contract, section 10).
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, ser::SerializeMap};
 
-use super::{Derived, Id, Json, ProfileRef, Time, Value, derived::Told};
+use super::{Derived, Id, Json, ProfileRef, Time, Value, derived::Told, json::free_object};
 
 /// What the events of one request share; stands once in the log, before them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,13 +24,19 @@ pub struct EventRequest {
 }
 
 /// What is known of the client from the connection and the request's head: this list and no more.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
 pub struct ClientFacts {
     /// As the setting `track.ip` lets it be kept.
+    #[schemars(skip_serializing_if = "Option::is_none", with = "str")]
     pub ip: Option<Box<str>>,
+    #[schemars(skip_serializing_if = "Option::is_none", with = "str")]
     pub user_agent: Option<Box<str>>,
+    #[schemars(skip_serializing_if = "Option::is_none", with = "str")]
     pub referer: Option<Box<str>>,
+    #[schemars(skip_serializing_if = "Option::is_none", with = "str")]
     pub origin: Option<Box<str>>,
+    #[schemars(skip_serializing_if = "Option::is_none", with = "str")]
     pub accept_language: Option<Box<str>>,
 }
 
@@ -93,7 +100,7 @@ impl Default for Outcome {
 }
 
 /// How far an event came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EventStatus {
     /// It was stored, and no workflow was concerned with it.
@@ -111,35 +118,78 @@ pub struct ShownEvent {
 }
 
 /// `{"id": ...}`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 pub(super) struct Entity<'a> {
     pub id: &'a Id,
 }
 
-/// `{}`.
-#[derive(Serialize)]
-pub(super) struct Empty {}
+/// What happened.
+#[derive(Serialize, JsonSchema)]
+struct Shown<'a> {
+    id: &'a Id,
+    /// In lower case, with `-` between its words.
+    r#type: &'a str,
+    /// The type as it was sent.
+    name: &'a str,
+    source: Entity<'a>,
+    session: Option<Entity<'a>>,
+    profile: Option<Entity<'a>>,
+    #[schemars(schema_with = "free_object")]
+    properties: &'a Json,
+    #[schemars(schema_with = "free_object")]
+    context: Json,
+    request: &'a ClientFacts,
+    tags: &'a [Box<str>],
+    #[schemars(schema_with = "free_object")]
+    traits: Value,
+    #[schemars(schema_with = "free_object")]
+    data: Value,
+    journey: Journey<'a>,
+    metadata: Metadata,
+    /// The page.
+    #[schemars(schema_with = "free_object")]
+    hit: Value,
+    /// The campaign.
+    #[schemars(schema_with = "free_object")]
+    utm: Value,
+    #[schemars(schema_with = "free_object")]
+    device: Value,
+    #[schemars(schema_with = "free_object")]
+    os: Value,
+    #[schemars(schema_with = "free_object")]
+    app: Value,
+}
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Journey<'a> {
     state: Option<&'a str>,
 }
 
-#[derive(Serialize)]
-struct Times {
-    insert: Time,
-    create: Time,
-}
-
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Metadata {
     time: Times,
     profile_less: bool,
     status: EventStatus,
+    /// It keeps to its type's schema.
     valid: bool,
+    /// The user agent is a known bot's.
     bot: bool,
+    /// `false` with an event that says whose it is and was not let.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
     identified: Option<Value>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct Times {
+    /// The server's, which counts.
+    insert: Time,
+    /// The client's, if it said one.
+    create: Time,
 }
 
 impl ShownEvent {
@@ -236,28 +286,6 @@ fn laid_over(mut derived: Value, written: &Value, part: &str) -> Value {
 
 impl Serialize for ShownEvent {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Shown<'a> {
-            id: &'a Id,
-            r#type: &'a str,
-            name: &'a str,
-            source: Entity<'a>,
-            session: Option<Entity<'a>>,
-            profile: Option<Entity<'a>>,
-            properties: &'a Json,
-            context: Json,
-            request: &'a ClientFacts,
-            tags: &'a [Box<str>],
-            traits: Value,
-            data: Value,
-            journey: Journey<'a>,
-            metadata: Metadata,
-            hit: Value,
-            utm: Value,
-            device: Value,
-            os: Value,
-            app: Value,
-        }
         let Self { request, event } = self;
         let context = self.context();
         let derived = self.derived(&context);
@@ -284,6 +312,16 @@ impl Serialize for ShownEvent {
             app: laid_over(derived.app, &written, "app"),
         }
         .serialize(serializer)
+    }
+}
+
+impl JsonSchema for ShownEvent {
+    fn schema_name() -> Cow<'static, str> {
+        "Event".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Shown::json_schema(generator)
     }
 }
 

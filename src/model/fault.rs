@@ -1,9 +1,10 @@
 //! Why a value was not taken, and where it stands.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// One step on the way to a field: a key or a place in a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Loc {
     Key(String),

@@ -1,7 +1,8 @@
 //! Ids and event types (contract, section 1).
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Fault;
@@ -54,6 +55,21 @@ impl Id {
     /// Whether the id is a well-formed UUID in its hyphenated form, in any case.
     pub fn is_uuid(&self) -> bool {
         self.0.len() == 36 && uuid::Uuid::try_parse(&self.0).is_ok()
+    }
+}
+
+impl JsonSchema for Id {
+    fn schema_name() -> Cow<'static, str> {
+        "Id".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "1 to 128 bytes of UTF-8 without control characters; what the server makes is a UUID.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": NAME_BYTES_MAX,
+        })
     }
 }
 

@@ -1,10 +1,12 @@
 //! Free-form JSON, kept as text.
 
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     sync::{Arc, LazyLock},
 };
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 use serde_json::value::RawValue;
 
@@ -73,6 +75,30 @@ impl Json {
         text.push_str(&newer.0[1..]);
         Self(text.into())
     }
+}
+
+impl JsonSchema for Json {
+    fn schema_name() -> Cow<'static, str> {
+        "Json".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        true.into()
+    }
+}
+
+/// The schema of an object that holds anything.
+pub(super) fn free_object(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object" })
+}
+
+/// The schema of a list of such objects.
+pub(super) fn free_objects(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": { "type": "object" } })
 }
 
 impl Serialize for Json {

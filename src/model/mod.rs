@@ -53,10 +53,12 @@ pub use origin::Origin;
 pub use path::{Path, begins_with, is_within, steps_text};
 pub use payload::{EVENTS_MAX, EventPayload, Options, Payload, PayloadError, check_tag};
 pub use place::Place;
-pub use profile::{Alias, FieldChange, KEYS_NOTED, KnownKey, MergeKey, NAMES_SHOWN, Profile, ProfileRef, Visit};
+pub use profile::{
+    Alias, FieldChange, KEYS_NOTED, KnownKey, MergeKey, NAMES_SHOWN, Profile, ProfileRef, ShownProfile, Visit,
+};
 pub use reader::{LEVELS_MAX, Reader};
 pub use schedule::{DelayedEvent, Pass};
-pub use session::Session;
+pub use session::{Session, ShownSession};
 pub use source::{Bridge, RegisteredSource, Source, SourceType};
 pub use source_secret::{PlainSecret, SourceSecret, SourceSecrets};
 pub use terms::{Identify, KnownBy, ProfileTerms, Terms};

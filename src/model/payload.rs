@@ -69,29 +69,31 @@ impl From<Fault> for PayloadError {
 }
 
 impl Payload {
+    /// The fields of the body of /track.
+    pub const FIELDS: &[&str] = &[
+        "source",
+        "session",
+        "profile",
+        "events",
+        "context",
+        "properties",
+        "request",
+        "device",
+        "metadata",
+        "options",
+    ];
+
     /// Reads the body of /track.
     ///
     /// # Errors
     /// It is not JSON, a field is missing or wrong (the fault names it), or it has more than [`EVENTS_MAX`] events.
     pub fn parse(body: &[u8]) -> Result<Self, PayloadError> {
-        const FIELDS: &[&str] = &[
-            "source",
-            "session",
-            "profile",
-            "events",
-            "context",
-            "properties",
-            "request",
-            "device",
-            "metadata",
-            "options",
-        ];
         let (mut source, mut session, mut profile, mut device) = (None, None, None, None);
         let (mut context, mut properties) = (Json::empty_object(), Json::empty_object());
         let (mut events, mut options, mut created) = (None, Options::default(), None);
         let mut too_many = false;
         let mut reader = Reader::new(body, 0)?;
-        let read = reader.object(FIELDS, |reader, field| {
+        let read = reader.object(Self::FIELDS, |reader, field| {
             match field {
                 "source" => source = read_entity(reader)?,
                 "session" => session = read_entity(reader)?,
@@ -191,6 +193,9 @@ impl Payload {
 }
 
 impl EventPayload {
+    /// The fields of an event in it.
+    pub const FIELDS: &[&str] = &["type", "id", "time", "properties", "context", "tags", "options"];
+
     /// An event that no client sent.
     pub fn internal(kind: EventType, properties: Json) -> Self {
         let (context, tags) = (Json::empty_object(), Arc::default());
@@ -198,11 +203,10 @@ impl EventPayload {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
-        const FIELDS: &[&str] = &["type", "id", "time", "properties", "context", "tags", "options"];
         let (mut kind, mut id, mut created) = (None, None, None);
         let (mut properties, mut context) = (Json::empty_object(), Json::empty_object());
         let (mut tags, mut save) = (Arc::default(), true);
-        reader.object(FIELDS, |reader, field| {
+        reader.object(Self::FIELDS, |reader, field| {
             match field {
                 "type" => kind = Some(EventType::parse(&reader.whole_string()?)?),
                 "id" => id = read_id(reader)?,

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Conflict, DailyCounts, Fields, Id, Json, Object, Path, Time, Value, path::push_step};
+use super::{Conflict, DailyCounts, Fields, Id, Json, Object, Path, Time, Value, json::free_object, path::push_step};
 
 /// The most ids of a profile that are shown, its own among them.
 pub const NAMES_SHOWN: usize = 100;
@@ -224,52 +225,12 @@ impl Profile {
     }
 
     /// The profile as it is shown.
-    pub fn shown(&self) -> impl Serialize + '_ {
-        #[derive(Serialize)]
-        struct Visits {
-            count: u64,
-            current: Option<Time>,
-            last: Option<Time>,
-        }
-        #[derive(Serialize)]
-        struct Times {
-            insert: Time,
-            update: Time,
-            visit: Visits,
-        }
-        #[derive(Serialize)]
-        struct Metadata<'a> {
-            time: Times,
-            /// How many ids lead to it, its own among them.
-            ids: u64,
-            fields: BTreeMap<&'a str, Time>,
-        }
-        #[derive(Serialize)]
-        struct Stats {
-            visits: u64,
-            views: u64,
-        }
-        #[derive(Serialize)]
-        struct Shown<'a> {
-            id: &'a Id,
-            ids: Vec<&'a Id>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            primary_id: Option<Value>,
-            metadata: Metadata<'a>,
-            stats: Stats,
-            traits: Value,
-            data: Value,
-            segments: Value,
-            interests: Value,
-            consents: Value,
-            aux: Value,
-            active: bool,
-        }
+    pub fn shown(&self) -> ShownProfile<'_> {
         let facts = Value::from(&self.facts);
         let part = |name: &str| facts.as_object().and_then(|facts| facts.get(name)).cloned();
         let begun = |visit: usize| self.latest_visits[visit].as_ref().map(|visit| visit.begun);
         let object = |name: &str| part(name).unwrap_or_else(Value::object);
-        Shown {
+        ShownProfile {
             id: &self.id,
             ids: self.ids().collect(),
             primary_id: part("primary_id"),
@@ -292,6 +253,67 @@ impl Profile {
             active: true,
         }
     }
+}
+
+/// A profile as it is shown.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Profile")]
+pub struct ShownProfile<'a> {
+    id: &'a Id,
+    /// Its own and the newest of the others that lead to it.
+    ids: Vec<&'a Id>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Json")]
+    primary_id: Option<Value>,
+    metadata: Metadata<'a>,
+    stats: Stats,
+    #[schemars(schema_with = "free_object")]
+    traits: Value,
+    #[schemars(schema_with = "free_object")]
+    data: Value,
+    #[schemars(with = "Vec<&'a str>")]
+    segments: Value,
+    #[schemars(schema_with = "free_object")]
+    interests: Value,
+    #[schemars(schema_with = "free_object")]
+    consents: Value,
+    /// `conflicts`: what was written to profiles that are one now, and lost against something later.
+    #[schemars(schema_with = "free_object")]
+    aux: Value,
+    active: bool,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct Metadata<'a> {
+    time: Times,
+    /// How many ids lead to it, its own among them.
+    ids: u64,
+    /// When each leaf was last written, by its path.
+    fields: BTreeMap<&'a str, Time>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct Times {
+    insert: Time,
+    update: Time,
+    visit: Visits,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct Visits {
+    count: u64,
+    current: Option<Time>,
+    last: Option<Time>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct Stats {
+    visits: u64,
+    views: u64,
 }
 
 /// Notes each leaf of either value that is not the same in the other one, in the order of keys.

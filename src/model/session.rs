@@ -1,11 +1,13 @@
 //! Sessions as they are stored and shown (contract, sections 4 and 10).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Derived, Id, Json, Place, ProfileRef, Time, Value,
     derived::{self, Told},
     event::Entity,
+    json::free_object,
 };
 
 /// A visit.
@@ -31,6 +33,48 @@ pub struct Session {
     pub updated: Time,
     pub first_event: Option<Time>,
     pub last_event: Option<Time>,
+}
+
+/// A visit, as it is shown.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Session")]
+pub struct ShownSession<'a> {
+    id: &'a Id,
+    profile: Option<Entity<'a>>,
+    #[schemars(schema_with = "free_object")]
+    context: &'a Json,
+    #[schemars(schema_with = "free_object")]
+    properties: &'a Json,
+    #[schemars(schema_with = "free_object")]
+    traits: &'a Json,
+    #[schemars(schema_with = "free_object")]
+    device: Value,
+    #[schemars(schema_with = "free_object")]
+    os: Value,
+    #[schemars(schema_with = "free_object")]
+    app: Value,
+    /// The campaign.
+    #[schemars(schema_with = "free_object")]
+    utm: Value,
+    metadata: Metadata<'a>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct Metadata<'a> {
+    time: Times,
+    /// Of the source it began at.
+    channel: Option<&'a str>,
+    status: &'static str,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct Times {
+    insert: Time,
+    update: Time,
+    /// Seconds from the first to the last event.
+    duration: f64,
 }
 
 impl Session {
@@ -72,33 +116,7 @@ impl Session {
     }
 
     /// The session as it is shown.
-    pub fn shown(&self) -> impl Serialize + '_ {
-        #[derive(Serialize)]
-        struct Times {
-            insert: Time,
-            update: Time,
-            /// Seconds from the first to the last event.
-            duration: f64,
-        }
-        #[derive(Serialize)]
-        struct Metadata<'a> {
-            time: Times,
-            channel: Option<&'a str>,
-            status: &'static str,
-        }
-        #[derive(Serialize)]
-        struct Shown<'a> {
-            id: &'a Id,
-            profile: Option<Entity<'a>>,
-            context: &'a Json,
-            properties: &'a Json,
-            traits: &'a Json,
-            device: Value,
-            os: Value,
-            app: Value,
-            utm: Value,
-            metadata: Metadata<'a>,
-        }
+    pub fn shown(&self) -> ShownSession<'_> {
         let duration = self.first_event.zip(self.last_event).map_or(0.0, |(first, last)| last.seconds_since(first));
         let told = Told { user_agent: self.user_agent.as_deref(), ..Told::default() };
         let mut derived = Derived::new(&self.context, told);
@@ -108,7 +126,7 @@ impl Session {
         if let Some(landing) = &self.landing {
             derived.utm = derived::campaign(landing);
         }
-        Shown {
+        ShownSession {
             id: &self.id,
             profile: self.profile.as_ref().map(|profile| Entity { id: &profile.id }),
             context: &self.context,

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, Id, Json, Reader, SourceSecrets, Terms, Time, check_tag};
+use super::{Fault, Id, Json, Reader, SourceSecrets, Terms, Time, check_tag, json::free_object};
 
 /// How much deeper a source stands in a list by groups than alone.
 const LISTED_DEEPER: usize = 3;
 
 /// By which endpoint a source may send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceType {
     /// /track
@@ -47,14 +48,14 @@ impl SourceType {
 }
 
 /// The bridge that a source comes in by; kept for clients that set it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Bridge {
     pub id: Id,
     pub name: Box<str>,
 }
 
 /// A registered event source.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Source {
     pub id: Id,
     pub name: Box<str>,
@@ -72,6 +73,7 @@ pub struct Source {
     pub permanent_profile_id: bool,
     pub requires_consent: bool,
     pub locked: bool,
+    #[schemars(schema_with = "free_object")]
     pub config: Json,
     /// When it was last saved.
     pub timestamp: Time,

@@ -1,7 +1,8 @@
 //! Times as they come in and as they are shown (contract, section 1).
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
 use time::{Date, Month, OffsetDateTime};
 
@@ -15,6 +16,22 @@ const YEAR_10000: i64 = 253_402_300_800;
 /// A moment, in microseconds since 1970-01-01T00:00:00Z; years 0001 to 9999.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub struct Time(i64);
+
+/// As it is shown.
+impl JsonSchema for Time {
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "RFC 3339 in UTC, with microseconds.",
+            "type": "string",
+            "format": "date-time",
+            "examples": ["2026-11-25T10:00:00.000000Z"],
+        })
+    }
+}
 
 impl Time {
     /// The moment `micros` microseconds after 1970, held within the years that can be written.

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
@@ -15,9 +16,10 @@ use crate::model::{Definition, Fault, Id, Logs, Object, Path, Profile, Time, Val
 /// The type whose events grant and revoke.
 pub const CONSENT_UPDATE: &str = "consent-update";
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Written {
+#[schemars(rename = "Consent")]
+pub(super) struct Written {
     /// What counts while nobody said anything.
     #[serde(default)]
     default: Answer,
@@ -25,30 +27,34 @@ struct Written {
     #[serde(default)]
     required: bool,
     /// How long what was said counts.
+    #[schemars(regex(pattern = definition::DURATION))]
     expires_after: Option<String>,
     /// What becomes of fields while it is not granted.
     #[serde(default)]
     fields: Vec<FieldDefinition>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 enum Answer {
     Granted,
     #[default]
     Denied,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(inline)]
 struct FieldDefinition {
     path: String,
     r#do: Treatment,
 }
 
 /// What becomes of a field that nobody consented to; the strictest is the least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 enum Treatment {
     Remove,
     Hash,

@@ -1,10 +1,12 @@
 //! Reading definitions as people write them: JSON or TOML, with the place of a mistake in the fault.
 
-use std::time::Duration;
+use std::{borrow::Cow, marker::PhantomData, time::Duration};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
-use crate::model::{Definition, Fault, Json, Object, Value};
+use crate::model::{Definition, Fault, Id, Json, Object, Value};
 
 /// What every definition has beside what its kind is about: the id names it, the others are for people.
 const COMMON: [&str; 3] = ["id", "name", "description"];
@@ -42,6 +44,39 @@ pub fn read<T: DeserializeOwned>(definition: &Definition) -> Result<T, Fault> {
         fault
     })
 }
+
+/// The schema of a definition: what `T` says, and what every definition has.
+pub struct Whole<T>(PhantomData<T>);
+
+impl<T: JsonSchema> JsonSchema for Whole<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        format!("Whole<{}>", T::schema_id()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = T::json_schema(generator);
+        let fields = schema.ensure_object();
+        let properties = fields.entry("properties").or_insert_with(|| json!({}));
+        for name in COMMON {
+            properties[name] = match name {
+                "id" => generator.subschema_for::<Id>(),
+                _ => generator.subschema_for::<Option<String>>(),
+            }
+            .into();
+        }
+        if let Some(required) = fields.entry("required").or_insert_with(|| json!([])).as_array_mut() {
+            required.push(json!("id"));
+        }
+        schema
+    }
+}
+
+/// What [`duration`] reads, as a pattern.
+pub const DURATION: &str = "^[0-9]+(ms|s|m|h|d)$";
 
 /// What is set up is in force unless it says otherwise.
 pub fn enabled() -> bool {

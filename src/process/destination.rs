@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
@@ -16,9 +17,10 @@ const BATCH_MAX: usize = 1_000;
 const TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Written {
+#[schemars(rename = "Destination")]
+pub(super) struct Written {
     #[serde(default = "definition::enabled")]
     enabled: bool,
     /// The types of the events that are delivered; `*` is every type.
@@ -27,19 +29,27 @@ struct Written {
     /// Whether changed profiles are delivered.
     #[serde(default)]
     profiles: bool,
+    /// A condition over event and profile.
+    #[schemars(extend("format" = "cel"))]
     r#if: Option<String>,
+    /// Where items are posted to; this or a file.
     webhook: Option<WebhookDefinition>,
+    /// The name of a file in the folder of deliveries.
     file: Option<String>,
     /// The most items in a delivery.
+    #[schemars(range(min = 1, max = BATCH_MAX))]
     batch: Option<usize>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(inline)]
 struct WebhookDefinition {
+    #[schemars(regex(pattern = "^https?://"))]
     url: String,
     /// The name of the secret that deliveries are signed with.
     secret: Option<String>,
+    #[schemars(regex(pattern = definition::DURATION))]
     timeout: Option<String>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
@@ -16,23 +17,29 @@ use crate::model::{Definition, DefinitionKind, EventType as TypeName, Fault, Jso
 const READY_MADE: &str = include_str!("event_types.toml");
 
 /// An event type as it is written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Written {
+#[schemars(rename = "EventType")]
+pub(super) struct Written {
+    /// Given to its events in place of those that were sent.
     tags: Option<Vec<String>>,
+    /// Where on their way its events say that somebody is.
     journey: Option<JourneyDefinition>,
+    /// JSON Schemas of what its events hold, and of the traits of the profile.
     #[serde(default)]
     schema: SchemaDefinition,
     #[serde(default)]
     on_invalid: OnInvalid,
+    /// What is copied where.
     #[serde(default)]
     map: Vec<LineDefinition>,
     /// Whether such events may give a profile a merge key; those that are ready-made may where they say one.
     identifies: Option<bool>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(inline)]
 struct SchemaDefinition {
     properties: Option<Json>,
     context: Option<Json>,
@@ -51,8 +58,9 @@ pub struct Wrong {
 }
 
 /// What becomes of an event that does not keep to its schema.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum OnInvalid {
     /// The payload is refused.
     #[default]
@@ -61,8 +69,9 @@ pub enum OnInvalid {
     Mark,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a text is expected, or first_visit and later")]
+#[schemars(inline)]
 enum JourneyDefinition {
     Always(String),
     ByVisit { first_visit: String, later: String },

@@ -1,6 +1,7 @@
 //! Asking external systems over HTTP while an event is processed, so that a voucher's id becomes a customer.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     num::NonZeroUsize,
     sync::Arc,
@@ -17,6 +18,7 @@ use reqwest::{
     },
     redirect::Policy,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
@@ -47,17 +49,23 @@ const CACHED_MAX: NonZeroUsize = NonZeroUsize::new(1_000).expect("it is not zero
 const CACHED_BYTES_MAX: usize = 16 * 1024;
 
 /// A lookup as it is written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Lookup")]
 pub struct Definition {
+    /// May hold `{{ PATH }}`.
     url: String,
+    /// GET, POST or PUT.
     method: Option<String>,
     #[serde(default)]
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
     headers: Option<Json>,
     /// Sent as JSON.
     body: Option<Json>,
+    #[schemars(range(min = 1, max = TIMEOUT_MS_MAX))]
     timeout_ms: Option<u64>,
     /// How long an answer is remembered.
+    #[schemars(regex(pattern = super::definition::DURATION))]
     cache: Option<String>,
 }
 
@@ -137,7 +145,7 @@ struct LookupCounts {
 }
 
 /// How questions went since the start.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct LookupFigures {
     pub answered: u64,
     pub failed: u64,

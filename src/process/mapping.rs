@@ -1,5 +1,6 @@
 //! Mappings: what an event's properties say goes to the event itself, then to profile and session.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{condition::Expression, identity, operation::Operation, records::Records, scope::Scope};
@@ -9,8 +10,9 @@ use crate::model::{Fault, Json, Logs, Path, Value, begins_with};
 const SAME: &str = "{same}";
 
 /// A line of a mapping as it is written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "MappingLine")]
 pub struct LineDefinition {
     /// Where to: one path or several. The last step may be `{{ EXPRESSION }}`.
     to: OneOrMore,
@@ -19,16 +21,20 @@ pub struct LineDefinition {
     /// What is written instead of something found.
     value: Option<Json>,
     /// An expression whose value is written.
+    #[schemars(extend("format" = "cel"))]
     compute: Option<String>,
     /// What is written when nothing is found.
     default: Option<Json>,
     #[serde(default)]
     op: Operation,
+    /// A condition, without which the line does not count.
+    #[schemars(extend("format" = "cel"))]
     r#if: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a path is expected, or a list of them")]
+#[schemars(inline)]
 enum OneOrMore {
     One(String),
     More(Vec<String>),

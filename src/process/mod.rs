@@ -48,7 +48,7 @@ pub use lookup::{LookupFigures, Lookups, plain_client};
 pub use memory::Memory;
 pub use people::{People, Searches, find_profile, referred_profile};
 pub use records::{EventDraft, PreparedProfile, ProfileDraft, Records, SessionDraft};
-pub use rules::{Mistake, PROFILE_SPLIT, Processing, Rules, RulesInForce};
+pub use rules::{Mistake, PROFILE_SPLIT, Processing, Rules, RulesInForce, definition_schema};
 pub use schedule::Schedule;
 pub use scope::Scope;
 pub use secrets::{Secrets, SecretsError};

@@ -7,19 +7,21 @@ use std::{
     sync::Arc,
 };
 
+use schemars::{Schema, SchemaGenerator};
 use tokio::sync::watch;
 
 use super::{
     Destination, Identity, ProfileDraft, Records,
     condition::Count,
     consent::{self, Consent},
-    destination::Target,
+    definition::Whole,
+    destination::{self, Target},
     event_type::{self, EventType, EventTypes},
     schedule::Schedule,
     scope::Scope,
     segment::{self, Segment},
     tally::{Tallies, Tally},
-    workflow::Workflow,
+    workflow::{self, Workflow},
 };
 use crate::model::{Definition, DefinitionKind, Fault, Id, Path};
 pub use events::{PROFILE_SPLIT, Processing};
@@ -54,6 +56,20 @@ pub struct RulesInForce {
     rules: watch::Sender<Arc<Rules>>,
     /// How they fared.
     pub tallies: Tallies,
+}
+
+/// The schema of a definition of this kind, as people write it. What it must be beside that (expressions, paths) is known
+/// to who compiles it.
+pub fn definition_schema(kind: DefinitionKind, generator: &mut SchemaGenerator) -> Schema {
+    match kind {
+        DefinitionKind::EventType => generator.subschema_for::<Whole<event_type::Written>>(),
+        DefinitionKind::Segment | DefinitionKind::DeletedSegment => {
+            generator.subschema_for::<Whole<segment::Written>>()
+        }
+        DefinitionKind::Workflow => generator.subschema_for::<Whole<workflow::Written>>(),
+        DefinitionKind::Destination => generator.subschema_for::<Whole<destination::Written>>(),
+        DefinitionKind::Consent => generator.subschema_for::<Whole<consent::Written>>(),
+    }
 }
 
 impl RulesInForce {

@@ -1,5 +1,6 @@
 //! Segments: groups of profiles, each by a condition that holds for its members.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
@@ -13,14 +14,18 @@ use super::{
 };
 use crate::model::{Definition, DefinitionKind, Fault, Id, Logs, Path, Value};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Written {
+#[schemars(rename = "Segment")]
+pub(super) struct Written {
+    /// Over the profile.
+    #[schemars(extend("format" = "cel"))]
     condition: String,
     /// Whether entering and leaving are events.
     #[serde(default)]
     events: bool,
     /// How often all profiles are looked at, if the condition depends on the time.
+    #[schemars(regex(pattern = definition::DURATION))]
     every: Option<String>,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::left::Outcome;
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// How often a workflow ran, or a segment's schedule did something, and what went wrong.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Tally {
     pub performed: u64,
     pub failures: u64,

@@ -4,6 +4,7 @@ mod step;
 
 use std::{sync::Arc, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
@@ -19,9 +20,10 @@ use step::StepDefinition;
 
 const ANY: &str = "*";
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Written {
+#[schemars(rename = "Workflow")]
+pub(super) struct Written {
     #[serde(default = "definition::enabled")]
     enabled: bool,
     /// The event types that start it; `*` is every type.
@@ -36,12 +38,17 @@ struct Written {
     #[serde(default)]
     sources: Vec<String>,
     /// When it starts by itself: a cron pattern, or how often.
+    #[schemars(extend("format" = "cron"))]
     schedule: Option<String>,
+    #[schemars(regex(pattern = definition::DURATION))]
     every: Option<String>,
     /// By itself, it starts for each profile for which its condition holds.
     #[serde(default)]
     profiles: bool,
+    /// The condition under which it starts.
+    #[schemars(extend("format" = "cel"))]
     r#if: Option<String>,
+    /// Taken in order.
     #[serde(default)]
     step: Vec<StepDefinition>,
 }

@@ -1,5 +1,6 @@
 //! What the store tells of itself to who watches it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
 use crate::count::Durations;
 
 /// What the store did since it was opened, and what is on its way.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct StoreFigures {
     /// How many events were stored.
     pub events: u64,
@@ -29,20 +30,22 @@ pub struct StoreFigures {
 }
 
 /// What is in the storage folder.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Holdings {
     #[serde(flatten)]
     pub behind_journal: Option<EngineFigures>,
     /// What the parts of the folder take on the disk, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Usage")]
     pub disk_bytes: Option<Usage>,
     /// What may still be written to the disk.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64")]
     pub disk_free_bytes: Option<u64>,
 }
 
 /// What is behind the journal; not there while it is made again.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct EngineFigures {
     pub segments: SegmentFigures,
     /// How many records the views have.
@@ -50,7 +53,7 @@ pub struct EngineFigures {
 }
 
 /// How many segments the log has.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct SegmentFigures {
     /// Those that take entries, and those that are being sealed.
     pub live: usize,

@@ -1,5 +1,8 @@
 //! Steps as people write them, and what they are compiled to.
 
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
@@ -21,64 +24,104 @@ const ATTACH_BY: &str = "id, email, phone, identifier, pk, profile.PATH or new i
 /// How deep branches may stand in each other.
 const BRANCHES_MAX: usize = 8;
 
-/// A step as it is written: what it does, and around it when and under which name.
-#[derive(Debug, Default, Deserialize)]
+/// A step as it is written: the one thing that it does, and around it when and under which name.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Step")]
 pub(super) struct StepDefinition {
     id: Option<String>,
+    #[schemars(extend("format" = "cel"))]
     r#if: Option<String>,
     /// The workflow goes on if the step fails.
     continue_on_error: bool,
+    /// Writes values at paths.
+    #[schemars(with = "Option<BTreeMap<String, Json>>")]
     set: Option<Json>,
+    /// Writes them where nothing stands.
+    #[schemars(with = "Option<BTreeMap<String, Json>>")]
     set_if_empty: Option<Json>,
+    /// Copies from path to path.
+    #[schemars(with = "Option<BTreeMap<String, Json>>")]
     copy: Option<Json>,
+    /// Appends to lists, nothing twice.
+    #[schemars(with = "Option<BTreeMap<String, Json>>")]
     append: Option<Json>,
+    /// Adds to numbers.
+    #[schemars(with = "Option<BTreeMap<String, Json>>")]
     increment: Option<Json>,
+    /// Takes away from numbers.
+    #[schemars(with = "Option<BTreeMap<String, Json>>")]
     decrement: Option<Json>,
+    /// Removes what stands at paths.
     delete: Option<Vec<String>>,
+    /// Puts a hash in the place of what stands there.
     hash: Option<Vec<String>>,
+    /// Puts stars in the place of all but its last characters.
     mask: Option<Vec<String>>,
+    /// Lets the profile enter or leave segments.
     segment: Option<SegmentDefinition>,
+    /// Grants or revokes consents.
     consent: Option<ConsentDefinition>,
+    /// Adds to interests of the profile.
+    #[schemars(with = "Option<BTreeMap<String, Json>>")]
     interest: Option<Json>,
+    /// Whose the event is: by `id`, `email`, `phone`, `identifier`, `pk`, `profile.PATH` or `new`; `create` if none is found.
+    #[schemars(with = "Option<BTreeMap<String, Json>>")]
     attach_profile: Option<Json>,
+    /// In which session the event goes on.
     attach_session: Option<String>,
+    /// Reads the session that the profile had before.
     previous_session: Option<bool>,
+    /// Asks an external system.
     lookup: Option<lookup::Definition>,
+    /// Lets another event happen, perhaps later.
     emit: Option<EmitDefinition>,
+    /// What the answer's `response` says.
+    #[schemars(with = "Option<BTreeMap<String, Json>>")]
     response: Option<Json>,
+    /// What the answer's `ux` says: one `{tag, props, content}`, or a list of them.
     ux: Option<Json>,
+    /// The event is not stored.
     discard: Option<bool>,
+    /// Writes a line for the debugger.
     log: Option<String>,
+    /// Takes the first branch whose condition holds.
     choose: Option<Vec<BranchDefinition>>,
+    /// Ends the workflow.
     stop: Option<bool>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(inline)]
 struct SegmentDefinition {
     add: Vec<String>,
     remove: Vec<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(inline)]
 struct ConsentDefinition {
     grant: Vec<String>,
     revoke: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(inline)]
 struct EmitDefinition {
     r#type: String,
     properties: Option<Json>,
+    #[schemars(regex(pattern = definition::DURATION))]
     delay: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Branch")]
 struct BranchDefinition {
+    #[schemars(extend("format" = "cel"))]
     r#if: Option<String>,
     #[serde(default)]
     step: Vec<StepDefinition>,

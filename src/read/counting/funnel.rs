@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -57,7 +58,7 @@ fn read_step(text: &str) -> Result<Class, Fault> {
 }
 
 /// How many came so far.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, JsonSchema)]
 pub struct FunnelStep {
     pub step: usize,
     pub profiles: u64,

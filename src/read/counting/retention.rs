@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use chrono_tz::Tz;
 use foldhash::HashMap;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -58,7 +59,7 @@ impl RetentionQuery {
 }
 
 /// Those who came first within a period.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Cohort {
     /// The first day of the period.
     pub cohort: String,

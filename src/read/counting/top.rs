@@ -3,6 +3,8 @@
 use std::{cmp::Reverse, sync::Arc};
 
 use foldhash::HashMap;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{
     blocks::each_event,
@@ -103,7 +105,7 @@ impl TopQuery {
 }
 
 /// How often a value comes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Often {
     pub events: u64,
     /// Those with such an event.
@@ -118,15 +120,16 @@ impl Often {
 }
 
 /// A value and how often it comes.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct TopRow {
+    #[schemars(with = "str")]
     pub value: Value,
     #[serde(flatten)]
     pub often: Often,
 }
 
 /// The values that come most often.
-#[derive(serde::Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Top {
     pub result: Vec<TopRow>,
     /// The sums over the values that are left out, and how many these are.
@@ -135,7 +138,7 @@ pub struct Top {
     pub none: Often,
 }
 
-#[derive(Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Other {
     pub values: usize,
     #[serde(flatten)]

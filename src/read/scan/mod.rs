@@ -10,6 +10,7 @@ mod timeline;
 
 use std::{ops::Range, sync::Arc};
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::{
@@ -82,7 +83,8 @@ impl Serialize for Record {
 }
 
 /// What a query read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "WhatWasRead")]
 pub struct Read {
     /// Blocks of the log that were opened.
     pub blocks: u64,

@@ -2,6 +2,7 @@
 
 use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// How deep a folder is looked into; nothing of the store stands deeper.
@@ -10,7 +11,7 @@ const DEPTH_MAX: usize = 8;
 const BLOCK_BYTES: u64 = 512;
 
 /// What each part of the storage folder takes, in bytes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Usage {
     pub journal: u64,
     pub segments: u64,
