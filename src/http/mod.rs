@@ -21,6 +21,7 @@ mod query;
 mod records;
 mod reply;
 mod requests;
+mod rights;
 mod route;
 mod serve;
 mod sources;
@@ -35,6 +36,7 @@ use crate::{
     deliver::Deliveries,
     metrics::Metrics,
     read::Queries,
+    rights::Rights,
     schedule::Scheduler,
     settings::{KeepIp, ServerSettings, Settings},
 };
@@ -69,6 +71,7 @@ pub struct Rooms {
     pub scheduler: Arc<Scheduler>,
     pub metrics: Arc<Metrics>,
     pub queries: Arc<Queries>,
+    pub rights: Arc<Rights>,
 }
 
 impl App {
