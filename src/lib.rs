@@ -11,6 +11,7 @@
 //! * [`store`] makes it durable and finds it again: journal, log, views;
 //! * [`admin`] is what an administrator reads and changes, one by one;
 //! * [`read`] answers queries over everything that was collected;
+//! * [`rights`] tells a person everything, and erases or forgets them, from the disk too;
 //! * [`metrics`] is what the daemon tells of itself to who watches it.
 //!
 //! Around them: [`commands`] is the command line, [`settings`] what can be set, [`clock`] the time and the ids made
@@ -31,6 +32,7 @@ pub mod metrics;
 pub mod model;
 pub mod process;
 pub mod read;
+pub mod rights;
 pub mod schedule;
 pub mod settings;
 pub mod store;

@@ -11,6 +11,7 @@ mod sources;
 use std::sync::Arc;
 
 pub use definitions::{Configuration, Difference, NotSaved};
+pub(crate) use profiles::{delete_names, profile_deleted};
 
 use crate::{
     clock::Clock,

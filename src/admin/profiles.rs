@@ -6,7 +6,7 @@ use super::{Admin, NotSaved, retry};
 use crate::{
     model::{Alias, DelayedEvent, Fault, Id, Profile, ProfileRef, Regained, Session},
     process::{PROFILE_SPLIT, Records, find_profile, referred_profile},
-    store::{Entry, Key, Merge, Name, NamesWalk, ReadView, Refused},
+    store::{Entry, Key, Merge, Name, NamesWalk, ReadView, Refused, Store},
 };
 
 /// Through how many others a profile may have become part of the one that it is split off from.
@@ -133,35 +133,39 @@ impl Admin {
             return Err(Refused::Stale); // it became part of another one before the locks were there
         }
         if !profile.lists_all() {
-            self.delete_names(&decided.view, &profile).await?;
+            delete_names(&self.store, &decided.view, &profile).await?;
         }
-        let names = profile.aliases.iter().map(|alias| ProfileRef { id: alias.id.clone(), since: alias.since });
-        let deleted = Entry::ProfileDeleted {
-            id: profile.id.clone(),
-            names: names.collect(),
-            keys: profile.keys.iter().map(|known| known.key).collect(),
-            ids: 1 + profile.names,
-        };
-        self.write(decided, vec![deleted]).await
+        self.write(decided, vec![profile_deleted(&profile)]).await
     }
+}
 
-    /// Deletes the names of a profile whose own name is held, and the keys that lead to any of them, some at a time: those
-    /// first that nothing leads to. Should it end half way, the profile is still there, to be deleted again.
-    async fn delete_names(&self, view: &ReadView, profile: &Profile) -> Result<(), Refused> {
-        view.applied().await?;
-        let mut walk = NamesWalk::new(profile.reference(), None);
-        loop {
-            let (names, further) = view.names(walk, DELETED_AT_ONCE).await?;
-            walk = further;
-            let is_last = names.is_empty();
-            let of = if is_last { vec![profile.reference()] } else { names.clone() };
-            let keys = view.keys_of(of).await?;
-            let permit = self.store.permit((names.len() + keys.len()) * NAME_BYTES).await?;
-            let ((), pending) = view.push(permit, |_| (vec![Entry::NamesDeleted { names, keys }], ()))?;
-            pending.durable().await?;
-            if is_last {
-                return Ok(());
-            }
+/// Deletes a profile, with the names and keys that it lists.
+pub(crate) fn profile_deleted(profile: &Profile) -> Entry {
+    let names = profile.aliases.iter().map(|alias| ProfileRef { id: alias.id.clone(), since: alias.since });
+    Entry::ProfileDeleted {
+        id: profile.id.clone(),
+        names: names.collect(),
+        keys: profile.keys.iter().map(|known| known.key).collect(),
+        ids: 1 + profile.names,
+    }
+}
+
+/// Deletes the names of a profile whose own name is held, and the keys that lead to any of them, some at a time: those
+/// first that nothing leads to. Should it end half way, the profile is still there, to be deleted again.
+pub(crate) async fn delete_names(store: &Store, view: &ReadView, profile: &Profile) -> Result<(), Refused> {
+    view.applied().await?;
+    let mut walk = NamesWalk::new(profile.reference(), None);
+    loop {
+        let (names, further) = view.names(walk, DELETED_AT_ONCE).await?;
+        walk = further;
+        let is_last = names.is_empty();
+        let of = if is_last { vec![profile.reference()] } else { names.clone() };
+        let keys = view.keys_of(of).await?;
+        let permit = store.permit((names.len() + keys.len()) * NAME_BYTES).await?;
+        let ((), pending) = view.push(permit, |_| (vec![Entry::NamesDeleted { names, keys }], ()))?;
+        pending.durable().await?;
+        if is_last {
+            return Ok(());
         }
     }
 }

@@ -74,13 +74,22 @@ impl Collector {
             let mut repeats = Vec::with_capacity(payload.events.len());
             for event in &payload.events {
                 repeats.push(match &event.id {
-                    Some(id) => view.event_id(id, source).await?,
+                    Some(id) => self.repeat(&view, id, source).await?,
                     None => None,
                 });
             }
             return Ok(Identified { view, sessions, person, repeats, held });
         }
         Err(Refused::Unavailable("the profile's names change too fast".into()))
+    }
+
+    /// Where the event stands, or stood until it was erased, to which this source gave the id before.
+    async fn repeat(&self, view: &ReadView, id: &Id, source: &Id) -> Result<Option<EventPlace>, Refused> {
+        if let Some(place) = view.event_id(id, source).await? {
+            return Ok(Some(place));
+        }
+        let erased = view.erased_id(|| self.identity.event_hash(id, source)).await?;
+        Ok(erased.map(|offset| EventPlace { offset, profile: None }))
     }
 
     /// The session's profile wins over the payload's, unless the source's profile ids are permanent.
@@ -95,7 +104,7 @@ impl Collector {
             return Ok(match find_profile(view, id).await? {
                 Some(profile) => Person::Known(profile),
                 // Should it turn out to be somebody known, the id leads to them.
-                None => Person::New { id: Some(id.clone()), alias: Some(id.clone()) },
+                None => Person::New { id: Some(id.clone()), alias: self.remembered(view, id).await? },
             });
         }
         if let Some(reference) = session.and_then(|session| session.profile.as_ref())
@@ -107,7 +116,14 @@ impl Collector {
         Ok(match find_profile(view, id).await? {
             Some(profile) => Person::Known(profile),
             // A forged id must not create or reach a profile. A UUID is one that an earlier answer may have given.
-            None => Person::New { id: None, alias: id.is_uuid().then(|| id.clone()) },
+            None if id.is_uuid() => Person::New { id: None, alias: self.remembered(view, id).await? },
+            None => Person::New { id: None, alias: None },
         })
+    }
+
+    /// The id as another name of who is new: none that was erased.
+    async fn remembered(&self, view: &ReadView, id: &Id) -> Result<Option<Id>, Refused> {
+        let erased = view.erased_id(|| self.identity.profile_hash(id)).await?;
+        Ok(erased.is_none().then(|| id.clone()))
     }
 }

@@ -28,6 +28,7 @@ use crate::{
     model::Id,
     process::{Identity, Lookups, Rules, RulesInForce, Secrets},
     read::Queries,
+    rights::Rights,
     schedule::Scheduler,
     settings::Settings,
     store::{Folder, Store},
@@ -86,12 +87,13 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
         // Nothing was taken yet, and recovery can begin anew at any point.
         () = signals.next() => return Ok(()),
     };
-    let (deliveries, scheduler) = (rooms.deliveries.clone(), rooms.scheduler.clone());
+    let (deliveries, scheduler, rights) = (rooms.deliveries.clone(), rooms.scheduler.clone(), rooms.rights.clone());
     app.open(rooms);
     announce(&settings, address, first_source.as_ref());
     let (stop, stopped) = watch::channel(false);
     let delivering = tokio::spawn(deliveries.run(stopped.clone()));
-    let scheduling = tokio::spawn(scheduler.run(stopped));
+    let scheduling = tokio::spawn(scheduler.run(stopped.clone()));
+    let erasing = tokio::spawn(rights.run(stopped));
     tokio::select! {
         () = signals.next() => {}
         // Requests would wait for what does not come any more.
@@ -107,6 +109,7 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     _ = stop.send(true);
     _ = delivering.await; // what is under way is delivered again after the next start
     _ = scheduling.await;
+    _ = erasing.await;
     // The collector's clones of the store end with their requests; closing needs none of them.
     _ = tokio::task::spawn_blocking(move || store.close()).await;
     Ok(())
@@ -177,9 +180,11 @@ async fn open_rooms(
     let folder = settings.storage.path.join(DELIVERIES);
     let deliveries = Arc::new(Deliveries::new(store.clone(), clock.clone(), rules.clone(), lookups.clone(), folder));
     let metrics = Arc::new(Metrics::new(store.clone(), &clock, rules.clone(), deliveries.clone(), lookups));
-    let scheduler = Arc::new(Scheduler::new(store.clone(), clock.clone(), rules, collector.clone()));
-    let queries = Arc::new(Queries::new(store.clone(), clock, identity, settings.read));
-    Ok(Opened { store, rooms: Rooms { collector, admin, deliveries, scheduler, queries, metrics }, first_source })
+    let scheduler = Arc::new(Scheduler::new(store.clone(), clock.clone(), rules.clone(), collector.clone()));
+    let queries = Arc::new(Queries::new(store.clone(), clock.clone(), identity.clone(), settings.read));
+    let rights = Rights::new(store.clone(), clock, rules, identity, queries.clone(), settings.rights.clone());
+    let rooms = Rooms { collector, admin, deliveries, scheduler, queries, metrics, rights: Arc::new(rights) };
+    Ok(Opened { store, rooms, first_source })
 }
 
 /// Says that requests are taken from now on, and where; on the first start also how to begin.

@@ -91,6 +91,13 @@ pub async fn batch(
                 let ids = std::iter::once(id).chain(names.iter().skip(newest).map(|name| &name.id)).collect();
                 Some(Item::ProfileDeleted { offset, profile: Deleted { id, ids, total: *total } }.to_json())
             }
+            (Entry::Named(named), _) if named.told.contains(&destination.id) => {
+                let ids: Vec<&Id> = named.ids.iter().take(NAMES_SHOWN).collect();
+                let total = named.ids.len() as u64;
+                ids.first().copied().map(|id| {
+                    Item::ProfileDeleted { offset, profile: Deleted { id, ids: ids.clone(), total } }.to_json()
+                })
+            }
             _ => None,
         };
         batch.end = offset + 1;

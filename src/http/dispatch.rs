@@ -7,6 +7,7 @@ use super::{
     failure::Failure,
     health, live, metrics, openapi, query, records,
     reply::{self, Reply},
+    rights,
     route::{Audience, Endpoint, Request},
     sources, track, user,
 };
@@ -58,7 +59,7 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::Event, _) => records::event(admin, route).await,
         (Endpoint::Session, &Method::DELETE) => records::delete_session(admin, route).await,
         (Endpoint::Session, _) => records::session(admin, route).await,
-        (Endpoint::Profile, &Method::DELETE) => records::delete_profile(admin, route).await,
+        (Endpoint::Profile, &Method::DELETE) => rights::delete_profile(&rooms, route).await,
         (Endpoint::Profile, _) => records::profile(admin, route).await,
         (Endpoint::Events, _) => query::records(&rooms, &request, Asked::Events(None)).await,
         (Endpoint::SessionEvents, _) => {
@@ -81,6 +82,9 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::Retention, _) => query::retention(&rooms, &request).await,
         (Endpoint::CountedEvents, _) => query::counts(&rooms, &request).await,
         (Endpoint::LiveEvents, _) => live::events(&rooms.queries, &request).await,
+        (Endpoint::ExportProfile, _) => rights::export(&rooms.rights, route).await,
+        (Endpoint::ForgetProfile, _) => rights::forget(&rooms.rights, route).await,
+        (Endpoint::Erasure, _) => rights::erasure(&rooms.rights, route).await,
         (Endpoint::SplitProfile, _) => records::split_profile(admin, &request).await,
         (Endpoint::Metrics, _) => Ok(metrics::metrics(app, &rooms.metrics, &request.headers).await),
         (Endpoint::System, _) => Ok(metrics::system(app, &rooms.metrics).await),

@@ -22,6 +22,7 @@ mod query;
 mod records;
 mod reply;
 mod requests;
+mod rights;
 mod route;
 mod serve;
 mod sources;
@@ -36,6 +37,7 @@ use crate::{
     deliver::Deliveries,
     metrics::Metrics,
     read::Queries,
+    rights::Rights,
     schedule::Scheduler,
     settings::{KeepIp, ServerSettings, Settings},
 };
@@ -70,6 +72,7 @@ pub struct Rooms {
     pub scheduler: Arc<Scheduler>,
     pub metrics: Arc<Metrics>,
     pub queries: Arc<Queries>,
+    pub rights: Arc<Rights>,
 }
 
 impl App {

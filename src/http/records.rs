@@ -57,10 +57,6 @@ pub async fn profile(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
     Ok(reply::record(found.as_ref().map(|profile| profile.shown())))
 }
 
-pub async fn delete_profile(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
-    Ok(reply::deleted(admin.delete_profile(&route.record_id()?).await?))
-}
-
 /// Takes back a merge: `{"id": ...}` names the profile to split off, else it is the last one that was merged.
 pub async fn split_profile(admin: &Admin, request: &Request) -> Result<Reply, Failure> {
     let mut merged = None;

@@ -32,6 +32,9 @@ pub enum Endpoint {
     Session,
     Profile,
     SplitProfile,
+    ExportProfile,
+    ForgetProfile,
+    Erasure,
     Events,
     SessionEvents,
     ProfileEvents,
@@ -74,6 +77,7 @@ impl Endpoint {
                 | Self::Funnel
                 | Self::Retention
                 | Self::LiveEvents
+                | Self::ExportProfile
         )
     }
 }
@@ -148,6 +152,9 @@ pub const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/profile/{id}/timeline", Endpoint::Timeline, GET, Audience::Administrator),
     ("/session/{id}", Endpoint::Session, GET_DELETE, Audience::Administrator),
     ("/profile/{id}", Endpoint::Profile, GET_DELETE, Audience::Administrator),
+    ("/profile/{id}/export", Endpoint::ExportProfile, GET, Audience::Administrator),
+    ("/profile/{id}/forget", Endpoint::ForgetProfile, POST, Audience::Administrator),
+    ("/erasure/{id}", Endpoint::Erasure, GET, Audience::Administrator),
     ("/profile/{id}/split", Endpoint::SplitProfile, POST, Audience::Administrator),
     ("/events/refresh", Endpoint::Refresh, GET, Audience::Administrator),
     ("/events/flush", Endpoint::Refresh, GET, Audience::Administrator),

@@ -108,7 +108,15 @@ impl Figures {
         families.gauge("tracardi_queue_limit", what, BYTES, queue.bytes_max as u64)?;
         families.gauge("tracardi_log_entries", "Entries of the log.", None, store.entries)?;
         let what = "Entries that are durable and not applied to segments and views yet.";
-        families.gauge("tracardi_unapplied_entries", what, None, store.unapplied)
+        families.gauge("tracardi_unapplied_entries", what, None, store.unapplied)?;
+        let (what, erasures) = ("Erasures that are not done on the disk yet.", &store.erasures);
+        families.gauge("tracardi_erasures_pending", what, None, erasures.pending as u64)?;
+        families.gauge(
+            "tracardi_erasure_lag",
+            "Time since the oldest of them was asked for.",
+            SECONDS,
+            erasures.lag_seconds,
+        )
     }
 
     fn encode_holdings(&self, families: &mut Families<'_>) -> fmt::Result {

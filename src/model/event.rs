@@ -23,6 +23,13 @@ pub struct EventRequest {
     pub bot: bool,
 }
 
+impl EventRequest {
+    /// The same without what identifies somebody; it is of `profile`.
+    pub fn stripped(&self, profile: Option<ProfileRef>) -> Self {
+        Self { profile, context: Json::empty_object(), client: Arc::default(), ..self.clone() }
+    }
+}
+
 /// What is known of the client from the connection and the request's head: this list and no more.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[schemars(rename_all = "kebab-case")]
@@ -76,6 +83,19 @@ pub struct Event {
     pub context: Json,
     pub tags: Arc<[Box<str>]>,
     pub outcome: Outcome,
+}
+
+impl Event {
+    /// The same without what identifies somebody: what it counts as stays.
+    pub fn stripped(&self) -> Self {
+        let written = Json::empty_object();
+        Self {
+            properties: Json::empty_object(),
+            context: Json::empty_object(),
+            outcome: Outcome { written, ..self.outcome.clone() },
+            ..self.clone()
+        }
+    }
 }
 
 /// What processing made of an event.

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Conflict, DailyCounts, Fields, Id, Json, Object, Path, Time, Value, json::free_object, path::push_step};
+use super::{
+    Conflict, DailyCounts, Fields, Id, Json, Object, Path, Time, Value, is_within, json::free_object, path::push_step,
+};
 
 /// The most ids of a profile that are shown, its own among them.
 pub const NAMES_SHOWN: usize = 100;
@@ -159,6 +161,30 @@ impl Profile {
         self.aliases.sort_unstable_by(|a, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
         self.aliases.dedup();
         self.aliases.drain(..self.aliases.len().saturating_sub(NAMES_SHOWN - 1));
+    }
+
+    /// The same without what identifies somebody: what it counts, what was allowed and what it is a member of stay.
+    pub fn stripped(&self) -> Self {
+        const KEPT: [&str; 3] = ["consents", "interests", "segments"];
+        let mut kept = Object::default();
+        if let Some(facts) = Value::from(&self.facts).as_object() {
+            let parts = facts.iter().filter(|(part, _)| KEPT.contains(part));
+            parts.for_each(|(part, value)| kept.insert(part, value.clone()));
+        }
+        let is_kept = |path: &str| is_within(path, "consents");
+        let fields = self.fields.iter().filter(|(path, _)| is_kept(path));
+        Self {
+            facts: Value::Object(kept).to_json(),
+            fields: fields.map(|(path, field)| (path.into(), field.clone())).collect(),
+            aliases: Vec::new(),
+            names: 0,
+            gathered: None,
+            was_split: false,
+            held_inside: None,
+            keys: Vec::new(),
+            conflicts: Vec::new(),
+            ..self.clone()
+        }
     }
 
     /// About how many bytes it takes in memory.

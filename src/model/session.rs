@@ -109,6 +109,20 @@ impl Session {
         texts.sum::<usize>() + parts.iter().sum::<usize>()
     }
 
+    /// The same without what identifies somebody; it is the visit of `profile`.
+    pub fn stripped(&self, profile: Option<ProfileRef>) -> Self {
+        Self {
+            profile,
+            context: Json::empty_object(),
+            properties: Json::empty_object(),
+            device: None,
+            user_agent: None,
+            landing: None,
+            traits: Json::empty_object(),
+            ..self.clone()
+        }
+    }
+
     /// Notes that events of this session were taken.
     pub fn touch(&mut self, now: Time) {
         self.first_event.get_or_insert(now);

@@ -3,7 +3,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::model::{Id, KnownBy, MergeKey, Path, Value, begins_with};
+use crate::model::{Id, IdHash, KnownBy, MergeKey, Path, Value, begins_with};
 
 /// The places in a profile that hold a merge key, and the kind of it: an address is the same person's wherever it
 /// stands.
@@ -116,6 +116,31 @@ impl Identity {
     /// nothing.
     pub fn name_of(&self, path: &Path, value: &Value) -> Option<MergeKey> {
         self.hashed(&path.to_string(), value)
+    }
+
+    /// What is kept of an event's id that a client gave, once the event was erased.
+    pub fn event_hash(&self, id: &Id, source: &Id) -> IdHash {
+        // No id holds a control character.
+        self.id_hash(&["erased event", id.as_str(), source.as_str()])
+    }
+
+    pub fn profile_hash(&self, id: &Id) -> IdHash {
+        self.id_hash(&["erased profile", id.as_str()])
+    }
+
+    pub fn session_hash(&self, id: &Id) -> IdHash {
+        self.id_hash(&["erased session", id.as_str()])
+    }
+
+    fn id_hash(&self, parts: &[&str]) -> IdHash {
+        let mut mac = self.mac.clone();
+        for part in parts {
+            mac.update(part.as_bytes());
+            mac.update(&[0]);
+        }
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+        IdHash(hash)
     }
 
     fn hashed(&self, kind: &str, value: &Value) -> Option<MergeKey> {

@@ -41,6 +41,7 @@ mod workflow;
 pub use condition::Expression;
 pub use definition::{duration, read_toml};
 pub use destination::{Destination, Target};
+pub use digest::hex;
 pub use hosts::AllowedHosts;
 pub use identity::Identity;
 pub use left::Left;

@@ -233,6 +233,9 @@ impl Reader {
             let (mut bytes, mut end) = (0, at);
             'all: for stretch in &stretches {
                 for recent in stretch.events.iter().filter(|recent| recent.offset >= at) {
+                    if log.conceals(&recent.event, recent.offset) {
+                        continue; // it was kept from before somebody was forgotten
+                    }
                     let holds = |condition: &Arc<Expression>| {
                         condition.holds(&Scope::stored(recent.scope(), now)).unwrap_or(false)
                     };

@@ -168,7 +168,8 @@ impl Person {
         }
         called.sort();
         called.dedup();
-        let mut ids: Vec<Id> = called.iter().map(|name| name.id.clone()).chain([id.clone()]).collect();
+        let former = view.former_ids(&profile.reference());
+        let mut ids: Vec<Id> = called.iter().map(|name| name.id.clone()).chain([id.clone()]).chain(former).collect();
         ids.sort();
         ids.dedup();
         Ok(Self { ids: ids.into(), called: called.into() })

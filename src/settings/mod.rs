@@ -12,6 +12,7 @@ use crate::{
     model::{Origin, Path as ProfilePath},
     process::AllowedHosts,
     read::ReadSettings,
+    rights::RightsSettings,
     store::StoreSettings,
 };
 
@@ -24,6 +25,7 @@ pub struct Settings {
     pub storage: StoreSettings,
     pub collect: CollectSettings,
     pub read: ReadSettings,
+    pub rights: RightsSettings,
     pub lookup: LookupSettings,
     /// More places in a profile by which it is known.
     pub merge_keys: Vec<ProfilePath>,

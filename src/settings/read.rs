@@ -13,14 +13,17 @@ use super::{AllowedOrigins, KeepIp, LookupSettings, ServerSettings, Settings, Se
 use crate::{
     collect::{Bots, CollectSettings, Disclosure},
     model::{Origin, Path as ProfilePath},
-    process::AllowedHosts,
+    process::{AllowedHosts, duration},
     read::ReadSettings,
+    rights::RightsSettings,
     store::{Durability, StoreSettings},
 };
 
 /// Those that nobody is shown.
 pub(super) const SECRETS: [&str; 2] = ["admin.token", "metrics.token"];
 const DNS_PORT: u16 = 53;
+/// What was erased cannot go from the disk faster than the log is read.
+const ERASE_WITHIN_MIN: Duration = Duration::from_secs(1);
 
 /// Takes the settings out of their values, one by one.
 pub struct Reader<'a> {
@@ -74,13 +77,15 @@ impl<'a> Reader<'a> {
                 page_time: self.millis("read.page_ms")?,
                 live_max: self.size("read.max_live", 1)?,
             },
+            rights: RightsSettings {
+                erase_within: self.duration("storage.erase_within", ERASE_WITHIN_MIN)?,
+                erasures_file: self.path("storage.erasures_file")?,
+            },
             merge_keys: self.merge_keys("identity.merge_keys")?,
             lookup: LookupSettings {
                 allowed_hosts: self.allowed_hosts("lookup.allowed_hosts")?,
                 name_servers: self.name_servers("lookup.name_servers")?,
-                secrets_file: Some(self.text("lookup.secrets_file")?)
-                    .filter(|file| !file.is_empty())
-                    .map(PathBuf::from),
+                secrets_file: self.path("lookup.secrets_file")?,
             },
             ip: self.word(
                 "track.ip",
@@ -158,6 +163,17 @@ impl<'a> Reader<'a> {
     fn size(&self, key: &str, least: usize) -> Result<usize, SettingsError> {
         let number = self.parsed::<usize>(key, "a whole number is expected")?;
         if number < least { Err(self.wrong(key, &format!("at least {least} is expected"))) } else { Ok(number) }
+    }
+
+    /// A file, if one is named.
+    fn path(&self, key: &str) -> Result<Option<PathBuf>, SettingsError> {
+        Ok(Some(self.text(key)?).filter(|file| !file.is_empty()).map(PathBuf::from))
+    }
+
+    fn duration(&self, key: &str, least: Duration) -> Result<Duration, SettingsError> {
+        let read = duration(&self.text(key)?).map_err(|fault| self.wrong(key, &fault.msg))?;
+        let too_short = || self.wrong(key, &format!("at least {least:?} is expected"));
+        Some(read).filter(|read| *read >= least).ok_or_else(too_short)
     }
 
     fn millis(&self, key: &str) -> Result<Duration, SettingsError> {

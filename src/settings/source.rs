@@ -139,6 +139,8 @@ mod tests {
             ("[lookup]\nname_servers = [\"10.0.0.2:0\"]", "lookup.name_servers"),
             ("[server]\nport = 1", "server.port"),
             ("[storage]\ndurability = \"maybe\"", "storage.durability"),
+            ("[storage]\nerase_within = \"soon\"", "storage.erase_within"),
+            ("[storage]\nerase_within = \"10ms\"", "storage.erase_within"),
             ("[storage.path]\na = 1", "storage.path.a"),
             ("[track]\ndebugger = \"perhaps\"", "track.debugger"),
             ("surprise = 1", "surprise"),

@@ -1,24 +1,36 @@
-//! Sources and definitions, as they are durable: in memory, for every request asks for them.
+//! Sources and definitions, as they are durable: in memory, for every request asks for them. And which erasures are under
+//! way, for every reader does.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use parking_lot::RwLock;
 
-use super::{entry::Entry, error::StoreError, views::Views};
-use crate::model::{Definition, DefinitionKind, Id, RegisteredSource};
+use super::{concealed::Concealed, engine::Engine, entry::Entry, error::StoreError};
+use crate::model::{Definition, DefinitionKind, Erasure, Id, RegisteredSource};
 
 #[derive(Default)]
 pub struct Configuration {
     sources: RwLock<HashMap<Id, Arc<RegisteredSource>>>,
     definitions: RwLock<BTreeMap<(DefinitionKind, Id), Arc<Definition>>>,
+    /// The erasures that are not done.
+    erasures: RwLock<BTreeMap<Id, Arc<Erasure>>>,
+    /// Of how many things the others said that they are left.
+    left: AtomicU64,
+    /// Whether some id was ever erased.
+    has_erased_ids: AtomicBool,
+    pub concealed: Concealed,
 }
 
 impl Configuration {
     /// As the views have it.
-    pub fn load(views: &Views) -> Result<Self, StoreError> {
+    pub fn load(engine: &Engine) -> Result<Self, StoreError> {
+        let views = &engine.views;
         let mut sources: HashMap<Id, Arc<RegisteredSource>> = HashMap::new();
         for source in views.sources()? {
             sources.insert(source.id.clone(), Arc::new(source.into()));
@@ -30,7 +42,22 @@ impl Configuration {
         }
         let definitions = views.definitions()?.into_iter();
         let definitions = definitions.map(|definition| ((definition.kind, definition.id.clone()), definition));
-        Ok(Self { sources: RwLock::new(sources), definitions: RwLock::new(definitions.collect()) })
+        let (mut erasures, mut left) = (BTreeMap::new(), 0);
+        for erasure in views.erasures() {
+            let erasure = erasure?;
+            match erasure.done {
+                Some(_) => left += erasure.left.len() as u64,
+                None => _ = erasures.insert(erasure.id.clone(), erasure),
+            }
+        }
+        Ok(Self {
+            sources: RwLock::new(sources),
+            definitions: RwLock::new(definitions.collect()),
+            concealed: Concealed::load(&engine.log, erasures.values())?,
+            erasures: RwLock::new(erasures),
+            left: left.into(),
+            has_erased_ids: views.has_erased_ids().into(),
+        })
     }
 
     /// Takes over what entries say that are durable; called by the committer alone.
@@ -60,9 +87,35 @@ impl Configuration {
                 Entry::DefinitionDeleted { kind, id } => {
                     self.definitions.write().remove(&(*kind, id.clone()));
                 }
+                Entry::EventsErased { .. } | Entry::IdsErased { .. } => {
+                    self.has_erased_ids.store(true, Ordering::Release);
+                }
+                Entry::Named(named) => self.concealed.add(named),
+                Entry::Erasure(erasure) if erasure.done.is_some() => {
+                    self.concealed.remove(&erasure.id);
+                    self.erasures.write().remove(&erasure.id);
+                    self.left.fetch_add(erasure.left.len() as u64, Ordering::Relaxed);
+                }
+                Entry::Erasure(erasure) => _ = self.erasures.write().insert(erasure.id.clone(), erasure.clone()),
                 _ => {}
             }
         }
+    }
+
+    /// The erasures that are not done, the one that was asked for first at the beginning.
+    pub fn erasures(&self) -> Vec<Arc<Erasure>> {
+        let mut erasures: Vec<_> = self.erasures.read().values().cloned().collect();
+        erasures.sort_by_key(|erasure| erasure.asked);
+        erasures
+    }
+
+    /// How many things the erasures that are done did not reach.
+    pub fn left(&self) -> u64 {
+        self.left.load(Ordering::Relaxed)
+    }
+
+    pub fn has_erased_ids(&self) -> bool {
+        self.has_erased_ids.load(Ordering::Acquire)
     }
 
     pub fn source(&self, id: &Id) -> Option<Arc<RegisteredSource>> {

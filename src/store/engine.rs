@@ -22,7 +22,8 @@ const FOLD_STATES_MAX: usize = 50_000;
 pub type Report<'a> = &'a (dyn Fn(&'static str, u64, u64) + Sync);
 
 pub struct Engine {
-    pub log: Log,
+    /// Other views may be read with it.
+    pub log: Arc<Log>,
     pub views: Views,
 }
 
@@ -72,7 +73,7 @@ impl Engine {
         let log = Log::open(&folder.segments(), &folder.indexes(), how.segment_bytes, how.keep_live)?;
         fill_up(&log, folder, journal, report)?;
         let views = open_views(folder, &log, how, report)?;
-        Ok(Self { log, views })
+        Ok(Self { log: Arc::new(log), views })
     }
 
     /// Closes both, durably.
@@ -99,7 +100,7 @@ fn fill_up<D: Disk>(log: &Log, folder: &Folder, journal: &Journal<D>, report: Re
             return Err(damaged("the log ends within a block"));
         }
         log.append(&EncodedEntries { version: encoded.version, raw: &encoded.raw, entries: &[entries] })?;
-        if log.is_to_seal() {
+        if log.is_to_seal(0) {
             log.roll()?;
             log.seal()?;
         }
@@ -108,6 +109,7 @@ fn fill_up<D: Disk>(log: &Log, folder: &Folder, journal: &Journal<D>, report: Re
 }
 
 fn open_views(folder: &Folder, log: &Log, how: &Opening, report: Report<'_>) -> Result<Views, StoreError> {
+    folder.remove_other_views()?;
     let path = folder.views();
     if how.views == ViewsTrust::Rebuilt {
         return rebuild(path, log, report);
@@ -186,7 +188,7 @@ fn rebuild(path: PathBuf, log: &Log, report: Report<'_>) -> Result<Views, StoreE
 }
 
 /// Folds what the log has and the views have not.
-fn catch_up(views: &Views, log: &Log, report: Report<'_>) -> Result<(), StoreError> {
+pub fn catch_up(views: &Views, log: &Log, report: Report<'_>) -> Result<(), StoreError> {
     let from = views.progress().to;
     let end = log.end();
     let mut fold = Fold::default();

@@ -2,15 +2,15 @@
 
 mod skip;
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use bincode::Options;
 use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Definition, DefinitionKind, DelayedEvent, Event, EventRequest, FieldChange, Id, MergeKey, Pass, Profile,
-    ProfileRef, Session, Source, SourceSecrets, Time,
+    Definition, DefinitionKind, DelayedEvent, Erasure, Event, EventRequest, FieldChange, Id, IdHash, MergeKey, Named,
+    Pass, Profile, ProfileRef, Session, Source, SourceSecrets, Time,
 };
 
 pub use skip::{Skipped, skip};
@@ -109,6 +109,22 @@ pub enum Entry {
     },
     /// The secrets of a source that are valid from here on. Saving the source again does not touch them.
     SourceSecrets(Arc<SourceSecrets>),
+    /// What stood here was erased.
+    Erased,
+    /// The events at these offsets are gone, and so are their ids: those that clients gave stay used.
+    EventsErased {
+        erasure: Id,
+        events: Vec<u64>,
+        given: Vec<(IdHash, u64)>,
+    },
+    /// Profiles and sessions of these ids were erased.
+    IdsErased {
+        ids: Vec<IdHash>,
+    },
+    /// Whose records an erasure is about; erased itself once they are gone from the disk.
+    Named(Arc<Named>),
+    /// How far an erasure is.
+    Erasure(Arc<Erasure>),
 }
 
 /// What a merge can be taken back by.
@@ -177,6 +193,9 @@ pub enum Key {
     },
     /// How far something that is scheduled is.
     Pass(DefinitionKind, Id),
+    Erasure(Id),
+    /// An id that was erased.
+    ErasedId(IdHash),
 }
 
 /// The newest state under a [`Key`].
@@ -194,6 +213,7 @@ pub enum State {
     Offset(u64),
     Delayed(Arc<DelayedEvent>),
     Pass(Pass),
+    Erasure(Arc<Erasure>),
     /// The key itself is all there is to know.
     There,
     Gone,
@@ -232,7 +252,7 @@ pub struct Fold {
 
 impl Fold {
     /// Folds the entry if its offset is in `range`; what stands before that only says which request an event is of.
-    pub fn see(&mut self, offset: u64, entry: &Entry, range: std::ops::Range<u64>) {
+    pub fn see(&mut self, offset: u64, entry: &Entry, range: Range<u64>) {
         if range.contains(&offset) {
             self.entry(offset, entry);
         } else if let Entry::Request(request) = entry {
@@ -342,6 +362,19 @@ impl Fold {
                 self.latest = self.latest.max(pass.begun);
                 self.states.insert(Key::Pass(*kind, id.clone()), State::Pass(pass.clone()));
             }
+            Entry::Erased | Entry::Named(_) => {}
+            Entry::EventsErased { events, given, .. } => {
+                self.states.extend(events.iter().map(|offset| (Key::DeletedEvent(*offset), State::There)));
+                let given = given.iter().map(|(id, offset)| (Key::ErasedId(*id), State::Offset(*offset)));
+                self.states.extend(given);
+            }
+            Entry::IdsErased { ids } => {
+                self.states.extend(ids.iter().map(|id| (Key::ErasedId(*id), State::Offset(offset))));
+            }
+            Entry::Erasure(erasure) => {
+                self.latest = self.latest.max(erasure.asked).max(erasure.done.unwrap_or_default());
+                self.states.insert(Key::Erasure(erasure.id.clone()), State::Erasure(erasure.clone()));
+            }
         }
     }
 
@@ -369,7 +402,7 @@ impl Fold {
 }
 
 /// The one way in which records are written as bytes: bincode with variable-length integers.
-fn encoding() -> impl Options {
+pub fn encoding() -> impl Options {
     bincode::DefaultOptions::new().allow_trailing_bytes()
 }
 

@@ -27,6 +27,18 @@ pub struct StoreFigures {
     pub entries: u64,
     /// How many of them are durable and not yet applied to the log's segments and the views.
     pub unapplied: u64,
+    pub erasures: ErasureFigures,
+}
+
+/// How far erasures are.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ErasureFigures {
+    /// How many are gone from every read and not yet from the disk.
+    pub pending: usize,
+    /// For how long the oldest of these has been.
+    pub lag_seconds: u64,
+    /// Of how many things those that are done tell that they are left.
+    pub left: u64,
 }
 
 /// What is in the storage folder.
@@ -75,7 +87,16 @@ impl Store {
             queue: queue.figures(),
             entries,
             unapplied: entries.saturating_sub(applied),
+            erasures: self.erasure_figures(),
         }
+    }
+
+    fn erasure_figures(&self) -> ErasureFigures {
+        let configuration = &self.shared.configuration;
+        let pending = configuration.erasures();
+        let now = self.shared.clock.now();
+        let lag = pending.first().map_or(0.0, |oldest| now.seconds_since(oldest.asked));
+        ErasureFigures { pending: pending.len(), lag_seconds: lag as u64, left: configuration.left() }
     }
 
     /// What is in the storage folder. Looks at the name of every file in it: blocks.

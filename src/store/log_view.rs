@@ -3,24 +3,26 @@
 use std::{ops::Range, sync::Arc};
 
 use super::{
+    concealed::Concealed,
     engine::Engine,
     entry::{Key, State},
     error::StoreError,
     index::{SegmentIndex, SegmentSpan},
-    log::EventBlock,
+    log::{EventBlock, FoundEvent},
     read_view::{Led, States, owner},
 };
-use crate::model::{Id, MergeKey, Place, Profile, ProfileRef, Session, Time};
+use crate::model::{DelayedEvent, Id, MergeKey, Named, Place, Profile, ProfileRef, Session, ShownEvent, Time};
 
 /// The log and the views while a part of a query is read. Held for that part only, so that they can be made again when
 /// one of them fails.
 pub struct LogView<'a> {
     engine: &'a Engine,
+    concealed: &'a Concealed,
 }
 
 impl<'a> LogView<'a> {
-    pub(super) fn new(engine: &'a Engine) -> Self {
-        Self { engine }
+    pub(super) fn new(engine: &'a Engine, concealed: &'a Concealed) -> Self {
+        Self { engine, concealed }
     }
 
     /// The offsets of each segment, in order; the live one is the last.
@@ -66,6 +68,42 @@ impl<'a> LogView<'a> {
     /// The segment is damaged.
     pub fn event_block(&self, offset: u64) -> Result<Option<EventBlock>, StoreError> {
         self.engine.log.event_block(offset)
+    }
+
+    /// The events of the block at the offsets `wanted`, which ascend, as they may be shown.
+    ///
+    /// # Errors
+    /// An entry is damaged.
+    pub fn events_at(&self, block: &EventBlock, wanted: &[u64]) -> Result<Vec<FoundEvent>, StoreError> {
+        let found = block.events_at(wanted)?.into_iter();
+        Ok(found.map(|event| self.concealed.shown(event)).collect())
+    }
+
+    /// Whether the event at `offset` is not to be shown any more as it was read before.
+    pub fn conceals(&self, event: &ShownEvent, offset: u64) -> bool {
+        let ShownEvent { request, event } = event;
+        let tells = |named: Arc<Named>| **request != named.strip(request) || **event != event.stripped();
+        self.concealed.forgotten(request, offset).is_some_and(tells)
+    }
+
+    /// The numbers of the sessions that the profile and somebody else had, in order.
+    pub fn shared_by(&self, profile: &ProfileRef) -> impl Iterator<Item = Result<u64, StoreError>> + '_ {
+        self.engine.views.shared_by(profile)
+    }
+
+    /// The profiles that the session of this number had before the one that it has now.
+    pub fn earlier_profiles(&self, session: u64) -> Result<Vec<ProfileRef>, StoreError> {
+        self.engine.views.earlier_profiles(session)
+    }
+
+    /// The delayed events that did not happen yet, each with its time and number.
+    pub fn delayed_events(&self) -> impl Iterator<Item = Result<((Time, u64), Arc<DelayedEvent>), StoreError>> + '_ {
+        self.engine.views.delayed_events()
+    }
+
+    /// The keys that lead to a profile itself.
+    pub fn keys_of(&self, profile: &ProfileRef) -> Result<Vec<MergeKey>, StoreError> {
+        self.engine.views.keys_of(profile)
     }
 
     /// The offsets of deleted events within `range`, ascending.
@@ -115,6 +153,8 @@ impl<'a> LogView<'a> {
 
     /// The profile that `profile` is part of by now, perhaps itself; `None`: it is deleted.
     pub fn owner(&self, profile: &ProfileRef) -> Result<Option<Arc<Profile>>, StoreError> {
+        let kept = self.concealed.kept(profile);
+        let profile = kept.as_ref().unwrap_or(profile);
         match owner(&mut Applied(self.engine), profile)? {
             Led::ToProfile(found) => Ok(Some(found)),
             Led::Nowhere | Led::TooFar => Ok(None),

@@ -9,10 +9,12 @@
 
 mod check;
 mod commit;
+mod concealed;
 mod configuration;
 mod database;
 mod engine;
 mod entry;
+mod erasing;
 mod error;
 mod figures;
 mod files;
@@ -38,7 +40,7 @@ use tokio::sync::watch;
 
 use crate::{
     clock::Clock,
-    model::{Definition, DefinitionKind, Id, RegisteredSource},
+    model::{Definition, DefinitionKind, Erasure, Id, RegisteredSource},
 };
 
 use commit::{Applier, Committer, Locks};
@@ -92,6 +94,8 @@ pub struct Store {
     epoch: u64,
     locks: Locks,
     threads: Mutex<Option<Threads>>,
+    /// Held by whoever erases from the disk.
+    erasing: Mutex<()>,
     /// Why one of the threads ended before its time.
     failure: watch::Receiver<Option<String>>,
 }
@@ -183,7 +187,7 @@ impl Store {
         let committer = spawn("committer", shared.folder.path(), run, tell())?;
         spawn_indexer(shared.clone())?;
         let threads = Mutex::new(Some(Threads { committer, applier }));
-        Ok(Self { shared, epoch, locks: Locks::default(), threads, failure })
+        Ok(Self { shared, epoch, locks: Locks::default(), threads, erasing: Mutex::default(), failure })
     }
 
     /// Waits until the store has failed for good, which it does only by a bug; why. Nothing that was acknowledged is at
@@ -217,12 +221,14 @@ impl Store {
         ReadView::new(self.shared.clone())
     }
 
-    /// The block of the log that holds `offset`: its entries and the offset of the first. Waits until it is there; only
-    /// what is durable is.
+    /// The block of the log that holds `offset`: its entries and the offset of the first, without what is to go of people
+    /// who were erased or forgotten. Waits until it is there; only what is durable is.
     pub async fn entries(&self, offset: u64) -> Result<(u64, Vec<Entry>), Refused> {
         self.shared.queue.applied(offset + 1).await;
         let found = self.shared.read_log(move |engine| engine.log.block_around(offset)).await?;
-        found.ok_or_else(|| Refused::Unavailable("the log is being made again".into()))
+        let (first, mut entries) = found.ok_or_else(|| Refused::Unavailable("the log is being made again".into()))?;
+        self.shared.configuration.concealed.conceal(first, &mut entries);
+        Ok((first, entries))
     }
 
     /// Tells the log from others: what was read at an offset of it is there still, unless it was deleted. Another one begins
@@ -270,6 +276,21 @@ impl Store {
         self.shared.configuration.definition(kind, id)
     }
 
+    /// The erasures that are not done, the one that was asked for first at the beginning.
+    pub fn erasures(&self) -> Vec<Arc<Erasure>> {
+        self.shared.configuration.erasures()
+    }
+
+    /// Takes everything from the disk that these erasures, which are durable, are about; blocks, for as long as reading the
+    /// log takes. Collecting goes on.
+    ///
+    /// # Errors
+    /// A part of the log is damaged, the disk takes no writes, or the store is being closed: it is to be done again then.
+    pub fn erase(&self, erasures: &[Arc<Erasure>]) -> Result<(), StoreError> {
+        let _one_at_a_time = self.erasing.lock();
+        erasing::erase(&self.shared, erasures)
+    }
+
     /// Why nothing can be stored now, if so.
     pub async fn trouble(&self) -> Option<String> {
         if let Some(trouble) = self.shared.queue.trouble() {
@@ -283,6 +304,7 @@ impl Store {
     pub fn close(&self) {
         let Some(threads) = self.threads.lock().take() else { return };
         self.shared.queue.close();
+        drop(self.erasing.lock()); // it ends soon, and leaves nothing half done
         self.shared.close_applier();
         let is_journal_whole = threads.committer.join().unwrap_or(false);
         let is_closed = threads.applier.join().unwrap_or(false);

@@ -19,7 +19,8 @@ use super::{
     shared::Shared,
 };
 use crate::model::{
-    DefinitionKind, DelayedEvent, Id, Pass, Profile, ProfileRef, Session, ShownEvent, SourceSecrets, Time,
+    DefinitionKind, DelayedEvent, Erasure, Id, IdHash, Pass, Profile, ProfileRef, Session, ShownEvent, SourceSecrets,
+    Time,
 };
 
 pub use people::{Led, States, owner};
@@ -90,7 +91,8 @@ impl ReadView {
         &self,
         read: impl FnOnce(&LogView<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refused> {
-        self.shared.query(move |engine| read(&LogView::new(engine))).await
+        let shared = self.shared.clone();
+        self.shared.query(move |engine| read(&LogView::new(engine, &shared.configuration.concealed))).await
     }
 
     pub async fn session(&self, id: &Id) -> Result<Option<Arc<Session>>, Refused> {
@@ -144,6 +146,26 @@ impl ReadView {
     /// Whether the session numbered `session` had `profile` before another one.
     pub async fn has_visited(&self, session: u64, profile: &ProfileRef) -> Result<bool, Refused> {
         Ok(self.newest(Key::Visited { session, profile: profile.clone() }).await?.is_some())
+    }
+
+    /// Where the event stood whose id had this hash, or where it was said that a profile or a session of such an id was
+    /// erased; `None`: none was.
+    pub async fn erased_id(&self, hash: impl FnOnce() -> IdHash) -> Result<Option<u64>, Refused> {
+        if !self.shared.configuration.has_erased_ids() {
+            return Ok(None);
+        }
+        let state = self.newest(Key::ErasedId(hash())).await?;
+        Ok(if let Some(State::Offset(offset)) = state { Some(offset) } else { None })
+    }
+
+    pub async fn erasure(&self, id: &Id) -> Result<Option<Arc<Erasure>>, Refused> {
+        let state = self.newest(Key::Erasure(id.clone())).await?;
+        Ok(if let Some(State::Erasure(erasure)) = state { Some(erasure) } else { None })
+    }
+
+    /// The former ids of a profile that was forgotten, while events stand under them still.
+    pub fn former_ids(&self, profile: &ProfileRef) -> Vec<Id> {
+        self.shared.configuration.concealed.former_ids(profile)
     }
 
     pub async fn is_deleted_event(&self, offset: u64) -> Result<bool, Refused> {
@@ -215,12 +237,14 @@ impl ReadView {
             self.applied().await?;
         }
         let found = self.shared.read_log(move |engine| engine.log.event_at(offset)).await?;
+        let found = found.map(|found| self.shared.configuration.concealed.shown(found));
         Ok(found.map(|FoundEvent { request, event, .. }| ShownEvent { request, event }))
     }
 
     async fn event_made(&self, id: &Id) -> Result<Option<FoundEvent>, Refused> {
         let wanted = id.clone();
-        self.shared.read_log(move |engine| engine.log.event_made(&wanted)).await
+        let found = self.shared.read_log(move |engine| engine.log.event_made(&wanted)).await?;
+        Ok(found.map(|found| self.shared.configuration.concealed.shown(found)))
     }
 
     /// The newest state under `key`: from memory, or from the views.

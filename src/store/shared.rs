@@ -7,8 +7,9 @@
 //! | engine (log and views), and why it failed | the applier |
 //! | configuration, and the counts of what was committed | the committer, once it is durable |
 //! | reported damage | readers; the applier takes it |
+//! | what is to be sealed, and new views | who erases; the applier does it |
 
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, atomic::AtomicU64, mpsc};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -22,8 +23,15 @@ use super::{
     files::folder::{self, Folder},
     journal::Journal,
     readers::{Readers, Share},
+    views::Views,
 };
 use crate::{clock::Clock, count::Histogram};
+
+/// Views that were made anew, and who waits until they are those that are read: it gets those before.
+pub struct NewViews {
+    pub views: Views,
+    pub done: mpsc::Sender<Result<Option<Views>, StoreError>>,
+}
 
 pub struct Shared {
     pub settings: StoreSettings,
@@ -42,6 +50,10 @@ pub struct Shared {
     readers: Readers,
     /// What a reader met that says that the live segment or the views are damaged.
     damage: Mutex<Option<StoreError>>,
+    /// The live segment is to be sealed once it has everything before this offset, full or not.
+    pub seal_before: AtomicU64,
+    /// Views that were made anew and are to take the place of those that there are.
+    new_views: Mutex<Option<NewViews>>,
     /// Gone when the store is being closed.
     to_applier: Mutex<Option<mpsc::Sender<ApplierMessage>>>,
 }
@@ -59,7 +71,7 @@ impl Shared {
             Readers::new().map_err(|source| StoreError::Io { path: folder.path().display().to_string(), source })?;
         Ok(Self {
             queue: Queue::new(engine.log.end()),
-            configuration: Configuration::load(&engine.views)?,
+            configuration: Configuration::load(&engine)?,
             settings,
             folder,
             clock,
@@ -70,6 +82,8 @@ impl Shared {
             engine_failure: Mutex::new(None),
             readers,
             damage: Mutex::new(None),
+            seal_before: AtomicU64::new(0),
+            new_views: Mutex::new(None),
             to_applier: Mutex::new(Some(to_applier)),
         })
     }
@@ -92,14 +106,28 @@ impl Shared {
 
     /// The engine, once no reader has it any more; for the applier, which closes it or makes it again.
     pub fn take_engine(&self) -> Option<Engine> {
-        let mut engine = self.engine.write().take()?;
-        loop {
-            match Arc::try_unwrap(engine) {
-                Ok(engine) => return Some(engine),
-                Err(shared) => engine = shared,
-            }
-            std::thread::sleep(std::time::Duration::from_millis(1)); // a reader holds it for the length of one read
-        }
+        let engine = self.engine.write().take()?;
+        Some(unshared(engine))
+    }
+
+    /// Has other views read from here on, which say of the log all that those before said; for the applier. Those before,
+    /// once no reader has them any more.
+    pub fn replace_views(&self, views: Views) -> Option<Views> {
+        let mut engine = self.engine.write();
+        let before = engine.take()?;
+        *engine = Some(Arc::new(Engine { log: before.log.clone(), views }));
+        drop(engine);
+        Some(unshared(before).views)
+    }
+
+    /// Hands views to the applier, which has them read in place of those that there are.
+    pub fn hand_views(&self, views: NewViews) {
+        *self.new_views.lock() = Some(views);
+        self.flush_applier();
+    }
+
+    pub fn take_new_views(&self) -> Option<NewViews> {
+        self.new_views.lock().take()
     }
 
     /// The applier is to make the log's live segment and the views again.
@@ -190,6 +218,17 @@ impl Shared {
             Ok(_) => None,
             Err(error) => Some(format!("the disk cannot be asked for its free space: {error}")),
         }
+    }
+}
+
+/// What is shared, once nobody else has it: a reader has it for the length of one read.
+fn unshared<T>(mut shared: Arc<T>) -> T {
+    loop {
+        match Arc::try_unwrap(shared) {
+            Ok(own) => return own,
+            Err(still) => shared = still,
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod daemon;
 pub mod load;
 pub mod power_cut;
+pub mod residue;
 
 pub use daemon::{Daemon, Setup};
 pub mod external;

@@ -36,6 +36,41 @@ const COUNTS: Group = Group("Counts");
 const WATCHING: Group = Group("Watching");
 const CLIENTS: Group = Group("Existing clients");
 
+/// What an erasure took out at once; its id tells how far it is.
+fn begun_erasure(done: &str) -> Value {
+    json!({
+        "type": "object",
+        "required": [done, "erasure"],
+        "properties": { done: erased_counts(), "erasure": { "type": "string" } },
+    })
+}
+
+fn erased_counts() -> Value {
+    let count = json!({ "type": "integer", "minimum": 0 });
+    json!({
+        "type": "object",
+        "required": ["events", "sessions", "profiles"],
+        "properties": { "events": count, "sessions": count, "profiles": count },
+    })
+}
+
+fn erasure() -> Value {
+    let time = json!({ "type": ["string", "null"], "format": "date-time" });
+    json!({
+        "type": "object",
+        "required": ["id", "kind", "done", "time", "left"],
+        "properties": {
+            "id": { "type": "string" },
+            "kind": { "enum": ["erase", "forget"] },
+            "done": { "type": "boolean" },
+            "time": { "type": "object", "properties": { "asked": time, "done": time } },
+            "erased": erased_counts(),
+            "forgotten": erased_counts(),
+            "left": { "type": "array", "items": { "type": "object", "required": ["kind"] } },
+        },
+    })
+}
+
 /// What a list of records is written as: a page of JSON, or lines.
 fn lists(page: Value) -> Vec<(&'static str, Value)> {
     let text = json!({ "type": "string" });
@@ -199,9 +234,26 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
             RECORDS.get("A profile, by any of its ids").answers(it.answer::<ShownProfile<'_>>()).or_null(),
             RECORDS
                 .delete("Deletes a profile, its names and its keys; sessions and events stay")
-                .answers(deleted())
+                .text("With `events=true` everything that is known of the person goes, also from the disk.")
+                .takes([parameters::with_events()])
+                .answers(json!({ "anyOf": [deleted(), begun_erasure("erased")] }))
                 .or_null(),
         ],
+        Endpoint::ExportProfile => vec![
+            RECORDS
+                .get("Everything that is known of a person, under any of their ids")
+                .answers(json!({ "type": "object" }))
+                .or_null(),
+        ],
+        Endpoint::ForgetProfile => vec![
+            RECORDS
+                .post("Keeps what counts of a person, and removes what identifies them")
+                .answers(begun_erasure("forgotten"))
+                .or_null(),
+        ],
+        Endpoint::Erasure => {
+            vec![RECORDS.get("Whether an erasure is done, and what it does not reach").answers(erasure()).or_null()]
+        }
         Endpoint::SplitProfile => vec![
             RECORDS
                 .post("Takes back a merge")

@@ -227,6 +227,10 @@ pub fn counts() -> Vec<Parameter> {
     vec![Parameter::new("by", text, by).required(), types(), source(), from(), to(), time_zone()]
 }
 
+pub fn with_events() -> Parameter {
+    Parameter::new("events", "Whether events and sessions go, too.", json!({ "type": "boolean", "default": false }))
+}
+
 pub fn visits() -> Vec<Parameter> {
     let by = word(&["hour", "day", "week", "month"]);
     vec![Parameter::new("by", "The periods.", by).required(), types(), source(), from(), to(), time_zone()]

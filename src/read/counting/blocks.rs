@@ -13,7 +13,8 @@ pub fn each_event(
         if *offset >= end {
             let Some(block) = log.event_block(*offset)? else { break }; // the log is shorter than it was
             end = block.offsets().end;
-            events = block.events_at(&offsets[place..offsets.partition_point(|offset| *offset < end)])?;
+            let wanted = &offsets[place..offsets.partition_point(|offset| *offset < end)];
+            events = log.events_at(&block, wanted)?;
         }
         if let Ok(at) = events.binary_search_by_key(offset, |event| event.offset) {
             each(place, &events[at]);

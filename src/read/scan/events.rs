@@ -122,7 +122,7 @@ impl EventScan {
             let wanted = &ascending[wanted];
             let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { continue };
             let deleted = log.deleted_events(*first..last + 1)?;
-            let read = block.events_at(wanted)?.into_iter().map(|event| (event.offset, event));
+            let read = log.events_at(&block, wanted)?.into_iter().map(|event| (event.offset, event));
             events.extend(read.filter(|(offset, _)| deleted.binary_search(offset).is_err()));
             done.push(range);
             self.blocks.push_back(block);

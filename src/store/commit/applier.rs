@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::Ordering, mpsc},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -14,12 +14,12 @@ use super::group::{ApplierMessage, CommittedGroup};
 
 use crate::store::{
     database,
-    engine::{Engine, Opening, ViewsTrust},
+    engine::{self, Engine, Opening, ViewsTrust},
     entry::Fold,
     error::{At, RESTORE, StoreError},
     files::folder,
     log,
-    shared::Shared,
+    shared::{NewViews, Shared},
 };
 
 /// About how many entries are folded before they are written, so that a profile touched often is written once.
@@ -46,7 +46,7 @@ impl Applier {
             let batch = self.gather(message);
             let applied = match self.shared.take_damage() {
                 Some(damage) => Err(damage),
-                None => self.apply(&batch).and_then(|()| self.seal()),
+                None => self.apply(&batch).and_then(|()| self.seal()).and_then(|()| self.take_over_views()),
             };
             if let Err(error) = applied
                 && !self.make_again(&error)
@@ -120,21 +120,37 @@ impl Applier {
             }
         }
         let engine = self.engine()?;
-        if self.sealer.is_none() && engine.log.is_to_seal() {
+        let before = self.shared.seal_before.load(Ordering::Acquire);
+        if self.sealer.is_none() && engine.log.is_to_seal(before) {
             guarded(&self.shared, || engine.log.roll())?;
             self.spawn_sealer()?;
         }
         Ok(())
     }
 
+    /// Has views that were made anew read in place of those that there are, if there are such.
+    fn take_over_views(&self) -> Result<(), StoreError> {
+        let Some(NewViews { views, done }) = self.shared.take_new_views() else { return Ok(()) };
+        let engine = self.engine()?;
+        let caught_up = guarded(&self.shared, || engine::catch_up(&views, &engine.log, &|_, _, _| {}));
+        drop(engine);
+        let taken_over = match caught_up {
+            Ok(()) => Ok(self.shared.replace_views(views)),
+            Err(error) => guarded(&self.shared, || views.discard()).and(Err(error)),
+        };
+        _ = done.send(taken_over); // who made them may be gone
+        Ok(())
+    }
+
     fn spawn_sealer(&mut self) -> Result<(), StoreError> {
-        let (shared, engine) = (self.shared.clone(), self.engine()?);
+        // The log alone, so that other views can be read with it meanwhile.
+        let (shared, log) = (self.shared.clone(), self.engine()?.log.clone());
         let sealer = thread::Builder::new().name("sealer".into()).spawn(move || {
             guarded(&shared, || {
                 // What is sealed is durable, so the journal must be up to there too.
                 shared.journal.lock().sync().at(&shared.folder.journal())?;
-                engine.log.seal()?;
-                shared.journal.lock().drop_before(engine.log.sealed_end())
+                log.seal()?;
+                shared.journal.lock().drop_before(log.sealed_end())
             })
         });
         self.sealer = Some(sealer.at(self.shared.folder.path())?);

@@ -36,13 +36,14 @@ pub fn open(path: &Path, cache_bytes: u64, advice: &'static str) -> Result<sled:
 /// Closes a database: everything it holds in memory is written to its files, and nothing changes them from here on.
 pub fn close(path: &Path, advice: &'static str, db: sled::Db) -> Result<(), StoreError> {
     guarded(path, advice, || db.flush().map(|_| drop(db)))?.at(path)?;
-    wait_until_unused(&path.join("db"))
+    wait_until_unused(path)
 }
 
-/// Waits until sled has done with a database: it cuts files on threads of its own, which may still be at it, and holds a
-/// lock on the file as long as one of them is.
-fn wait_until_unused(file: &Path) -> Result<(), StoreError> {
+/// Waits until sled has done with the database at `path`: it cuts files on threads of its own, which may still be at it,
+/// and holds a lock on the file as long as one of them is.
+pub fn wait_until_unused(path: &Path) -> Result<(), StoreError> {
     let until = Instant::now() + CLOSE_WAIT;
+    let file = &path.join("db");
     let lock = File::open(file).at(file)?;
     loop {
         match lock.try_lock() {

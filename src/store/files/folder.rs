@@ -32,6 +32,8 @@ const NAMES: [&str; 13] = [
     "views",
     "lost+found",
 ];
+const VIEWS: &str = "views";
+const NEW_VIEWS: &str = "views.new";
 /// What others than the owner may do with a file.
 const OTHERS: u32 = 0o077;
 const FORMAT_WORDS: &str = "tracardi store ";
@@ -99,7 +101,7 @@ impl Folder {
     /// As [`Folder::take`], or there is no store.
     pub fn take_existing(path: &Path) -> Result<Self, StoreError> {
         // One that lost its format is a damaged store.
-        let is_store = ["format", "journal", "segments", "views"].iter().any(|part| path.join(part).exists());
+        let is_store = ["format", "journal", "segments", VIEWS].iter().any(|part| path.join(part).exists());
         if is_store {
             return Self::take(path);
         }
@@ -154,8 +156,43 @@ impl Folder {
         self.path.join("indexes")
     }
 
+    /// The views that were made last.
     pub fn views(&self) -> PathBuf {
-        self.path.join("views")
+        self.path.join(views_name(self.newest_views()))
+    }
+
+    /// Where views that are to take the place of those that there are, are made, and where they are put once they are whole.
+    pub fn next_views(&self) -> (PathBuf, PathBuf) {
+        (self.path.join(NEW_VIEWS), self.path.join(views_name(self.newest_views() + 1)))
+    }
+
+    /// Removes views that did not become whole, and those in whose place others are.
+    pub fn remove_other_views(&self) -> Result<(), StoreError> {
+        remove_tree(&self.path.join(NEW_VIEWS))?;
+        let newest = self.newest_views();
+        for (number, path) in self.all_views() {
+            if number < newest {
+                remove_tree(&path)?;
+            }
+        }
+        sync_dir(&self.path)
+    }
+
+    fn newest_views(&self) -> u64 {
+        self.all_views().into_iter().map(|(number, _)| number).max().unwrap_or(0)
+    }
+
+    fn all_views(&self) -> Vec<(u64, PathBuf)> {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let views = entries.filter_map(|entry| {
+            let name = entry.file_name();
+            let number = match name.to_str()?.strip_prefix(VIEWS)? {
+                "" => 0,
+                further => further.strip_prefix('.')?.parse().ok()?,
+            };
+            Some((number, entry.path()))
+        });
+        views.collect()
     }
 
     fn epoch_path(&self) -> PathBuf {
@@ -271,6 +308,7 @@ impl Folder {
         }
         if self.has_other_views() {
             // First, for the views of one format are not those of the other; a daemon of either makes missing ones.
+            self.remove_other_views()?;
             remove_tree(&self.views())?;
             sync_dir(&self.path)?;
         }
@@ -321,6 +359,11 @@ impl Drop for Folder {
             _ = fs::remove_file(address_path(&self.path)); // what stays is not believed
         }
     }
+}
+
+/// What views are called that took the place of others so many times.
+fn views_name(number: u64) -> String {
+    if number == 0 { VIEWS.to_owned() } else { format!("{VIEWS}.{number}") }
 }
 
 fn address_path(folder: &Path) -> PathBuf {

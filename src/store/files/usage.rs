@@ -31,7 +31,7 @@ pub fn measure(folder: &Path) -> io::Result<Usage> {
             Some("journal") => &mut usage.journal,
             Some("segments") => &mut usage.segments,
             Some("indexes") => &mut usage.indexes,
-            Some("views") => &mut usage.views,
+            Some(name) if name == "views" || name.starts_with("views.") => &mut usage.views,
             Some("deliveries") => &mut usage.deliveries,
             _ => &mut usage.other,
         };

@@ -28,7 +28,7 @@ use crate::model::{Id, Time};
 pub use builder::Builder;
 pub use counts::{Count, QUARTER_MICROS};
 use file::IndexFile;
-pub use files::IndexFiles;
+pub use files::{IndexFiles, SegmentName};
 pub use ids::ShortId;
 pub use texts::{UNLISTED, UNTOLD, place_of};
 pub use visits::{Began, NOWHERE, SegmentProfiles, SegmentSessions, Visit, VisitColumns};

@@ -279,15 +279,15 @@ fn where_a_session_began_is_told_by_its_state() {
 fn a_file_of_another_version_counts_as_missing() {
     let folder = tempfile::tempdir().unwrap();
     let builder = built(5, &entries(&vec![(Some(1), Some(2), 0, vec![(1, true, 1)]); 100]));
-    let range = 5..builder.read().end();
+    let segment = SegmentName { range: 5..builder.read().end(), generation: 0 };
     let files = IndexFiles::new(folder.path()).unwrap();
-    files.keep(&builder);
-    assert!(IndexFiles::new(folder.path()).unwrap().has(&range));
+    files.keep(&segment, &builder);
+    assert!(IndexFiles::new(folder.path()).unwrap().has(&segment));
     let path = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[8] = 1;
     let checksum = crc32c::crc32c(&bytes[..12]);
     bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
     std::fs::write(&path, bytes).unwrap();
-    assert!(!IndexFiles::new(folder.path()).unwrap().has(&range));
+    assert!(!IndexFiles::new(folder.path()).unwrap().has(&segment));
 }

@@ -149,14 +149,26 @@ impl<D: Disk> Journal<D> {
         }
         self.clean().map_err(taken_back)?;
         let is_full = self.len >= self.file_bytes;
-        if self.is_unsynced || is_full {
+        if is_full {
+            self.begin_file().map_err(taken_back)?;
+        } else if self.is_unsynced {
             self.sync().map_err(taken_back)?;
         }
-        if is_full {
-            let (path, file) = create(&self.disk, &self.folder, self.end).map_err(taken_back)?;
+        Ok(())
+    }
+
+    /// Lets the next frame stand in a file of its own: what stands before it can be dropped then. The offset behind the
+    /// last entry.
+    ///
+    /// # Errors
+    /// The file cannot be made; the next frame stands where it would have.
+    pub fn begin_file(&mut self) -> io::Result<u64> {
+        self.sync()?;
+        if self.path != file_path(&self.folder, self.end) {
+            let (path, file) = create(&self.disk, &self.folder, self.end)?;
             (self.path, self.file, self.len) = (path, file, FILE_HEAD_BYTES as u64);
         }
-        Ok(())
+        Ok(self.end)
     }
 
     fn keep(&mut self, frame: &Frame, written: io::Result<()>) -> Result<(), NotAppended> {
@@ -252,9 +264,14 @@ pub fn inspect(
 /// Makes a file whose first frame will begin at `offset`. It has its name once it is whole and durable, so no file is
 /// ever half made, and a second try makes it again.
 fn create<D: Disk>(disk: &D, folder: &Path, offset: u64) -> io::Result<(PathBuf, D::File)> {
-    let path = folder.join(format!("{offset:020}.{EXTENSION}"));
+    let path = file_path(folder, offset);
     let file = put(disk, folder, &path, &file_head())?;
     Ok((path, file))
+}
+
+/// The file whose first frame begins at `offset`.
+fn file_path(folder: &Path, offset: u64) -> PathBuf {
+    folder.join(format!("{offset:020}.{EXTENSION}"))
 }
 
 /// Puts a copy of the first `len` bytes of a file in its place, durably.

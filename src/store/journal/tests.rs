@@ -280,6 +280,21 @@ fn what_is_dropped_is_whole_files_before_an_offset() {
 }
 
 #[test]
+fn a_file_can_begin_early_so_that_what_stands_before_it_can_be_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = real(folder.path(), false).unwrap();
+    journal.append_durably(&said(0, "one")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(journal.begin_file().unwrap(), 1); // the second time, it has begun
+    }
+    journal.append_durably(&said(1, "two")).unwrap();
+    journal.drop_before(1).unwrap();
+    drop(journal);
+    let journal = real(folder.path(), true).unwrap();
+    assert_eq!((journal.first(), read_back(&journal)), (1, vec!["two".to_owned()]));
+}
+
+#[test]
 fn a_file_that_an_earlier_version_was_making_is_made_again() {
     let folder = tempfile::tempdir().unwrap();
     written(folder.path());

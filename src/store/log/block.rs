@@ -1,9 +1,9 @@
 //! Blocks: entries of the log that stand together, compressed and checked. The form is in ARCHITECTURE.md.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use crate::{
-    model::{EventRequest, Profile, ProfileRef},
+    model::{EventRequest, Id, Profile, ProfileRef},
     store::{
         entry::{self, Entry, Skipped},
         log::{FoundEvent, events::events, format3},
@@ -179,6 +179,20 @@ impl Encoded<'_> {
         Ok(found)
     }
 
+    pub fn is_of_format_3(&self) -> bool {
+        self.version == VERSION_OF_FORMAT_3
+    }
+
+    /// Where each entry of a block of format 3 stands among the encoded ones.
+    pub fn spans(&self) -> Result<Vec<Range<usize>>, &'static str> {
+        format3::spans(&self.raw, self.count).ok_or("a block's entries cannot be read")
+    }
+
+    /// That a profile is deleted, as an entry of a block of format 3.
+    pub fn profile_deleted_of_format_3(id: &Id) -> Vec<u8> {
+        format3::profile_deleted(id)
+    }
+
     /// The profile whose state stands at `offset`: `wanted`, or any. In an entry of format 3, the state of `wanted` may
     /// stand within that of a profile that took it in; it comes with how many sessions both had then.
     pub fn profile_at(
@@ -223,7 +237,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::Id;
 
     fn entries(names: &[String]) -> Vec<Entry> {
         names.iter().filter_map(|name| Id::parse(name).ok().flatten()).map(Entry::SessionDeleted).collect()

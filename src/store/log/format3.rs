@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    ops::Range,
     sync::Arc,
 };
 
@@ -16,6 +17,8 @@ use crate::model::{
     Written, is_within,
 };
 use crate::store::entry::{self, Entry, Merge};
+
+use super::spans;
 
 #[derive(Deserialize)]
 enum Entry3 {
@@ -90,6 +93,17 @@ pub fn entries(raw: &[u8], first: u64, count: u32) -> Option<Vec<Entry>> {
         }
     }
     Some((first..).zip(read).map(|(offset, entry)| reader.entry(offset, entry)).collect())
+}
+
+/// Where each of the `count` entries of a block stands.
+pub fn spans(raw: &[u8], count: u32) -> Option<Vec<Range<usize>>> {
+    spans::of::<Entry3>(raw, count)
+}
+
+/// That the profile of this id is deleted, encoded.
+pub fn profile_deleted(id: &Id) -> Vec<u8> {
+    const PROFILE_DELETED: u32 = 10; // its place among the entries
+    entry::encode(&(PROFILE_DELETED, id, Vec::<Id>::new(), Vec::<MergeKey>::new()))
 }
 
 /// The profile that the one at `offset`, which is at `place` in its block, took in, as it held it, and how many sessions
@@ -235,4 +249,21 @@ fn told_apart(fields: Vec<Field3>, conflicts: Vec<Conflict3>) -> (Fields, Vec<Co
         }
     }
     (noted.into_iter().collect(), lost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_in_place_of_an_erased_entry_is_read_back() {
+        let id = Id::required("somebody").unwrap();
+        let mut raw = profile_deleted(&id);
+        let first = raw.len();
+        entry::encode_into(&mut raw, &Entry::EventDeleted(8));
+        let deleted = Entry::ProfileDeleted { id, names: Vec::new(), keys: Vec::new(), ids: 1 };
+        assert_eq!(entries(&raw, 7, 2).unwrap(), [deleted, Entry::EventDeleted(8)]);
+        assert_eq!(spans(&raw, 2).unwrap(), [0..first, first..raw.len()]);
+        assert_eq!(spans(&raw, 3), None);
+    }
 }

@@ -8,8 +8,10 @@ mod block;
 mod events;
 mod format3;
 mod live;
+mod rewriting;
 mod sealed;
 mod segment;
+mod spans;
 
 use std::{
     fs,
@@ -31,12 +33,11 @@ use super::{
     index::{IndexFiles, SegmentIndex, SegmentSpan},
 };
 use crate::model::{Id, Profile, ProfileRef};
-use block::Encoded;
 use live::Live;
 use sealed::{NEW_EXTENSION, OpenSegments};
 use segment::made_id;
 
-pub use block::{Block, Packer, RAW_BYTES};
+pub use block::{Block, Encoded, Packer, RAW_BYTES};
 pub use events::{EventBlock, FoundEvent};
 pub use sealed::Sealed;
 
@@ -82,6 +83,8 @@ impl Log {
             checksums::forget(&kept)?;
         }
         let live = Live::open(&kept, sealed_end)?;
+        let indexes = IndexFiles::new(indexes)?;
+        indexes.retain(sealed.iter().map(|segment| &segment.name))?;
         Ok(Self {
             path: path.into(),
             segment_bytes,
@@ -89,7 +92,7 @@ impl Log {
             sealing: RwLock::default(),
             sealed: RwLock::new(sealed),
             open: OpenSegments::default(),
-            indexes: IndexFiles::new(indexes)?,
+            indexes,
         })
     }
 
@@ -123,9 +126,11 @@ impl Log {
         live.append(more)
     }
 
-    /// Whether the live segment is full and none is being sealed.
-    pub fn is_to_seal(&self) -> bool {
-        self.sealing.read().is_none() && self.live.read().as_ref().is_some_and(|live| live.bytes >= self.segment_bytes)
+    /// Whether the live segment is full, or has everything before offset `before`, and none is being sealed.
+    pub fn is_to_seal(&self, before: u64) -> bool {
+        let is_wanted = |live: &Live| live.first < before && live.end() >= before;
+        let is_ready = |live: &Live| live.bytes >= self.segment_bytes || is_wanted(live);
+        self.sealing.read().is_none() && self.live.read().as_ref().is_some_and(is_ready)
     }
 
     /// Lets another live segment take the place of the full one, which is to be sealed; called by whoever appends.
@@ -148,7 +153,7 @@ impl Log {
     pub fn seal(&self) -> Result<(), StoreError> {
         let Some(full) = self.sealing.read().clone() else { return Ok(()) };
         let sealed = Sealed::write(&self.path, &full)?;
-        self.indexes.keep(full.index());
+        self.indexes.keep(&sealed.name, full.index());
         self.sealed.write().push(Arc::new(sealed));
         *self.sealing.write() = None;
         folder::remove_tree(&full.path)
@@ -202,7 +207,7 @@ impl Log {
         }
         let part = self.sealed.read().iter().find(|part| part.first == first).cloned();
         let made = part.map(|part| {
-            self.indexes.get(part.first..part.end, |builder| {
+            self.indexes.get(&part.name, |builder| {
                 part.scan(&self.open, part.first, &mut |_, entries| {
                     entries.iter().for_each(|entry| builder.add(entry));
                     Ok(())
@@ -223,7 +228,7 @@ impl Log {
     /// The sealed segments that have no index yet, by their first offsets.
     pub fn without_index(&self) -> Vec<u64> {
         let sealed = self.sealed();
-        sealed.iter().filter(|part| !self.indexes.has(&(part.first..part.end))).map(|part| part.first).collect()
+        sealed.iter().filter(|part| !self.indexes.has(&part.name)).map(|part| part.first).collect()
     }
 
     /// The block that holds `offset`, unpacked; `None` behind the end.
@@ -329,7 +334,7 @@ pub fn segments(path: &Path) -> Result<(Vec<Arc<Sealed>>, Vec<PathBuf>), StoreEr
         let path = entry.at(path)?.path();
         match path.extension().and_then(|extension| extension.to_str()) {
             Some(LIVE_EXTENSION) => live.push(path),
-            Some(NEW_EXTENSION) => folder::remove_tree(&path)?,
+            Some(NEW_EXTENSION) => folder::remove_tree(&path)?, // a number there tells how often one was written anew
             _ => {
                 let name = path.clone();
                 let segment = Sealed::of(path)
@@ -338,7 +343,18 @@ pub fn segments(path: &Path) -> Result<(Vec<Arc<Sealed>>, Vec<PathBuf>), StoreEr
             }
         }
     }
-    sealed.sort_by_key(|segment| segment.first);
+    sealed.sort_by_key(|segment: &Arc<Sealed>| (segment.first, segment.name.generation));
+    // Of one that was written anew, the last stands.
+    for pair in sealed.windows(2).filter(|pair| pair[0].name.range == pair[1].name.range) {
+        folder::remove_tree(pair[0].path())?;
+    }
+    sealed.dedup_by(|later, earlier| {
+        let is_same = later.name.range == earlier.name.range;
+        if is_same {
+            std::mem::swap(later, earlier);
+        }
+        is_same
+    });
     let mut end = 0;
     for segment in &sealed {
         if segment.first != end {

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::{
     FoundEvent,
-    block::Encoded,
+    block::{Block, Encoded, Packer},
     live::{self, Live},
     segment::{Segment, Summary},
 };
@@ -27,6 +27,7 @@ use crate::{
             checksums::{self, Comparison},
             folder,
         },
+        index::SegmentName,
     },
 };
 
@@ -37,11 +38,15 @@ const SETTLE_MAX: usize = 4;
 /// Of a segment that is being sealed.
 pub const NEW_EXTENSION: &str = "new";
 
+/// What becomes of a block's encoded entries; `None`: they stay as they are.
+pub type Change<'a> = &'a dyn Fn(&Encoded<'_>) -> Result<Option<Vec<u8>>, &'static str>;
+
 /// A segment that is never changed again.
 pub struct Sealed {
     pub first: u64,
     /// The offset behind its last entry.
     pub end: u64,
+    pub name: SegmentName,
     path: PathBuf,
     /// What is known of it from having opened it; held while it is opened, so that this is done once.
     known: Mutex<Known>,
@@ -63,14 +68,19 @@ pub struct OpenSegment {
 
 /// The sealed segments that are open, the one used last at the end.
 #[derive(Default)]
-pub struct OpenSegments(Mutex<VecDeque<(u64, Arc<OpenSegment>)>>);
+pub struct OpenSegments(Mutex<VecDeque<(SegmentName, Arc<OpenSegment>)>>);
 
 impl Sealed {
     /// The segment in the folder `path`, as its name says; `None` if the name says nothing.
     pub fn of(path: PathBuf) -> Option<Self> {
-        let (first, end) = path.file_name()?.to_str()?.split_once('-')?;
-        let (first, end) = (first.parse().ok()?, end.parse().ok()?);
-        Some(Self { first, end, path, known: Mutex::default() })
+        let (first, rest) = path.file_name()?.to_str()?.split_once('-')?;
+        let (end, generation) = rest.split_once('.').unwrap_or((rest, "0"));
+        let (first, end, generation) = (first.parse().ok()?, end.parse().ok()?, generation.parse().ok()?);
+        Some(Self::named(path, SegmentName { range: first..end, generation }))
+    }
+
+    fn named(path: PathBuf, name: SegmentName) -> Self {
+        Self { first: name.range.start, end: name.range.end, name, path, known: Mutex::default() }
     }
 
     pub fn path(&self) -> &Path {
@@ -80,12 +90,60 @@ impl Sealed {
     /// Writes what a full live segment holds as a sealed one below `folder`, durably. The live one stays as it is, and
     /// can be read meanwhile.
     pub fn write(folder: &Path, live: &Live) -> Result<Self, StoreError> {
-        let (first, end) = (live.first, live.end());
-        let path = folder.join(format!("{first:020}-{end:020}"));
+        let name = SegmentName { range: live.first..live.end(), generation: 0 };
+        Self::put(folder, name, live.blocks())
+    }
+
+    /// Whether there is a block that `change` makes something else of.
+    pub fn would_change(&self, open: &OpenSegments, change: Change<'_>) -> Result<bool, StoreError> {
+        let opened = self.opened(open)?;
+        for summary in &opened.summaries {
+            if self.read(&opened, summary, |block| change(&block))?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Writes the segment once more below `folder`, durably, with what `change` makes of its blocks. This one stays.
+    pub fn rewrite(&self, folder: &Path, open: &OpenSegments, change: Change<'_>) -> Result<Self, StoreError> {
+        let opened = self.opened(open)?;
+        let mut packer = Packer::for_log();
+        let blocks = opened.summaries.iter().map(|summary| {
+            self.guarded(summary.end(), || {
+                let block = opened.segment.block(summary.first)?;
+                let Some(raw) = opened.segment.read(&block, |block| change(&block))? else {
+                    return Ok((*summary, block));
+                };
+                let changed =
+                    Encoded { version: block.version, first: block.first, count: block.count, raw: raw.into() };
+                let mut summary = Summary::new(block.first);
+                let entries = changed.entries().map_err(|what| self.damaged(what, summary.end()))?;
+                entries.iter().for_each(|entry| summary.add(entry));
+                Ok((summary, Block::build_as(&mut packer, block.version, block.first, block.count, &changed.raw)))
+            })
+        });
+        let name = SegmentName { generation: self.name.generation + 1, ..self.name.clone() };
+        Self::put(folder, name, blocks)
+    }
+
+    /// Takes a segment from the disk in whose place another one is read; nobody reads it any more.
+    pub fn remove(&self, open: &OpenSegments) -> Result<(), StoreError> {
+        open.forget(&self.name);
+        database::wait_until_unused(&self.path)?;
+        folder::remove_tree(&self.path)
+    }
+
+    fn put(
+        folder: &Path,
+        name: SegmentName,
+        blocks: impl Iterator<Item = Result<(Summary, Block), StoreError>>,
+    ) -> Result<Self, StoreError> {
+        let path = folder.join(name.to_string());
         let new = path.with_extension(NEW_EXTENSION);
         folder::remove_tree(&new)?;
         let segment = Segment::open(&new)?;
-        for block in live.blocks() {
+        for block in blocks {
             let (summary, block) = block?;
             segment.put(&block, &summary)?;
         }
@@ -101,7 +159,7 @@ impl Sealed {
         }
         fs::rename(&new, &path).at(&path)?;
         folder::sync_dir(folder)?;
-        Ok(Self { first, end, path, known: Mutex::default() })
+        Ok(Self::named(path, name))
     }
 
     /// Compares it with the checksums that were noted when it was sealed; it is not open. One whose files differ although
@@ -136,12 +194,12 @@ impl Sealed {
 
     /// The segment, opened if it is not; the one that was used longest ago is closed for it.
     fn opened(&self, open: &OpenSegments) -> Result<Arc<OpenSegment>, StoreError> {
-        if let Some(found) = open.get(self.first) {
+        if let Some(found) = open.get(&self.name) {
             return Ok(found);
         }
         // Others are opened meanwhile; who wants this one too waits for it.
         let mut known = self.known.lock();
-        if let Some(found) = open.get(self.first) {
+        if let Some(found) = open.get(&self.name) {
             return Ok(found);
         }
         if !known.is_compared {
@@ -160,7 +218,7 @@ impl Sealed {
             let all = opened.summaries.iter().fold(Summary::new(self.first), |all, next| all.and(next));
             known.summary = Some(all);
         }
-        open.put(self.first, opened.clone());
+        open.put(self.name.clone(), opened.clone());
         Ok(opened)
     }
 
@@ -258,21 +316,25 @@ impl Sealed {
 }
 
 impl OpenSegments {
-    fn get(&self, first: u64) -> Option<Arc<OpenSegment>> {
+    fn get(&self, name: &SegmentName) -> Option<Arc<OpenSegment>> {
         let mut open = self.0.lock();
-        let place = open.iter().position(|(known, _)| *known == first)?;
+        let place = open.iter().position(|(known, _)| known == name)?;
         let found = open.remove(place)?;
         let segment = found.1.clone();
         open.push_back(found);
         Some(segment)
     }
 
-    fn put(&self, first: u64, segment: Arc<OpenSegment>) {
+    fn put(&self, name: SegmentName, segment: Arc<OpenSegment>) {
         let mut open = self.0.lock();
         while open.len() >= OPEN_MAX {
             open.pop_front();
         }
-        open.push_back((first, segment));
+        open.push_back((name, segment));
+    }
+
+    fn forget(&self, name: &SegmentName) {
+        self.0.lock().retain(|(known, _)| known != name);
     }
 
     pub fn close(&self) {

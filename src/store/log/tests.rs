@@ -49,14 +49,14 @@ fn a_segment_is_read_while_it_is_sealed_and_others_go_on_appending() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path(), true);
     for round in 0..3 {
-        while !log.is_to_seal() {
+        while !log.is_to_seal(0) {
             append(&log, log.end(), 1_000);
         }
         log.roll().unwrap();
         // It is full and not sealed yet: everything is read, and more can be appended.
         append(&log, log.end(), 500);
         assert_reads_all(&log);
-        assert!(!log.is_to_seal(), "one at a time");
+        assert!(!log.is_to_seal(0), "one at a time");
         std::thread::scope(|scope| {
             let sealing = scope.spawn(|| log.seal());
             while !sealing.is_finished() {
@@ -103,7 +103,7 @@ fn reading_a_sealed_segment_does_not_make_it_another() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path(), true);
     for _ in 0..4 {
-        while !log.is_to_seal() {
+        while !log.is_to_seal(0) {
             append(&log, log.end(), 1_000);
         }
         log.roll().unwrap();
@@ -125,4 +125,56 @@ fn reading_a_sealed_segment_does_not_make_it_another() {
     fs::write(segment.path().join("more"), "else").unwrap();
     assert_eq!(segment.compare().unwrap(), Comparison::Same);
     assert_eq!(checksums::compare(segment.path()).unwrap(), Comparison::Same);
+}
+
+/// The encoded entries of a block, without those at every third offset; `None` if there are none of these any more.
+fn without_thirds(block: &Encoded<'_>) -> Result<Option<Vec<u8>>, &'static str> {
+    let (mut raw, mut is_changed) = (Vec::new(), false);
+    for (offset, entry) in (block.first..).zip(block.entries()?) {
+        let goes = offset % 3 == 0 && entry != Entry::Erased;
+        entry::encode_into(&mut raw, if goes { &Entry::Erased } else { &entry });
+        is_changed |= goes;
+    }
+    Ok(is_changed.then_some(raw))
+}
+
+#[test]
+fn a_segment_is_written_anew_while_it_is_read_and_one_of_both_is_found_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path(), true);
+    while !log.is_to_seal(0) {
+        append(&log, log.end(), 1_000);
+    }
+    log.roll().unwrap();
+    log.seal().unwrap();
+    let (end, before) = (log.sealed_end(), log.sealed()[0].path().to_owned());
+    let copy = folder.path().with_extension("before");
+    assert!(std::process::Command::new("cp").arg("-r").args([&before, &copy]).status().unwrap().success());
+    let assert_thirds_gone = |log: &Log| {
+        for offset in 0..end {
+            assert_eq!(read(log, offset), Some(offset).filter(|offset| offset % 3 > 0));
+        }
+    };
+    std::thread::scope(|scope| {
+        let rewriting = scope.spawn(|| log.rewrite(end / 2, &without_thirds));
+        while !rewriting.is_finished() {
+            for offset in (0..end).step_by(101) {
+                let found = read(&log, offset);
+                assert!(found == Some(offset) || found.is_none() && offset % 3 == 0, "{offset}: {found:?}");
+            }
+        }
+        assert_eq!(rewriting.join().unwrap().unwrap(), Some((true, end)));
+    });
+    assert_thirds_gone(&log);
+    assert!(!before.exists());
+    assert_eq!(log.rewrite(0, &without_thirds).unwrap(), Some((false, end)), "there is nothing more to do");
+    assert_eq!(log.rewrite(end, &without_thirds).unwrap(), None);
+    log.close().unwrap();
+    // The machine ended before the old one was gone, and while a third was written.
+    fs::rename(&copy, &before).unwrap();
+    fs::create_dir(before.with_extension("new")).unwrap();
+    let log = open(folder.path(), true);
+    assert_thirds_gone(&log);
+    assert!(!before.exists() && !before.with_extension("new").exists());
+    assert_eq!(log.without_index(), Vec::<u64>::new());
 }

@@ -25,7 +25,7 @@ use super::{
     error::{At, StoreError},
     files::{checksums, folder},
 };
-use crate::model::{Definition, Id, Profile, Session, Source, SourceSecrets, Time};
+use crate::model::{Definition, DelayedEvent, Erasure, Id, Profile, Session, Source, SourceSecrets, Time};
 pub use names::NamesWalk;
 use session_codec::SessionCodec;
 use tables::{Form, TABLES, Tree};
@@ -161,6 +161,15 @@ impl Views {
         checksums::note(&path)
     }
 
+    /// Closes them and takes them from the disk: others say what they said.
+    pub fn discard(self) -> Result<(), StoreError> {
+        let Self { path, db, trees, .. } = self;
+        drop(trees);
+        database::close(&path, REBUILD, db)?;
+        folder::remove_tree(&path)?;
+        path.parent().map_or(Ok(()), folder::sync_dir)
+    }
+
     /// The newest state under `key` that the views have, for whoever knows that it is not on its way here.
     pub fn state(&self, key: &Key) -> Result<Option<State>, StoreError> {
         self.state_by(key, |tree, key| database::get(self.tree(tree), key).at(&self.path))
@@ -242,6 +251,28 @@ impl Views {
 
     pub fn definitions(&self) -> Result<Vec<Arc<Definition>>, StoreError> {
         self.behind(Tree::Definitions, None).collect()
+    }
+
+    /// All that there ever were.
+    pub fn erasures(&self) -> impl Iterator<Item = Result<Arc<Erasure>, StoreError>> + '_ {
+        self.behind(Tree::Erasures, None)
+    }
+
+    /// Whether some id was ever erased.
+    pub fn has_erased_ids(&self) -> bool {
+        !self.tree(Tree::ErasedIds).is_empty()
+    }
+
+    /// The delayed events that did not happen yet, in the order in which they are due, each with its time and number.
+    pub fn delayed_events(&self) -> impl Iterator<Item = Result<((Time, u64), Arc<DelayedEvent>), StoreError>> + '_ {
+        database::keys(self.tree(Tree::Delayed), Bound::Unbounded, Bound::Unbounded).filter_map(|key| {
+            let found = key.at(&self.path).and_then(|key| {
+                let Some(value) = self.value(Tree::Delayed, &key)? else { return Ok(None) };
+                let event = entry::decode(&value).ok_or_else(|| self.unreadable(Tree::Delayed, &key))?;
+                Ok(Some((tables::parse_delayed_key(&key), event)))
+            });
+            found.transpose()
+        })
     }
 
     /// The records of a tree whose records come in parts, from behind `after` on.

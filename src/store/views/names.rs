@@ -2,7 +2,10 @@
 
 use std::{collections::HashSet, ops::Bound};
 
-use super::{Tree, Views, tables::profile_key};
+use super::{
+    Tree, Views,
+    tables::{self, profile_key},
+};
 use crate::{
     model::{Id, MergeKey, ProfileRef},
     store::{
@@ -112,14 +115,31 @@ impl Views {
         let mut sessions = HashSet::new();
         let mut left = SHARED_MAX;
         for profile in profiles {
-            let prefix = profile_key(profile);
-            for key in self.tree(Tree::SharedSessions).scan_prefix(&prefix).keys().take(left) {
-                let key = key.at(&self.path)?;
-                let number = key[prefix.len()..].try_into().ok().map(u64::from_be_bytes);
-                sessions.insert(number.ok_or_else(|| self.unreadable(Tree::SharedSessions, &key))?);
+            for number in self.shared_by(profile).take(left) {
+                sessions.insert(number?);
                 left -= 1;
             }
         }
         Ok(sessions)
+    }
+
+    /// The numbers of the sessions that the profile and somebody else had, in order.
+    pub fn shared_by(&self, profile: &ProfileRef) -> impl Iterator<Item = Result<u64, StoreError>> + '_ {
+        let prefix = profile_key(profile);
+        self.tree(Tree::SharedSessions).scan_prefix(&prefix).keys().map(move |key| {
+            let key = key.at(&self.path)?;
+            let number = key[prefix.len()..].try_into().ok().map(u64::from_be_bytes);
+            number.ok_or_else(|| self.unreadable(Tree::SharedSessions, &key))
+        })
+    }
+
+    /// The profiles that the session of this number had before the one that it has now.
+    pub fn earlier_profiles(&self, session: u64) -> Result<Vec<ProfileRef>, StoreError> {
+        let number = session.to_be_bytes();
+        let profiles = self.tree(Tree::Visited).scan_prefix(number).keys().map(|key| {
+            let key = key.at(&self.path)?;
+            tables::parse_profile_key(&key[number.len()..]).ok_or_else(|| self.unreadable(Tree::Visited, &key))
+        });
+        profiles.collect()
     }
 }

@@ -55,6 +55,10 @@ pub enum Tree {
     ProfilesMade,
     /// The place of a session.
     SessionsBegun,
+    /// Id to erasure.
+    Erasures,
+    /// The hash of an id that was erased, to the offset of the event or of where that was said.
+    ErasedIds,
 }
 
 /// How the records of a tree stand in it.
@@ -80,7 +84,7 @@ const fn table(tree: Tree, name: &'static str, form: Form, decode: fn(&[u8]) -> 
 }
 
 /// Each tree, in the order of their places. What no key leads to is an index, which is written along with what it is of.
-pub const TABLES: [Table; 22] = [
+pub const TABLES: [Table; 24] = [
     table(Tree::SessionNumbers, "session_numbers", Form::Whole, index),
     table(Tree::Sessions, "sessions", Form::Parts, index),
     table(Tree::Profiles, "profiles", Form::Parts, |bytes| entry::decode(bytes).map(State::Profile)),
@@ -103,6 +107,8 @@ pub const TABLES: [Table; 22] = [
     table(Tree::SessionsOf, "sessions_of", Form::Whole, index),
     table(Tree::ProfilesMade, "profiles_made", Form::Whole, index),
     table(Tree::SessionsBegun, "sessions_begun", Form::Whole, index),
+    table(Tree::Erasures, "erasures", Form::Parts, |bytes| entry::decode(bytes).map(State::Erasure)),
+    table(Tree::ErasedIds, "erased_ids", Form::Whole, |bytes| entry::decode(bytes).map(State::Offset)),
 ];
 
 fn there(_: &[u8]) -> Option<State> {
@@ -143,6 +149,8 @@ pub fn place(key: &Key) -> (Tree, Vec<u8>) {
         Key::Delayed { due, number } => (Tree::Delayed, delayed_key(*due, *number)),
         Key::Pass(kind, id) => (Tree::Passes, definition_key(*kind, id)),
         Key::SourceSecrets(id) => (Tree::SourceSecrets, id.key()),
+        Key::Erasure(id) => (Tree::Erasures, id.key()),
+        Key::ErasedId(hash) => (Tree::ErasedIds, hash.0.to_vec()),
     }
 }
 
@@ -160,6 +168,7 @@ pub fn encode(state: &State) -> Option<Vec<u8>> {
         State::Offset(offset) => entry::encode(offset),
         State::Delayed(event) => entry::encode(event),
         State::Pass(pass) => entry::encode(pass),
+        State::Erasure(erasure) => entry::encode(erasure),
         State::There => Vec::new(),
         State::Gone => return None,
     })
@@ -168,6 +177,12 @@ pub fn encode(state: &State) -> Option<Vec<u8>> {
 /// In the order in which profiles were made; no key is another one's beginning.
 pub fn profile_key(profile: &ProfileRef) -> Vec<u8> {
     [&profile.since.to_be_bytes()[..], &profile.id.key()].concat()
+}
+
+/// The profile that [`profile_key`] made a key of.
+pub fn parse_profile_key(key: &[u8]) -> Option<ProfileRef> {
+    let (since, id) = key.split_first_chunk()?;
+    Some(ProfileRef { id: Id::from_key(id)?, since: u64::from_be_bytes(*since) })
 }
 
 /// In the order of places.
