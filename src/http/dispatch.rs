@@ -5,12 +5,15 @@ use hyper::Method;
 use super::{
     App, Rooms, auth, collect, definitions,
     failure::Failure,
-    health, live, metrics, query, records,
+    health, import, live, metrics, query, records,
     reply::{self, Reply},
     route::{Audience, Endpoint, Request},
     sources, track, user,
 };
-use crate::read::{About, Asked};
+use crate::{
+    model::RecordKind,
+    read::{About, Asked},
+};
 
 /// Answers a request.
 pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
@@ -28,6 +31,9 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         _ => {}
     }
     let rooms = app.rooms()?;
+    if route.endpoint == Endpoint::Import {
+        return import::file(&rooms.importer, request).await;
+    }
     let Rooms { collector, admin, deliveries, scheduler, .. } = &rooms;
     match (route.endpoint, &request.method) {
         (Endpoint::Track, _) => track::track(app, collector, &request).await,
@@ -80,9 +86,14 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::CountedEvents, _) => query::counts(&rooms, &request).await,
         (Endpoint::LiveEvents, _) => live::events(&rooms.queries, &request).await,
         (Endpoint::SplitProfile, _) => records::split_profile(admin, &request).await,
+        (Endpoint::Export, _) => query::export(&rooms, &request).await,
+        (Endpoint::ImportSessions, _) => import::list(&rooms.importer, &request, RecordKind::Session).await,
+        (Endpoint::ImportProfiles, _) => import::list(&rooms.importer, &request, RecordKind::Profile).await,
         (Endpoint::Metrics, _) => Ok(metrics::metrics(app, &rooms.metrics, &request.headers).await),
         (Endpoint::System, _) => Ok(metrics::system(app, &rooms.metrics).await),
         (Endpoint::Refresh, _) => Ok(reply::json(&true)), // every read is fresh anyway
-        (Endpoint::Token | Endpoint::Logout | Endpoint::Health | Endpoint::Ready, _) => Err(Failure::NotFound),
+        (Endpoint::Token | Endpoint::Logout | Endpoint::Health | Endpoint::Ready | Endpoint::Import, _) => {
+            Err(Failure::NotFound)
+        }
     }
 }

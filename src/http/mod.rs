@@ -14,6 +14,7 @@ mod dispatch;
 mod failure;
 mod finish;
 mod health;
+mod import;
 mod live;
 mod media;
 mod metrics;
@@ -33,6 +34,7 @@ use crate::{
     admin::Admin,
     collect::Collector,
     deliver::Deliveries,
+    import::Importer,
     metrics::Metrics,
     read::Queries,
     schedule::Scheduler,
@@ -69,6 +71,7 @@ pub struct Rooms {
     pub scheduler: Arc<Scheduler>,
     pub metrics: Arc<Metrics>,
     pub queries: Arc<Queries>,
+    pub importer: Arc<Importer>,
 }
 
 impl App {

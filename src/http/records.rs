@@ -27,7 +27,7 @@ pub async fn delete_event(admin: &Admin, route: &Route) -> Result<Reply, Failure
 
 pub async fn session(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
     let found = admin.session(&route.record_id()?).await?;
-    Ok(reply::record(found.as_ref().map(|session| session.shown())))
+    Ok(reply::record(found.as_ref().map(|(session, imported)| session.shown_if_imported(imported.as_ref()))))
 }
 
 pub async fn delete_session(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
@@ -36,7 +36,7 @@ pub async fn delete_session(admin: &Admin, route: &Route) -> Result<Reply, Failu
 
 pub async fn profile(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
     let found = admin.profile(&route.record_id()?).await?;
-    Ok(reply::record(found.as_ref().map(|profile| profile.shown())))
+    Ok(reply::record(found.as_ref().map(|(profile, imported)| profile.shown_if_imported(*imported))))
 }
 
 pub async fn delete_profile(admin: &Admin, route: &Route) -> Result<Reply, Failure> {

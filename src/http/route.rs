@@ -5,7 +5,10 @@ use std::sync::{Arc, LazyLock};
 use hyper::{Method, Uri, header::HeaderMap};
 use percent_encoding::percent_decode_str;
 
-use super::{body::Body, failure::Failure};
+use super::{
+    body::{Body, Pieces},
+    failure::Failure,
+};
 use crate::model::{ClientFacts, DefinitionKind, Fault, Form, Id, boolean_word};
 
 /// What a path leads to.
@@ -45,6 +48,10 @@ pub enum Endpoint {
     Funnel,
     Retention,
     LiveEvents,
+    Export,
+    Import,
+    ImportSessions,
+    ImportProfiles,
     Refresh,
     Token,
     Logout,
@@ -72,6 +79,7 @@ impl Endpoint {
                 | Self::Funnel
                 | Self::Retention
                 | Self::LiveEvents
+                | Self::Export
         )
     }
 }
@@ -147,6 +155,10 @@ const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/session/{id}", Endpoint::Session, GET_DELETE, Audience::Administrator),
     ("/profile/{id}", Endpoint::Profile, GET_DELETE, Audience::Administrator),
     ("/profile/{id}/split", Endpoint::SplitProfile, POST, Audience::Administrator),
+    ("/export", Endpoint::Export, GET, Audience::Administrator),
+    ("/import", Endpoint::Import, POST, Audience::Administrator),
+    ("/sessions/import", Endpoint::ImportSessions, POST, Audience::Administrator),
+    ("/profiles/import", Endpoint::ImportProfiles, POST, Audience::Administrator),
     ("/events/refresh", Endpoint::Refresh, GET, Audience::Administrator),
     ("/events/flush", Endpoint::Refresh, GET, Audience::Administrator),
     ("/sessions/refresh", Endpoint::Refresh, GET, Audience::Administrator),
@@ -185,6 +197,8 @@ pub struct Request {
     pub route: Route,
     pub headers: HeaderMap,
     pub body: Body,
+    /// A body of any length, which is not read yet.
+    pub pieces: Option<Box<Pieces>>,
     pub client: Arc<ClientFacts>,
 }
 

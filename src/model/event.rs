@@ -20,6 +20,9 @@ pub struct EventRequest {
     pub client: Arc<ClientFacts>,
     /// The user agent is a known bot's.
     pub bot: bool,
+    /// They did not come by a request, but from a file. The log says so by the kind of entry.
+    #[serde(skip)]
+    pub imported: bool,
 }
 
 /// What is known of the client from the connection and the request's head: this list and no more.
@@ -104,6 +107,16 @@ pub enum EventStatus {
     Error,
 }
 
+impl EventStatus {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Collected => "collected",
+            Self::Processed => "processed",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// An event with its request, as `GET /event/ID` shows it.
 pub struct ShownEvent {
     pub request: Arc<EventRequest>,
@@ -112,7 +125,7 @@ pub struct ShownEvent {
 
 /// `{"id": ...}`.
 #[derive(Serialize)]
-pub(super) struct Entity<'a> {
+pub struct Entity<'a> {
     pub id: &'a Id,
 }
 
@@ -120,26 +133,53 @@ pub(super) struct Entity<'a> {
 #[derive(Serialize)]
 pub(super) struct Empty {}
 
+/// The parts of an event as it is shown.
 #[derive(Serialize)]
-struct Journey<'a> {
-    state: Option<&'a str>,
+pub struct EventParts<'a> {
+    pub id: &'a Id,
+    #[serde(rename = "type")]
+    pub kind: &'a str,
+    pub name: &'a str,
+    pub source: Entity<'a>,
+    pub session: Option<Entity<'a>>,
+    pub profile: Option<Entity<'a>>,
+    pub properties: &'a Json,
+    pub context: Json,
+    pub request: &'a ClientFacts,
+    pub tags: &'a [Box<str>],
+    pub traits: Value,
+    pub data: Value,
+    pub journey: Journey<'a>,
+    pub metadata: EventMetadata,
+    pub hit: Value,
+    pub utm: Value,
+    pub device: Value,
+    pub os: Value,
+    pub app: Value,
 }
 
 #[derive(Serialize)]
-struct Times {
-    insert: Time,
-    create: Time,
+pub struct Journey<'a> {
+    pub state: Option<&'a str>,
 }
 
 #[derive(Serialize)]
-struct Metadata {
-    time: Times,
-    profile_less: bool,
-    status: EventStatus,
-    valid: bool,
-    bot: bool,
+pub struct EventMetadata {
+    pub time: EventTimes,
+    pub profile_less: bool,
+    pub status: EventStatus,
+    pub valid: bool,
+    pub bot: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    identified: Option<Value>,
+    pub identified: Option<Value>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub imported: bool,
+}
+
+#[derive(Serialize)]
+pub struct EventTimes {
+    pub insert: Time,
+    pub create: Time,
 }
 
 impl ShownEvent {
@@ -202,15 +242,16 @@ impl ShownEvent {
         Value::from(&self.event.outcome.written)
     }
 
-    fn metadata(&self, written: &Value) -> Metadata {
+    fn metadata(&self, written: &Value) -> EventMetadata {
         let Self { request, event } = self;
-        Metadata {
-            time: Times { insert: request.inserted, create: event.created.unwrap_or(request.inserted) },
+        EventMetadata {
+            time: EventTimes { insert: request.inserted, create: event.created.unwrap_or(request.inserted) },
             profile_less: request.profile_less,
             status: event.outcome.status,
             valid: event.outcome.valid,
             bot: request.bot,
             identified: written.get(&[IDENTIFIED.into()]).cloned(),
+            imported: request.imported,
         }
     }
 
@@ -236,35 +277,20 @@ fn laid_over(mut derived: Value, written: &Value, part: &str) -> Value {
 
 impl Serialize for ShownEvent {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Shown<'a> {
-            id: &'a Id,
-            r#type: &'a str,
-            name: &'a str,
-            source: Entity<'a>,
-            session: Option<Entity<'a>>,
-            profile: Option<Entity<'a>>,
-            properties: &'a Json,
-            context: Json,
-            request: &'a ClientFacts,
-            tags: &'a [Box<str>],
-            traits: Value,
-            data: Value,
-            journey: Journey<'a>,
-            metadata: Metadata,
-            hit: Value,
-            utm: Value,
-            device: Value,
-            os: Value,
-            app: Value,
-        }
+        self.parts().serialize(serializer)
+    }
+}
+
+impl ShownEvent {
+    /// The event as it is shown, part by part.
+    pub fn parts(&self) -> EventParts<'_> {
         let Self { request, event } = self;
         let context = self.context();
         let derived = self.derived(&context);
         let written = self.written();
-        Shown {
+        EventParts {
             id: &event.id,
-            r#type: &event.kind,
+            kind: &event.kind,
             name: &event.name,
             source: self.source(),
             session: self.session(),
@@ -283,7 +309,6 @@ impl Serialize for ShownEvent {
             os: laid_over(derived.os, &written, "os"),
             app: laid_over(derived.app, &written, "app"),
         }
-        .serialize(serializer)
     }
 }
 
@@ -309,6 +334,7 @@ mod tests {
             ),
             client: Arc::new(client),
             bot: false,
+            imported: false,
         };
         let event = Event {
             id: Id::required("e1").unwrap(),

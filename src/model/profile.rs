@@ -225,6 +225,11 @@ impl Profile {
 
     /// The profile as it is shown.
     pub fn shown(&self) -> impl Serialize + '_ {
+        self.shown_if_imported(false)
+    }
+
+    /// As [`Profile::shown`]; whether it was `imported` stands elsewhere.
+    pub fn shown_if_imported(&self, imported: bool) -> impl Serialize + '_ {
         #[derive(Serialize)]
         struct Visits {
             count: u64,
@@ -243,6 +248,8 @@ impl Profile {
             /// How many ids lead to it, its own among them.
             ids: u64,
             fields: BTreeMap<&'a str, Time>,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            imported: bool,
         }
         #[derive(Serialize)]
         struct Stats {
@@ -281,6 +288,7 @@ impl Profile {
                 },
                 ids: 1 + self.names,
                 fields: self.fields.iter().map(|(path, field)| (path, field.time)).collect(),
+                imported,
             },
             stats: Stats { visits: self.visits, views: self.views },
             traits: object("traits"),

@@ -73,6 +73,11 @@ impl Session {
 
     /// The session as it is shown.
     pub fn shown(&self) -> impl Serialize + '_ {
+        self.shown_if_imported(None)
+    }
+
+    /// As [`Session::shown`]; `imported`: it was, and these of its parts are shown as they came.
+    pub fn shown_if_imported(&self, imported: Option<&Json>) -> impl Serialize + '_ {
         #[derive(Serialize)]
         struct Times {
             insert: Time,
@@ -85,6 +90,8 @@ impl Session {
             time: Times,
             channel: Option<&'a str>,
             status: &'static str,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            imported: bool,
         }
         #[derive(Serialize)]
         struct Shown<'a> {
@@ -108,6 +115,13 @@ impl Session {
         if let Some(landing) = &self.landing {
             derived.utm = derived::campaign(landing);
         }
+        if let Some(Value::Object(shown)) = imported.filter(|shown| !shown.is_empty_object()).map(Value::from) {
+            for (part, place) in derived.parts_of_session() {
+                if let Some(value) = shown.get(part) {
+                    *place = value.clone();
+                }
+            }
+        }
         Shown {
             id: &self.id,
             profile: self.profile.as_ref().map(|profile| Entity { id: &profile.id }),
@@ -122,6 +136,7 @@ impl Session {
                 time: Times { insert: self.inserted, update: self.updated, duration },
                 channel: self.channel.as_deref(),
                 status: "active",
+                imported: imported.is_some(),
             },
         }
     }

@@ -9,7 +9,7 @@ use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Definition, DefinitionKind, DelayedEvent, Event, EventRequest, FieldChange, Id, MergeKey, Pass, Profile,
+    Definition, DefinitionKind, DelayedEvent, Event, EventRequest, FieldChange, Id, Json, MergeKey, Pass, Profile,
     ProfileRef, Session, Source, SourceSecrets, Time,
 };
 
@@ -17,7 +17,8 @@ pub use skip::{Skipped, skip};
 
 /// One entry of the log. Its offset is its place: the first of a block's offsets plus its place in the block.
 ///
-/// An event stands behind the [`Entry::Request`] it came in, in the same block.
+/// An event stands behind the [`Entry::Request`] it came in, in the same block; one that was imported behind its
+/// [`Entry::ImportedRequest`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Entry {
     Request(Arc<EventRequest>),
@@ -109,6 +110,17 @@ pub enum Entry {
     },
     /// The secrets of a source that are valid from here on. Saving the source again does not touch them.
     SourceSecrets(Arc<SourceSecrets>),
+    /// What imported events have in common. Its time is the one that they were first stored at, wherever that was: here it
+    /// stands behind later ones.
+    ImportedRequest(Arc<EventRequest>),
+    /// An event that was imported: queries and counts have it, and nothing is done about it.
+    ImportedEvent(Arc<Event>),
+    /// The session or profile that was made at the offset `made` was imported. `shown` is an object with those of its
+    /// parts that are shown as they came, for they do not follow from the rest.
+    Imported {
+        made: u64,
+        shown: Json,
+    },
 }
 
 /// What a merge can be taken back by.
@@ -165,6 +177,8 @@ pub enum Key {
     /// A profile of which there are such sessions, or were.
     SharesSessions(ProfileRef),
     DeletedEvent(u64),
+    /// The session or profile that was made at this offset was imported.
+    Imported(u64),
     Source(Id),
     SourceSecrets(Id),
     Definition(DefinitionKind, Id),
@@ -194,6 +208,8 @@ pub enum State {
     Offset(u64),
     Delayed(Arc<DelayedEvent>),
     Pass(Pass),
+    /// Parts that are shown as they came.
+    Shown(Json),
     /// The key itself is all there is to know.
     There,
     Gone,
@@ -209,6 +225,7 @@ impl State {
             Self::Definition(definition) => RECORD + definition.body.as_str().len(),
             Self::Source(source) => RECORD + source.config.as_str().len(),
             Self::Delayed(event) => RECORD + event.properties.as_str().len(),
+            Self::Shown(shown) => RECORD + shown.as_str().len(),
             _ => RECORD,
         }
     }
@@ -235,7 +252,7 @@ impl Fold {
     pub fn see(&mut self, offset: u64, entry: &Entry, range: std::ops::Range<u64>) {
         if range.contains(&offset) {
             self.entry(offset, entry);
-        } else if let Entry::Request(request) = entry {
+        } else if let Entry::Request(request) | Entry::ImportedRequest(request) = entry {
             self.request = Some(request.clone());
         }
     }
@@ -246,7 +263,9 @@ impl Fold {
                 self.latest = self.latest.max(request.inserted);
                 self.request = Some(request.clone());
             }
-            Entry::Event(event) => {
+            // Its time says nothing of the server's.
+            Entry::ImportedRequest(request) => self.request = Some(request.clone()),
+            Entry::Event(event) | Entry::ImportedEvent(event) => {
                 if let (true, Some(request)) = (event.given, &self.request) {
                     let key = Key::EventId { id: event.id.clone(), source: request.source.clone() };
                     let place = EventPlace { offset, profile: request.profile.clone() };
@@ -306,6 +325,9 @@ impl Fold {
             Entry::EventDeleted(offset) => {
                 self.states.insert(Key::DeletedEvent(*offset), State::There);
             }
+            Entry::Imported { made, shown } => {
+                self.states.insert(Key::Imported(*made), State::Shown(shown.clone()));
+            }
             Entry::SessionDeleted(id) => self.replace_session(id, State::Gone),
             Entry::ProfileDeleted { id, names, keys, .. } => {
                 self.states.insert(Key::Profile(id.clone()), State::Gone);
@@ -352,6 +374,7 @@ impl Fold {
         if kept != Some(before.number) {
             self.states.retain(|key, _| match key {
                 Key::Visited { session, .. } | Key::SharedSession { session, .. } => *session != before.number,
+                Key::Imported(made) => *made != before.number,
                 _ => true,
             });
         }

@@ -10,7 +10,7 @@ use super::{
     log::EventBlock,
     read_view::{Led, States, owner},
 };
-use crate::model::{Id, MergeKey, Place, Profile, ProfileRef, Session, Time};
+use crate::model::{Id, Json, MergeKey, Place, Profile, ProfileRef, Session, Time};
 
 /// The log and the views while a part of a query is read. Held for that part only, so that they can be made again when
 /// one of them fails.
@@ -106,6 +106,12 @@ impl<'a> LogView<'a> {
         range: Range<u64>,
     ) -> impl DoubleEndedIterator<Item = Result<ProfileRef, StoreError>> + '_ {
         self.engine.views.profiles_made(range)
+    }
+
+    /// Of the session or profile that was made at the offset `made`, if it was imported: the parts that are shown as they
+    /// came.
+    pub fn imported(&self, made: u64) -> Result<Option<Json>, StoreError> {
+        self.engine.views.imported(made)
     }
 
     /// The profile, unless it is part of another one by now, or deleted.

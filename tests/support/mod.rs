@@ -6,6 +6,7 @@ pub mod load;
 pub mod power_cut;
 
 pub use daemon::{Daemon, Setup};
+pub mod duckdb;
 pub mod external;
 pub mod name_server;
 pub mod open_metrics;

@@ -8,6 +8,7 @@ mod block;
 mod events;
 mod format3;
 mod live;
+mod made;
 mod sealed;
 mod segment;
 
@@ -38,6 +39,7 @@ use segment::made_id;
 
 pub use block::{Block, Packer, RAW_BYTES};
 pub use events::{EventBlock, FoundEvent};
+pub use made::MadeIds;
 pub use sealed::Sealed;
 
 const LIVE_EXTENSION: &str = "live";

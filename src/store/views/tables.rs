@@ -55,6 +55,8 @@ pub enum Tree {
     ProfilesMade,
     /// The place of a session.
     SessionsBegun,
+    /// The offset at which a session or profile was made that was imported, to the parts that are shown as they came.
+    Imported,
 }
 
 /// How the records of a tree stand in it.
@@ -80,7 +82,7 @@ const fn table(tree: Tree, name: &'static str, form: Form, decode: fn(&[u8]) -> 
 }
 
 /// Each tree, in the order of their places. What no key leads to is an index, which is written along with what it is of.
-pub const TABLES: [Table; 22] = [
+pub const TABLES: [Table; 23] = [
     table(Tree::SessionNumbers, "session_numbers", Form::Whole, index),
     table(Tree::Sessions, "sessions", Form::Parts, index),
     table(Tree::Profiles, "profiles", Form::Parts, |bytes| entry::decode(bytes).map(State::Profile)),
@@ -103,6 +105,7 @@ pub const TABLES: [Table; 22] = [
     table(Tree::SessionsOf, "sessions_of", Form::Whole, index),
     table(Tree::ProfilesMade, "profiles_made", Form::Whole, index),
     table(Tree::SessionsBegun, "sessions_begun", Form::Whole, index),
+    table(Tree::Imported, "imported", Form::Parts, |bytes| entry::decode(bytes).map(State::Shown)),
 ];
 
 fn there(_: &[u8]) -> Option<State> {
@@ -137,6 +140,7 @@ pub fn place(key: &Key) -> (Tree, Vec<u8>) {
         }
         Key::SharesSessions(profile) => (Tree::SharingSessions, profile_key(profile)),
         Key::DeletedEvent(offset) => (Tree::DeletedEvents, offset.to_be_bytes().to_vec()),
+        Key::Imported(made) => (Tree::Imported, made.to_be_bytes().to_vec()),
         Key::Source(id) => (Tree::Sources, id.key()),
         Key::Definition(kind, id) => (Tree::Definitions, definition_key(*kind, id)),
         Key::Delivered(id) => (Tree::Deliveries, id.key()),
@@ -160,6 +164,7 @@ pub fn encode(state: &State) -> Option<Vec<u8>> {
         State::Offset(offset) => entry::encode(offset),
         State::Delayed(event) => entry::encode(event),
         State::Pass(pass) => entry::encode(pass),
+        State::Shown(shown) => entry::encode(shown),
         State::There => Vec::new(),
         State::Gone => return None,
     })
