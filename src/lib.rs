@@ -10,13 +10,14 @@
 //! * [`deliver`] hands events and changed profiles on to other systems;
 //! * [`store`] makes it durable and finds it again: journal, log, views;
 //! * [`admin`] is what an administrator reads and changes, one by one;
-//! * [`read`] answers queries over everything that was collected;
+//! * [`read`] answers queries over everything that was collected, and writes it into files;
 //! * [`rights`] tells a person everything, and erases or forgets them, from the disk too;
+//! * [`import`] takes records that come in files;
 //! * [`metrics`] is what the daemon tells of itself to who watches it.
 //!
 //! Around them: [`commands`] is the command line, [`settings`] what can be set, [`clock`] the time and the ids made
 //! from it, [`count`] the numbers that rooms keep of what they do, [`supervise`] keeps work going that panicked. What a
-//! room may know: `model` nothing of the others, `collect`, `process`, `admin`, `store` and `metrics` no HTTP server,
+//! room may know: `model` nothing of the others, `collect`, `process`, `admin`, `import`, `store` and `metrics` no HTTP server,
 //! `http` no sled.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
@@ -28,6 +29,7 @@ pub mod commands;
 pub mod count;
 pub mod deliver;
 pub mod http;
+pub mod import;
 pub mod metrics;
 pub mod model;
 pub mod process;

@@ -182,6 +182,7 @@ impl Model {
                     context: Json::empty_object(),
                     client: Arc::new(ClientFacts::default()),
                     bot: false,
+                    imported: false,
                 });
                 entries.push(Entry::Request(request.clone()));
                 for sent in events {
@@ -300,10 +301,10 @@ fn told(record: &Record) -> String {
         Record::Event(ShownEvent { request, event }) => {
             format!("{} {:?}", event.id, request.profile.as_ref().map(|profile| &profile.id))
         }
-        Record::Session(session) => {
+        Record::Session(session, _) => {
             format!("{} {:?}", session.id, session.profile.as_ref().map(|profile| &profile.id))
         }
-        Record::Profile(profile) => profile.id.to_string(),
+        Record::Profile(profile, _) => profile.id.to_string(),
         Record::OfKind(record) => {
             let text = |steps: &[&str]| {
                 let steps: Vec<Box<str>> = steps.iter().map(|step| (*step).into()).collect();

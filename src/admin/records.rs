@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Admin, retry};
 use crate::{
-    model::{Id, Profile, Session, ShownEvent},
+    model::{Id, Json, Profile, Session, ShownEvent},
     process::{find_profile, referred_profile},
     store::{Entry, Key, ReadView, Refused},
 };
@@ -29,20 +29,25 @@ impl Admin {
         found.await
     }
 
-    /// The session, without its profile if that was deleted.
-    pub async fn session(&self, id: &Id) -> Result<Option<Session>, Refused> {
+    /// The session, without its profile if that was deleted; if it was imported, with the parts that are shown as they
+    /// came.
+    pub async fn session(&self, id: &Id) -> Result<Option<(Session, Option<Json>)>, Refused> {
         let found = retry(|| async {
             let view = self.store.read_view();
-            view.answer(read_session(&view, id).await?).await
+            let Some(session) = read_session(&view, id).await? else { return view.answer(None).await };
+            let imported = view.imported(session.number).await?;
+            view.answer(Some((session, imported))).await
         });
         found.await
     }
 
-    /// The profile that `id` is one of the ids of.
-    pub async fn profile(&self, id: &Id) -> Result<Option<Arc<Profile>>, Refused> {
+    /// The profile that `id` is one of the ids of, and whether it was imported.
+    pub async fn profile(&self, id: &Id) -> Result<Option<(Arc<Profile>, bool)>, Refused> {
         let found = retry(|| async {
             let view = self.store.read_view();
-            view.answer(find_profile(&view, id).await?).await
+            let Some(profile) = find_profile(&view, id).await? else { return view.answer(None).await };
+            let imported = view.imported(profile.since).await?.is_some();
+            view.answer(Some((profile, imported))).await
         });
         found.await
     }

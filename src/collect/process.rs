@@ -108,6 +108,7 @@ impl Collector {
             context: payload.context.clone(),
             client: admitted.incoming.client.clone(),
             bot: admitted.bot,
+            imported: false,
         };
         let mut records = Records::new(request, admitted.source.clone(), now, admitted.save_events);
         parts.lend(&mut records);

@@ -39,7 +39,8 @@ pub fn run(settings: &Settings, command: &ApplyCommand) -> Result<(), CommandErr
     let changed: Vec<Value> = on_store_or_daemon(
         settings,
         if command.dry_run { WithoutStore::Refuse } else { WithoutStore::Make },
-        async |admin| {
+        async |store| {
+            let admin = &store.admin;
             let invalid = |fault| CommandError::Configuration { path: command.file.display().to_string(), fault };
             let configuration = admin.read_configuration(&configuration).map_err(invalid)?;
             let changed = if command.dry_run {

@@ -1,13 +1,19 @@
-//! What is set up: on the store if nobody has it, else through the daemon that has.
+//! Work on a store: on itself if nobody has it, else through the daemon that has.
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::{CommandError, secret_file::ADMIN_TOKEN, terminal::Progress};
+use super::{
+    CommandError,
+    secret_file::{ADMIN_TOKEN, IDENTITY_KEY},
+    terminal::Progress,
+};
 use crate::{
     admin::Admin,
     clock::Clock,
+    import::Importer,
     model::{Json, Reader, Value},
-    process::{Rules, RulesInForce},
+    process::{Identity, Rules, RulesInForce},
+    read::Queries,
     settings::Settings,
     store::{Folder, Store, StoreError},
 };
@@ -23,7 +29,7 @@ pub enum WithoutStore {
 pub fn on_store_or_daemon<T>(
     settings: &Settings,
     without: WithoutStore,
-    on_store: impl AsyncFnOnce(&Admin) -> Result<T, CommandError>,
+    on_store: impl AsyncFnOnce(&OpenStore) -> Result<T, CommandError>,
     on_daemon: impl AsyncFnOnce(&Daemon) -> Result<T, CommandError>,
 ) -> Result<T, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::Runtime)?;
@@ -45,9 +51,36 @@ pub fn on_store_or_daemon<T>(
     let store = Arc::new(Store::open(&settings.storage, folder, clock.clone(), &report)?);
     drop(progress);
     let rules = Arc::new(RulesInForce::new(Rules::compile(&store.definitions())?));
-    let done = runtime.block_on(on_store(&Admin::new(store.clone(), clock, rules)));
+    let admin = Arc::new(Admin::new(store.clone(), clock.clone(), rules));
+    let done = runtime.block_on(on_store(&OpenStore { store: store.clone(), clock, admin }));
     store.close();
     done
+}
+
+/// A store that no daemon has.
+pub struct OpenStore {
+    store: Arc<Store>,
+    clock: Arc<Clock>,
+    pub admin: Arc<Admin>,
+}
+
+impl OpenStore {
+    pub async fn queries(&self, settings: &Settings) -> Result<Queries, CommandError> {
+        let identity = self.identity(settings).await?;
+        Ok(Queries::new(self.store.clone(), self.clock.clone(), identity, settings.read))
+    }
+
+    pub async fn importer(&self, settings: &Settings) -> Result<Importer, CommandError> {
+        let identity = self.identity(settings).await?;
+        Ok(Importer::new(self.store.clone(), self.clock.clone(), identity, self.admin.clone()))
+    }
+
+    async fn identity(&self, settings: &Settings) -> Result<Identity, CommandError> {
+        let storage = &settings.storage.path;
+        let key = IDENTITY_KEY.read_and_renew_form(storage)?.map(|key| key.digits);
+        let key = super::serve::identity_key(storage, &self.store, key).await?;
+        Ok(Identity::new(&key, settings.merge_keys.clone()))
+    }
 }
 
 /// The daemon that has the store.
@@ -81,7 +114,18 @@ impl Daemon {
         self.answer(response).await
     }
 
-    /// An answer that has no end: of `path`, behind what has the id `last`.
+    /// Sends records, one a line; what it answers.
+    ///
+    /// # Errors
+    /// As [`Daemon::call`].
+    pub async fn send_lines(&self, path: &str, body: reqwest::Body) -> Result<Json, CommandError> {
+        let request = client()?.post(self.address(path)).bearer_auth(&self.token);
+        let request = request.header(reqwest::header::CONTENT_TYPE, "application/x-ndjson").body(body);
+        let response = request.send().await.map_err(|error| self.failed(error.to_string()))?;
+        self.answer(response).await
+    }
+
+    /// An answer of any length, or one that has no end: of `path`, behind what has the id `last`.
     ///
     /// # Errors
     /// As [`Daemon::call`].

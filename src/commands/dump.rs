@@ -26,7 +26,7 @@ pub fn run(settings: &Settings, command: &DumpCommand) -> Result<(), CommandErro
     let all = on_store_or_daemon(
         settings,
         WithoutStore::Refuse,
-        async |admin| Ok(admin.dump()),
+        async |store| Ok(store.admin.dump()),
         async |daemon| daemon.call(reqwest::Method::GET, "/configuration", None).await,
     )?;
     let all = Value::from(&all);

@@ -4,6 +4,8 @@ mod apply;
 mod check;
 mod configured;
 mod dump;
+mod export;
+mod import;
 mod new_identity_key;
 mod rebuild;
 mod secret_file;
@@ -43,6 +45,8 @@ const EXAMPLES: &str = "Examples:
   tracardi apply config.toml --dry-run  tell what a configuration file would change
   tracardi dump > config.toml           print everything that is set up
   tracardi tail --type page-view        print events as they come
+  tracardi export --what events --format parquet --to backup --by day
+  tracardi import events.ndjson         take records that export, the reference or Segment wrote
   tracardi check                        read the whole store and report what is wrong
   tracardi rebuild                      make the views anew from the log
   TRACARDI__SERVER__LISTEN=0.0.0.0:80 tracardi serve";
@@ -62,6 +66,12 @@ enum Command {
     /// Print events as a running daemon stores them
     #[command(after_help = tail::EXAMPLES)]
     Tail(tail::TailCommand),
+    /// Write events, sessions or profiles to files
+    #[command(after_help = export::EXAMPLES)]
+    Export(export::ExportCommand),
+    /// Take records from files
+    #[command(after_help = import::EXAMPLES)]
+    Import(import::ImportCommand),
     /// Read the whole store and report what was found; exit status 1 if something is wrong
     Check,
     /// Make the views anew from the log
@@ -109,6 +119,10 @@ pub enum CommandError {
          POST /event-source/ID/secret"
     )]
     Running(StoreError),
+    #[error("{option}: {fault}")]
+    Option { option: String, fault: Fault },
+    #[error("{0} lines were not taken")]
+    NotImported(u64),
     #[error("something is wrong with the store")]
     StoreIsWrong,
     #[error("{0}")]
@@ -132,6 +146,8 @@ pub fn run(line: CommandLine) -> Result<(), CommandError> {
         Command::Apply(command) => apply::run(&settings, &command),
         Command::Dump(command) => dump::run(&settings, &command),
         Command::Tail(command) => tail::run(&settings, &command),
+        Command::Export(command) => export::run(&settings, &command),
+        Command::Import(command) => import::run(&settings, &command),
         Command::Check => check::run(&settings),
         Command::Rebuild => rebuild::run(&settings),
         Command::NewIdentityKey => new_identity_key::run(&settings),

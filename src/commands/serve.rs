@@ -24,6 +24,7 @@ use crate::{
     collect::Collector,
     deliver::Deliveries,
     http::{self, App, Rooms},
+    import::Importer,
     metrics::Metrics,
     model::Id,
     process::{Identity, Lookups, Rules, RulesInForce, Secrets},
@@ -148,7 +149,7 @@ async fn open(
 }
 
 /// The identity key of a store that is open: one is made while nobody could have been known by another.
-async fn identity_key(storage: &Path, store: &Store, key: Option<String>) -> Result<String, CommandError> {
+pub async fn identity_key(storage: &Path, store: &Store, key: Option<String>) -> Result<String, CommandError> {
     match key {
         Some(key) => Ok(key),
         None if store.read_view().profiles(None, 1).await?.is_empty() => Ok(IDENTITY_KEY.make(storage)?.digits),
@@ -181,9 +182,11 @@ async fn open_rooms(
     let deliveries = Arc::new(Deliveries::new(store.clone(), clock.clone(), rules.clone(), lookups.clone(), folder));
     let metrics = Arc::new(Metrics::new(store.clone(), &clock, rules.clone(), deliveries.clone(), lookups));
     let scheduler = Arc::new(Scheduler::new(store.clone(), clock.clone(), rules.clone(), collector.clone()));
+    let importer = Arc::new(Importer::new(store.clone(), clock.clone(), identity.clone(), admin.clone()));
     let queries = Arc::new(Queries::new(store.clone(), clock.clone(), identity.clone(), settings.read));
     let rights = Rights::new(store.clone(), clock, rules, identity, queries.clone(), settings.rights.clone());
-    let rooms = Rooms { collector, admin, deliveries, scheduler, queries, metrics, rights: Arc::new(rights) };
+    let rights = Arc::new(rights);
+    let rooms = Rooms { collector, admin, deliveries, scheduler, queries, metrics, importer, rights };
     Ok(Opened { store, rooms, first_source })
 }
 

@@ -1,5 +1,7 @@
 //! Reading a request's body within its limits (contract, section 2).
 
+mod pieces;
+
 use std::{
     io::Read,
     sync::Arc,
@@ -19,6 +21,8 @@ use tokio::{
 
 use super::{failure::Failure, media::Encoding};
 use crate::{model::Fault, settings::ServerSettings};
+
+pub use pieces::Pieces;
 
 /// What an encoded body may be longer than the longest decoded one: incompressible bytes grow a little.
 const ENCODED_SLACK: usize = 64 * 1024;
@@ -94,6 +98,16 @@ pub fn is_empty(body: &Incoming) -> bool {
 
 /// Checks what the head says of the body's length and transfer, before a byte of it is asked for.
 pub fn check_head(settings: &ServerSettings, headers: &HeaderMap, encoding: Encoding) -> Result<(), Failure> {
+    check_transfer(headers)?;
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > sent_max(settings, encoding) as u64) {
+        return Err(Failure::BodyTooLarge(settings.body_bytes_max));
+    }
+    Ok(())
+}
+
+/// Checks what the head says of the body's transfer.
+pub fn check_transfer(headers: &HeaderMap) -> Result<(), Failure> {
     if let Some(expected) = headers.get(EXPECT)
         && !expected.as_bytes().eq_ignore_ascii_case(b"100-continue")
     {
@@ -103,10 +117,6 @@ pub fn check_head(settings: &ServerSettings, headers: &HeaderMap, encoding: Enco
         if !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
             return Err(Failure::BadRequest("Only the transfer encoding chunked is supported."));
         }
-    }
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > sent_max(settings, encoding) as u64) {
-        return Err(Failure::BodyTooLarge(settings.body_bytes_max));
     }
     Ok(())
 }
@@ -182,12 +192,7 @@ pub async fn decode(
         }
         _ => read_up_to(flate2::read::MultiGzDecoder::new(&body[..]), most),
     });
-    let decoded = decoded.await.map_err(|_| Failure::Bug)?.map_err(|_| {
-        Failure::Invalid(
-            "body",
-            Fault::new("value_error", "the body is not encoded as Content-Encoding says, or it is cut"),
-        )
-    })?;
+    let decoded = decoded.await.map_err(|_| Failure::Bug)?.map_err(|_| mislabelled())?;
     if decoded.len() > most {
         return Err(Failure::BodyTooLarge(most));
     }
@@ -195,6 +200,13 @@ pub async fn decode(
     let mut share = None;
     budget.for_whole(decoded.len()).take(decoded.len(), &mut share).await?;
     Ok(Body { bytes: decoded.into(), share })
+}
+
+fn mislabelled() -> Failure {
+    Failure::Invalid(
+        "body",
+        Fault::new("value_error", "the body is not encoded as Content-Encoding says, or it is cut"),
+    )
 }
 
 /// Reads one byte more than `most` at most.

@@ -5,13 +5,16 @@ use hyper::Method;
 use super::{
     App, Rooms, auth, collect, definitions,
     failure::Failure,
-    health, live, metrics, openapi, query, records,
+    health, import, live, metrics, openapi, query, records,
     reply::{self, Reply},
     rights,
     route::{Audience, Endpoint, Request},
     sources, track, user,
 };
-use crate::read::{About, Asked};
+use crate::{
+    model::RecordKind,
+    read::{About, Asked},
+};
 
 /// Answers a request.
 pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
@@ -31,6 +34,9 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         _ => {}
     }
     let rooms = app.rooms()?;
+    if route.endpoint == Endpoint::Import {
+        return import::file(&rooms.importer, request).await;
+    }
     let Rooms { collector, admin, deliveries, scheduler, .. } = &rooms;
     match (route.endpoint, &request.method) {
         (Endpoint::Track, _) => track::track(app, collector, &request).await,
@@ -86,6 +92,9 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::ForgetProfile, _) => rights::forget(&rooms.rights, route).await,
         (Endpoint::Erasure, _) => rights::erasure(&rooms.rights, route).await,
         (Endpoint::SplitProfile, _) => records::split_profile(admin, &request).await,
+        (Endpoint::Export, _) => query::export(&rooms, &request).await,
+        (Endpoint::ImportSessions, _) => import::list(&rooms.importer, &request, RecordKind::Session).await,
+        (Endpoint::ImportProfiles, _) => import::list(&rooms.importer, &request, RecordKind::Profile).await,
         (Endpoint::Metrics, _) => Ok(metrics::metrics(app, &rooms.metrics, &request.headers).await),
         (Endpoint::System, _) => Ok(metrics::system(app, &rooms.metrics).await),
         (Endpoint::Refresh, _) => Ok(reply::json(&true)), // every read is fresh anyway
@@ -94,6 +103,7 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
             | Endpoint::Logout
             | Endpoint::Health
             | Endpoint::Ready
+            | Endpoint::Import
             | Endpoint::OpenApi
             | Endpoint::Docs,
             _,

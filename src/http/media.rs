@@ -20,6 +20,15 @@ pub enum Encoding {
     Zstd,
 }
 
+/// Whether `Content-Type` says that the body is JSON of a record a line.
+pub fn is_lines(headers: &HeaderMap) -> bool {
+    let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = named.split(';').next().unwrap_or_default().trim();
+    ["application/x-ndjson", "application/ndjson", "application/jsonl"]
+        .iter()
+        .any(|known| essence.eq_ignore_ascii_case(known))
+}
+
 /// The media type that `Content-Type` names; none at all is JSON.
 pub fn media(headers: &HeaderMap, forms: bool) -> Result<Media, Failure> {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(Media::Json) };

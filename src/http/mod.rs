@@ -14,6 +14,7 @@ mod dispatch;
 mod failure;
 mod finish;
 mod health;
+mod import;
 mod live;
 mod media;
 mod metrics;
@@ -35,6 +36,7 @@ use crate::{
     admin::Admin,
     collect::Collector,
     deliver::Deliveries,
+    import::Importer,
     metrics::Metrics,
     read::Queries,
     rights::Rights,
@@ -73,6 +75,7 @@ pub struct Rooms {
     pub metrics: Arc<Metrics>,
     pub queries: Arc<Queries>,
     pub rights: Arc<Rights>,
+    pub importer: Arc<Importer>,
 }
 
 impl App {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use hyper::{
     body::Frame,
-    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue},
+    header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
@@ -19,8 +19,8 @@ use super::{
 use crate::{
     model::{Fault, ShownEvent, ShownSession, Time, Value},
     read::{
-        self, Asked, Cohort, CountQuery, Counts, Format, FunnelQuery, FunnelStep, Lines, NotCounted, Parameters, Read,
-        RecordStream, RetentionQuery, TopQuery, VisitsQuery,
+        self, Asked, Cohort, CountQuery, Counts, Export, Format, FunnelQuery, FunnelStep, NotCounted, Parameters, Read,
+        RetentionQuery, TopQuery, VisitsQuery,
     },
 };
 
@@ -98,8 +98,7 @@ pub async fn records(rooms: &Rooms, request: &Request, asked: Asked) -> Result<R
     let format = format(&mut parameters, &request.headers).map_err(in_query)?;
     let query = rooms.queries.query(parameters, asked).map_err(in_query)?;
     if let Some(format) = format {
-        let stream = rooms.queries.stream(&query, query.stream_limit()).await?;
-        return streamed(format, Lines::of(&query, format), stream).await;
+        return streamed(format, rooms.queries.written(&query, format).await?).await;
     }
     let read::Page { records, cursor, read } =
         rooms.queries.page(&query, query.page_limit().map_err(in_query)?).await?;
@@ -159,37 +158,35 @@ pub async fn retention(rooms: &Rooms, request: &Request) -> Result<Reply, Failur
     Ok(reply::json(&Retention { result: rooms.queries.retention(query).await? }))
 }
 
-/// Writes a stream's records as they come. The status line is sent once the first of them are there.
-async fn streamed(format: Format, lines: Lines, mut stream: RecordStream) -> Result<Reply, Failure> {
-    let mut first = lines.head();
-    let more = stream.next().await?;
-    let is_done = more.is_none();
-    more.iter().flatten().for_each(|record| lines.add(&mut first, record));
-    let rest = futures_util::stream::unfold((stream, lines, is_done), |(mut stream, lines, is_done)| async move {
-        if is_done {
-            return None;
-        }
-        match stream.next().await {
-            Ok(Some(records)) => {
-                let mut out = Vec::new();
-                records.iter().for_each(|record| lines.add(&mut out, record));
-                Some((Ok(Frame::data(Bytes::from(out))), (stream, lines, false)))
-            }
+/// `GET /export`: all of a kind, as a file.
+pub async fn export(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
+    let parameters = Parameters::new(request.route.query().into_pairs());
+    let query = rooms.queries.export_query(parameters).map_err(in_query)?;
+    let file = format!("attachment; filename=\"{}\"", query.file_name());
+    let mut reply = streamed(query.format(), rooms.queries.export(&query).await?).await?;
+    let file = HeaderValue::from_str(&file).map_err(|_| Failure::Bug)?;
+    reply.headers_mut().insert(CONTENT_DISPOSITION, file);
+    Ok(reply)
+}
+
+/// Writes records as they come. The status line is sent once the first of them are there.
+async fn streamed(format: Format, mut export: Export) -> Result<Reply, Failure> {
+    let first = export.next().await?.unwrap_or_default();
+    let rest = futures_util::stream::unfold(Some(export), |export| async move {
+        let mut export = export?;
+        match export.next().await {
+            Ok(Some(piece)) => Some((Ok(Frame::data(Bytes::from(piece))), Some(export))),
             Ok(None) => None,
             // The answer is cut off, so that nobody takes it for whole.
             Err(refused) => {
                 tracing::warn!(%refused, "an answer is cut off");
-                Some((Err(refused), (stream, lines, true)))
+                Some((Err(refused), None))
             }
         }
     });
     let first = futures_util::stream::once(async move { Ok(Frame::data(Bytes::from(first))) });
-    let media = match format {
-        Format::Ndjson => "application/x-ndjson",
-        Format::Csv => "text/csv; charset=utf-8",
-    };
     let mut reply = reply::stream(futures_util::StreamExt::chain(first, rest));
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     Ok(reply)
 }
 

@@ -45,7 +45,7 @@ pub async fn delete_event(admin: &Admin, route: &Route) -> Result<Reply, Failure
 
 pub async fn session(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
     let found = admin.session(&route.record_id()?).await?;
-    Ok(reply::record(found.as_ref().map(|session| session.shown())))
+    Ok(reply::record(found.as_ref().map(|(session, imported)| session.shown_if_imported(imported.as_ref()))))
 }
 
 pub async fn delete_session(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
@@ -54,7 +54,7 @@ pub async fn delete_session(admin: &Admin, route: &Route) -> Result<Reply, Failu
 
 pub async fn profile(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
     let found = admin.profile(&route.record_id()?).await?;
-    Ok(reply::record(found.as_ref().map(|profile| profile.shown())))
+    Ok(reply::record(found.as_ref().map(|(profile, imported)| profile.shown_if_imported(*imported))))
 }
 
 /// Takes back a merge: `{"id": ...}` names the profile to split off, else it is the last one that was merged.

@@ -5,7 +5,10 @@ use std::sync::{Arc, LazyLock};
 use hyper::{Method, Uri, header::HeaderMap};
 use percent_encoding::percent_decode_str;
 
-use super::{body::Body, failure::Failure};
+use super::{
+    body::{Body, Pieces},
+    failure::Failure,
+};
 use crate::model::{ClientFacts, DefinitionKind, Fault, Form, Id, boolean_word};
 
 /// What a path leads to.
@@ -48,6 +51,10 @@ pub enum Endpoint {
     Funnel,
     Retention,
     LiveEvents,
+    Export,
+    Import,
+    ImportSessions,
+    ImportProfiles,
     Refresh,
     Token,
     Logout,
@@ -78,6 +85,7 @@ impl Endpoint {
                 | Self::Retention
                 | Self::LiveEvents
                 | Self::ExportProfile
+                | Self::Export
         )
     }
 }
@@ -156,6 +164,10 @@ pub const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/profile/{id}/forget", Endpoint::ForgetProfile, POST, Audience::Administrator),
     ("/erasure/{id}", Endpoint::Erasure, GET, Audience::Administrator),
     ("/profile/{id}/split", Endpoint::SplitProfile, POST, Audience::Administrator),
+    ("/export", Endpoint::Export, GET, Audience::Administrator),
+    ("/import", Endpoint::Import, POST, Audience::Administrator),
+    ("/sessions/import", Endpoint::ImportSessions, POST, Audience::Administrator),
+    ("/profiles/import", Endpoint::ImportProfiles, POST, Audience::Administrator),
     ("/events/refresh", Endpoint::Refresh, GET, Audience::Administrator),
     ("/events/flush", Endpoint::Refresh, GET, Audience::Administrator),
     ("/sessions/refresh", Endpoint::Refresh, GET, Audience::Administrator),
@@ -201,6 +213,8 @@ pub struct Request {
     pub route: Route,
     pub headers: HeaderMap,
     pub body: Body,
+    /// A body of any length, which is not read yet.
+    pub pieces: Option<Box<Pieces>>,
     pub client: Arc<ClientFacts>,
 }
 

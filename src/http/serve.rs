@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     App,
-    body::{self, Body},
+    body::{self, Body, Pieces},
     client,
     connection::{Activity, LINGER, Place, Refused, SHORT_LINGER, Socket, Streamed, linger, linger_if_unread},
     cors, dispatch,
@@ -29,6 +29,7 @@ use super::{
     reply::{Endless, Reply},
     route::{Audience, Endpoint, Request, Route},
 };
+use crate::settings::ServerSettings;
 
 /// What a connection over the limit is told.
 const CROWDED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
@@ -236,7 +237,7 @@ async fn read(
     route: Route,
     request: hyper::Request<Incoming>,
     peer: SocketAddr,
-    activity: &Activity,
+    activity: &Arc<Activity>,
 ) -> Result<Read, Failure> {
     let settings = &app.settings;
     let (head, body) = request.into_parts();
@@ -255,14 +256,31 @@ async fn read(
     if !route.methods.contains(&head.method) {
         return Err(Failure::MethodNotAllowed(route.methods));
     }
-    let bytes = if head.method == Method::POST {
-        read_body(app, route.endpoint, &head.headers, body, activity).await?
+    let (mut read, mut pieces) = (Body::default(), None);
+    if route.endpoint == Endpoint::Import {
+        pieces = Some(Box::new(body_in_pieces(settings, &head.headers, body, activity)?));
+    } else if head.method == Method::POST {
+        read = read_body(app, route.endpoint, &head.headers, body, activity).await?;
     } else {
         body::check_head(settings, &head.headers, media::Encoding::Plain)?;
-        Body::default()
-    };
+    }
     let client = Arc::new(client::facts(app, peer.ip(), &head.headers));
-    Ok(Read::Request(Request { method: head.method, route, headers: head.headers, body: bytes, client }))
+    Ok(Read::Request(Request { method: head.method, route, headers: head.headers, body: read, pieces, client }))
+}
+
+/// A body of any length: whoever it is for reads it.
+fn body_in_pieces(
+    settings: &ServerSettings,
+    headers: &hyper::HeaderMap,
+    body: Incoming,
+    activity: &Arc<Activity>,
+) -> Result<Pieces, Failure> {
+    if !media::is_lines(headers) {
+        media::media(headers, false)?;
+    }
+    let encoding = media::encoding(headers)?;
+    body::check_transfer(headers)?;
+    Pieces::new(settings, body, encoding, activity.clone())
 }
 
 async fn read_body(

@@ -69,6 +69,14 @@ impl Derived {
     }
 }
 
+impl Derived {
+    /// The parts that a session has, by their names.
+    pub fn parts_of_session(&mut self) -> [(&'static str, &mut Value); 4] {
+        let Self { device, os, app, utm, .. } = self;
+        [("device", device), ("os", os), ("app", app), ("utm", utm)]
+    }
+}
+
 /// The campaign that the script names, or the page's address.
 fn utm(context: &Value, url: Option<&str>) -> Value {
     let said = at(context, &["utm"]).filter(|said| said.as_object().is_some_and(|said| !said.is_empty()));

@@ -21,6 +21,9 @@ pub struct EventRequest {
     pub client: Arc<ClientFacts>,
     /// The user agent is a known bot's.
     pub bot: bool,
+    /// They did not come by a request, but from a file. The log says so by the kind of entry.
+    #[serde(skip)]
+    pub imported: bool,
 }
 
 impl EventRequest {
@@ -131,6 +134,16 @@ pub enum EventStatus {
     Error,
 }
 
+impl EventStatus {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Collected => "collected",
+            Self::Processed => "processed",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// An event with its request, as `GET /event/ID` shows it.
 pub struct ShownEvent {
     pub request: Arc<EventRequest>,
@@ -140,76 +153,79 @@ pub struct ShownEvent {
 /// `{"id": ...}`.
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
-pub(super) struct Entity<'a> {
+pub struct Entity<'a> {
     pub id: &'a Id,
 }
 
-/// What happened.
+/// The parts of an event as it is shown.
 #[derive(Serialize, JsonSchema)]
-struct Shown<'a> {
-    id: &'a Id,
+pub struct EventParts<'a> {
+    pub id: &'a Id,
     /// In lower case, with `-` between its words.
-    r#type: &'a str,
+    #[serde(rename = "type")]
+    pub kind: &'a str,
     /// The type as it was sent.
-    name: &'a str,
-    source: Entity<'a>,
-    session: Option<Entity<'a>>,
-    profile: Option<Entity<'a>>,
+    pub name: &'a str,
+    pub source: Entity<'a>,
+    pub session: Option<Entity<'a>>,
+    pub profile: Option<Entity<'a>>,
     #[schemars(schema_with = "free_object")]
-    properties: &'a Json,
+    pub properties: &'a Json,
     #[schemars(schema_with = "free_object")]
-    context: Json,
-    request: &'a ClientFacts,
-    tags: &'a [Box<str>],
+    pub context: Json,
+    pub request: &'a ClientFacts,
+    pub tags: &'a [Box<str>],
     #[schemars(schema_with = "free_object")]
-    traits: Value,
+    pub traits: Value,
     #[schemars(schema_with = "free_object")]
-    data: Value,
-    journey: Journey<'a>,
-    metadata: Metadata,
+    pub data: Value,
+    pub journey: Journey<'a>,
+    pub metadata: EventMetadata,
     /// The page.
     #[schemars(schema_with = "free_object")]
-    hit: Value,
+    pub hit: Value,
     /// The campaign.
     #[schemars(schema_with = "free_object")]
-    utm: Value,
+    pub utm: Value,
     #[schemars(schema_with = "free_object")]
-    device: Value,
+    pub device: Value,
     #[schemars(schema_with = "free_object")]
-    os: Value,
+    pub os: Value,
     #[schemars(schema_with = "free_object")]
-    app: Value,
+    pub app: Value,
 }
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
-struct Journey<'a> {
-    state: Option<&'a str>,
+pub struct Journey<'a> {
+    pub state: Option<&'a str>,
 }
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
-struct Metadata {
-    time: Times,
-    profile_less: bool,
-    status: EventStatus,
+pub struct EventMetadata {
+    pub time: EventTimes,
+    pub profile_less: bool,
+    pub status: EventStatus,
     /// It keeps to its type's schema.
-    valid: bool,
+    pub valid: bool,
     /// The user agent is a known bot's.
-    bot: bool,
+    pub bot: bool,
     /// `false` with an event that says whose it is and was not let.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
-    identified: Option<Value>,
+    pub identified: Option<Value>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub imported: bool,
 }
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
-struct Times {
+pub struct EventTimes {
     /// The server's, which counts.
-    insert: Time,
+    pub insert: Time,
     /// The client's, if it said one.
-    create: Time,
+    pub create: Time,
 }
 
 impl ShownEvent {
@@ -272,15 +288,16 @@ impl ShownEvent {
         Value::from(&self.event.outcome.written)
     }
 
-    fn metadata(&self, written: &Value) -> Metadata {
+    fn metadata(&self, written: &Value) -> EventMetadata {
         let Self { request, event } = self;
-        Metadata {
-            time: Times { insert: request.inserted, create: event.created.unwrap_or(request.inserted) },
+        EventMetadata {
+            time: EventTimes { insert: request.inserted, create: event.created.unwrap_or(request.inserted) },
             profile_less: request.profile_less,
             status: event.outcome.status,
             valid: event.outcome.valid,
             bot: request.bot,
             identified: written.get(&[IDENTIFIED.into()]).cloned(),
+            imported: request.imported,
         }
     }
 
@@ -306,13 +323,20 @@ fn laid_over(mut derived: Value, written: &Value, part: &str) -> Value {
 
 impl Serialize for ShownEvent {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.parts().serialize(serializer)
+    }
+}
+
+impl ShownEvent {
+    /// The event as it is shown, part by part.
+    pub fn parts(&self) -> EventParts<'_> {
         let Self { request, event } = self;
         let context = self.context();
         let derived = self.derived(&context);
         let written = self.written();
-        Shown {
+        EventParts {
             id: &event.id,
-            r#type: &event.kind,
+            kind: &event.kind,
             name: &event.name,
             source: self.source(),
             session: self.session(),
@@ -331,7 +355,6 @@ impl Serialize for ShownEvent {
             os: laid_over(derived.os, &written, "os"),
             app: laid_over(derived.app, &written, "app"),
         }
-        .serialize(serializer)
     }
 }
 
@@ -341,7 +364,7 @@ impl JsonSchema for ShownEvent {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        Shown::json_schema(generator)
+        EventParts::json_schema(generator)
     }
 }
 
@@ -367,6 +390,7 @@ mod tests {
             ),
             client: Arc::new(client),
             bot: false,
+            imported: false,
         };
         let event = Event {
             id: Id::required("e1").unwrap(),

@@ -264,6 +264,7 @@ mod tests {
             context: json(context),
             client: Arc::new(client),
             bot: false,
+            imported: false,
         }
     }
 

@@ -252,6 +252,11 @@ impl Profile {
 
     /// The profile as it is shown.
     pub fn shown(&self) -> ShownProfile<'_> {
+        self.shown_if_imported(false)
+    }
+
+    /// As [`Profile::shown`]; whether it was `imported` stands elsewhere.
+    pub fn shown_if_imported(&self, imported: bool) -> ShownProfile<'_> {
         let facts = Value::from(&self.facts);
         let part = |name: &str| facts.as_object().and_then(|facts| facts.get(name)).cloned();
         let begun = |visit: usize| self.latest_visits[visit].as_ref().map(|visit| visit.begun);
@@ -268,6 +273,7 @@ impl Profile {
                 },
                 ids: 1 + self.names,
                 fields: self.fields.iter().map(|(path, field)| (path, field.time)).collect(),
+                imported,
             },
             stats: Stats { visits: self.visits, views: self.views },
             traits: object("traits"),
@@ -317,6 +323,8 @@ struct Metadata<'a> {
     ids: u64,
     /// When each leaf was last written, by its path.
     fields: BTreeMap<&'a str, Time>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    imported: bool,
 }
 
 #[derive(Serialize, JsonSchema)]

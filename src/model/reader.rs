@@ -74,8 +74,8 @@ impl<'a> Reader<'a> {
         if self.peek()? != b'{' {
             return Err(Fault::wrong_type("an object"));
         }
-        debug_assert!(fields.len() <= 32, "one bit per field");
-        let mut seen = 0_u32;
+        debug_assert!(fields.len() <= 64, "one bit per field");
+        let mut seen = 0_u64;
         self.members(|reader| {
             let key = reader.string()?.text;
             reader.colon()?;

@@ -66,6 +66,8 @@ struct Metadata<'a> {
     /// Of the source it began at.
     channel: Option<&'a str>,
     status: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    imported: bool,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -131,6 +133,11 @@ impl Session {
 
     /// The session as it is shown.
     pub fn shown(&self) -> ShownSession<'_> {
+        self.shown_if_imported(None)
+    }
+
+    /// As [`Session::shown`]; `imported`: it was, and these of its parts are shown as they came.
+    pub fn shown_if_imported(&self, imported: Option<&Json>) -> ShownSession<'_> {
         let duration = self.first_event.zip(self.last_event).map_or(0.0, |(first, last)| last.seconds_since(first));
         let told = Told { user_agent: self.user_agent.as_deref(), ..Told::default() };
         let mut derived = Derived::new(&self.context, told);
@@ -139,6 +146,13 @@ impl Session {
         }
         if let Some(landing) = &self.landing {
             derived.utm = derived::campaign(landing);
+        }
+        if let Some(Value::Object(shown)) = imported.filter(|shown| !shown.is_empty_object()).map(Value::from) {
+            for (part, place) in derived.parts_of_session() {
+                if let Some(value) = shown.get(part) {
+                    *place = value.clone();
+                }
+            }
         }
         ShownSession {
             id: &self.id,
@@ -154,6 +168,7 @@ impl Session {
                 time: Times { insert: self.inserted, update: self.updated, duration },
                 channel: self.channel.as_deref(),
                 status: "active",
+                imported: imported.is_some(),
             },
         }
     }

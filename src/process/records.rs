@@ -118,6 +118,7 @@ impl Records<'_> {
             context: Json::empty_object(),
             client: Arc::default(),
             bot: false,
+            imported: false,
         };
         let saves_events = saves_events && !source.source.transitional;
         Self::new(request, source, now, saves_events)

@@ -206,6 +206,7 @@ impl Follower {
             let mut found = Vec::new();
             while found.is_empty() && !scan.is_done() {
                 found = scan.step(log, READ_TOGETHER)?;
+                found.retain(|event| !event.request.imported);
             }
             Stretch::of(start..scan.left().start.offset, found, log)
         });

@@ -1,4 +1,4 @@
-//! Records as lines: NDJSON, or CSV for spreadsheets (RFC 4180).
+//! Records as lines: NDJSON, or CSV for spreadsheets (RFC 4180). `export` has the form in columns.
 
 use serde::Serialize;
 
@@ -6,13 +6,44 @@ use super::{
     projection::Projection,
     query::{Query, Wanted},
 };
-use crate::model::{Path, Value};
+use crate::model::{Fault, Path, Value};
 
 /// How records are written one behind the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Ndjson,
     Csv,
+    Parquet,
+}
+
+impl Format {
+    /// # Errors
+    /// It is none of the words.
+    pub fn read(word: &str) -> Result<Self, Fault> {
+        match word {
+            "ndjson" => Ok(Self::Ndjson),
+            "csv" => Ok(Self::Csv),
+            "parquet" => Ok(Self::Parquet),
+            _ => Err(Fault::new("value_error", "ndjson, csv or parquet is expected")),
+        }
+    }
+
+    /// What the names of its files end in.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
+            Self::Parquet => "parquet",
+        }
+    }
+
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Ndjson => "application/x-ndjson",
+            Self::Csv => "text/csv; charset=utf-8",
+            Self::Parquet => "application/vnd.apache.parquet",
+        }
+    }
 }
 
 /// The parts of a record that are a column each, as `GET /event/ID` and so on name them.
@@ -67,49 +98,43 @@ fn columns(wanted: &Wanted) -> Vec<Path> {
 
 /// Writes records as lines.
 pub struct Lines {
-    format: Format,
+    is_csv: bool,
     projection: Projection,
     columns: Vec<Path>,
 }
 
 impl Lines {
-    /// For the records of a query.
-    pub fn of(query: &Query, format: Format) -> Self {
-        Self::new(format, query.projection.clone(), || columns(&query.wanted))
+    /// For the records of a query, as CSV or as NDJSON.
+    pub fn of(query: &Query, is_csv: bool) -> Self {
+        Self::new(is_csv, query.projection.clone(), || columns(&query.wanted))
     }
 
-    fn new(format: Format, projection: Projection, columns: impl FnOnce() -> Vec<Path>) -> Self {
+    fn new(is_csv: bool, projection: Projection, columns: impl FnOnce() -> Vec<Path>) -> Self {
         let columns = projection.paths().map_or_else(columns, <[Path]>::to_vec);
-        Self { format, projection, columns }
+        Self { is_csv, projection, columns }
     }
 
     /// What stands before the first record.
     pub fn head(&self) -> Vec<u8> {
-        match self.format {
-            Format::Ndjson => Vec::new(),
-            Format::Csv => row(self.columns.iter().map(Path::to_string)),
-        }
+        if self.is_csv { row(self.columns.iter().map(Path::to_string)) } else { Vec::new() }
     }
 
     /// Writes a record behind `out`.
     pub fn add(&self, out: &mut Vec<u8>, record: &impl Serialize) {
-        match self.format {
-            Format::Ndjson => {
-                // Writing to memory does not fail, and records have texts as keys.
-                let written = if self.projection.is_whole() {
-                    serde_json::to_writer(&mut *out, record)
-                } else {
-                    serde_json::to_writer(&mut *out, &self.projection.of(Value::shown(record)))
-                };
-                written.expect("a record can be written");
-                out.push(b'\n');
-            }
-            Format::Csv => {
-                let record = Value::shown(record);
-                let cells = self.columns.iter().map(|column| record.get(column.steps()).map_or_else(String::new, cell));
-                out.extend(row(cells));
-            }
+        if self.is_csv {
+            let record = Value::shown(record);
+            let cells = self.columns.iter().map(|column| record.get(column.steps()).map_or_else(String::new, cell));
+            out.extend(row(cells));
+            return;
         }
+        // Writing to memory does not fail, and records have texts as keys.
+        let written = if self.projection.is_whole() {
+            serde_json::to_writer(&mut *out, record)
+        } else {
+            serde_json::to_writer(&mut *out, &self.projection.of(Value::shown(record)))
+        };
+        written.expect("a record can be written");
+        out.push(b'\n');
     }
 }
 
@@ -142,7 +167,7 @@ mod tests {
 
     #[test]
     fn cells_are_quoted_and_run_nothing() {
-        let lines = Lines::new(Format::Csv, Projection::read("a,b.c").unwrap(), Vec::new);
+        let lines = Lines::new(true, Projection::read("a,b.c").unwrap(), Vec::new);
         assert_eq!(lines.head(), b"a,b.c\r\n");
         for (record, row) in [
             (
@@ -163,8 +188,8 @@ mod tests {
     #[test]
     fn a_line_is_a_record_or_the_parts_of_it() {
         let mut out = Vec::new();
-        Lines::new(Format::Ndjson, Projection::default(), Vec::new).add(&mut out, &json!({"a": 1, "b": 2}));
-        Lines::new(Format::Ndjson, Projection::read("b,c").unwrap(), Vec::new).add(&mut out, &json!({"a": 1, "b": 2}));
+        Lines::new(false, Projection::default(), Vec::new).add(&mut out, &json!({"a": 1, "b": 2}));
+        Lines::new(false, Projection::read("b,c").unwrap(), Vec::new).add(&mut out, &json!({"a": 1, "b": 2}));
         assert_eq!(String::from_utf8(out).unwrap(), "{\"a\":1,\"b\":2}\n{\"b\":2}\n");
     }
 }

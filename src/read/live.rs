@@ -195,7 +195,8 @@ impl Reader {
         let view = store.read_view();
         let at = self.at;
         let step = view.query(move |log| {
-            let found = scan.step(log, READ_TOGETHER)?;
+            let mut found = scan.step(log, READ_TOGETHER)?;
+            found.retain(|event| !event.request.imported);
             Ok((Stretch::of(at..scan.left().start.offset, found, log)?, scan))
         });
         let (stretch, scan) = step.await?;

@@ -22,6 +22,14 @@ impl Parameters {
         Self { sent: sent.into_iter().collect(), taken: BTreeSet::new() }
     }
 
+    /// Says `value` under `name` where nothing is.
+    pub fn or(mut self, name: &str, value: &str) -> Self {
+        if !self.sent.iter().any(|(sent, _)| sent == name) {
+            self.sent.push((name.to_owned(), value.to_owned()));
+        }
+        self
+    }
+
     /// What is said under `name`, at most once.
     ///
     /// # Errors

@@ -120,6 +120,11 @@ impl RecordStream {
         }
     }
 
+    /// Does work for this query where its records are read.
+    pub async fn work<T: Send + 'static>(&mut self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
+        self.view.query(move |_| Ok(work())).await
+    }
+
     /// The places that were not looked at yet.
     fn left(&self) -> Option<Range<Place>> {
         self.scan.as_ref().map(|scan| scan.left())

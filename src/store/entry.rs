@@ -9,15 +9,16 @@ use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Definition, DefinitionKind, DelayedEvent, Erasure, Event, EventRequest, FieldChange, Id, IdHash, MergeKey, Named,
-    Pass, Profile, ProfileRef, Session, Source, SourceSecrets, Time,
+    Definition, DefinitionKind, DelayedEvent, Erasure, Event, EventRequest, FieldChange, Id, IdHash, Json, MergeKey,
+    Named, Pass, Profile, ProfileRef, Session, Source, SourceSecrets, Time,
 };
 
 pub use skip::{Skipped, skip};
 
 /// One entry of the log. Its offset is its place: the first of a block's offsets plus its place in the block.
 ///
-/// An event stands behind the [`Entry::Request`] it came in, in the same block.
+/// An event stands behind the [`Entry::Request`] it came in, in the same block; one that was imported behind its
+/// [`Entry::ImportedRequest`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Entry {
     Request(Arc<EventRequest>),
@@ -125,6 +126,17 @@ pub enum Entry {
     Named(Arc<Named>),
     /// How far an erasure is.
     Erasure(Arc<Erasure>),
+    /// What imported events have in common. Its time is the one that they were first stored at, wherever that was: here it
+    /// stands behind later ones.
+    ImportedRequest(Arc<EventRequest>),
+    /// An event that was imported: queries and counts have it, and nothing is done about it.
+    ImportedEvent(Arc<Event>),
+    /// The session or profile that was made at the offset `made` was imported. `shown` is an object with those of its
+    /// parts that are shown as they came, for they do not follow from the rest.
+    Imported {
+        made: u64,
+        shown: Json,
+    },
 }
 
 /// What a merge can be taken back by.
@@ -181,6 +193,8 @@ pub enum Key {
     /// A profile of which there are such sessions, or were.
     SharesSessions(ProfileRef),
     DeletedEvent(u64),
+    /// The session or profile that was made at this offset was imported.
+    Imported(u64),
     Source(Id),
     SourceSecrets(Id),
     Definition(DefinitionKind, Id),
@@ -214,6 +228,8 @@ pub enum State {
     Delayed(Arc<DelayedEvent>),
     Pass(Pass),
     Erasure(Arc<Erasure>),
+    /// Parts that are shown as they came.
+    Shown(Json),
     /// The key itself is all there is to know.
     There,
     Gone,
@@ -229,6 +245,7 @@ impl State {
             Self::Definition(definition) => RECORD + definition.body.as_str().len(),
             Self::Source(source) => RECORD + source.config.as_str().len(),
             Self::Delayed(event) => RECORD + event.properties.as_str().len(),
+            Self::Shown(shown) => RECORD + shown.as_str().len(),
             _ => RECORD,
         }
     }
@@ -255,7 +272,7 @@ impl Fold {
     pub fn see(&mut self, offset: u64, entry: &Entry, range: Range<u64>) {
         if range.contains(&offset) {
             self.entry(offset, entry);
-        } else if let Entry::Request(request) = entry {
+        } else if let Entry::Request(request) | Entry::ImportedRequest(request) = entry {
             self.request = Some(request.clone());
         }
     }
@@ -266,7 +283,9 @@ impl Fold {
                 self.latest = self.latest.max(request.inserted);
                 self.request = Some(request.clone());
             }
-            Entry::Event(event) => {
+            // Its time says nothing of the server's.
+            Entry::ImportedRequest(request) => self.request = Some(request.clone()),
+            Entry::Event(event) | Entry::ImportedEvent(event) => {
                 if let (true, Some(request)) = (event.given, &self.request) {
                     let key = Key::EventId { id: event.id.clone(), source: request.source.clone() };
                     let place = EventPlace { offset, profile: request.profile.clone() };
@@ -325,6 +344,9 @@ impl Fold {
             }
             Entry::EventDeleted(offset) => {
                 self.states.insert(Key::DeletedEvent(*offset), State::There);
+            }
+            Entry::Imported { made, shown } => {
+                self.states.insert(Key::Imported(*made), State::Shown(shown.clone()));
             }
             Entry::SessionDeleted(id) => self.replace_session(id, State::Gone),
             Entry::ProfileDeleted { id, names, keys, .. } => {
@@ -385,6 +407,7 @@ impl Fold {
         if kept != Some(before.number) {
             self.states.retain(|key, _| match key {
                 Key::Visited { session, .. } | Key::SharedSession { session, .. } => *session != before.number,
+                Key::Imported(made) => *made != before.number,
                 _ => true,
             });
         }

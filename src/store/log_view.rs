@@ -11,7 +11,7 @@ use super::{
     log::{EventBlock, FoundEvent},
     read_view::{Led, States, owner},
 };
-use crate::model::{DelayedEvent, Id, MergeKey, Named, Place, Profile, ProfileRef, Session, ShownEvent, Time};
+use crate::model::{DelayedEvent, Id, Json, MergeKey, Named, Place, Profile, ProfileRef, Session, ShownEvent, Time};
 
 /// The log and the views while a part of a query is read. Held for that part only, so that they can be made again when
 /// one of them fails.
@@ -144,6 +144,12 @@ impl<'a> LogView<'a> {
         range: Range<u64>,
     ) -> impl DoubleEndedIterator<Item = Result<ProfileRef, StoreError>> + '_ {
         self.engine.views.profiles_made(range)
+    }
+
+    /// Of the session or profile that was made at the offset `made`, if it was imported: the parts that are shown as they
+    /// came.
+    pub fn imported(&self, made: u64) -> Result<Option<Json>, StoreError> {
+        self.engine.views.imported(made)
     }
 
     /// The profile, unless it is part of another one by now, or deleted.

@@ -3,6 +3,7 @@
 mod people;
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -14,13 +15,13 @@ use super::{
     commit::{Generation, Moment, Pending, QueuePermit},
     entry::{Entry, EventPlace, Key, State},
     error::{Refused, StoreError},
-    log::FoundEvent,
+    log::{FoundEvent, MadeIds},
     log_view::LogView,
     shared::Shared,
 };
 use crate::model::{
-    DefinitionKind, DelayedEvent, Erasure, Id, IdHash, Pass, Profile, ProfileRef, Session, ShownEvent, SourceSecrets,
-    Time,
+    DefinitionKind, DelayedEvent, Erasure, Id, IdHash, Json, Pass, Profile, ProfileRef, Session, ShownEvent,
+    SourceSecrets, Time,
 };
 
 pub use people::{Led, States, owner};
@@ -166,6 +167,41 @@ impl ReadView {
     /// The former ids of a profile that was forgotten, while events stand under them still.
     pub fn former_ids(&self, profile: &ProfileRef) -> Vec<Id> {
         self.shared.configuration.concealed.former_ids(profile)
+    }
+
+    /// Of the session or profile that was made at the offset `made`, if it was imported: the parts that are shown as they
+    /// came.
+    pub async fn imported(&self, made: u64) -> Result<Option<Json>, Refused> {
+        let state = self.newest(Key::Imported(made)).await?;
+        Ok(if let Some(State::Shown(shown)) = state { Some(shown) } else { None })
+    }
+
+    /// Which of these events, each a source and an id, are stored already: their source gave the id, or the server made it
+    /// for them.
+    pub async fn known_events(&self, events: &[(Id, Id)]) -> Result<HashSet<(Id, Id)>, Refused> {
+        let (mut known, mut sought) = (HashSet::new(), Vec::new());
+        for (source, id) in events {
+            match self.on_its_way(&Key::EventId { id: id.clone(), source: source.clone() })? {
+                Some(_) => _ = known.insert((source.clone(), id.clone())),
+                None => sought.push((source.clone(), id.clone())),
+            }
+        }
+        let found = self.shared.read(move |engine| {
+            let mut found = HashSet::new();
+            for (source, id) in sought {
+                let key = Key::EventId { id, source };
+                if engine.views.state(&key)?.is_some()
+                    && let Key::EventId { id, source } = key
+                {
+                    found.insert((source, id));
+                }
+            }
+            Ok(found)
+        });
+        known.extend(found.await?);
+        let ids: MadeIds = events.iter().filter(|event| !known.contains(*event)).map(|(_, id)| id.clone()).collect();
+        known.extend(self.shared.read_log(move |engine| engine.log.events_made(&ids)).await?);
+        Ok(known)
     }
 
     pub async fn is_deleted_event(&self, offset: u64) -> Result<bool, Refused> {

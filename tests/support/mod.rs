@@ -7,6 +7,7 @@ pub mod power_cut;
 pub mod residue;
 
 pub use daemon::{Daemon, Setup};
+pub mod duckdb;
 pub mod external;
 pub mod name_server;
 pub mod open_metrics;

@@ -9,7 +9,7 @@ use super::{
     schemas::Schemas,
 };
 use crate::{
-    http::{definitions, health, metrics, query, records, reply::Saved, route::Endpoint, sources, user},
+    http::{definitions, health, import, metrics, query, records, reply::Saved, route::Endpoint, sources, user},
     model::{Answer, DefinitionKind, ShownEvent, ShownProfile, ShownSession},
     read::Top,
     schedule,
@@ -303,6 +303,26 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
                 .takes(parameters::live())
                 .answers_as(vec![("text/event-stream", json!({ "type": "string" }))]),
         ],
+        Endpoint::Export => {
+            let file = |media| (media, json!({ "type": "string" }));
+            let files = ["application/x-ndjson", "text/csv", "application/vnd.apache.parquet"].map(file);
+            vec![QUERIES.get("All records of a kind, as a file").takes(parameters::export()).answers_as(files.into())]
+        }
+        Endpoint::Import => {
+            let lines = vec![("application/x-ndjson", json!({ "type": "string" }))];
+            vec![
+                RECORDS
+                    .post("Takes records from a file, one a line")
+                    .takes(parameters::import())
+                    .sent_as(false, lines, json!(""))
+                    .answers(json!({ "type": "object" })),
+            ]
+        }
+        Endpoint::ImportProfiles | Endpoint::ImportSessions => {
+            let what = if endpoint == Endpoint::ImportProfiles { "Takes profiles" } else { "Takes sessions" };
+            let records = json!({ "type": "array", "items": { "type": "object" } });
+            vec![RECORDS.post(what).sent(records, json!([{ "id": "ada" }])).answers(it.answer::<import::Saved>())]
+        }
         Endpoint::CountedEvents => vec![
             COUNTS.get("How many events there were").takes(parameters::counts()).answers(it.answer::<query::Counted>()),
         ],

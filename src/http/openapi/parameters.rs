@@ -187,6 +187,36 @@ pub fn events_of_profile() -> Vec<Parameter> {
     [vec![session()], event_filters(), vec![to()], pages()].concat()
 }
 
+/// Of files of a kind of records.
+pub fn export() -> Vec<Parameter> {
+    let what = word(&["events", "sessions", "profiles"]);
+    let kinds = [vec![session(), profile()], event_filters(), vec![to()]].concat();
+    let limit = json!({ "type": "integer", "minimum": 1 });
+    let own = vec![
+        Parameter::new(
+            "what",
+            "Which records. Each takes the filters of its own list; here are those of events.",
+            what,
+        )
+        .required(),
+        Parameter::new("order", "`oldest` if it is not said.", word(&["newest", "oldest"])),
+        Parameter::new("limit", "How many records; all if it is not said.", limit),
+        Parameter::new("cursor", "Goes on behind the last record of a page with the same filters.", text("cursor")),
+        Parameter::new("format", "`ndjson` if it is not said.", word(&["ndjson", "csv", "parquet"])),
+    ];
+    [own, kinds].concat()
+}
+
+/// Of a file of records.
+pub fn import() -> Vec<Parameter> {
+    let what = word(&["events", "sessions", "profiles"]);
+    vec![
+        Parameter::new("what", "Which records the lines are, where that cannot be told.", what),
+        Parameter::new("source", "The source of lines that name none.", id()),
+        Parameter::new("make_sources", "Registers sources that are missing, switched off.", boolean()),
+    ]
+}
+
 /// Of who follows the log.
 pub fn live() -> Vec<Parameter> {
     let id = Parameter::new("Last-Event-ID", "Behind which event it goes on.", text("cursor"));

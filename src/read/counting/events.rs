@@ -148,11 +148,11 @@ impl Queries {
             let query = query.clone();
             let counted = view.query(move |log| {
                 let Some(index) = log.index(segment.start)? else { return Ok((None, Sums::new())) };
-                let first = index.pages.first().map(|page| page.inserted.0);
+                let first = index.pages.iter().map(|page| page.inserted.0).min();
                 Ok((first, Segment::new(&index, &query)?.count(log)?))
             });
             let (first, more) = counted.await.map_err(NotCounted::Refused)?;
-            complete_from = complete_from.or(first);
+            complete_from = complete_from.into_iter().chain(first).min();
             for (key, events) in more {
                 *sums.entry(key).or_default() += events;
             }

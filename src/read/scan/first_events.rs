@@ -39,8 +39,11 @@ impl<'a> FirstEvents<'a> {
         for place in from..self.segments.len() {
             let first = self.segments[place].start;
             let Some(segment) = Segment::at(self.log, &mut self.segment, first)? else { continue };
-            // Each of its events changes a session, so none of them is later than its last change.
-            if segment.index.span().is_some_and(|span| span.inserted.0 > session.updated) {
+            // Each of its events changes a session, so none of them is later than its last change. What is imported is
+            // changed by nothing and stands where it was imported.
+            if segment.index.span().is_some_and(|span| span.inserted.0 > session.updated)
+                && self.log.imported(session.number)?.is_none()
+            {
                 break;
             }
             if let Some(source) = segment.source(session)? {

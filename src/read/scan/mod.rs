@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::{
-    model::{Object, Place, Profile, Session, ShownEvent, Time, Value},
+    model::{Json, Object, Place, Profile, Session, ShownEvent, Time, Value},
     process::{Expression, Scope},
     store::{LogView, StoreError},
 };
@@ -50,8 +50,10 @@ pub struct Found {
 /// A record as it is shown.
 pub enum Record {
     Event(ShownEvent),
-    Session(Box<Session>),
-    Profile(Arc<Profile>),
+    /// If it was imported, with the parts that are shown as they came.
+    Session(Box<Session>, Option<Json>),
+    /// With whether it was imported.
+    Profile(Arc<Profile>, bool),
     /// One of a list of several kinds, with its kind.
     OfKind(Value),
 }
@@ -64,8 +66,8 @@ impl Record {
                 let parts = [&event.properties, &event.context, &event.outcome.written, &request.context];
                 parts.iter().map(|part| part.as_str().len()).sum()
             }
-            Self::Session(session) => session.bytes(),
-            Self::Profile(profile) => profile.bytes(),
+            Self::Session(session, _) => session.bytes(),
+            Self::Profile(profile, _) => profile.bytes(),
             Self::OfKind(record) => record.size(),
         }
     }
@@ -75,8 +77,8 @@ impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Event(event) => event.serialize(serializer),
-            Self::Session(session) => session.shown().serialize(serializer),
-            Self::Profile(profile) => profile.shown().serialize(serializer),
+            Self::Session(session, imported) => session.shown_if_imported(imported.as_ref()).serialize(serializer),
+            Self::Profile(profile, imported) => profile.shown_if_imported(*imported).serialize(serializer),
             Self::OfKind(record) => record.serialize(serializer),
         }
     }

@@ -44,8 +44,16 @@ impl ProfileScan {
         self.left.start.offset..self.left.end.offset.min(self.end)
     }
 
-    fn is_meant(&self, profile: &Profile) -> bool {
-        self.filter.takes(profile) && holds(self.filter.condition.as_deref(), "profile", &profile.shown(), self.now)
+    /// The record of the profile, if the filter means it.
+    fn meant(&self, log: &LogView<'_>, profile: Arc<Profile>) -> Result<Option<Found>, StoreError> {
+        if !self.filter.takes(&profile) {
+            return Ok(None);
+        }
+        let imported = log.imported(profile.since)?.is_some();
+        let shown = profile.shown_if_imported(imported);
+        let is_meant = holds(self.filter.condition.as_deref(), "profile", &shown, self.now);
+        drop(shown);
+        Ok(is_meant.then(|| Found { place: Place::in_log(profile.since), record: Record::Profile(profile, imported) }))
     }
 }
 
@@ -60,12 +68,10 @@ impl Scan for ProfileScan {
 
     /// As elsewhere, but profiles that were made at one offset, by one request, come together.
     fn step(&mut self, log: &LogView<'_>, most: usize) -> Result<Vec<Found>, StoreError> {
-        let found =
-            |profile: Arc<Profile>| Found { place: Place::in_log(profile.since), record: Record::Profile(profile) };
         if !self.filter.keys.is_empty() {
-            let profile = self.by_keys(log)?.filter(|profile| self.is_meant(profile));
+            let found = self.by_keys(log)?.map(|profile| self.meant(log, profile)).transpose()?.flatten();
             self.left = self.left.end..self.left.end;
-            return Ok(profile.into_iter().map(found).collect());
+            return Ok(found.into_iter().collect());
         }
         let (mut list, mut last) = (Vec::new(), None);
         for (count, made) in self.order.through(log.profiles_made(self.offsets())).enumerate() {
@@ -75,7 +81,9 @@ impl Scan for ProfileScan {
                 return Ok(list);
             }
             last = Some(made.since);
-            list.extend(log.profile(&made)?.filter(|profile| self.is_meant(profile)).map(found));
+            if let Some(profile) = log.profile(&made)? {
+                list.extend(self.meant(log, profile)?);
+            }
         }
         self.left = self.left.end..self.left.end;
         Ok(list)

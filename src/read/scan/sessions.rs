@@ -91,8 +91,12 @@ impl Scan for SessionScan {
             if let Some(profile) = &session.profile {
                 session.profile = self.owners.of(log, profile)?;
             }
-            if holds(self.filter.condition.as_deref(), "session", &session.shown(), self.now) {
-                found.push(Found { place: session.place(), record: Record::Session(Box::new(session)) });
+            let imported = log.imported(session.number)?;
+            let shown = session.shown_if_imported(imported.as_ref());
+            let is_meant = holds(self.filter.condition.as_deref(), "session", &shown, self.now);
+            drop(shown);
+            if is_meant {
+                found.push(Found { place: session.place(), record: Record::Session(Box::new(session), imported) });
             }
         }
         Ok(found)

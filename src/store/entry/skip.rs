@@ -18,13 +18,16 @@ const REQUEST: u64 = 0;
 const EVENT: u64 = 1;
 const SESSION: u64 = 2;
 const PROFILE: u64 = 3;
+/// Those of imported events, which are of the same form as the first two.
+const IMPORTED_REQUEST: u64 = 31;
+const IMPORTED_EVENT: u64 = 32;
 
 /// Passes over the entry at the beginning of `bytes`; `None`: there is none.
 pub fn skip(bytes: &mut &[u8]) -> Option<Skipped> {
     let mut walk = Walk(bytes);
     let skipped = match walk.number()? {
-        REQUEST => walk.request().map(|()| Skipped::Request),
-        EVENT => walk.event().map(|()| Skipped::Event),
+        REQUEST | IMPORTED_REQUEST => walk.request().map(|()| Skipped::Request),
+        EVENT | IMPORTED_EVENT => walk.event().map(|()| Skipped::Event),
         SESSION => walk.session().map(|()| Skipped::Other),
         PROFILE => walk.profile().map(|()| Skipped::Other),
         _ => {
@@ -242,8 +245,19 @@ mod tests {
         let parts = (time(), id(), prop::option::of(id()), prop::option::of(reference()), json(), client);
         (parts, any::<[bool; 2]>()).prop_map(|((inserted, source, session, profile, context, client), flags)| {
             let [profile_less, bot] = flags;
-            let request = EventRequest { inserted, source, session, profile, profile_less, context, client, bot };
-            Entry::Request(Arc::new(request))
+            let request = EventRequest {
+                inserted,
+                source,
+                session,
+                profile,
+                profile_less,
+                context,
+                client,
+                bot,
+                imported: false,
+            };
+            let request = Arc::new(request);
+            if bot { Entry::ImportedRequest(request) } else { Entry::Request(request) }
         })
     }
 
@@ -256,7 +270,8 @@ mod tests {
         let tags = prop::collection::vec(text(), 0..300);
         (parts, tags, outcome).prop_map(|((id, given, kind, name, created, properties, context), tags, outcome)| {
             let (kind, name, tags) = (kind.into(), name.into(), tags.into());
-            Entry::Event(Arc::new(Event { id, given, kind, name, created, properties, context, tags, outcome }))
+            let event = Arc::new(Event { id, given, kind, name, created, properties, context, tags, outcome });
+            if given { Entry::ImportedEvent(event) } else { Entry::Event(event) }
         })
     }
 
@@ -352,8 +367,8 @@ mod tests {
             let mut rest = bytes.as_slice();
             for (entry, end) in entries.iter().zip(ends) {
                 let kind = match entry {
-                    Entry::Request(_) => Skipped::Request,
-                    Entry::Event(_) => Skipped::Event,
+                    Entry::Request(_) | Entry::ImportedRequest(_) => Skipped::Request,
+                    Entry::Event(_) | Entry::ImportedEvent(_) => Skipped::Event,
                     _ => Skipped::Other,
                 };
                 prop_assert_eq!((skip(&mut rest), bytes.len() - rest.len()), (Some(kind), end));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::survey::{Found, SessionFate};
 use crate::{
-    model::{ErasureKind, Event, EventRequest, MergeKey, ProfileRef},
+    model::{ErasureKind, Event, EventRequest, Json, MergeKey, ProfileRef},
     store::{
         entry::{self, Entry},
         log::Encoded,
@@ -62,19 +62,27 @@ fn fates(found: &Found, first: u64, entries: &[Entry]) -> Vec<Fate> {
     let mut request: Option<Of> = None;
     for (offset, entry) in (first..).zip(entries) {
         let fate = match entry {
-            Entry::Request(shared) => {
+            Entry::Request(shared) | Entry::ImportedRequest(shared) => {
                 close(&mut request, &mut fates);
-                let (events, fate) = of_request(found, offset, shared);
+                let form = if matches!(entry, Entry::Request(_)) { Entry::Request } else { Entry::ImportedRequest };
+                let (events, fate) = of_request(found, offset, shared, form);
                 request = Some(Of { place: fates.len(), events, kept: 0, gone: 0 });
                 fate
             }
-            Entry::Event(event) => {
-                let fate = of_event(found, offset, event, request.as_ref().map(|of| of.events));
+            Entry::Event(event) | Entry::ImportedEvent(event) => {
+                let form = if matches!(entry, Entry::Event(_)) { Entry::Event } else { Entry::ImportedEvent };
+                let fate = of_event(found, offset, event, request.as_ref().map(|of| of.events), form);
                 if let Some(of) = &mut request {
                     *(if fate == Fate::Gone { &mut of.gone } else { &mut of.kept }) += 1;
                 }
                 fate
             }
+            // It stands right behind the session or profile that it is said of.
+            Entry::Imported { made, .. } => match fates.last() {
+                Some(Fate::Gone) => Fate::Gone,
+                Some(Fate::Becomes(_)) => Fate::Becomes(Entry::Imported { made: *made, shown: Json::empty_object() }),
+                Some(Fate::Stays) | None => Fate::Stays,
+            },
             other => of_other(found, offset, other),
         };
         fates.push(fate);
@@ -105,7 +113,12 @@ fn close(request: &mut Option<Of>, fates: &mut [Fate]) {
     }
 }
 
-fn of_request(found: &Found, offset: u64, request: &EventRequest) -> (Events, Fate) {
+fn of_request(
+    found: &Found,
+    offset: u64,
+    request: &EventRequest,
+    form: impl FnOnce(Arc<EventRequest>) -> Entry,
+) -> (Events, Fate) {
     let named = match (&request.profile, &request.session) {
         (Some(profile), _) => found.whose(&profile.id, offset),
         (None, Some(session)) => found.forgotten_visitor(session, offset),
@@ -116,18 +129,24 @@ fn of_request(found: &Found, offset: u64, request: &EventRequest) -> (Events, Fa
         Some(named) if named.kind == ErasureKind::Erased => (Events::Go, Fate::Gone),
         Some(named) => {
             let stripped = named.strip(request);
-            (Events::AreStripped, becomes(*request == stripped, || Entry::Request(Arc::new(stripped))))
+            (Events::AreStripped, becomes(*request == stripped, || form(Arc::new(stripped))))
         }
     }
 }
 
-fn of_event(found: &Found, offset: u64, event: &Event, events: Option<Events>) -> Fate {
+fn of_event(
+    found: &Found,
+    offset: u64,
+    event: &Event,
+    events: Option<Events>,
+    form: impl FnOnce(Arc<Event>) -> Entry,
+) -> Fate {
     match events {
         Some(Events::Go) => Fate::Gone,
         _ if found.is_erased_event(offset) => Fate::Gone,
         Some(Events::AreStripped) => {
             let stripped = event.stripped();
-            becomes(*event == stripped, || Entry::Event(Arc::new(stripped)))
+            becomes(*event == stripped, || form(Arc::new(stripped)))
         }
         _ => Fate::Stays,
     }

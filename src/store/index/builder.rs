@@ -85,7 +85,7 @@ impl Builder {
     /// Adds the entry behind the last one.
     pub fn add(&mut self, entry: &Entry) {
         match entry {
-            Entry::Request(request) => {
+            Entry::Request(request) | Entry::ImportedRequest(request) => {
                 (self.request, self.facets, self.noted) = (Some(request.clone()), None, None);
             }
             Entry::Session(session) => {
@@ -95,7 +95,7 @@ impl Builder {
                 self.sessions_are_old = false;
                 self.sessions.push(session.clone());
             }
-            Entry::Event(event) => {
+            Entry::Event(event) | Entry::ImportedEvent(event) => {
                 self.sessions_are_old = true;
                 if let Some(request) = self.request.take() {
                     self.add_event(&request, event);

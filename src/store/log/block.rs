@@ -6,7 +6,11 @@ use crate::{
     model::{EventRequest, Id, Profile, ProfileRef},
     store::{
         entry::{self, Entry, Skipped},
-        log::{FoundEvent, events::events, format3},
+        log::{
+            FoundEvent,
+            events::{events, imported},
+            format3,
+        },
     },
 };
 
@@ -167,7 +171,9 @@ impl Encoded<'_> {
             match entry::skip(&mut rest).ok_or(UNREADABLE)? {
                 Skipped::Request => request = RequestOf { bytes, read: None },
                 Skipped::Event if is_wanted => {
-                    let Some(Entry::Event(event)) = entry::decode(bytes) else { return Err(UNREADABLE) };
+                    let Some(Entry::Event(event) | Entry::ImportedEvent(event)) = entry::decode(bytes) else {
+                        return Err(UNREADABLE);
+                    };
                     found.push(FoundEvent { offset, request: request.read()?, event });
                 }
                 Skipped::Event | Skipped::Other => {}
@@ -227,7 +233,11 @@ impl RequestOf<'_> {
         if let Some(read) = &self.read {
             return Ok(read.clone());
         }
-        let Some(Entry::Request(request)) = entry::decode(self.bytes) else { return Err(UNREADABLE) };
+        let request = match entry::decode(self.bytes) {
+            Some(Entry::Request(request)) => request,
+            Some(Entry::ImportedRequest(request)) => imported(request),
+            _ => return Err(UNREADABLE),
+        };
         Ok(self.read.insert(request).clone())
     }
 }

@@ -59,9 +59,18 @@ pub fn events(first: u64, entries: &[Entry]) -> impl Iterator<Item = FoundEvent>
     (first..).zip(entries).filter_map(move |(offset, entry)| {
         match entry {
             Entry::Request(new) => request = Some(new.clone()),
-            Entry::Event(event) => return Some(FoundEvent { offset, request: request.clone()?, event: event.clone() }),
+            Entry::ImportedRequest(new) => request = Some(imported(new.clone())),
+            Entry::Event(event) | Entry::ImportedEvent(event) => {
+                return Some(FoundEvent { offset, request: request.clone()?, event: event.clone() });
+            }
             _ => {}
         }
         None
     })
+}
+
+/// What imported events have in common, as it is in memory.
+pub fn imported(mut request: Arc<EventRequest>) -> Arc<EventRequest> {
+    Arc::make_mut(&mut request).imported = true;
+    request
 }

@@ -1,6 +1,7 @@
 //! The live segment: entries that are applied and not sealed yet. The journal has them too.
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -8,7 +9,7 @@ use std::{
 use parking_lot::RwLock;
 
 use super::{
-    EncodedEntries, FoundEvent,
+    EncodedEntries, FoundEvent, MadeIds,
     block::{Block, Encoded, Packer, RAW_BYTES, VERSION},
     events::events,
     segment::{Segment, Summary},
@@ -167,6 +168,18 @@ impl Live {
             }
         }
         Ok(None)
+    }
+
+    /// See [`super::Log::events_made`].
+    pub fn events_made(&self, ids: &MadeIds, found: &mut HashSet<(Id, Id)>) -> Result<(), StoreError> {
+        if ids.may_be_in(&self.pending.summary) {
+            ids.find(&self.pending.entries(), found);
+        }
+        for summary in self.summaries.iter().filter(|summary| ids.may_be_in(summary)) {
+            let block = self.segment.block(summary.first)?;
+            ids.find(&self.segment.entries(&block)?, found);
+        }
+        Ok(())
     }
 
     /// Hands every block that reaches beyond offset `from` to `each`, in order.

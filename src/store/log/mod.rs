@@ -8,6 +8,7 @@ mod block;
 mod events;
 mod format3;
 mod live;
+mod made;
 mod rewriting;
 mod sealed;
 mod segment;
@@ -39,6 +40,7 @@ use segment::made_id;
 
 pub use block::{Block, Encoded, Packer, RAW_BYTES};
 pub use events::{EventBlock, FoundEvent};
+pub use made::MadeIds;
 pub use sealed::Sealed;
 
 const LIVE_EXTENSION: &str = "live";

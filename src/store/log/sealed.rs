@@ -3,7 +3,7 @@
 //! Damage in one of them is the error of whoever reads what is damaged, and of nobody else.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,7 +12,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    FoundEvent,
+    FoundEvent, MadeIds,
     block::{Block, Encoded, Packer},
     live::{self, Live},
     segment::{Segment, Summary},
@@ -258,6 +258,23 @@ impl Sealed {
             }
         }
         damage.map_or(Ok(None), Err)
+    }
+
+    /// See [`super::Log::events_made`].
+    pub fn events_made(
+        &self,
+        open: &OpenSegments,
+        ids: &MadeIds,
+        found: &mut HashSet<(Id, Id)>,
+    ) -> Result<(), StoreError> {
+        if self.known.lock().summary.is_some_and(|summary| !ids.may_be_in(&summary)) {
+            return Ok(());
+        }
+        let opened = self.opened(open)?;
+        for summary in opened.summaries.iter().filter(|summary| ids.may_be_in(summary)) {
+            ids.find(&self.read(&opened, summary, |block| block.entries())?, found);
+        }
+        self.gap(&opened, self.first).map_or(Ok(()), Err)
     }
 
     /// Hands every block that reaches beyond offset `from` to `each`, in order.

@@ -11,7 +11,7 @@ use super::{
     writes,
 };
 use crate::{
-    model::{Place, Profile, ProfileRef, Session},
+    model::{Json, Place, Profile, ProfileRef, Session},
     store::{
         database, entry,
         error::{At, StoreError},
@@ -61,6 +61,14 @@ impl Views {
             let (key, profile) = record.at(&self.path)?;
             entry::decode(&profile).ok_or_else(|| self.unreadable(Tree::ProfilesMade, &key))
         })
+    }
+
+    /// Of the session or profile that was made at the offset `made`, if it was imported: the parts that are shown as they
+    /// came.
+    pub fn imported(&self, made: u64) -> Result<Option<Json>, StoreError> {
+        let key = made.to_be_bytes();
+        let shown = self.value(Tree::Imported, &key)?;
+        shown.map(|shown| entry::decode(&shown).ok_or_else(|| self.unreadable(Tree::Imported, &key))).transpose()
     }
 
     /// The profile, unless it is another one's by now, or deleted.

@@ -59,6 +59,8 @@ pub enum Tree {
     Erasures,
     /// The hash of an id that was erased, to the offset of the event or of where that was said.
     ErasedIds,
+    /// The offset at which a session or profile was made that was imported, to the parts that are shown as they came.
+    Imported,
 }
 
 /// How the records of a tree stand in it.
@@ -84,7 +86,7 @@ const fn table(tree: Tree, name: &'static str, form: Form, decode: fn(&[u8]) -> 
 }
 
 /// Each tree, in the order of their places. What no key leads to is an index, which is written along with what it is of.
-pub const TABLES: [Table; 24] = [
+pub const TABLES: [Table; 25] = [
     table(Tree::SessionNumbers, "session_numbers", Form::Whole, index),
     table(Tree::Sessions, "sessions", Form::Parts, index),
     table(Tree::Profiles, "profiles", Form::Parts, |bytes| entry::decode(bytes).map(State::Profile)),
@@ -109,6 +111,7 @@ pub const TABLES: [Table; 24] = [
     table(Tree::SessionsBegun, "sessions_begun", Form::Whole, index),
     table(Tree::Erasures, "erasures", Form::Parts, |bytes| entry::decode(bytes).map(State::Erasure)),
     table(Tree::ErasedIds, "erased_ids", Form::Whole, |bytes| entry::decode(bytes).map(State::Offset)),
+    table(Tree::Imported, "imported", Form::Parts, |bytes| entry::decode(bytes).map(State::Shown)),
 ];
 
 fn there(_: &[u8]) -> Option<State> {
@@ -143,6 +146,7 @@ pub fn place(key: &Key) -> (Tree, Vec<u8>) {
         }
         Key::SharesSessions(profile) => (Tree::SharingSessions, profile_key(profile)),
         Key::DeletedEvent(offset) => (Tree::DeletedEvents, offset.to_be_bytes().to_vec()),
+        Key::Imported(made) => (Tree::Imported, made.to_be_bytes().to_vec()),
         Key::Source(id) => (Tree::Sources, id.key()),
         Key::Definition(kind, id) => (Tree::Definitions, definition_key(*kind, id)),
         Key::Delivered(id) => (Tree::Deliveries, id.key()),
@@ -169,6 +173,7 @@ pub fn encode(state: &State) -> Option<Vec<u8>> {
         State::Delayed(event) => entry::encode(event),
         State::Pass(pass) => entry::encode(pass),
         State::Erasure(erasure) => entry::encode(erasure),
+        State::Shown(shown) => entry::encode(shown),
         State::There => Vec::new(),
         State::Gone => return None,
     })

@@ -56,6 +56,11 @@ fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4])
             let visited = Entry::Visited { session: session.number, profile: profile(name), moved };
             return vec![Entry::Session(Arc::new(session)), visited];
         }
+        21 => {
+            let session = Session::new(id("session", name), *number, None, now);
+            let imported = Entry::Imported { made: session.number, shown: Json::empty_object() };
+            return vec![Entry::Session(Arc::new(session)), imported];
+        }
         6 => Entry::Source(Arc::new(Source::open(id("source", name), "a source", now))),
         7 => Entry::SourceDeleted(id("source", name)),
         8 => Entry::EventDeleted(u64::from(name)),
@@ -113,6 +118,7 @@ fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4])
                 context: Json::empty_object(),
                 client: Default::default(),
                 bot: false,
+                imported: false,
             };
             let event = Event {
                 id: id("event", name),

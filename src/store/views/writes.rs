@@ -202,6 +202,7 @@ impl Views {
             }
             self.remove(Tree::SessionsBegun, place_key(session.place()).to_vec(), writes)?;
         }
+        self.remove_parts(Tree::Imported, number, writes)?;
         self.remove_parts(Tree::Sessions, number, writes)
     }
 
