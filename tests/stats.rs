@@ -226,12 +226,14 @@ fn noise(seed: &str) -> String {
     text
 }
 
+/// Each value with its events and visits, and those of no value.
+type Counted = (Vec<(Value, u64, u64)>, (u64, u64));
+
+/// What an event tells.
+type Told<'a> = &'a dyn Fn(&Sent) -> Option<Value>;
+
 /// What a plain count finds: the values of the events, most first, and what has none.
-fn counted(
-    events: &[&Sent],
-    value: impl Fn(&Sent) -> Option<Value>,
-    by_visits: bool,
-) -> (Vec<(Value, u64, u64)>, (u64, u64)) {
+fn counted(events: &[&Sent], value: impl Fn(&Sent) -> Option<Value>, by_visits: bool) -> Counted {
     let mut found: BTreeMap<String, (Value, u64, BTreeSet<&str>)> = BTreeMap::new();
     let mut none = (0, BTreeSet::new());
     for event in events {
@@ -251,7 +253,7 @@ fn counted(
     (rows, (none.0, none.1.len() as u64))
 }
 
-fn expected_top((rows, none): (Vec<(Value, u64, u64)>, (u64, u64)), limit: usize) -> Value {
+fn expected_top((rows, none): Counted, limit: usize) -> Value {
     let (shown, left_out) = rows.split_at(limit.min(rows.len()));
     let shown: Vec<Value> = shown
         .iter()
@@ -266,7 +268,7 @@ fn expected_top((rows, none): (Vec<(Value, u64, u64)>, (u64, u64)), limit: usize
 }
 
 /// The events of each visit that began within the time, in order.
-fn visits<'a>(sent: &'a [Sent], from: Time, to: Time) -> BTreeMap<&'a str, Vec<&'a Sent>> {
+fn visits(sent: &[Sent], from: Time, to: Time) -> BTreeMap<&str, Vec<&Sent>> {
     let mut visits: BTreeMap<&str, Vec<&Sent>> = BTreeMap::new();
     for event in sent {
         if let Some(session) = &event.session {
@@ -423,7 +425,7 @@ impl Shop {
                 source.iter().for_each(|source| filter += &format!("&source={source}"));
                 let text = |text: &str| Some(text).filter(|text| !text.is_empty()).map(|text| json!(text));
                 let page = |event: &Sent| event.page.as_ref().map(|page| json!(format!("https://shop.example{page}")));
-                let values: [(&str, &dyn Fn(&Sent) -> Option<Value>); 4] = [
+                let values: [(&str, Told<'_>); 4] = [
                     ("page", &page),
                     ("browser", &|event| text(event.browser)),
                     ("source", &|event| text(event.source)),
