@@ -595,3 +595,83 @@ fn destinations_are_told_and_what_is_left_is_listed() {
     assert_eq!(daemon.post_admin("/profile/nobody/forget", &json!({})).status, 404);
     assert_eq!(daemon.get(&format!("/profile/{id}/export")).status, 401);
 }
+
+/// Sends lines to be imported; how many of each kind came in.
+fn import(daemon: &Daemon, lines: &[Value]) -> Value {
+    let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/x-ndjson")];
+    let response = daemon.request("POST", "/import", &headers, body.as_bytes());
+    assert_eq!(response.status, 200, "{}", response.text());
+    response.json()
+}
+
+#[test]
+fn who_was_imported_is_forgotten_and_erased_like_everybody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = setup(folder.path());
+    let daemon = setup.start();
+    daemon.shop();
+    let time = json!({"insert": "2024-05-01T10:00:00Z"});
+    let of_person = |name: &str| {
+        let id = |what: &str| format!("needle-{name}-{what}");
+        [
+            json!({"id": id("person"), "metadata": {"time": time}, "traits": {"nick": id("nick")},
+                "data": {"contact": {"email": {"main": format!("{name}@needle.example")}}}}),
+            json!({"id": id("session"), "profile": {"id": id("person")}, "metadata": {"time": time},
+                "context": {"where": id("session-context")}, "device": {"name": id("device")}}),
+            json!({"id": id("event"), "type": "seen", "source": {"id": "shop"}, "session": {"id": id("session")},
+                "profile": {"id": id("person")}, "metadata": {"time": time}, "properties": {"a": id("property")},
+                "hit": {"name": id("hit")}}),
+        ]
+    };
+    let (ada, bob, eve) = (of_person("ada"), of_person("bob"), of_person("eve"));
+    for (kind, lines) in ["profiles", "sessions", "events"].iter().zip(0..) {
+        let lines = [&ada, &bob, &eve].map(|person| person[lines].clone());
+        assert_eq!(import(&daemon, &lines)["imported"][kind], 3, "{kind}");
+    }
+    crowd(&daemon, 0, 150);
+    let setup = daemon.stop();
+    let needles = |name: &str, parts: &[&str]| -> Vec<Needle> {
+        parts.iter().flat_map(|part| residue::needles(&format!("needle-{name}-{part}"))).collect()
+    };
+    let parts = ["nick", "session-context", "device", "property", "hit"];
+    let ids = ["person", "session", "event"];
+    let of_ada = [needles("ada", &parts), needles("ada", &ids), residue::needles("ada@needle.example")].concat();
+    let of_bob = [needles("bob", &parts), residue::needles("bob@needle.example")].concat();
+    assert_all_planted(folder.path(), &[&of_ada[..], &of_bob].concat());
+
+    let daemon = setup.start();
+    let erased = erase(&daemon, "needle-ada-person");
+    assert_eq!(erased["erased"], json!({"events": 1, "sessions": 1, "profiles": 1}));
+    let forgotten = daemon.post_admin("/profile/needle-bob-person/forget", &json!({}));
+    assert_eq!(forgotten.status, 200, "{}", forgotten.text());
+    let check = |daemon: &Daemon| {
+        for path in ["/profile/needle-ada-person", "/session/needle-ada-session", "/event/needle-ada-event"] {
+            assert_eq!(daemon.admin("GET", path).status, 404, "{path}");
+        }
+        let bobs = daemon.record("/profile/needle-bob-person/events")["result"].clone();
+        assert_eq!((bobs.as_array().unwrap().len(), &bobs[0]["properties"]), (1, &json!({})));
+        assert_eq!(
+            (&bobs[0]["metadata"]["imported"], &bobs[0]["metadata"]["time"]["insert"]),
+            (&json!(true), &time["insert"])
+        );
+        let eves = daemon.record("/event/needle-eve-event")["event"].clone();
+        assert_eq!(
+            (&eves["properties"], &eves["hit"]["name"]),
+            (&json!({"a": "needle-eve-property"}), &json!("needle-eve-hit"))
+        );
+        assert_eq!(daemon.record("/session/needle-eve-session")["device"]["name"], "needle-eve-device");
+    };
+    check(&daemon);
+    wait_done(&daemon, &erased["erasure"]);
+    wait_done(&daemon, &forgotten.json()["erasure"]);
+    check(&daemon);
+    // What comes once more from the same file is a repeat, but for who is nobody any more.
+    let again = import(&daemon, &[ada[2].clone(), eve[2].clone()]);
+    assert_eq!((&again["imported"]["events"], &again["skipped"]["events"]), (&json!(0), &json!(2)), "{again}");
+    let setup = daemon.stop();
+    assert_nothing_left(folder.path(), &[&of_ada[..], &of_bob].concat());
+    assert!(setup.command(&["check"]).status().unwrap().success());
+    assert!(setup.command(&["rebuild"]).status().unwrap().success());
+    check(&setup.start());
+}

@@ -126,7 +126,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Looks up all events at once.
+    /// Looks up all events at once: those that are stored, and those that were until they were erased.
     pub async fn read_known(&mut self, documents: &[(u64, Document)]) -> Result<(), Refused> {
         let events = documents.iter().filter_map(|(_, document)| {
             let Document::Event(event) = document else { return None };
@@ -135,6 +135,11 @@ impl<'a> Plan<'a> {
         let events: Vec<(Id, Id)> = events.collect();
         if !events.is_empty() {
             self.known_events = self.view.known_events(&events).await?;
+        }
+        for (source, id) in events {
+            if self.view.erased_id(|| self.identity.event_hash(&id, &source)).await?.is_some() {
+                self.known_events.insert((source, id));
+            }
         }
         Ok(())
     }

@@ -57,7 +57,10 @@ fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4])
             return vec![Entry::Session(Arc::new(session)), visited];
         }
         21 => {
-            let session = Session::new(id("session", name), *number, None, now);
+            // One that is imported is new.
+            *number = offset + 1;
+            let mut session = Session::new(id("session", name), *number, None, begun(*number));
+            session.profile = Some(profile(3));
             let imported = Entry::Imported { made: session.number, shown: Json::empty_object() };
             return vec![Entry::Session(Arc::new(session)), imported];
         }
