@@ -597,10 +597,10 @@ fn destinations_are_told_and_what_is_left_is_listed() {
 }
 
 /// Sends lines to be imported; how many of each kind came in.
-fn import(daemon: &Daemon, lines: &[Value]) -> Value {
+fn import(daemon: &Daemon, kind: &str, lines: &[Value]) -> Value {
     let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/x-ndjson")];
-    let response = daemon.request("POST", "/import", &headers, body.as_bytes());
+    let response = daemon.request("POST", &format!("/import?what={kind}"), &headers, body.as_bytes());
     assert_eq!(response.status, 200, "{}", response.text());
     response.json()
 }
@@ -627,7 +627,7 @@ fn who_was_imported_is_forgotten_and_erased_like_everybody_else() {
     let (ada, bob, eve) = (of_person("ada"), of_person("bob"), of_person("eve"));
     for (kind, lines) in ["profiles", "sessions", "events"].iter().zip(0..) {
         let lines = [&ada, &bob, &eve].map(|person| person[lines].clone());
-        assert_eq!(import(&daemon, &lines)["imported"][kind], 3, "{kind}");
+        assert_eq!(import(&daemon, kind, &lines)["imported"][kind], 3, "{kind}");
     }
     crowd(&daemon, 0, 150);
     let setup = daemon.stop();
@@ -667,7 +667,7 @@ fn who_was_imported_is_forgotten_and_erased_like_everybody_else() {
     wait_done(&daemon, &forgotten.json()["erasure"]);
     check(&daemon);
     // What comes once more from the same file is a repeat, but for who is nobody any more.
-    let again = import(&daemon, &[ada[2].clone(), eve[2].clone()]);
+    let again = import(&daemon, "events", &[ada[2].clone(), eve[2].clone()]);
     assert_eq!((&again["imported"]["events"], &again["skipped"]["events"]), (&json!(0), &json!(2)), "{again}");
     let setup = daemon.stop();
     assert_nothing_left(folder.path(), &[&of_ada[..], &of_bob].concat());

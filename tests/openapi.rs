@@ -123,6 +123,7 @@ fn required_query(operation: &Value) -> String {
         "step" => "step=a&step=b",
         "by" => "by=day",
         "of" => "of=page",
+        "what" => "what=events",
         other => panic!("{other} is required, too"),
     });
     values.collect::<Vec<_>>().join("&")
@@ -172,6 +173,7 @@ fn examples_are_taken_and_answers_are_as_described() {
         assert_eq!(fits, Ok(()), "{method} {path}");
         let body = match &**media {
             "application/json" => example.to_string(),
+            "application/x-ndjson" => example.as_str().unwrap().to_owned(),
             "application/x-www-form-urlencoded" => format!("username=admin&password={TOKEN}"),
             other => panic!("no example is {other}"),
         };

@@ -122,6 +122,19 @@ pub fn payload() -> Value {
     })
 }
 
+/// A line of a file of records.
+pub fn line_example() -> Value {
+    let time = json!({ "insert": "2024-05-01T10:00:00Z" });
+    let event =
+        json!({ "id": "old-1", "type": "page-view", "source": { "id": "SOURCE-ID" }, "metadata": { "time": time } });
+    event.to_string().into()
+}
+
+/// A list of profiles or sessions.
+pub fn records_example() -> Value {
+    json!([{ "id": "ada", "metadata": { "time": { "insert": "2024-05-01T10:00:00Z" } } }])
+}
+
 pub fn payload_example() -> Value {
     json!({
         "source": { "id": "shop" },

@@ -314,14 +314,14 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
                 RECORDS
                     .post("Takes records from a file, one a line")
                     .takes(parameters::import())
-                    .sent_as(false, lines, json!(""))
+                    .sent_as(false, lines, bodies::line_example())
                     .answers(json!({ "type": "object" })),
             ]
         }
         Endpoint::ImportProfiles | Endpoint::ImportSessions => {
             let what = if endpoint == Endpoint::ImportProfiles { "Takes profiles" } else { "Takes sessions" };
             let records = json!({ "type": "array", "items": { "type": "object" } });
-            vec![RECORDS.post(what).sent(records, json!([{ "id": "ada" }])).answers(it.answer::<import::Saved>())]
+            vec![RECORDS.post(what).sent(records, bodies::records_example()).answers(it.answer::<import::Saved>())]
         }
         Endpoint::CountedEvents => vec![
             COUNTS.get("How many events there were").takes(parameters::counts()).answers(it.answer::<query::Counted>()),

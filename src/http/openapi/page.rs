@@ -284,7 +284,8 @@ fn curl(shown: &Shown<'_>) -> String {
                 line += &format!(" \\\n  --data-urlencode \"{name}={}\"", text(value));
             }
         } else {
-            line += &format!(" \\\n  -H 'Content-Type: {media}' \\\n  -d '{example}'");
+            let body = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
+            line += &format!(" \\\n  -H 'Content-Type: {media}' \\\n  -d '{body}'");
         }
     }
     line
