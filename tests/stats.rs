@@ -329,10 +329,12 @@ fn expected_visits(
         let middle = durations.len() / 2;
         let upper = durations[middle] as f64;
         let lower = if durations.len().is_multiple_of(2) { durations[middle - 1] as f64 } else { upper };
+        // A whole number is written without a fraction.
+        let number = |number: f64| if number.fract() == 0.0 { json!(number as i64) } else { json!(number) };
         let row = json!({
             (unit): start, "visits": visits.len(), "profiles": people.len(), "new_profiles": new, "views": views(&meant),
             "events": meant.len(), "bounced": visits.iter().filter(|events| events.len() == 1 || views(events) == 1).count(),
-            "duration": (lower + upper) / 2.0 / 1e6,
+            "duration": number((lower + upper) / 2.0 / 1e6),
         });
         (start, row)
     };
