@@ -174,15 +174,7 @@ async fn streamed(format: Format, mut export: Export) -> Result<Reply, Failure> 
     let first = export.next().await?.unwrap_or_default();
     let rest = futures_util::stream::unfold(Some(export), |export| async move {
         let mut export = export?;
-        match export.next().await {
-            Ok(Some(piece)) => Some((Ok(Frame::data(Bytes::from(piece))), Some(export))),
-            Ok(None) => None,
-            // The answer is cut off, so that nobody takes it for whole.
-            Err(refused) => {
-                tracing::warn!(%refused, "an answer is cut off");
-                Some((Err(refused), None))
-            }
-        }
+        reply::next_piece(export.next().await, export)
     });
     let first = futures_util::stream::once(async move { Ok(Frame::data(Bytes::from(first))) });
     let mut reply = reply::stream(futures_util::StreamExt::chain(first, rest));

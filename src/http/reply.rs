@@ -30,6 +30,19 @@ pub fn stream(pieces: impl Stream<Item = Piece> + Send + 'static) -> Reply {
     Response::new(Either::Right(StreamBody::new(Box::pin(pieces))))
 }
 
+/// A step of [`stream`] over what `from` writes, of which `written` is the next part: where it cannot be written any
+/// further, the answer is cut off, so that nobody takes it for whole.
+pub fn next_piece<T>(written: Result<Option<Vec<u8>>, Refused>, from: T) -> Option<(Piece, Option<T>)> {
+    match written {
+        Ok(Some(part)) => Some((Ok(Frame::data(part.into())), Some(from))),
+        Ok(None) => None,
+        Err(refused) => {
+            tracing::warn!(%refused, "an answer is cut off");
+            Some((Err(refused), None))
+        }
+    }
+}
+
 /// 200 with `value` as JSON.
 pub fn json(value: &impl Serialize) -> Reply {
     json_with(StatusCode::OK, value)

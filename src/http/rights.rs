@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use hyper::{
-    body::Frame,
-    header::{CONTENT_TYPE, HeaderValue},
-};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
 
 use super::{
@@ -72,15 +68,7 @@ pub async fn export(rights: &Arc<Rights>, route: &Route) -> Result<Reply, Failur
     let Some(export) = rights.export(&route.record_id()?).await? else { return Err(Failure::NoRecord) };
     let pieces = futures_util::stream::unfold(Some(export), |export| async move {
         let mut export: Export = export?;
-        match export.next().await {
-            Ok(Some(piece)) => Some((Ok(Frame::data(Bytes::from(piece))), Some(export))),
-            Ok(None) => None,
-            // The answer is cut off, so that nobody takes it for whole.
-            Err(refused) => {
-                tracing::warn!(%refused, "an answer is cut off");
-                Some((Err(refused), None))
-            }
-        }
+        reply::next_piece(export.next().await, export)
     });
     let mut reply = reply::not_stored(reply::stream(pieces));
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -111,17 +111,14 @@ impl Session {
         texts.sum::<usize>() + parts.iter().sum::<usize>()
     }
 
-    /// The same without what identifies somebody; it is the visit of `profile`.
+    /// What counts of it, without all else, for that identifies somebody; it is the visit of `profile`.
     pub fn stripped(&self, profile: Option<ProfileRef>) -> Self {
         Self {
             profile,
-            context: Json::empty_object(),
-            properties: Json::empty_object(),
-            device: None,
-            user_agent: None,
-            landing: None,
-            traits: Json::empty_object(),
-            ..self.clone()
+            updated: self.updated,
+            first_event: self.first_event,
+            last_event: self.last_event,
+            ..Self::new(self.id.clone(), self.number, self.channel.clone(), self.inserted)
         }
     }
 
