@@ -8,7 +8,8 @@ use super::{
     files::{
         checksums::{self, Comparison},
         disk::Disk,
-        folder::{self, Folder, LastEnd},
+        durable,
+        folder::{Folder, LastEnd},
     },
     journal::Journal,
     log::{EncodedEntries, Log},
@@ -181,7 +182,7 @@ fn is_whole(views: &Views, log: &Log, report: Report<'_>) -> bool {
 }
 
 fn rebuild(path: PathBuf, log: &Log, report: Report<'_>) -> Result<Views, StoreError> {
-    folder::remove_tree(&path)?;
+    durable::remove_tree(&path)?;
     let views = Views::open(&path)?;
     catch_up(&views, log, report)?;
     Ok(views)

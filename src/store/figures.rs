@@ -7,7 +7,7 @@ use super::{
     Store,
     commit::QueueFigures,
     files::{
-        folder,
+        durable,
         usage::{self, Usage},
     },
 };
@@ -110,7 +110,7 @@ impl Store {
         Holdings {
             behind_journal,
             disk_bytes: usage::measure(path).map_err(unknown).ok(),
-            disk_free_bytes: folder::free_bytes(path).map_err(unknown).ok(),
+            disk_free_bytes: durable::free_bytes(path).map_err(unknown).ok(),
         }
     }
 }

@@ -46,10 +46,7 @@ use crate::{
 use commit::{Applier, Committer, Locks};
 use engine::{Engine, Opening, ViewsTrust};
 use error::At;
-use files::{
-    disk::RealDisk,
-    folder::{self, LastEnd},
-};
+use files::{disk::RealDisk, durable, folder::LastEnd};
 use journal::Journal;
 use shared::Shared;
 
@@ -159,7 +156,7 @@ impl Store {
         let journal = Journal::open(RealDisk, &folder.journal(), 0, settings.segment_bytes, crashed)?;
         let engine = Engine::open(&folder, &journal, &how, report)?;
         let epoch = folder.epoch()?;
-        folder::sync_dir(folder.path())?; // the names of the parts that were just made
+        durable::sync_dir(folder.path())?; // the names of the parts that were just made
         clock.not_before(engine.views.progress().latest);
         let (to_applier, messages) = mpsc::channel();
         let shared = Arc::new(Shared::new(settings.clone(), folder, clock, journal, engine, to_applier.clone())?);

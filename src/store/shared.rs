@@ -20,7 +20,7 @@ use super::{
     database,
     engine::Engine,
     error::{self, Refused, StoreError},
-    files::folder::{self, Folder},
+    files::{durable, folder::Folder},
     journal::Journal,
     readers::{Readers, Share},
     views::Views,
@@ -209,7 +209,7 @@ impl Shared {
             return Some(failure.clone());
         }
         let reserve = self.settings.reserve_bytes;
-        match folder::free_bytes(self.folder.path()) {
+        match durable::free_bytes(self.folder.path()) {
             Ok(free) if free < reserve => Some(format!(
                 "the disk is full: {} MiB are free, {} MiB are kept in reserve",
                 free >> 20,

@@ -17,7 +17,7 @@ use crate::store::{
     engine::{self, Engine, Opening, ViewsTrust},
     entry::Fold,
     error::{At, RESTORE, StoreError},
-    files::folder,
+    files::durable,
     log,
     shared::{NewViews, Shared},
 };
@@ -173,7 +173,7 @@ impl Applier {
         self.shared.queue.stop(&failure);
         self.end_sealer();
         loop {
-            let reopened = folder::probe(self.shared.folder.path()).and_then(|()| {
+            let reopened = durable::probe(self.shared.folder.path()).and_then(|()| {
                 // Closing what failed may fail as well; it is thrown away or checked when it is opened again.
                 _ = guarded(&self.shared, || {
                     drop(self.shared.take_engine());

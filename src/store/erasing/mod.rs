@@ -27,7 +27,7 @@ use super::{
     engine::Engine,
     entry::{self, Entry, Fold},
     error::{At, RESTORE, StoreError},
-    files::{checksums, folder},
+    files::{checksums, durable},
     log::Encoded,
     shared::{NewViews, Shared},
     views::Views,
@@ -127,7 +127,7 @@ impl Erasing<'_> {
             found.recall(remembered);
         }
         // Whoever begins again finds less in what was written anew.
-        folder::write_durably(&path, &entry::encode(&found.remembered()))?;
+        durable::write_durably(&path, &entry::encode(&found.remembered()))?;
         let change = |block: &Encoded<'_>| fate::changed(&found, block);
         let mut at = 0;
         while at < end {
@@ -138,7 +138,7 @@ impl Erasing<'_> {
             at = behind;
         }
         fs::remove_file(&path).at(&path)?;
-        folder::sync_dir(self.shared.folder.path())
+        durable::sync_dir(self.shared.folder.path())
     }
 
     fn block(&self, at: u64) -> Result<(u64, Vec<Entry>), StoreError> {
@@ -150,7 +150,7 @@ impl Erasing<'_> {
     /// Makes views beside those that there are, from the log, and has them read in their place; those before.
     fn make_views(&self) -> Result<Option<Views>, StoreError> {
         let (new, path) = self.shared.folder.next_views();
-        folder::remove_tree(&new)?;
+        durable::remove_tree(&new)?;
         let views = Views::open(&new)?;
         if let Err(why) = self.fill(&views) {
             self.discard(views)?;
@@ -159,7 +159,7 @@ impl Erasing<'_> {
         // Under their own name they are whole: a start from here on takes them.
         views.close()?;
         fs::rename(&new, &path).at(&new)?;
-        folder::sync_dir(self.shared.folder.path())?;
+        durable::sync_dir(self.shared.folder.path())?;
         checksums::forget(&path)?;
         let views = Views::open(&path)?;
         if let Err(why) = self.fill(&views) {

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::folder;
+use super::durable;
 
 use crate::store::error::{At, StoreError};
 
@@ -38,7 +38,7 @@ pub fn note(database: &Path) -> Result<(), StoreError> {
         _ = writeln!(text, "{checksum:08x} {length} {}", relative(database, &file));
     }
     _ = writeln!(text, "{:08x}", crc32c::crc32c(text.as_bytes()));
-    folder::write_durably(&database.join(NAME), text.as_bytes())
+    durable::write_durably(&database.join(NAME), text.as_bytes())
 }
 
 /// Compares a database's files with its note.
@@ -71,7 +71,7 @@ pub fn compare(database: &Path) -> Result<Comparison, StoreError> {
 pub fn forget(database: &Path) -> Result<(), StoreError> {
     let path = database.join(NAME);
     match fs::remove_file(&path) {
-        Ok(()) => folder::sync_dir(database),
+        Ok(()) => durable::sync_dir(database),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).at(&path),
     }

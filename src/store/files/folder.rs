@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::durable::{remove_tree, sync_dir, write_durably};
 use crate::store::error::{At, StoreError};
 
 /// The format of everything in the folder, as ARCHITECTURE.md describes it.
@@ -40,9 +41,6 @@ const FORMAT_WORDS: &str = "tracardi store ";
 /// What helps where the format is not known any more.
 const FORMAT_REMEDY: &str = "put it back from a backup of the storage folder; it is one line, \"tracardi store 5\" where \
                              this version had the store last";
-/// How much is written to find out whether the disk takes writes: more than what sled writes at a time.
-const PROBE_BYTES: usize = 1024 * 1024;
-
 /// When an answer is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
@@ -370,16 +368,6 @@ fn address_path(folder: &Path) -> PathBuf {
     folder.join("address")
 }
 
-/// Puts a file of these bytes at `path`, whole and durable, or leaves what is there.
-pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let new = path.with_extension("new");
-    let mut file = File::create(&new).at(&new)?;
-    file.write_all(bytes).at(&new)?;
-    file.sync_all().at(&new)?;
-    fs::rename(&new, path).at(path)?;
-    path.parent().map_or(Ok(()), sync_dir)
-}
-
 /// Refuses a folder that is no store and holds something else: a mistyped path must not be made a store, nor be closed to
 /// others.
 fn refuse_others(path: &Path) -> Result<(), StoreError> {
@@ -412,46 +400,6 @@ fn close_to_others(path: &Path) -> Result<(), StoreError> {
 fn take_modes(path: &Path) -> Result<(), StoreError> {
     let mode = fs::metadata(path).at(path)?.permissions().mode();
     fs::set_permissions(path, fs::Permissions::from_mode(mode & !OTHERS & 0o7777)).at(path)
-}
-
-/// Whether the folder takes a file and makes it durable.
-pub fn probe(folder: &Path) -> Result<(), StoreError> {
-    let path = folder.join("probe");
-    write_durably(&path, &[0; PROBE_BYTES])?;
-    fs::remove_file(&path).at(&path)?;
-    sync_dir(folder)
-}
-
-/// Makes what was created, renamed or removed in a folder durable.
-pub fn sync_dir(path: &Path) -> Result<(), StoreError> {
-    File::open(path).and_then(|folder| folder.sync_all()).at(path)
-}
-
-/// Makes every file below `path` durable, and the folders' entries.
-pub fn sync_tree(path: &Path) -> Result<(), StoreError> {
-    for entry in fs::read_dir(path).at(path)? {
-        let entry = entry.at(path)?;
-        if entry.file_type().at(path)?.is_dir() {
-            sync_tree(&entry.path())?;
-        } else {
-            File::open(entry.path()).and_then(|file| file.sync_all()).at(&entry.path())?;
-        }
-    }
-    sync_dir(path)
-}
-
-/// Removes a folder and everything in it, if it is there.
-pub fn remove_tree(path: &Path) -> Result<(), StoreError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at(path),
-        _ => Ok(()),
-    }
-}
-
-/// The bytes that may still be written to the disk that holds `path`.
-pub fn free_bytes(path: &Path) -> io::Result<u64> {
-    let disk = rustix::fs::statvfs(path)?;
-    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// Names this run of the machine; empty where the system does not tell.

@@ -2,5 +2,6 @@
 
 pub mod checksums;
 pub mod disk;
+pub mod durable;
 pub mod folder;
 pub mod usage;

@@ -15,7 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use super::{Builder, IndexFile, SegmentIndex, SegmentSpan};
 use crate::store::{
     error::{At, StoreError},
-    files::folder,
+    files::durable,
 };
 
 /// How many indexes are open at a time.
@@ -95,7 +95,7 @@ impl IndexFiles {
                 fs::remove_file(&path).at(&path)?;
             }
         }
-        folder::sync_dir(&self.folder)
+        durable::sync_dir(&self.folder)
     }
 
     /// The index of the segment; `add` hands each of its entries to a builder if there is no file, or it cannot be read.
@@ -123,7 +123,7 @@ impl IndexFiles {
         let path = self.path(segment);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at(&path),
-            _ => folder::sync_dir(&self.folder),
+            _ => durable::sync_dir(&self.folder),
         }
     }
 

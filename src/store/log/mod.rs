@@ -29,7 +29,7 @@ use super::{
     figures::SegmentFigures,
     files::{
         checksums::{self, Comparison},
-        folder,
+        durable,
     },
     index::{IndexFiles, SegmentIndex, SegmentSpan},
 };
@@ -78,7 +78,7 @@ impl Log {
         let kept = path.join(format!("{sealed_end:020}.{LIVE_EXTENSION}"));
         for path in live {
             if !(keep_live && path == kept && is_as_closed(&path)?) {
-                folder::remove_tree(&path)?; // made again from the journal
+                durable::remove_tree(&path)?; // made again from the journal
             }
         }
         if kept.exists() {
@@ -158,7 +158,7 @@ impl Log {
         self.indexes.keep(&sealed.name, full.index());
         self.sealed.write().push(Arc::new(sealed));
         *self.sealing.write() = None;
-        folder::remove_tree(&full.path)
+        durable::remove_tree(&full.path)
     }
 
     /// Writes the live segment out durably; nothing can be appended or read after it. One that is to be sealed is made
@@ -170,7 +170,7 @@ impl Log {
         if let Some(live) = live {
             live.close()?;
         }
-        folder::sync_dir(&self.path)
+        durable::sync_dir(&self.path)
     }
 
     /// Hands every block that reaches beyond offset `from` to `each`, in order.
@@ -336,7 +336,7 @@ pub fn segments(path: &Path) -> Result<(Vec<Arc<Sealed>>, Vec<PathBuf>), StoreEr
         let path = entry.at(path)?.path();
         match path.extension().and_then(|extension| extension.to_str()) {
             Some(LIVE_EXTENSION) => live.push(path),
-            Some(NEW_EXTENSION) => folder::remove_tree(&path)?, // a number there tells how often one was written anew
+            Some(NEW_EXTENSION) => durable::remove_tree(&path)?, // a number there tells how often one was written anew
             _ => {
                 let name = path.clone();
                 let segment = Sealed::of(path)
@@ -348,7 +348,7 @@ pub fn segments(path: &Path) -> Result<(Vec<Arc<Sealed>>, Vec<PathBuf>), StoreEr
     sealed.sort_by_key(|segment: &Arc<Sealed>| (segment.first, segment.name.generation));
     // Of one that was written anew, the last stands.
     for pair in sealed.windows(2).filter(|pair| pair[0].name.range == pair[1].name.range) {
-        folder::remove_tree(pair[0].path())?;
+        durable::remove_tree(pair[0].path())?;
     }
     sealed.dedup_by(|later, earlier| {
         let is_same = later.name.range == earlier.name.range;

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::store::{
     error::{At, StoreError},
-    files::folder,
+    files::durable,
     index::{Builder, SegmentName},
 };
 
@@ -47,7 +47,7 @@ impl Log {
         }
         self.indexes.remove(&old.name)?;
         old.remove(&self.open)?;
-        folder::sync_dir(&self.path)?;
+        durable::sync_dir(&self.path)?;
         Ok(Some((true, old.end)))
     }
 
@@ -60,9 +60,9 @@ impl Log {
                 |name: &SegmentName| name.range == found.name.range && name.generation > found.name.generation;
             if current.iter().any(is_newer) {
                 self.indexes.remove(&found.name)?;
-                folder::remove_tree(found.path())?;
+                durable::remove_tree(found.path())?;
             }
         }
-        folder::sync_dir(&self.path)
+        durable::sync_dir(&self.path)
     }
 }

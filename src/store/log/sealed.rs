@@ -25,7 +25,7 @@ use crate::{
         error::{At, StoreError},
         files::{
             checksums::{self, Comparison},
-            folder,
+            durable,
         },
         index::SegmentName,
     },
@@ -131,7 +131,7 @@ impl Sealed {
     pub fn remove(&self, open: &OpenSegments) -> Result<(), StoreError> {
         open.forget(&self.name);
         database::wait_until_unused(&self.path)?;
-        folder::remove_tree(&self.path)
+        durable::remove_tree(&self.path)
     }
 
     fn put(
@@ -141,7 +141,7 @@ impl Sealed {
     ) -> Result<Self, StoreError> {
         let path = folder.join(name.to_string());
         let new = path.with_extension(NEW_EXTENSION);
-        folder::remove_tree(&new)?;
+        durable::remove_tree(&new)?;
         let segment = Segment::open(&new)?;
         for block in blocks {
             let (summary, block) = block?;
@@ -158,7 +158,7 @@ impl Sealed {
             checksums::note(&new)?;
         }
         fs::rename(&new, &path).at(&path)?;
-        folder::sync_dir(folder)?;
+        durable::sync_dir(folder)?;
         Ok(Self::named(path, name))
     }
 

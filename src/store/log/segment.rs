@@ -11,7 +11,7 @@ use crate::{
         database,
         entry::{self, Entry},
         error::{At, RESTORE, StoreError},
-        files::folder,
+        files::durable,
     },
 };
 
@@ -150,7 +150,7 @@ impl Segment {
         let Self { path, db, blocks, summaries } = self;
         drop((blocks, summaries));
         database::close(&path, RESTORE, db)?;
-        folder::sync_tree(&path)
+        durable::sync_tree(&path)
     }
 
     fn damaged(&self, what: &str) -> StoreError {

@@ -23,7 +23,7 @@ use super::{
     database,
     entry::{self, EventPlace, Fold, Key, State},
     error::{At, StoreError},
-    files::{checksums, folder},
+    files::{checksums, durable},
 };
 use crate::model::{Definition, DelayedEvent, Erasure, Id, Profile, Session, Source, SourceSecrets, Time};
 pub use names::NamesWalk;
@@ -157,7 +157,7 @@ impl Views {
         let Self { path, db, trees, .. } = self;
         drop(trees);
         database::close(&path, REBUILD, db)?;
-        folder::sync_tree(&path)?;
+        durable::sync_tree(&path)?;
         checksums::note(&path)
     }
 
@@ -166,8 +166,8 @@ impl Views {
         let Self { path, db, trees, .. } = self;
         drop(trees);
         database::close(&path, REBUILD, db)?;
-        folder::remove_tree(&path)?;
-        path.parent().map_or(Ok(()), folder::sync_dir)
+        durable::remove_tree(&path)?;
+        path.parent().map_or(Ok(()), durable::sync_dir)
     }
 
     /// The newest state under `key` that the views have, for whoever knows that it is not on its way here.

@@ -25,7 +25,7 @@ use super::{
 use crate::store::{
     entry,
     error::{At, StoreError},
-    files::folder,
+    files::durable,
 };
 use parts::{Part, Writer, read_part};
 use visits::VisitParts;
@@ -72,7 +72,7 @@ impl IndexFile {
         let file = write_all(file, &builder.read(), &counts).at(&new)?;
         file.sync_all().at(&new)?;
         fs::rename(&new, path).at(path)?;
-        path.parent().map_or(Ok(()), folder::sync_dir)
+        path.parent().map_or(Ok(()), durable::sync_dir)
     }
 
     /// Whether the file at `path` is of this form: an older one is made again.
