@@ -13,6 +13,7 @@ use support::{
     Daemon, Setup,
     daemon::{TOKEN, wait_for},
     external::External,
+    power_cut::PowerCut,
     residue::{self, Needle},
 };
 use tracardi::{
@@ -393,6 +394,25 @@ fn an_erasure_that_is_killed_is_done_again_and_several_are_done_at_once() {
     let daemon = setup.start();
     assert_eq!(daemon.record("/event/crowd-5-59")["event"]["type"], "page-view");
     assert_gone(&daemon, &ids);
+}
+
+#[test]
+fn what_was_found_of_a_person_goes_too_where_the_work_ends_right_before() {
+    let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let power = PowerCut::new(&folder.path().join("data"), scratch.path());
+    let daemon = power.environment().into_iter().fold(setup(&power.root), |it, (name, value)| it.set(&name, value));
+    let daemon = daemon.start();
+    configure(&daemon);
+    let (ids, needles) = plant(&daemon, &power.root);
+    power.fail(&["unlink:EIO:erasing"]);
+    let erasure = erase(&daemon, &ids[0])["erasure"].clone();
+    // All of them are named nowhere any more, and the file says what was found.
+    wait_for("a fault at the end", || daemon.stderr().contains("it is tried again").then_some(()));
+    assert!(power.root.join("erasing").exists());
+    power.heal();
+    wait_done(&daemon, &erasure);
+    daemon.stop();
+    assert_nothing_left(&power.root, &needles);
 }
 
 #[test]

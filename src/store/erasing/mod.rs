@@ -16,7 +16,7 @@ mod survey;
 
 use std::{
     fs, io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering, mpsc},
     thread,
     time::Duration,
@@ -35,7 +35,7 @@ use super::{
 use crate::model::{Erasure, Named};
 use survey::{Remembered, Survey};
 
-/// Where it stands what was found, while segments are written anew.
+/// The file of what the survey found.
 const REMEMBERED: &str = "erasing";
 /// How long is waited before it is looked again whether something came to its end.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -62,6 +62,8 @@ pub fn erase(shared: &Shared, erasures: &[Arc<Erasure>]) -> Result<(), StoreErro
     if !named.is_empty() {
         erasing.rewrite(&named, end)?;
     }
+    // Also where nobody is named any more: a work that was cut short right behind its last segment left it.
+    erasing.forget_remembered()?;
     erasing.step(|engine| engine.log.remove_replaced())?;
     erasing.make_views()?.map_or(Ok(()), |before| erasing.discard(before))?;
     shared.folder.remove_other_views()
@@ -122,7 +124,7 @@ impl Erasing<'_> {
             at = first + entries.len() as u64;
         }
         let mut found = survey.finish();
-        let path = self.shared.folder.path().join(REMEMBERED);
+        let path = self.remembered();
         if let Some(remembered) = recall(&path)? {
             found.recall(remembered);
         }
@@ -137,8 +139,21 @@ impl Erasing<'_> {
             }
             at = behind;
         }
-        fs::remove_file(&path).at(&path)?;
-        durable::sync_dir(self.shared.folder.path())
+        Ok(())
+    }
+
+    /// Removes what was kept of the survey.
+    fn forget_remembered(&self) -> Result<(), StoreError> {
+        let path = self.remembered();
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.at(&path).and_then(|()| durable::sync_dir(self.shared.folder.path())),
+        }
+    }
+
+    /// Where it stands what the survey found, while segments are written anew.
+    fn remembered(&self) -> PathBuf {
+        self.shared.folder.path().join(REMEMBERED)
     }
 
     fn block(&self, at: u64) -> Result<(u64, Vec<Entry>), StoreError> {
