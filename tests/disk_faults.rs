@@ -155,6 +155,10 @@ fn assert_heals(faults: &[&str]) {
     let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (power, daemon) = faulty(folder.path(), scratch.path());
     let profile = daemon.tracked(&event("before"))["profile"].clone();
+    let mut earlier = event("earlier");
+    earlier["session"] = json!({"id": "s0"});
+    daemon.tracked(&earlier);
+    daemon.record("/session/s0/events"); // from here on it stands in the views
     power.fail(faults);
     let (taken, refused) = send_until_refused(&daemon, "during");
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{faults:?}: {}", refused.text());
@@ -162,7 +166,10 @@ fn assert_heals(faults: &[&str]) {
     let told = ready.json()["detail"].as_str().unwrap_or_default().to_owned();
     let storage = folder.path().display().to_string();
     assert!(told.len() > 10 && !told.contains(&storage), "{faults:?}: {told}");
-    wait_for("reads to go on", || (daemon.admin("GET", "/session/s1").status == 200).then_some(()));
+    for session in ["s0", "s1"] {
+        let path = format!("/session/{session}");
+        wait_for("reads to go on", || (daemon.admin("GET", &path).status == 200).then_some(()));
+    }
     power.heal();
     // By itself, without a restart.
     wait_for("storing to go on", || (daemon.track(&event("after")).status == 200).then_some(()));

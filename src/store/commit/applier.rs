@@ -165,7 +165,7 @@ impl Applier {
     }
 
     /// Makes the log's live segment and the views again, until it succeeds; `false` when the store is closed before that.
-    /// Until the disk takes writes, what failed goes on answering reads.
+    /// Until the disk takes writes in each of their folders, what failed goes on answering reads.
     fn make_again(&mut self, error: &StoreError) -> bool {
         tracing::error!(%error, "the log or the views failed");
         let mut failure = format!("the log or the views failed and are made again: {}", error.reason());
@@ -173,7 +173,7 @@ impl Applier {
         self.shared.queue.stop(&failure);
         self.end_sealer();
         loop {
-            let reopened = durable::probe(self.shared.folder.path()).and_then(|()| {
+            let reopened = self.disk_takes_writes().and_then(|()| {
                 // Closing what failed may fail as well; it is thrown away or checked when it is opened again.
                 _ = guarded(&self.shared, || {
                     drop(self.shared.take_engine());
@@ -200,6 +200,13 @@ impl Applier {
             }
             thread::sleep(RETRY);
         }
+    }
+
+    /// Whether the disk takes writes, and makes them durable, wherever what failed is to be made again.
+    fn disk_takes_writes(&self) -> Result<(), StoreError> {
+        let folder = &self.shared.folder;
+        let parts = [folder.path().to_owned(), folder.segments(), folder.views()];
+        parts.iter().filter(|part| part.exists()).try_for_each(|part| durable::probe(part))
     }
 
     fn reopened(&self) -> Result<Engine, StoreError> {
