@@ -6,7 +6,7 @@ use std::{borrow::Cow, ops::Range};
 use super::{
     Event, EventRequest, Json,
     derived::{UTM, campaign, device_type, first_language, named},
-    members::{member, members, text},
+    members::{from_member, member, members, text},
 };
 
 /// Longer values are cut, in bytes of UTF-8.
@@ -171,8 +171,9 @@ impl<'a> Facets<'a> {
         })
     }
 
+    /// What begins with what the browser says of itself.
     fn browser(&self) -> Option<&'a str> {
-        member(member(self.context[BROWSER]?, "local")?, "browser")
+        from_member(from_member(self.context[BROWSER]?, "local")?, "browser")
     }
 
     /// The address of the page, as it is shown.

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::{Reader, json::push_string};
+use super::{Reader, json::push_string, reader::plain_length};
 
 /// The members of an object, each with its key as it is written between the quotes, and its value as it is written.
 pub struct Members<'a> {
@@ -15,34 +15,63 @@ pub fn members(object: &str) -> Members<'_> {
     Members { rest: if object.starts_with('{') { object } else { "" } }
 }
 
+impl<'a> Members<'a> {
+    /// The key of the next one, and what begins with its value.
+    fn next_key(&self) -> Option<(&'a str, &'a str)> {
+        let rest = self.rest.strip_prefix(['{', ','])?;
+        let (key, behind) = rest.split_at_checked(string_end(rest)?)?;
+        Some((key.strip_prefix('"')?.strip_suffix('"')?, behind.strip_prefix(':')?))
+    }
+}
+
 impl<'a> Iterator for Members<'a> {
     type Item = (&'a str, &'a str);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let rest = self.rest.strip_prefix(['{', ','])?;
-        let (key, behind) = rest.split_at_checked(string_end(rest)?)?;
-        let behind = behind.strip_prefix(':')?;
+        let (key, behind) = self.next_key()?;
         let (value, rest) = behind.split_at_checked(value_end(behind)?)?;
         self.rest = rest;
-        Some((key.strip_prefix('"')?.strip_suffix('"')?, value))
+        Some((key, value))
     }
 }
 
 /// The value under `key`, which is written as it is.
 pub fn member<'a>(object: &'a str, key: &str) -> Option<&'a str> {
-    members(object).find(|(known, _)| *known == key).map(|(_, value)| value)
+    from_member(object, key).and_then(value_of)
+}
+
+/// What begins with the value under `key`, for whoever looks into it: where it ends is not looked for. `object` may have
+/// something behind its end, too.
+pub fn from_member<'a>(object: &'a str, key: &str) -> Option<&'a str> {
+    let mut members = members(object);
+    loop {
+        let (known, behind) = members.next_key()?;
+        if known == key {
+            return Some(behind);
+        }
+        members.next();
+    }
 }
 
 /// The value at `steps`, as it is written: see [`super::Value::get`].
 pub fn value_at<'a>(value: &'a str, steps: &[Box<str>]) -> Option<&'a str> {
-    steps.iter().try_fold(value, |value, step| match value.as_bytes().first() {
-        Some(b'[') => item(value, step.parse().ok()?),
+    if steps.is_empty() {
+        return Some(value);
+    }
+    let from = steps.iter().try_fold(value, |value, step| match value.as_bytes().first() {
+        Some(b'[') => from_item(value, step.parse().ok()?),
         _ => {
             let mut key = String::new();
             push_string(&mut key, step);
-            member(value, &key[1..key.len() - 1])
+            from_member(value, &key[1..key.len() - 1])
         }
-    })
+    });
+    value_of(from?)
+}
+
+/// The value that `text` begins with.
+fn value_of(text: &str) -> Option<&str> {
+    text.get(..value_end(text)?)
 }
 
 /// The text that a string says; `None`: it is no string.
@@ -54,18 +83,13 @@ pub fn text(value: &str) -> Option<Cow<'_, str>> {
     Reader::new(value.as_bytes(), 0).ok()?.string().ok().map(|said| Cow::Owned(said.text.into_owned()))
 }
 
-/// The item of a list at this place.
-fn item(list: &str, place: usize) -> Option<&str> {
-    let mut rest = list;
-    for at in 0..=place {
-        rest = rest.strip_prefix(['[', ','])?;
-        let (value, behind) = rest.split_at_checked(value_end(rest)?)?;
-        if at == place {
-            return Some(value).filter(|value| !value.is_empty());
-        }
-        rest = behind;
+/// What begins with the item of a list at this place.
+fn from_item(list: &str, place: usize) -> Option<&str> {
+    let mut rest = list.strip_prefix('[').filter(|rest| !rest.starts_with(']'))?;
+    for _ in 0..place {
+        rest = rest.get(value_end(rest)?..)?.strip_prefix(',')?;
     }
-    None
+    Some(rest)
 }
 
 /// Where the string ends that `text` begins with.
@@ -76,11 +100,12 @@ fn string_end(text: &str) -> Option<usize> {
     }
     let mut at = 1;
     loop {
-        at += bytes.get(at..)?.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
-        if bytes[at] == b'"' {
-            return Some(at + 1);
+        at += plain_length(bytes.get(at..)?)?;
+        match bytes[at] {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2, // an escape
+            _ => return None,
         }
-        at += 2; // an escape
     }
 }
 

@@ -342,7 +342,7 @@ impl<'a> Reader<'a> {
 
 /// How many bytes stand before the first quote, backslash or control character; `None`: there is none. Looks at eight
 /// bytes together, for most of a payload is strings.
-fn plain_length(text: &[u8]) -> Option<usize> {
+pub(super) fn plain_length(text: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;
     // The high bit of each byte that is less than `limit`, which is at most 128, and perhaps of some behind the first such.

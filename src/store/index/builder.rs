@@ -47,6 +47,8 @@ struct RequestFacets {
     sections: ContextSections,
     /// The number of its client, once an event had no other.
     client: Option<u64>,
+    /// The numbers of the event before: most say the same of their page.
+    before: Option<(Arc<Event>, [u64; Column::FACETS.len()])>,
 }
 
 /// How many user agents are remembered with what they tell: finding that out takes long.
@@ -107,7 +109,7 @@ impl Builder {
         self.end += 1;
     }
 
-    fn add_event(&mut self, request: &EventRequest, event: &Event) {
+    fn add_event(&mut self, request: &EventRequest, event: &Arc<Event>) {
         let (source, visit) = self.noted.unwrap_or_else(|| {
             let page = u32::try_from(self.full.len()).expect("a segment holds fewer pages");
             let began = || {
@@ -142,10 +144,19 @@ impl Builder {
     }
 
     /// The numbers of an event's facets.
-    fn facets(&mut self, request: &EventRequest, event: &Event) -> [u64; Column::FACETS.len()] {
+    fn facets(&mut self, request: &EventRequest, event: &Arc<Event>) -> [u64; Column::FACETS.len()] {
         let Self { texts: [pages, referrers, clients, campaigns], agents, facets: shared, .. } = self;
-        let shared = shared
-            .get_or_insert_with(|| RequestFacets { sections: ContextSections::of(&request.context), client: None });
+        let shared = shared.get_or_insert_with(|| RequestFacets {
+            sections: ContextSections::of(&request.context),
+            client: None,
+            before: None,
+        });
+        if let Some((before, numbers)) = &shared.before
+            && before.context == event.context
+            && before.outcome.written == event.outcome.written
+        {
+            return *numbers;
+        }
         let facets = Facets::new(request, &shared.sections, event);
         let client = match shared.client {
             Some(client) if facets.has_client_of_request => client,
@@ -159,7 +170,9 @@ impl Builder {
             }
         };
         let campaign = campaigns.number(&facet_text(&facets.campaign()));
-        [pages.number(&facets.page()), referrers.number(&facets.referrer()), client, campaign]
+        let numbers = [pages.number(&facets.page()), referrers.number(&facets.referrer()), client, campaign];
+        shared.before = Some((event.clone(), numbers));
+        numbers
     }
 
     /// Packs the rows behind the full pages into a page of their own.
