@@ -202,15 +202,15 @@ impl Collector {
         if sifted.only_repeats {
             return self.answer_repeats(admitted, &identified, sifted, rules).await;
         }
-        // On the heap: while it waits for the disk, a request does not carry the room that processing took.
+        // On the heap, as what follows: while it waits for the disk, a request does not carry the room that this took.
         let processed = Box::pin(self.process(admitted, &identified, sifted, rules, memory)).await?;
         let view = &identified.view;
         if admitted.incoming.trial.is_some() {
-            return Ok(processed.answer_trial(admitted, view, self.clock.now()).await?);
+            return Ok(Box::pin(processed.answer_trial(admitted, view, self.clock.now())).await?);
         }
         self.check_in_force(rules, memory)?;
         let outcomes = processed.left.outcomes();
-        let (prepared, mut answer) = processed.prepare(admitted, view).await?;
+        let (prepared, mut answer) = Box::pin(processed.prepare(admitted, view)).await?;
         let permit = self.store.permit(admitted.incoming.bytes + prepared.bytes()).await?;
         let (profile, pending) = view.push(permit, |moment| {
             let Fixed { entries, profile } = prepared.fix(moment);
