@@ -256,7 +256,7 @@ impl Model {
                 question.begins || question.kinds.is_empty() || kinds.into_iter().any(|kind| kind == *event.kind);
             let price: u8 = event.properties.get(&["price".into()]).unwrap().to_text().parse().unwrap();
             is_of_kind
-                && question.source.is_none_or(|source| request.source.as_str() == format!("source-{source}"))
+                && question.source.is_none_or(|source| *request.source.text() == *format!("source-{source}"))
                 && question.session.is_none_or(|session| request.session == Some(id(format!("s{session}"))))
                 && ids.as_ref().is_none_or(|ids| request.profile.as_ref().is_some_and(|it| ids.contains(&it.id)))
                 && question.tag.is_none_or(|tag| *event.tags[0] == *format!("tag-{tag}"))

@@ -249,7 +249,7 @@ impl Admin {
         let all: Vec<_> = all.into_values().collect();
         let compiled = tokio::task::spawn_blocking(move || Rules::compile(&all)).await;
         let compiled = compiled.map_err(|_| Fault::new("value_error", "something in it cannot be compiled"))?;
-        compiled.map_err(|mistake| mistake.fault.at(mistake.id.as_str()).at(mistake.kind.word()))
+        compiled.map_err(|mistake| mistake.fault.at(&mistake.id.text()).at(mistake.kind.word()))
     }
 }
 

@@ -97,7 +97,7 @@ async fn on_daemon(daemon: &Daemon, file: &Path, options: &ImportOptions) -> Res
         query.append_pair("what", kind.plural());
     }
     if let Some(source) = &options.source {
-        query.append_pair("source", source.as_str());
+        query.append_pair("source", &source.text());
     }
     if options.makes_sources {
         query.append_pair("make_sources", "true");

@@ -196,7 +196,7 @@ fn announce(settings: &Settings, address: SocketAddr, first_source: Option<&Id>)
     tracing::info!(%address, "listening");
     if let Some(id) = first_source {
         println!("registered the source \"default\" with the id {id}; send it a first event:\n");
-        println!("{}\n", first_event(address, id.as_str()));
+        println!("{}\n", first_event(address, &id.text()));
         if settings.admin_token.is_none() {
             let path = ADMIN_TOKEN.path(&settings.storage.path).display().to_string();
             println!("the administrator's token is in {}", Printable(&path));

@@ -63,14 +63,14 @@ async fn carry_out(admin: &Admin, command: SourceCommand) -> Result<(), CommandE
             let config = if origins.is_empty() { json!({}) } else { json!({ "origins": origins }) };
             let body = json!({ "id": id, "name": name, "type": types, "config": config }).to_string();
             let source = admin.read_source(body.as_bytes()).map_err(CommandError::Source)?;
-            println!("{}", Printable(admin.save_source(source).await?.as_str()));
+            println!("{}", Printable(&admin.save_source(source).await?.text()));
         }
         SourceCommand::List => {
             for found in admin.sources(None) {
                 let source = &found.source;
                 let types: Vec<&str> = source.types.iter().map(|kind| kind.word()).collect();
                 let state = if source.enabled { "enabled" } else { "disabled" };
-                let (id, name) = (Printable(source.id.as_str()), Printable(&source.name));
+                let (id, name) = (Printable(&source.id.text()), Printable(&source.name));
                 println!("{id}\t{name}\t{}\t{state}", types.join(","));
             }
         }

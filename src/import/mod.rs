@@ -204,7 +204,7 @@ impl Importer {
             }
         }
         for id in &missing {
-            let source = Source { enabled: false, ..Source::open(id.clone(), id.as_str(), self.clock.now()) };
+            let source = Source { enabled: false, ..Source::open(id.clone(), &id.text(), self.clock.now()) };
             self.admin.save_source(source).await?;
         }
         Ok(missing)

@@ -12,7 +12,7 @@ use prometheus_client::{
 };
 
 use super::figures::Figures;
-use crate::{count::Durations, deliver, process::Tally};
+use crate::{count::Durations, deliver, model::Id, process::Tally};
 
 /// How the figures are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,8 +149,9 @@ impl Figures {
     }
 
     fn encode_workflows(&self, families: &mut Families<'_>) -> fmt::Result {
+        let ids: Vec<_> = self.workflows.keys().map(Id::text).collect();
         let each = |get: fn(&Tally) -> u64| {
-            self.workflows.iter().map(move |(id, tally)| ([("workflow", id.as_str())], get(tally)))
+            ids.iter().zip(self.workflows.values()).map(move |(id, tally)| ([("workflow", &**id)], get(tally)))
         };
         families.counters("tracardi_workflow_runs", "Runs of a workflow.", each(|tally| tally.performed))?;
         families.counters("tracardi_workflow_failures", "Runs of a workflow that failed.", each(|tally| tally.failures))
@@ -168,8 +169,9 @@ impl Figures {
     }
 
     fn encode_destinations(&self, families: &mut Families<'_>) -> fmt::Result {
+        let ids: Vec<_> = self.destinations.keys().map(Id::text).collect();
         let each = |get: fn(&deliver::Status) -> u64| {
-            self.destinations.iter().map(move |(id, status)| ([("destination", id.as_str())], get(status)))
+            ids.iter().zip(self.destinations.values()).map(move |(id, status)| ([("destination", &**id)], get(status)))
         };
         let what = "Entries of the log that a destination has not looked at yet.";
         families.gauges("tracardi_destination_lag_entries", what, None, each(|status| status.lag))?;

@@ -234,7 +234,7 @@ impl ShownEvent {
         let Self { request, event } = self;
         let Some((part, rest)) = steps.split_first() else { return Some(Value::shown(self)) };
         let whole = match &**part {
-            "id" => Value::text(event.id.as_str()),
+            "id" => Value::text(&event.id.text()),
             "type" => Value::text(&event.kind),
             "name" => Value::text(&event.name),
             "source" => Value::shown(&self.source()),

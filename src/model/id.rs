@@ -1,6 +1,6 @@
 //! Ids and event types (contract, section 1).
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, cmp::Ordering, fmt, ops::Deref, sync::Arc};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -15,9 +15,49 @@ const MISSING_WORDS: [&str; 8] = ["undefined", "null", "nan", "none", "[object o
 
 /// An id of a source, session, profile, event or device: opaque UTF-8, trimmed, 1 to 128 bytes, no control characters.
 ///
-/// Cheap to clone: it names a record in the log, the views, the overlay and the locks at once.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Id(Arc<str>);
+/// Cheap to make, to clone and to compare: it names a record in the log, the views, the overlay and the locks at once.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Id(Form);
+
+/// A text has one form, so equal ids are equal in theirs.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Form {
+    /// The text is just how this UUID is written, as most are.
+    Uuid([u8; 16]),
+    Text(Arc<str>),
+}
+
+/// An id, as it is read without taking memory for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShortId<'a> {
+    /// The UUID that the id is written as.
+    Uuid(u128),
+    Text(&'a str),
+}
+
+impl<'a> ShortId<'a> {
+    pub fn of(id: &'a Id) -> Self {
+        match &id.0 {
+            Form::Uuid(bytes) => Self::Uuid(u128::from_be_bytes(*bytes)),
+            Form::Text(text) => Self::Text(text),
+        }
+    }
+
+    pub fn to_id(self) -> Id {
+        match self {
+            Self::Uuid(uuid) => uuid::Uuid::from_u128(uuid).into(),
+            Self::Text(text) => Id::of(text),
+        }
+    }
+}
+
+/// The text of an id.
+pub enum IdText<'a> {
+    Uuid([u8; UUID_TEXT_BYTES]),
+    Text(&'a str),
+}
+
+const UUID_TEXT_BYTES: usize = uuid::fmt::Hyphenated::LENGTH;
 
 impl Id {
     /// Reads an id as a client sent it; `None` when it counts as missing.
@@ -30,7 +70,17 @@ impl Id {
             return Ok(None);
         }
         check_name(text, "an id")?;
-        Ok(Some(Self(text.into())))
+        Ok(Some(Self::of(text)))
+    }
+
+    fn of(text: &str) -> Self {
+        // Of this length only the hyphenated form is; the bytes are few, so they are looked at without a branch for each.
+        let has_upper_case = || text.bytes().fold(false, |any, byte| any | byte.is_ascii_uppercase());
+        let is_uuid = text.len() == UUID_TEXT_BYTES && !has_upper_case();
+        match uuid::Uuid::try_parse(text) {
+            Ok(uuid) if is_uuid => uuid.into(),
+            _ => Self(Form::Text(text.into())),
+        }
     }
 
     /// Whether a trimmed text says nothing: a word that an unset variable leads to, or none.
@@ -43,18 +93,61 @@ impl Id {
         Self::parse(text)?.ok_or_else(Fault::missing)
     }
 
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn text(&self) -> IdText<'_> {
+        match &self.0 {
+            Form::Uuid(bytes) => {
+                let mut text = [0; UUID_TEXT_BYTES];
+                uuid::Uuid::from_bytes(*bytes).as_hyphenated().encode_lower(&mut text);
+                IdText::Uuid(text)
+            }
+            Form::Text(text) => IdText::Text(text),
+        }
     }
 
     /// Ids that start with `@` are kept for the server's own use.
     pub fn is_reserved(&self) -> bool {
-        self.0.starts_with('@')
+        matches!(&self.0, Form::Text(text) if text.starts_with('@'))
     }
 
     /// Whether the id is a well-formed UUID in its hyphenated form, in any case.
     pub fn is_uuid(&self) -> bool {
-        self.0.len() == 36 && uuid::Uuid::try_parse(&self.0).is_ok()
+        match &self.0 {
+            Form::Uuid(_) => true,
+            Form::Text(text) => text.len() == UUID_TEXT_BYTES && uuid::Uuid::try_parse(text).is_ok(),
+        }
+    }
+}
+
+impl Deref for IdText<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Uuid(text) => std::str::from_utf8(text).expect("a UUID is written in ASCII"),
+            Self::Text(text) => text,
+        }
+    }
+}
+
+impl Ord for Id {
+    /// In the order of their texts.
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (&self.0, &other.0) {
+            (Form::Uuid(one), Form::Uuid(other)) => one.cmp(other),
+            _ => self.text().cmp(&*other.text()),
+        }
+    }
+}
+
+impl PartialOrd for Id {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.text(), out)
     }
 }
 
@@ -76,15 +169,13 @@ impl JsonSchema for Id {
 /// An id that the server made.
 impl From<uuid::Uuid> for Id {
     fn from(uuid: uuid::Uuid) -> Self {
-        let mut buffer = uuid::Uuid::encode_buffer();
-        let text: &str = uuid.as_hyphenated().encode_lower(&mut buffer);
-        Self(text.into())
+        Self(Form::Uuid(uuid.into_bytes()))
     }
 }
 
-impl std::fmt::Display for Id {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(&self.0)
+impl fmt::Display for Id {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.text())
     }
 }
 
@@ -96,19 +187,12 @@ enum Stored<'a> {
 }
 
 impl Id {
-    /// The UUID that this id is written as, if it is just how one is written.
-    pub fn as_uuid(&self) -> Option<uuid::Uuid> {
-        // Of this length only the hyphenated form is; the bytes are few, so they are looked at without a branch for each.
-        let has_upper_case = || self.0.bytes().fold(false, |any, byte| any | byte.is_ascii_uppercase());
-        if self.0.len() != 36 || has_upper_case() { None } else { uuid::Uuid::try_parse(&self.0).ok() }
-    }
-
     /// Bytes that no other id has, short for UUIDs; they sort as UUIDs grow. None is another one's beginning.
     pub fn key(&self) -> Vec<u8> {
-        match self.as_uuid() {
+        match &self.0 {
             // No id begins with a control character.
-            Some(uuid) => [&[UUID_MARK][..], uuid.as_bytes()].concat(),
-            None => [self.0.as_bytes(), &[TEXT_END]].concat(),
+            Form::Uuid(bytes) => [&[UUID_MARK][..], bytes].concat(),
+            Form::Text(text) => [text.as_bytes(), &[TEXT_END]].concat(),
         }
     }
 
@@ -116,7 +200,7 @@ impl Id {
     pub fn from_key(key: &[u8]) -> Option<Self> {
         match key.split_first()? {
             (&UUID_MARK, uuid) => Some(uuid::Uuid::from_slice(uuid).ok()?.into()),
-            _ => Some(Self(std::str::from_utf8(key.strip_suffix(&[TEXT_END])?).ok()?.into())),
+            _ => Some(Self::of(std::str::from_utf8(key.strip_suffix(&[TEXT_END])?).ok()?)),
         }
     }
 }
@@ -127,11 +211,11 @@ const TEXT_END: u8 = 0;
 impl Serialize for Id {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            return serializer.serialize_str(&self.0);
+            return serializer.serialize_str(&self.text());
         }
-        match self.as_uuid() {
-            Some(uuid) => Stored::Uuid(uuid.into_bytes()).serialize(serializer),
-            None => Stored::Text(&self.0).serialize(serializer),
+        match &self.0 {
+            Form::Uuid(bytes) => Stored::Uuid(*bytes).serialize(serializer),
+            Form::Text(text) => Stored::Text(text).serialize(serializer),
         }
     }
 }
@@ -141,7 +225,7 @@ impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match Stored::deserialize(deserializer)? {
             Stored::Uuid(bytes) => uuid::Uuid::from_bytes(bytes).into(),
-            Stored::Text(text) => Self(text.into()),
+            Stored::Text(text) => Self::of(text),
         })
     }
 }
@@ -197,7 +281,7 @@ mod tests {
         for text in ["", " \t\u{2003}", "undefined", " NULL ", "NaN", "None", "[object Object]", "TRUE", "false", "0"] {
             assert_eq!(Id::parse(text), Ok(None), "{text:?}");
         }
-        assert_eq!(Id::parse("\u{a0} 00 \n").unwrap().unwrap().as_str(), "00");
+        assert_eq!(&*Id::parse("\u{a0} 00 \n").unwrap().unwrap().text(), "00");
     }
 
     #[test]
@@ -232,8 +316,12 @@ mod tests {
         for text in [&[short][..], &others].concat() {
             let id = Id::required(text).unwrap();
             assert_eq!(id.key().len(), if text == short { 17 } else { text.len() + 1 }, "{text}");
-            assert_eq!(Id::from_key(&id.key()), Some(id));
+            assert_eq!((&*id.text(), Id::from_key(&id.key())), (text, Some(id.clone())));
         }
+        let id = |text: &&str| Id::required(text).unwrap();
+        let mut ids: Vec<Id> = others.iter().chain([&short]).map(id).collect();
+        ids.sort();
+        assert!(ids.is_sorted_by_key(|id| id.to_string()), "{ids:?}");
     }
 
     #[test]

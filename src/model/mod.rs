@@ -48,7 +48,7 @@ pub use facets::{ContextSections, FACET_BYTES_MAX, Facets, KnownAgent};
 pub use fault::{Fault, Loc, cut, short};
 pub use fields::{Field, Fields, Written};
 pub use form::Form;
-pub use id::{EventType, Id};
+pub use id::{EventType, Id, ShortId};
 pub use json::Json;
 pub use members::value_at;
 pub use merge::{Conflict, NOTED_PARTS, Regained};

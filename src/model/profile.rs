@@ -210,7 +210,7 @@ impl Profile {
             let old = before.map(|before| Value::from(&before.facts));
             compare(&mut String::new(), old.as_ref(), Some(&Value::from(&self.facts)), &mut changes);
         }
-        let ids = |profile: &Self| Value::List(profile.ids().map(|id| Value::text(id.as_str())).collect());
+        let ids = |profile: &Self| Value::List(profile.ids().map(|id| Value::text(&id.text())).collect());
         if let Some(before) = before.filter(|before| before.aliases != self.aliases || before.id != self.id) {
             changes.push(FieldChange { path: "ids".into(), old: ids(before).to_json(), new: ids(self).to_json() });
         }

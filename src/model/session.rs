@@ -139,7 +139,7 @@ impl Session {
         let told = Told { user_agent: self.user_agent.as_deref(), ..Told::default() };
         let mut derived = Derived::new(&self.context, told);
         if let (Some(id), Some(device)) = (&self.device, derived.device.as_object_mut()) {
-            device.insert("id", Value::text(id.as_str()));
+            device.insert("id", Value::text(&id.text()));
         }
         if let Some(landing) = &self.landing {
             derived.utm = derived::campaign(landing);

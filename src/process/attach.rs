@@ -363,8 +363,8 @@ pub async fn identify(
 
 /// Tells whoever sent the events, and the administrator, that what stands at `place` does not lead to their profile.
 fn not_found_by(records: &Records<'_>, left: &mut Left, place: &Path, why: NoRoom) {
-    let profile = records.profile.as_ref().map(|draft| draft.profile.id.as_str());
-    tracing::warn!(%place, profile, %why, "an event does not identify its profile");
+    let profile = records.profile.as_ref().map(|draft| draft.profile.id.text());
+    tracing::warn!(%place, profile = profile.as_deref(), %why, "an event does not identify its profile");
     left.warn_not_found_by(place, why, records.may_learn);
 }
 

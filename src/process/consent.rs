@@ -104,8 +104,8 @@ impl Consent {
     fn is_granted(&self, profile: Option<&ProfileDraft>, now: Time) -> bool {
         let by_default = self.default == Answer::Granted;
         let Some(profile) = profile else { return by_default };
-        let said = profile.get(&["consents".into(), self.id.as_str().into()]).and_then(answer);
-        let said = said.filter(|_| match (self.expires_after, profile.written_at(&["consents", self.id.as_str()])) {
+        let said = profile.get(&["consents".into(), (*self.id.text()).into()]).and_then(answer);
+        let said = said.filter(|_| match (self.expires_after, profile.written_at(&["consents", &*self.id.text()])) {
             (Some(most), Some(at)) => now.seconds_since(at) < most.as_secs_f64(),
             _ => true,
         });
@@ -132,7 +132,7 @@ fn answer(value: &Value) -> Option<bool> {
 /// What was `told` right now counts before what it said so far.
 fn is_given(consents: &[Consent], profile: Option<&ProfileDraft>, told: &Object, now: Time) -> bool {
     let is_granted = |consent: &Consent| {
-        let told = told.get(consent.id.as_str()).and_then(answer);
+        let told = told.get(&consent.id.text()).and_then(answer);
         told.unwrap_or_else(|| consent.is_granted(profile, now))
     };
     let mut required = consents.iter().filter(|consent| consent.required).peekable();
@@ -140,7 +140,7 @@ fn is_given(consents: &[Consent], profile: Option<&ProfileDraft>, told: &Object,
         return required.all(is_granted);
     }
     let said = profile.and_then(|profile| profile.get(&["consents".into()])).and_then(Value::as_object);
-    let is_type = |name: &str| consents.iter().any(|consent| consent.id.as_str() == name);
+    let is_type = |name: &str| consents.iter().any(|consent| *consent.id.text() == *name);
     let mut others = said.into_iter().chain([told]).flat_map(Object::iter).filter(|(name, _)| !is_type(name));
     others.any(|(_, value)| answer(value) == Some(true)) || consents.iter().any(is_granted)
 }

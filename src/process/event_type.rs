@@ -118,8 +118,8 @@ impl EventType {
             check_tag(index, tag).map_err(|fault| fault.at_index(index).at("tags"))?;
         }
         let mapping = Mapping::compile(&written.map, ready_made).map_err(|fault| fault.at("map"))?;
-        let id = TypeName::parse(definition.id.as_str()).map_err(|fault| fault.at("id"))?.id;
-        if *id != *definition.id.as_str() {
+        let id = TypeName::parse(&definition.id.text()).map_err(|fault| fault.at("id"))?.id;
+        if *id != *definition.id.text() {
             return Err(Fault::new("value_error", format!("events of this type have the type {id}")).at("id"));
         }
         Ok(Self {

@@ -121,15 +121,15 @@ impl Identity {
     /// What is kept of an event's id that a client gave, once the event was erased.
     pub fn event_hash(&self, id: &Id, source: &Id) -> IdHash {
         // No id holds a control character.
-        self.id_hash(&["erased event", id.as_str(), source.as_str()])
+        self.id_hash(&["erased event", &id.text(), &source.text()])
     }
 
     pub fn profile_hash(&self, id: &Id) -> IdHash {
-        self.id_hash(&["erased profile", id.as_str()])
+        self.id_hash(&["erased profile", &id.text()])
     }
 
     pub fn session_hash(&self, id: &Id) -> IdHash {
-        self.id_hash(&["erased session", id.as_str()])
+        self.id_hash(&["erased session", &id.text()])
     }
 
     fn id_hash(&self, parts: &[&str]) -> IdHash {

@@ -228,7 +228,7 @@ impl Rules {
             DefinitionKind::Segment => {
                 return self.segments.iter().any(|segment| segment.id == *id && segment.is_crossed(records));
             }
-            DefinitionKind::DeletedSegment => return segment::members(records).iter().any(|it| **it == *id.as_str()),
+            DefinitionKind::DeletedSegment => return segment::members(records).iter().any(|it| **it == *id.text()),
             _ => {}
         }
         let workflow = self.workflows.iter().find(|workflow| workflow.id == *id);

@@ -165,7 +165,7 @@ impl<'a, 'r> Run<'a, 'r> {
                     (None, Some(session)) => self.on.attach_session(session, self.event).await?,
                     (None, None) => return Err(Interrupted::Session(id).into()),
                 }
-                Some(Value::text(id.as_str()))
+                Some(Value::text(&id.text()))
             }
             Action::PreviousSession => {
                 let session = self.on.ground.people.previous_session(self.on.records).await;
@@ -284,7 +284,7 @@ impl<'a, 'r> Run<'a, 'r> {
         if !had_one {
             self.on.catch_up(self.event).await?;
         }
-        let id = self.on.records.profile.as_ref().map(|draft| Value::text(draft.profile.id.as_str()));
+        let id = self.on.records.profile.as_ref().map(|draft| Value::text(&draft.profile.id.text()));
         Ok(id.ok_or("there is no profile".to_owned())?)
     }
 
@@ -320,7 +320,7 @@ impl<'a, 'r> Run<'a, 'r> {
         let mut event = EventDraft::internal(kind.clone(), properties, id.clone(), saved);
         event.depth = depth;
         self.on.records.events.push(event);
-        Ok(Value::text(id.as_str()))
+        Ok(Value::text(&id.text()))
     }
 }
 

@@ -89,7 +89,7 @@ pub fn update(segments: &[Segment], records: &mut Records<'_>, left: &mut Left) 
     let scope = Scope::new(records, None);
     let holding = Expression::all_hold(segments.iter().map(|segment| &segment.condition), &scope);
     for (segment, holds) in segments.iter().zip(holding) {
-        let was = members.iter().any(|id| **id == *segment.id.as_str());
+        let was = members.iter().any(|id| **id == *segment.id.text());
         let is = match holds {
             Ok(holds) => holds,
             Err(error) => {
@@ -101,9 +101,9 @@ pub fn update(segments: &[Segment], records: &mut Records<'_>, left: &mut Left) 
         if is != was {
             crossings.push(Crossing { segment: segment.id.clone(), entered: is, event: segment.events });
             if is {
-                members.push(segment.id.as_str().into());
+                members.push((*segment.id.text()).into());
             } else {
-                members.retain(|id| **id != *segment.id.as_str());
+                members.retain(|id| **id != *segment.id.text());
             }
         }
     }
@@ -117,14 +117,14 @@ impl Segment {
     /// The profile leaves it, whatever its condition says.
     pub fn leave(&self, records: &mut Records<'_>, logs: &mut Logs) -> Crossing {
         let mut members = members(records);
-        members.retain(|member| **member != *self.id.as_str());
+        members.retain(|member| **member != *self.id.text());
         set_members(records, members, logs);
         Crossing { segment: self.id.clone(), entered: false, event: self.events }
     }
 
     /// Whether the profile should enter or leave it.
     pub fn is_crossed(&self, records: &Records<'_>) -> bool {
-        let is_member = members(records).iter().any(|id| **id == *self.id.as_str());
+        let is_member = members(records).iter().any(|id| **id == *self.id.text());
         self.condition.holds(&Scope::new(records, None)).is_ok_and(|holds| holds != is_member)
     }
 }

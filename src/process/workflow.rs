@@ -203,7 +203,7 @@ impl Workflow {
 
     /// Whether it takes events of this source.
     pub fn takes_source(&self, source: &Id) -> bool {
-        self.sources.is_empty() || self.sources.iter().any(|known| **known == *source.as_str())
+        self.sources.is_empty() || self.sources.iter().any(|known| **known == *source.text())
     }
 }
 

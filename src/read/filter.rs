@@ -133,7 +133,7 @@ fn within(time: Time, from: Option<Time>, to: Option<Time>) -> bool {
 }
 
 fn is_member(profile: &Profile, segment: &Id) -> bool {
-    let segment = Value::text(segment.as_str());
+    let segment = Value::text(&segment.text());
     // As it stands in the profile's JSON: most profiles do not have it anywhere.
     if !profile.facts.as_str().contains(segment.to_json().as_str()) {
         return false;

@@ -164,7 +164,7 @@ fn has_something(destination: &Destination, people: &People, events: &Events) ->
 
 /// Addresses, numbers and ids that tell who somebody is, in lower case.
 fn told_of(people: &People) -> Vec<String> {
-    let mut told: Vec<String> = people.ids.iter().map(|id| id.as_str().to_lowercase()).collect();
+    let mut told: Vec<String> = people.ids.iter().map(|id| id.text().to_lowercase()).collect();
     if let Some(profile) = &people.profile {
         let facts = Value::from(&profile.facts);
         for part in ["contact", "identifier"] {

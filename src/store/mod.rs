@@ -59,8 +59,8 @@ pub use figures::{Holdings, StoreFigures};
 pub use files::folder::{Durability, Folder};
 pub use index::{
     BETWEEN, Began, Column, Count, NOWHERE, Names, PAGE_ROWS, PageSpan, QUARTER_MICROS, SegmentIndex, SegmentProfiles,
-    SegmentSessions, SegmentSpan, ShortId, UNLISTED, UNTOLD, VALID, VisitColumns, Visitor, facet_text, number_time,
-    place_of, time_number,
+    SegmentSessions, SegmentSpan, UNLISTED, UNTOLD, VALID, VisitColumns, Visitor, facet_text, number_time, place_of,
+    time_number,
 };
 pub use log::{EventBlock, FoundEvent};
 pub use log_view::LogView;

@@ -32,7 +32,7 @@ pub fn read(members: &Members, now: Time) -> Result<SessionDocument, Fault> {
     session.device = device;
     let mut derived = Derived::new(&session.context, Told::default());
     if let (Some(id), Some(device)) = (&session.device, derived.device.as_object_mut()) {
-        device.insert("id", Value::text(id.as_str()));
+        device.insert("id", Value::text(&id.text()));
     }
     let mut shown = Value::object();
     for (part, derived) in derived.parts_of_session() {

@@ -140,7 +140,7 @@ fn profile_document() -> Json {
 fn a_profile_is_shown_as_it_came() {
     let document = profile_document();
     let Document::Profile(read) = read(&document).unwrap() else { panic!("a profile is expected") };
-    assert_eq!(read.names.iter().map(Id::as_str).collect::<Vec<_>>(), ["old", "older"]);
+    assert_eq!(read.names.iter().map(Id::to_string).collect::<Vec<_>>(), ["old", "older"]);
     let mut profile = read.profile;
     profile
         .list_aliases(read.names.into_iter().zip(1..).map(|(id, since)| crate::model::Alias { id, since }).collect());
@@ -188,11 +188,11 @@ fn segment_s_messages_are_read() {
     });
     let told = event(&track);
     assert_eq!(
-        (told.event.id.as_str(), &*told.event.kind, &*told.event.name),
+        (&*told.event.id.text(), &*told.event.kind, &*told.event.name),
         ("m1", "order-completed", "Order Completed")
     );
-    assert_eq!((told.profile.as_ref().unwrap().as_str(), told.source.is_none()), ("u1", true));
-    assert_eq!(told.person.unwrap().alias.unwrap().as_str(), "a1");
+    assert_eq!((&*told.profile.as_ref().unwrap().text(), told.source.is_none()), ("u1", true));
+    assert_eq!(&*told.person.unwrap().alias.unwrap().text(), "a1");
     assert_eq!(told.event.created, Some(Time::parse("2026-01-02T03:04:00Z").unwrap()));
     let page = json!({"type": "page", "anonymousId": "a1", "name": "Home", "receivedAt": "2026-01-02T03:04:05Z"});
     let (one, again) = (event(&page), event(&page));

@@ -223,7 +223,7 @@ impl<'a> EventDraft<'a> {
         self.head.get_or_init(|| {
             let mut head = Object::default();
             let kind = &self.payload.kind;
-            for (name, text) in [("id", self.id.as_str()), ("type", &kind.id), ("name", &kind.name)] {
+            for (name, text) in [("id", &*self.id.text()), ("type", &kind.id), ("name", &kind.name)] {
                 head.insert(name, Value::text(text));
             }
             Value::Object(head)

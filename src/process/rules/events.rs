@@ -339,18 +339,19 @@ impl<'r> Processing<'_, 'r> {
         if crossing.event {
             let name = if crossing.entered { SEGMENT_ENTERED } else { SEGMENT_LEFT };
             let mut properties = Object::default();
-            properties.insert("segment", Value::text(crossing.segment.as_str()));
+            properties.insert("segment", Value::text(&crossing.segment.text()));
             let event =
                 internal_event(self.ground, name, Value::Object(properties).to_json(), self.records.saves_events);
             self.records.events.push(event);
         }
         for workflow in &self.rules.workflows {
             let segments = if crossing.entered { &workflow.on_entering } else { &workflow.on_leaving };
-            let segment = Some(crossing.segment.as_str());
-            if segments.iter().any(|id| **id == *crossing.segment.as_str())
-                && starts(workflow, Scope::of_crossing(self.records, segment), &self.records.request.source, self.left)
+            let segment = crossing.segment.text();
+            let scope = Scope::of_crossing(self.records, Some(&segment));
+            if segments.iter().any(|id| **id == *segment)
+                && starts(workflow, scope, &self.records.request.source, self.left)
             {
-                Box::pin(Run::new(self.reborrow(), None, segment).workflow(workflow)).await?;
+                Box::pin(Run::new(self.reborrow(), None, Some(&segment)).workflow(workflow)).await?;
             }
         }
         Ok(())

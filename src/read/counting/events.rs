@@ -331,7 +331,7 @@ impl<'a> Segment<'a> {
             match by {
                 By::Time(_) => Vec::new(),
                 By::Kind => names.kinds.get(at).cloned().into_iter().collect(),
-                By::Source => names.sources.get(at).map(|id| id.as_str().into()).into_iter().collect(),
+                By::Source => names.sources.get(at).map(|id| (*id.text()).into()).into_iter().collect(),
                 By::Tag => names.tags.get(at).iter().flat_map(|tags| tags.iter()).map(|tag| (**tag).into()).collect(),
             }
         };

@@ -5,8 +5,8 @@ use std::{collections::hash_map::RandomState, hash::BuildHasher};
 use foldhash::HashMap;
 
 use crate::{
-    model::{Id, ProfileRef},
-    store::{NOWHERE, ReadView, Refused, SegmentProfiles, ShortId, VisitColumns},
+    model::{Id, ProfileRef, ShortId},
+    store::{NOWHERE, ReadView, Refused, SegmentProfiles, VisitColumns},
 };
 
 /// How many names are read at once.

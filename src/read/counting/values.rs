@@ -125,7 +125,7 @@ impl SegmentValues {
     }
 
     pub fn of_sources(sources: &[Id]) -> Self {
-        let texts = sources.iter().map(|source| source.as_str().into()).collect();
+        let texts = sources.iter().map(|source| (*source.text()).into()).collect();
         Self { is_by_place: true, ..Self::new(Facet { column: Column::Source, part: None }, texts) }
     }
 

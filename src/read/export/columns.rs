@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::{
-    model::{EventParts, Path, Time, Value},
+    model::{EventParts, Id, Path, Time, Value},
     read::{projection::Projection, query::Wanted, scan::Record},
 };
 
@@ -181,15 +181,16 @@ fn kind_of(path: &Path) -> Kind {
 
 fn event_cells<'a>(parts: &'a EventParts<'_>) -> [Cell<'a>; EVENT.len()] {
     let text = |text: &'a str| Cell::Text(text.into());
+    let id = |id: &Id| Cell::Text(id.to_string().into());
     let json = |value: &Value| Cell::Text(value.to_json().as_str().to_owned().into());
     let metadata = &parts.metadata;
     [
-        text(parts.id.as_str()),
+        id(parts.id),
         text(parts.kind),
         text(parts.name),
-        text(parts.source.id.as_str()),
-        parts.session.as_ref().map_or(Cell::Missing, |session| text(session.id.as_str())),
-        parts.profile.as_ref().map_or(Cell::Missing, |profile| text(profile.id.as_str())),
+        id(parts.source.id),
+        parts.session.as_ref().map_or(Cell::Missing, |session| id(session.id)),
+        parts.profile.as_ref().map_or(Cell::Missing, |profile| id(profile.id)),
         Cell::Time(metadata.time.insert),
         Cell::Time(metadata.time.create),
         text(parts.properties.as_str()),

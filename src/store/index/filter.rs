@@ -10,7 +10,7 @@ const LOOKS: u64 = 7;
 
 /// What an id is found by: a checksum, so that it is the same on every machine. Two ids may share one.
 pub fn fingerprint(id: &Id) -> u32 {
-    crc32c::crc32c(id.as_str().as_bytes())
+    crc32c::crc32c(id.text().as_bytes())
 }
 
 /// A set of fingerprints that may say of a few more that it holds them.

@@ -1,30 +1,6 @@
 //! Ids in few bytes: those that are UUIDs take 17, and are told apart by a number.
 
-use crate::model::Id;
-
-/// An id, as it is read without taking memory for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShortId<'a> {
-    /// The UUID that the id is written as.
-    Uuid(u128),
-    Text(&'a str),
-}
-
-impl<'a> ShortId<'a> {
-    pub fn of(id: &'a Id) -> Self {
-        match id.as_uuid() {
-            Some(uuid) => Self::Uuid(uuid.as_u128()),
-            None => Self::Text(id.as_str()),
-        }
-    }
-
-    pub fn to_id(self) -> Option<Id> {
-        match self {
-            Self::Uuid(uuid) => Some(uuid::Uuid::from_u128(uuid).into()),
-            Self::Text(text) => Id::from_key(&[text.as_bytes(), &[0]].concat()),
-        }
-    }
-}
+use crate::model::{Id, ShortId};
 
 const UUID_BYTES: usize = 16;
 

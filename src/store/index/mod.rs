@@ -29,7 +29,6 @@ pub use builder::Builder;
 pub use counts::{Count, QUARTER_MICROS};
 use file::IndexFile;
 pub use files::{IndexFiles, SegmentName};
-pub use ids::ShortId;
 pub use texts::{UNLISTED, UNTOLD, place_of};
 pub use visits::{Began, NOWHERE, SegmentProfiles, SegmentSessions, Visit, VisitColumns};
 

@@ -61,7 +61,7 @@ fn entries(requests: &[Sent]) -> Vec<Entry> {
 
 /// Offset and what is told of each event, by going through the entries.
 fn scanned(first: u64, entries: &[Entry]) -> Vec<(u64, Told)> {
-    let number = |id: &Id| id.as_str().rsplit('-').next().unwrap().parse().unwrap();
+    let number = |id: &Id| id.text().rsplit('-').next().unwrap().parse().unwrap();
     let mut request = None;
     let mut found = Vec::new();
     for (offset, entry) in (first..).zip(entries) {
@@ -91,8 +91,8 @@ fn read(index: &SegmentIndex) -> Vec<(u64, Told)> {
     let (pages, campaigns) = (index.texts(Column::Page).unwrap(), index.texts(Column::Campaign).unwrap());
     let (columns, sessions, profiles) =
         (index.visit_columns().unwrap(), index.sessions().unwrap(), index.profiles().unwrap());
-    let session_ids: Vec<Option<Id>> = sessions.ids.iter().map(ShortId::to_id).collect();
-    let profile_ids: Vec<Option<Id>> = profiles.ids.iter().map(ShortId::to_id).collect();
+    let session_ids: Vec<Option<Id>> = sessions.ids.iter().map(|id| Some(id.to_id())).collect();
+    let profile_ids: Vec<Option<Id>> = profiles.ids.iter().map(|id| Some(id.to_id())).collect();
     for (number, visit) in visits.iter().enumerate() {
         let at = |ids: &[Option<Id>], place: u32| ids.get(place as usize).cloned().flatten();
         assert_eq!(at(&session_ids, columns.sessions[number]), visit.session);
@@ -111,16 +111,16 @@ fn read(index: &SegmentIndex) -> Vec<(u64, Told)> {
                 |texts: &[Arc<str>], column| texts[place_of(index.column(page, column).unwrap()[row]).unwrap()].clone();
             if row.is_multiple_of(97) {
                 assert_eq!(&*text(&pages, Column::Page), format!("/{}", number(&names.kinds[kinds[row] as usize])));
-                let source = names.sources[index.column(page, Column::Source).unwrap()[row] as usize].as_str();
-                assert_eq!(*text(&campaigns, Column::Campaign), *format!("campaign-{}\0\0", number(source)));
+                let source = names.sources[index.column(page, Column::Source).unwrap()[row] as usize].text();
+                assert_eq!(*text(&campaigns, Column::Campaign), *format!("campaign-{}\0\0", number(&source)));
                 assert_eq!(index.column(page, Column::Client).unwrap()[row], UNTOLD);
             }
             assert!(visit.pages.contains(&(page as u32)));
             found.push((
                 offsets[row],
                 (
-                    visit.session.as_ref().map(|id| number(id.as_str())),
-                    visit.profile.as_ref().map(|profile| number(profile.id.as_str())),
+                    visit.session.as_ref().map(|id| number(&id.text())),
+                    visit.profile.as_ref().map(|profile| number(&profile.id.text())),
                     number(&names.kinds[kinds[row] as usize]),
                     flags[row] & VALID > 0,
                     number(&names.tags[tags[row] as usize][0]),

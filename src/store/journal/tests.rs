@@ -37,7 +37,7 @@ fn read_back<D: Disk>(journal: &Journal<D>) -> Vec<String> {
     let mut words = Vec::new();
     let read = journal.read(0, |block| {
         words.extend(block.entries().unwrap().into_iter().map(|entry| match entry {
-            Entry::SessionDeleted(id) => id.as_str().to_owned(),
+            Entry::SessionDeleted(id) => id.text().to_owned(),
             other => panic!("{other:?}"),
         }));
         Ok(())

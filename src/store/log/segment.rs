@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::block::{Block, Encoded};
 use crate::{
-    model::Id,
+    model::{Id, ShortId},
     store::{
         database,
         entry::{self, Entry},
@@ -62,8 +62,8 @@ impl Summary {
 
 /// The number that a server-made id is; `None` for an id that the server cannot have made.
 pub fn made_id(id: &Id) -> Option<u128> {
-    let uuid = uuid::Uuid::try_parse(id.as_str()).ok()?;
-    (id.is_uuid() && uuid.get_version_num() == 7).then(|| uuid.as_u128())
+    let ShortId::Uuid(number) = ShortId::of(id) else { return None };
+    (uuid::Uuid::from_u128(number).get_version_num() == 7).then_some(number)
 }
 
 pub struct Segment {

@@ -23,7 +23,7 @@ fn append(log: &Log, first: u64, count: u64) {
 fn read(log: &Log, offset: u64) -> Option<u64> {
     let (first, entries) = log.block_around(offset).unwrap()?;
     let Entry::SessionDeleted(id) = entries.get((offset - first) as usize)? else { return None };
-    id.as_str().split('-').next()?.parse().ok()
+    id.text().split('-').next()?.parse().ok()
 }
 
 fn assert_reads_all(log: &Log) {

@@ -10,13 +10,13 @@ use super::{
     parts::{Part, Writer},
 };
 use crate::{
-    model::{Id, ProfileRef},
+    model::{Id, ProfileRef, ShortId},
     store::{
         error::StoreError,
         index::{
             SegmentProfiles, SegmentSessions, Visit, VisitColumns, Visitor,
             filter::{Filter, fingerprint},
-            ids::{ShortId, ShortIds},
+            ids::ShortIds,
             visits::{Began, NOWHERE, Visits},
         },
     },
@@ -297,7 +297,7 @@ impl Lookup<'_> {
                 ShortIds::from_bytes(file.read(&chunk.ids)?)
             }
         };
-        let id = ids.iter().nth(place as usize % TOGETHER).and_then(ShortId::to_id);
+        let id = ids.iter().nth(place as usize % TOGETHER).map(ShortId::to_id);
         self.sessions = Some((at, ids));
         id.map(Some).ok_or_else(missing)
     }
@@ -315,7 +315,7 @@ impl Lookup<'_> {
                 (ShortIds::from_bytes(file.read(&chunk.ids)?), file.numbers(&chunk.since)?)
             }
         };
-        let id = ids.iter().nth(within).and_then(ShortId::to_id);
+        let id = ids.iter().nth(within).map(ShortId::to_id);
         let profile = id.zip(since.get(within).copied()).map(|(id, since)| ProfileRef { id, since });
         self.profiles = Some((at, ids, since));
         profile.map(Some).ok_or_else(missing)
