@@ -3,8 +3,10 @@
 //! sled can panic on a damaged database; a node above 131,052 bytes becomes a file that is never synced, so no value is
 //! larger than [`PART_BYTES`].
 
+mod handle;
 mod panics;
 
+pub use handle::Handle;
 pub use panics::caught;
 
 use std::{
@@ -28,13 +30,18 @@ const CLOSE_WAIT: Duration = Duration::from_secs(10);
 const LAST_PART: usize = 0xff_ffff;
 
 /// Opens the database at `path` with `cache_bytes` of cache, without a flushing thread of its own.
-pub fn open(path: &Path, cache_bytes: u64, advice: &'static str) -> Result<sled::Db, StoreError> {
+pub fn open(path: &Path, cache_bytes: u64, advice: &'static str) -> Result<Handle<sled::Db>, StoreError> {
     let config = sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(None);
-    guarded(path, advice, || config.open())?.at(path)
+    guarded(path, advice, || config.open())?.map(Handle::new).at(path)
+}
+
+pub fn open_tree(path: &Path, db: &sled::Db, name: &str) -> Result<Handle<sled::Tree>, StoreError> {
+    db.open_tree(name).map(Handle::new).at(path)
 }
 
 /// Closes a database: everything it holds in memory is written to its files, and nothing changes them from here on.
-pub fn close(path: &Path, advice: &'static str, db: sled::Db) -> Result<(), StoreError> {
+pub fn close(path: &Path, advice: &'static str, db: Handle<sled::Db>) -> Result<(), StoreError> {
+    let Some(db) = db.into_inner() else { return Ok(()) };
     guarded(path, advice, || db.flush().map(|_| drop(db)))?.at(path)?;
     wait_until_unused(path)
 }

@@ -8,7 +8,7 @@ use super::block::{Block, Encoded};
 use crate::{
     model::{Id, ShortId},
     store::{
-        database,
+        database::{self, Handle},
         entry::{self, Entry},
         error::{At, RESTORE, StoreError},
         files::durable,
@@ -68,19 +68,19 @@ pub fn made_id(id: &Id) -> Option<u128> {
 
 pub struct Segment {
     path: PathBuf,
-    db: sled::Db,
+    db: Handle<sled::Db>,
     /// First offset to the block's bytes, in parts.
-    blocks: sled::Tree,
+    blocks: Handle<sled::Tree>,
     /// First offset to the block's [`Summary`].
-    summaries: sled::Tree,
+    summaries: Handle<sled::Tree>,
 }
 
 impl Segment {
     /// Opens the segment in the folder `path`, making it if there is none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let db = database::open(path, CACHE_BYTES, RESTORE)?;
-        let blocks = db.open_tree("blocks").at(path)?;
-        let summaries = db.open_tree("summaries").at(path)?;
+        let blocks = database::open_tree(path, &db, "blocks")?;
+        let summaries = database::open_tree(path, &db, "summaries")?;
         Ok(Self { path: path.to_owned(), db, blocks, summaries })
     }
 

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    database,
+    database::{self, Handle},
     entry::{self, EventPlace, Fold, Key, State},
     error::{At, StoreError},
     files::{checksums, durable},
@@ -36,8 +36,8 @@ pub(super) const REBUILD: &str = "make them again with `tracardi rebuild`";
 
 pub struct Views {
     path: PathBuf,
-    db: sled::Db,
-    trees: Vec<sled::Tree>,
+    db: Handle<sled::Db>,
+    trees: Vec<Handle<sled::Tree>>,
     progress: Mutex<Progress>,
     codec: SessionCodec,
 }
@@ -67,7 +67,8 @@ impl Views {
     /// Opens the views in the folder `path`, making empty ones if there are none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let db = database::open(path, CACHE_BYTES, REBUILD)?;
-        let trees = TABLES.iter().map(|table| db.open_tree(table.name).at(path)).collect::<Result<Vec<_>, _>>()?;
+        let trees =
+            TABLES.iter().map(|table| database::open_tree(path, &db, table.name)).collect::<Result<Vec<_>, _>>()?;
         let stored = db.get(PROGRESS_KEY).at(path)?;
         let (lacks, bytes): (Option<&[Tree]>, _) = match stored.as_deref() {
             None => (None, None),
