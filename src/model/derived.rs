@@ -3,7 +3,7 @@
 //!
 //! It is a function of what is stored, so it is made when a record is shown or looked at, and not stored again.
 
-use super::{Json, Value};
+use super::{Json, KnownAgent, Value};
 
 /// The query's parameters that tell of a campaign, and how they are shown.
 pub(super) const UTM: [(&str, &str); 5] = [
@@ -39,17 +39,13 @@ impl Derived {
         let said = |key| browser.and_then(|browser| text(browser, key));
         let user_agent = told.user_agent.filter(|agent| !agent.trim().is_empty()).or(said("userAgent"));
         let (mut device, mut os, mut app) = (Value::object(), Value::object(), Value::object());
-        if let Some(known) = user_agent.and_then(|agent| woothee::parser::Parser::new().parse(agent)) {
-            put(&mut app, "name", named(known.name));
-            put(&mut app, "version", named(known.version));
-            put(
-                &mut app,
-                "type",
-                named(known.category).map(|category| if category == "crawler" { "bot" } else { "browser" }),
-            );
-            put(&mut os, "name", named(known.os));
-            put(&mut os, "version", named(&known.os_version));
-            put(&mut device, "type", named(known.category).map(device_type));
+        if let Some(known) = user_agent.map(KnownAgent::of) {
+            put(&mut app, "name", told_by(&known.browser));
+            put(&mut app, "version", told_by(&known.version));
+            put(&mut app, "type", told_by(&known.kind));
+            put(&mut os, "name", told_by(&known.os));
+            put(&mut os, "version", told_by(&known.os_version));
+            put(&mut device, "type", told_by(&known.device));
         }
         let language = said("language").or_else(|| told.accept_language.and_then(first_language));
         put(&mut app, "language", language);
@@ -129,23 +125,13 @@ fn add_screen(device: &mut Value, screen: &Value) {
     put(device, "orientation", text(screen, "orientation"));
 }
 
-pub(super) fn device_type(category: &str) -> &str {
-    match category {
-        "pc" => "desktop",
-        "smartphone" | "mobilephone" => "mobile",
-        "crawler" => "bot",
-        other => other,
-    }
-}
-
 /// The language that a browser asks for first.
 pub(super) fn first_language(header: &str) -> Option<&str> {
     header.split([',', ';']).next().map(str::trim).filter(|language| !language.is_empty() && *language != "*")
 }
 
-/// What the library knows; it has a word for what it does not.
-pub(super) fn named(word: &str) -> Option<&str> {
-    Some(word).filter(|word| !word.is_empty() && *word != "UNKNOWN" && *word != "misc")
+fn told_by(word: &str) -> Option<&str> {
+    Some(word).filter(|word| !word.is_empty())
 }
 
 fn at<'a>(value: &'a Value, keys: &[&str]) -> Option<&'a Value> {

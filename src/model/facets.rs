@@ -4,8 +4,8 @@
 use std::{borrow::Cow, ops::Range};
 
 use super::{
-    Event, EventRequest, Json,
-    derived::{UTM, campaign, device_type, first_language, named},
+    Event, EventRequest, Json, KnownAgent,
+    derived::{UTM, campaign, first_language},
     members::{from_member, member, members, text},
 };
 
@@ -50,26 +50,6 @@ fn sections<'a, const N: usize>(object: &'a str, names: &[&str; N]) -> [Option<&
         }
     }
     found
-}
-
-/// What a user agent says of its client.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KnownAgent {
-    browser: Box<str>,
-    os: Box<str>,
-    device: Box<str>,
-}
-
-impl KnownAgent {
-    pub fn of(user_agent: &str) -> Self {
-        let Some(known) = woothee::parser::Parser::new().parse(user_agent) else { return Self::default() };
-        let word = |word: &str| named(word).unwrap_or_default().into();
-        Self {
-            browser: word(known.name),
-            os: word(known.os),
-            device: named(known.category).map_or("", device_type).into(),
-        }
-    }
 }
 
 /// An event, as it is looked at for its facets. Each is empty where nothing is known.

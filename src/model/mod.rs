@@ -3,6 +3,7 @@
 //! Plain values and the rules that make them valid (contract, sections 1, 3, 9 and 10). This room knows nothing of the
 //! others: no store, no HTTP, no clock.
 
+mod agent;
 mod answer;
 mod boolean;
 mod counts;
@@ -35,6 +36,7 @@ mod terms;
 mod time;
 mod value;
 
+pub use agent::KnownAgent;
 pub use answer::Answer;
 pub use boolean::boolean_word;
 pub use counts::DailyCounts;
@@ -44,7 +46,7 @@ pub use derived::{Derived, landing};
 pub use document::{Document, EventDocument, Person, ProfileDocument, RecordKind, SessionDocument};
 pub use erasure::{Erasure, ErasureKind, IdHash, Left, Named};
 pub use event::{ClientFacts, Event, EventParts, EventRequest, EventStatus, IDENTIFIED, Outcome, ShownEvent};
-pub use facets::{ContextSections, FACET_BYTES_MAX, Facets, KnownAgent};
+pub use facets::{ContextSections, FACET_BYTES_MAX, Facets};
 pub use fault::{Fault, Loc, cut, short};
 pub use fields::{Field, Fields, Written};
 pub use form::Form;

@@ -2,8 +2,6 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use foldhash::HashMap;
-
 use super::{
     BOT, Column, Count, GIVEN, Names, PAGE_ROWS, PageSpan, VALID, counts,
     dictionary::Dictionary,
@@ -30,7 +28,6 @@ pub struct Builder {
     visits: Visits,
     /// What the numbers of [`Column::FACETS`] stand for.
     texts: [Texts; Column::FACETS.len()],
-    agents: HashMap<Box<str>, KnownAgent>,
     /// The sessions of a request, which stand before its events.
     sessions: Vec<Arc<Session>>,
     /// Events came since: the next session is another request's.
@@ -50,9 +47,6 @@ struct RequestFacets {
     /// The numbers of the event before: most say the same of their page.
     before: Option<(Arc<Event>, [u64; Column::FACETS.len()])>,
 }
-
-/// How many user agents are remembered with what they tell: finding that out takes long.
-const AGENTS_MAX: usize = 16_384;
 
 /// A page to which no row comes any more.
 struct FullPage {
@@ -75,7 +69,6 @@ impl Builder {
             tags: Dictionary::default(),
             visits: Visits::default(),
             texts: Default::default(),
-            agents: HashMap::default(),
             sessions: Vec::new(),
             sessions_are_old: false,
             request: None,
@@ -145,7 +138,7 @@ impl Builder {
 
     /// The numbers of an event's facets.
     fn facets(&mut self, request: &EventRequest, event: &Arc<Event>) -> [u64; Column::FACETS.len()] {
-        let Self { texts: [pages, referrers, clients, campaigns], agents, facets: shared, .. } = self;
+        let Self { texts: [pages, referrers, clients, campaigns], facets: shared, .. } = self;
         let shared = shared.get_or_insert_with(|| RequestFacets {
             sections: ContextSections::of(&request.context),
             client: None,
@@ -161,8 +154,8 @@ impl Builder {
         let client = match shared.client {
             Some(client) if facets.has_client_of_request => client,
             _ => {
-                let agent = agent(agents, &facets.user_agent().unwrap_or_default());
-                let client = clients.number(&facet_text(&facets.client(agent)));
+                let agent = KnownAgent::of(&facets.user_agent().unwrap_or_default());
+                let client = clients.number(&facet_text(&facets.client(&agent)));
                 if facets.has_client_of_request {
                     shared.client = Some(client);
                 }
@@ -250,15 +243,4 @@ impl Builder {
     pub fn visits(&self) -> &Visits {
         &self.visits
     }
-}
-
-/// What a user agent tells of its client.
-fn agent<'a>(agents: &'a mut HashMap<Box<str>, KnownAgent>, user_agent: &str) -> &'a KnownAgent {
-    if !agents.contains_key(user_agent) {
-        if agents.len() == AGENTS_MAX {
-            agents.clear();
-        }
-        agents.insert(user_agent.into(), KnownAgent::of(user_agent));
-    }
-    agents.get(user_agent).expect("it was put in")
 }
