@@ -34,7 +34,7 @@ pub struct Page {
 
 /// Records one behind the other, without end of a page.
 pub struct RecordStream {
-    view: ReadView,
+    view: Arc<ReadView>,
     /// Elsewhere only while it is at its next step.
     scan: Option<Box<dyn Scan>>,
     /// How many are still wanted.
@@ -72,7 +72,7 @@ impl Queries {
     pub async fn stream(&self, query: &Query, limit: usize) -> Result<RecordStream, Refused> {
         let turn = self.turn().await?;
         let (view, scan) = retry(|| self.begin(query)).await?;
-        Ok(RecordStream { view, scan: Some(scan), wanted: limit, _turn: turn })
+        Ok(RecordStream { view: Arc::new(view), scan: Some(scan), wanted: limit, _turn: turn })
     }
 
     /// A view that has everything that was answered before, and a walk through what the query means there.
@@ -120,9 +120,13 @@ impl RecordStream {
         }
     }
 
-    /// Does work for this query where its records are read.
-    pub async fn work<T: Send + 'static>(&mut self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
-        self.view.query(move |_| Ok(work())).await
+    /// Does work for this query where its records are read; others may be looked for meanwhile.
+    pub fn work<T: Send + 'static, W: FnOnce() -> T + Send + 'static>(
+        &self,
+        work: W,
+    ) -> impl Future<Output = Result<T, Refused>> + Send + use<T, W> {
+        let view = self.view.clone();
+        async move { view.query(move |_| Ok(work())).await }
     }
 
     /// The places that were not looked at yet.

@@ -158,13 +158,21 @@ impl<'a> LogView<'a> {
     }
 
     /// The profile that `profile` is part of by now, perhaps itself; `None`: it is deleted.
-    pub fn owner(&self, profile: &ProfileRef) -> Result<Option<Arc<Profile>>, StoreError> {
+    fn owner(&self, profile: &ProfileRef) -> Result<Option<Arc<Profile>>, StoreError> {
         let kept = self.concealed.kept(profile);
         let profile = kept.as_ref().unwrap_or(profile);
         match owner(&mut Applied(self.engine), profile)? {
             Led::ToProfile(found) => Ok(Some(found)),
             Led::Nowhere | Led::TooFar => Ok(None),
         }
+    }
+
+    /// What the profile is called that `profile` is part of by now; `None`: it is deleted.
+    pub fn owner_called(&self, profile: &ProfileRef) -> Result<Option<ProfileRef>, StoreError> {
+        if self.concealed.kept(profile).is_none() && self.engine.views.has_profile(profile)? {
+            return Ok(Some(profile.clone())); // as most are
+        }
+        Ok(self.owner(profile)?.map(|owner| owner.reference()))
     }
 
     /// The profile that is found by `key`.

@@ -29,9 +29,11 @@ impl ExportQuery {
     }
 }
 
-/// A file that is being written. Little more than the next piece of it is in memory.
+/// A file that is being written. Little more than the next two pieces of it are in memory.
 pub struct Export {
     stream: RecordStream,
+    /// The records that were looked for while those before them were written.
+    ahead: Option<Result<Option<Vec<Record>>, Refused>>,
     /// Elsewhere only while it writes; `None` once it wrote the end.
     writer: Option<Writer>,
 }
@@ -77,7 +79,7 @@ impl Queries {
             }
             format => Writer::Lines { lines: Lines::of(query, format == Format::Csv), is_new: true },
         };
-        Ok(Export { stream: self.stream(query, query.stream_limit()).await?, writer: Some(writer) })
+        Ok(Export { stream: self.stream(query, query.stream_limit()).await?, ahead: None, writer: Some(writer) })
     }
 }
 
@@ -88,14 +90,20 @@ impl Export {
     /// The records cannot be read any further: the file is cut off.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Refused> {
         while let Some(mut writer) = self.writer.take() {
-            let records = self.stream.next().await?;
+            let records = match self.ahead.take() {
+                Some(records) => records?,
+                None => self.stream.next().await?,
+            };
             let is_end = records.is_none();
             let written = self.stream.work(move || {
                 let mut out = Vec::new();
                 let written = writer.add(records.unwrap_or_default(), is_end, &mut out);
                 written.map(|()| (out, writer))
             });
-            let (out, writer) = written.await?.map_err(|error| unwritten(&error))?;
+            // Records are looked for on one thread while others are written on another.
+            let (written, ahead) = tokio::join!(written, self.stream.next());
+            self.ahead = Some(ahead);
+            let (out, writer) = written?.map_err(|error| unwritten(&error))?;
             self.writer = (!is_end).then_some(writer);
             if !out.is_empty() {
                 return Ok(Some(out));

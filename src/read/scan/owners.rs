@@ -25,7 +25,7 @@ impl Owners {
         if self.known.len() >= Self::MAX {
             self.known.clear();
         }
-        let owner = log.owner(profile)?.map(|owner| owner.reference());
+        let owner = log.owner_called(profile)?;
         self.known.insert(profile.clone(), owner.clone());
         Ok(owner)
     }

@@ -79,6 +79,13 @@ impl Views {
         Ok((found.since == profile.since).then(|| Arc::new(found)))
     }
 
+    /// Whether the profile is there and not another one's by now; nothing more is read of it.
+    pub fn has_profile(&self, profile: &ProfileRef) -> Result<bool, StoreError> {
+        // A profile's record begins with what it is called.
+        let record = database::first_part(self.tree(Tree::Profiles), &profile.id.key()).at(&self.path)?;
+        Ok(record.and_then(|(first, _)| entry::decode::<ProfileRef>(&first)).as_ref() == Some(profile))
+    }
+
     /// Makes the indexes that views of an earlier form lack, from what these have; `counted` are those that they have and
     /// that are made anew.
     pub(super) fn fill(&self, counted: &[Tree]) -> Result<(), StoreError> {
