@@ -9,11 +9,10 @@ use std::{
 
 use super::{
     super::{Result, server},
-    fill,
+    exports, fill,
 };
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
-const TOKEN: &str = "bench-token";
 
 /// A query, made of the number of its round.
 type Query = (&'static str, fn(u64) -> String);
@@ -52,7 +51,8 @@ pub fn measure(daemon: &Path, store: &Path, rounds: u64) -> Result<()> {
     println!("ready after {:.1} s", begun.elapsed().as_secs_f64());
     println!("{:<34} {:>9} {:>9} {:>9} {:>9}", "query", "first ms", "median", "p99", "bytes");
     for (name, query) in QUERIES {
-        let (first, bytes) = ask(&server, &query(0))?;
+        let (first, answer) = ask(&server, &query(0))?;
+        let bytes = answer.len();
         let mut times = Vec::new();
         for round in 1..=rounds {
             times.push(ask(&server, &query(round))?.0);
@@ -61,24 +61,39 @@ pub fn measure(daemon: &Path, store: &Path, rounds: u64) -> Result<()> {
         let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
         println!("{name:<34} {:>9.2} {:>9.2} {:>9.2} {bytes:>9}", first.as_secs_f64() * 1e3, at(0.5), at(0.99));
     }
-    let usage = server.usage()?;
-    println!("memory: {} MB, at most {} MB", usage.resident_bytes >> 20, usage.resident_bytes_max >> 20);
+    let memory = |when: &str| -> Result<()> {
+        let usage = server.usage()?;
+        println!("memory {when}: {} MB, at most {} MB", usage.resident_bytes >> 20, usage.resident_bytes_max >> 20);
+        Ok(())
+    };
+    memory("after the queries")?;
+    let parquet = exports::measure(&server, store.parent().unwrap_or(store), stored_events(&server)?)?;
+    memory("after the exports")?;
     server.stop()?;
-    Ok(())
+    exports::compare(&parquet)?;
+    Ok(std::fs::remove_file(parquet)?)
 }
 
-/// How long the answer took, and its length.
-fn ask(server: &server::Server, path: &str) -> Result<(Duration, usize)> {
+fn stored_events(server: &server::Server) -> Result<u64> {
+    let (_, answer) = ask(server, "/stats/events?by=source")?;
+    let text = String::from_utf8_lossy(&answer);
+    let events = text.split("\"events\":").nth(1).and_then(|behind| behind.split(['}', ',']).next());
+    Ok(events.ok_or("how many events there are is not told")?.parse()?)
+}
+
+/// How long the answer took, and what it was.
+fn ask(server: &server::Server, path: &str) -> Result<(Duration, Vec<u8>)> {
     let begun = Instant::now();
     let mut socket = TcpStream::connect(server.address)?;
     socket.set_read_timeout(Some(ANSWER_LIMIT))?;
+    let token = server::ADMIN_TOKEN;
     let request =
-        format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\r\n");
+        format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");
     socket.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer)?;
     if !answer.starts_with(b"HTTP/1.1 200 ") {
         return Err(format!("{path} was answered {}", String::from_utf8_lossy(&answer)).into());
     }
-    Ok((begun.elapsed(), answer.len()))
+    Ok((begun.elapsed(), answer))
 }
