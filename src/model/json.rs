@@ -36,7 +36,7 @@ impl Json {
 
     /// What stands at `steps`: keys of objects, places in lists. Nothing is made of the rest.
     pub fn get(&self, steps: &[Box<str>]) -> Option<Value> {
-        Reader::new(self.0.as_bytes(), 0).ok()?.at(steps).ok()?
+        value_in(&self.0, steps)
     }
 
     /// Whether it may hold an object with this key, as far as its text tells at a glance.
@@ -142,6 +142,11 @@ pub(super) fn push_string(out: &mut String, text: &str) {
     out.push('"');
     text.chars().for_each(|character| push_escaped(out, character));
     out.push('"');
+}
+
+/// As [`Json::get`], of text in normal form that somebody else holds.
+pub fn value_in(text: &str, steps: &[Box<str>]) -> Option<Value> {
+    Reader::new(text.as_bytes(), 0).ok()?.at(steps).ok()?
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub use fault::{Fault, Loc, cut, short};
 pub use fields::{Field, Fields, Written};
 pub use form::Form;
 pub use id::{EventType, Id, ShortId};
-pub use json::Json;
+pub use json::{Json, value_in};
 pub use members::value_at;
 pub use merge::{Conflict, NOTED_PARTS, Regained};
 pub use object::Object;

@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, LazyLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -22,7 +22,7 @@ use cel::{
 
 use super::scope::Scope;
 use crate::{
-    model::{Fault, Object, Path, Value},
+    model::{Fault, Object, Path, Time, Value},
     supervise::caught_now,
 };
 
@@ -139,6 +139,14 @@ impl Expression {
     /// It cannot be evaluated: values of these types cannot be compared, and so on.
     pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, String> {
         Ok(self.value(scope)? == Some(Value::Boolean(true)))
+    }
+
+    /// Whether the expression holds, as [`Expression::holds`], of a stored event with these properties, which are JSON;
+    /// `None` where it depends on something else.
+    pub fn holds_by_properties(&self, properties: &str, now: Time) -> Option<bool> {
+        let looks_further = AtomicBool::new(false);
+        let holds = self.holds(&Scope::properties(properties, now, &looks_further));
+        (!looks_further.into_inner()).then(|| holds.unwrap_or(false))
     }
 
     /// The expression's value; `None` where something is missing on the way to it.

@@ -1,9 +1,12 @@
 //! What conditions, templates and mappings see: the records of a request while they are processed, by path.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use super::records::Records;
-use crate::model::{Object, Path, ShownEvent, Time, Value};
+use crate::model::{Object, Path, ShownEvent, Time, Value, value_in};
 
 /// The records, with what is seen beside them for the moment.
 #[derive(Clone, Copy)]
@@ -25,6 +28,8 @@ enum Seen<'a> {
     Stored(&'a Object, Time),
     /// An event as it is stored: only what is looked at is made.
     Event(&'a ShownEvent, Time),
+    /// The properties of one, as JSON. What else is looked at is noted, and is not there.
+    Properties(&'a str, Time, &'a AtomicBool),
 }
 
 impl<'a> Scope<'a> {
@@ -57,12 +62,26 @@ impl<'a> Scope<'a> {
         Self { seen: Seen::Event(event, now), event: None, steps: None, segment: None }
     }
 
+    /// The properties of an event as it is stored, as JSON; `looks_further` becomes true where something else is looked at.
+    pub fn properties(properties: &'a str, now: Time, looks_further: &'a AtomicBool) -> Self {
+        Self { seen: Seen::Properties(properties, now, looks_further), event: None, steps: None, segment: None }
+    }
+
     /// What stands at `path`, whose first step names the record.
     pub fn get(&self, path: &Path) -> Option<Cow<'a, Value>> {
         let (root, steps) = path.split_root();
         let records = match self.seen {
             Seen::Records(records) => records,
             Seen::Stored(records, _) => return records.get(root)?.get(steps).map(Cow::Borrowed),
+            Seen::Properties(properties, _, looks_further) => {
+                if let ("event", Some((part, rest))) = (root, steps.split_first())
+                    && **part == *"properties"
+                {
+                    return value_in(properties, rest).map(Cow::Owned);
+                }
+                looks_further.store(true, Ordering::Relaxed);
+                return None;
+            }
             Seen::Event(event, _) => return (root == "event").then(|| event.get(steps)).flatten().map(Cow::Owned),
         };
         match root {
@@ -92,7 +111,7 @@ impl<'a> Scope<'a> {
     pub fn now(&self) -> chrono::DateTime<chrono::FixedOffset> {
         let micros = match self.seen {
             Seen::Records(records) => records.now.micros(),
-            Seen::Stored(_, now) | Seen::Event(_, now) => now.micros(),
+            Seen::Stored(_, now) | Seen::Event(_, now) | Seen::Properties(_, now, _) => now.micros(),
         };
         chrono::DateTime::from_timestamp_micros(micros).unwrap_or_default().fixed_offset()
     }

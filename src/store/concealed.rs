@@ -68,9 +68,14 @@ impl Concealed {
         self.is_any.store(!people.is_empty(), Ordering::Release);
     }
 
+    /// Whether there is anybody of whom something stands on the disk still.
+    pub fn is_any(&self) -> bool {
+        self.is_any.load(Ordering::Acquire)
+    }
+
     /// Whom what stands at `offset` under this id is about, if that is to go.
     pub fn of(&self, id: &Id, offset: u64) -> Option<Arc<Named>> {
-        if !self.is_any.load(Ordering::Acquire) {
+        if !self.is_any() {
             return None;
         }
         self.people.read().get(id)?.iter().find(|named| offset < named.before).cloned()
@@ -81,7 +86,7 @@ impl Concealed {
         match (&request.profile, &request.session) {
             (Some(profile), _) => self.of(&profile.id, offset).filter(|named| named.kind == ErasureKind::Forgotten),
             // What is nobody's is theirs where nobody else was.
-            (None, Some(session)) if self.is_any.load(Ordering::Acquire) => {
+            (None, Some(session)) if self.is_any() => {
                 self.visitors.read().get(session)?.iter().find(|named| offset < named.before).cloned()
             }
             _ => None,

@@ -70,12 +70,20 @@ impl<'a> LogView<'a> {
         self.engine.log.event_block(offset)
     }
 
-    /// The events of the block at the offsets `wanted`, which ascend, as they may be shown.
+    /// The events of the block at the offsets `wanted`, which ascend, as they may be shown, perhaps without those that
+    /// `may_be_meant` refuses by their properties.
     ///
     /// # Errors
     /// An entry is damaged.
-    pub fn events_at(&self, block: &EventBlock, wanted: &[u64]) -> Result<Vec<FoundEvent>, StoreError> {
-        let found = block.events_at(wanted)?.into_iter();
+    pub fn events_at(
+        &self,
+        block: &EventBlock,
+        wanted: &[u64],
+        mut may_be_meant: impl FnMut(&str) -> bool,
+    ) -> Result<Vec<FoundEvent>, StoreError> {
+        // What stands there of somebody who was forgotten is not what is shown.
+        let is_shown = !self.concealed.is_any();
+        let found = block.events_at(wanted, |properties| !is_shown || may_be_meant(properties))?.into_iter();
         Ok(found.map(|event| self.concealed.shown(event)).collect())
     }
 

@@ -14,7 +14,7 @@ pub fn each_event(
             let Some(block) = log.event_block(*offset)? else { break }; // the log is shorter than it was
             end = block.offsets().end;
             let wanted = &offsets[place..offsets.partition_point(|offset| *offset < end)];
-            events = log.events_at(&block, wanted)?;
+            events = log.events_at(&block, wanted, |_| true)?;
         }
         if let Ok(at) = events.binary_search_by_key(offset, |event| event.offset) {
             each(place, &events[at]);

@@ -122,7 +122,10 @@ impl EventScan {
             let wanted = &ascending[wanted];
             let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { continue };
             let deleted = log.deleted_events(*first..last + 1)?;
-            let read = log.events_at(&block, wanted)?.into_iter().map(|event| (event.offset, event));
+            let read = log
+                .events_at(&block, wanted, |properties| self.may_hold(properties))?
+                .into_iter()
+                .map(|event| (event.offset, event));
             events.extend(read.filter(|(offset, _)| deleted.binary_search(offset).is_err()));
             done.push(range);
             self.blocks.push_back(block);
@@ -141,6 +144,12 @@ impl EventScan {
             self.blocks.pop_front();
         }
         log.event_block(offset)
+    }
+
+    /// Whether the filter's condition may hold for an event with these properties.
+    fn may_hold(&self, properties: &str) -> bool {
+        let condition = self.filter.condition.as_ref();
+        condition.is_none_or(|condition| condition.holds_by_properties(properties, self.now).unwrap_or(true))
     }
 
     /// Whether the filter's condition holds; all else was looked at.

@@ -7,9 +7,12 @@ use super::{Entry, decode, encoded_length};
 
 /// What kind of entry stands at the beginning of some bytes, as far as who looks for events must know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Skipped {
+pub enum Skipped<'a> {
     Request,
-    Event,
+    Event {
+        /// As JSON.
+        properties: &'a [u8],
+    },
     Other,
 }
 
@@ -23,11 +26,11 @@ const IMPORTED_REQUEST: u64 = 31;
 const IMPORTED_EVENT: u64 = 32;
 
 /// Passes over the entry at the beginning of `bytes`; `None`: there is none.
-pub fn skip(bytes: &mut &[u8]) -> Option<Skipped> {
+pub fn skip<'a>(bytes: &mut &'a [u8]) -> Option<Skipped<'a>> {
     let mut walk = Walk(bytes);
     let skipped = match walk.number()? {
         REQUEST | IMPORTED_REQUEST => walk.request().map(|()| Skipped::Request),
-        EVENT | IMPORTED_EVENT => walk.event().map(|()| Skipped::Event),
+        EVENT | IMPORTED_EVENT => walk.event().map(|properties| Skipped::Event { properties }),
         SESSION => walk.session().map(|()| Skipped::Other),
         PROFILE => walk.profile().map(|()| Skipped::Other),
         _ => {
@@ -43,7 +46,7 @@ pub fn skip(bytes: &mut &[u8]) -> Option<Skipped> {
 /// The bytes that were not walked over yet. Each step is `None` where they are not what they should be.
 struct Walk<'a>(&'a [u8]);
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
     fn bytes(&mut self, count: usize) -> Option<()> {
         self.0 = self.0.get(count..)?;
         Some(())
@@ -75,8 +78,14 @@ impl Walk<'_> {
 
     /// A text, or JSON.
     fn text(&mut self) -> Option<()> {
+        self.seen_text().map(|_| ())
+    }
+
+    fn seen_text(&mut self) -> Option<&'a [u8]> {
         let length = self.number()?;
-        self.bytes(usize::try_from(length).ok()?)
+        let (text, rest) = self.0.split_at_checked(usize::try_from(length).ok()?)?;
+        self.0 = rest;
+        Some(text)
     }
 
     fn texts(&mut self, count: usize) -> Option<()> {
@@ -129,17 +138,20 @@ impl Walk<'_> {
         self.bytes(1)
     }
 
-    fn event(&mut self) -> Option<()> {
+    /// Its properties.
+    fn event(&mut self) -> Option<&'a [u8]> {
         self.id()?;
         self.bytes(1)?;
         self.texts(2)?;
         self.optional_number()?;
-        self.texts(2)?;
+        let properties = self.seen_text()?;
+        self.text()?;
         self.list(Self::text)?;
         self.optional_text()?;
         self.bytes(1)?;
         self.numbers(1)?;
-        self.text()
+        self.text()?;
+        Some(properties)
     }
 
     fn session(&mut self) -> Option<()> {
@@ -368,7 +380,9 @@ mod tests {
             for (entry, end) in entries.iter().zip(ends) {
                 let kind = match entry {
                     Entry::Request(_) | Entry::ImportedRequest(_) => Skipped::Request,
-                    Entry::Event(_) | Entry::ImportedEvent(_) => Skipped::Event,
+                    Entry::Event(event) | Entry::ImportedEvent(event) => {
+                        Skipped::Event { properties: event.properties.as_str().as_bytes() }
+                    }
                     _ => Skipped::Other,
                 };
                 prop_assert_eq!((skip(&mut rest), bytes.len() - rest.len()), (Some(kind), end));

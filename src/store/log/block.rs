@@ -152,8 +152,13 @@ impl Encoded<'_> {
         entries.ok_or(UNREADABLE)
     }
 
-    /// The events at the offsets `wanted`, which ascend. Other entries are passed over.
-    pub fn events_at(&self, wanted: &[u64]) -> Result<Vec<FoundEvent>, &'static str> {
+    /// The events at the offsets `wanted`, which ascend, but those that `may_be_meant` refuses by their properties: of
+    /// these nothing is made, as of other entries. It need not be asked.
+    pub fn events_at(
+        &self,
+        wanted: &[u64],
+        mut may_be_meant: impl FnMut(&str) -> bool,
+    ) -> Result<Vec<FoundEvent>, &'static str> {
         if self.version != VERSION {
             let entries = self.entries()?;
             let mut found: Vec<FoundEvent> = events(self.first, &entries).collect();
@@ -170,13 +175,17 @@ impl Encoded<'_> {
             let is_wanted = *next == offset;
             match entry::skip(&mut rest).ok_or(UNREADABLE)? {
                 Skipped::Request => request = RequestOf { bytes, read: None },
-                Skipped::Event if is_wanted => {
+                Skipped::Event { properties } if is_wanted => {
+                    if !may_be_meant(std::str::from_utf8(properties).map_err(|_| UNREADABLE)?) {
+                        wanted.next();
+                        continue;
+                    }
                     let Some(Entry::Event(event) | Entry::ImportedEvent(event)) = entry::decode(bytes) else {
                         return Err(UNREADABLE);
                     };
                     found.push(FoundEvent { offset, request: request.read()?, event });
                 }
-                Skipped::Event | Skipped::Other => {}
+                Skipped::Event { .. } | Skipped::Other => {}
             }
             if is_wanted {
                 wanted.next();
