@@ -350,3 +350,26 @@ fn from_cel(value: &cel::Value, budget: &Budget) -> Option<Value> {
         _ => Value::Null,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_decide_where_nothing_else_is_looked_at() {
+        let properties = r#"{"price":12.5,"item":{"id":"a"},"sold":true}"#;
+        for (text, expected) in [
+            ("event.properties.price > 10", Some(true)),
+            ("event.properties.price > 10 && event.properties.item.id == 'b'", Some(false)),
+            ("event.properties.missing == 1", Some(false)),
+            ("has(event.properties.sold) && event.properties.sold", Some(true)),
+            ("event.properties.sold", Some(true)),
+            ("event.type == 'a'", None),
+            ("event.properties.price > 10 && event.context.page.url == '/'", None),
+            ("event.properties.price > 20 && event.type == 'a'", Some(false)),
+        ] {
+            let condition = Expression::compile_over(text, "event").unwrap();
+            assert_eq!(condition.holds_by_properties(properties, Time::default()), expected, "{text}");
+        }
+    }
+}
