@@ -44,7 +44,8 @@ impl<'a> LogView<'a> {
                 Err(StoreError::DamagedSegment { .. }) => {
                     let latest = |latest: Time, span: &SegmentSpan| latest.max(span.inserted.1);
                     let time = spans.iter().fold(Time::from_micros(i64::MIN), latest);
-                    spans.push(SegmentSpan { range, inserted: (time, Time::from_micros(i64::MAX)), pages: 0 });
+                    let inserted = (time, Time::from_micros(i64::MAX));
+                    spans.push(SegmentSpan { range, inserted, imported: false, pages: 0 });
                 }
                 Err(error) => return Err(error),
             }

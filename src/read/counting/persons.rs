@@ -17,7 +17,7 @@ pub const NOBODY: u32 = u32::MAX;
 
 /// Numbers for ids that are as good as the ids: the UUIDs themselves, and of other ids hashes of 128 bits under keys of
 /// their own, so that a million take few bytes and nobody can make two of them meet.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct IdKeys([RandomState; 2]);
 
 impl IdKeys {

@@ -11,6 +11,7 @@ use super::{
     calendar,
     events::NotCounted,
     persons::IdKeys,
+    scattered::Scattered,
     terms::Terms,
     values::{Facet, NO_VALUE, SegmentValues, Stopped, Values, counted, property},
     whole_visits::{VisitQuery, VisitWalk},
@@ -18,7 +19,9 @@ use super::{
 use crate::{
     model::{Fault, Path, Reader, Time, Value},
     read::{Queries, parameters::Parameters},
-    store::{Began, Column, LogView, NOWHERE, PAGE_ROWS, ReadView, SegmentIndex, StoreError, UNLISTED, time_number},
+    store::{
+        Began, Column, LogView, NOWHERE, PAGE_ROWS, ReadView, SegmentIndex, SegmentSessions, UNLISTED, time_number,
+    },
 };
 
 /// How many rows are answered, unless it is said, and at most.
@@ -215,7 +218,10 @@ struct Counting {
     keys: IdKeys,
     values: Values,
     table: Table,
-    /// The values that a visit had that began before the segment that was gone through last, so that it counts once.
+    /// Visits of which events may stand anywhere.
+    scattered: Scattered,
+    /// The values that a visit had that began before the segment that was gone through last, or is scattered, so that it
+    /// counts once.
     carried: HashMap<u128, (Began, Vec<u32>)>,
 }
 
@@ -225,20 +231,24 @@ impl Counting {
             told,
             terms: Arc::new(terms),
             keys: IdKeys::default(),
+            scattered: Scattered::default(),
             values: Values::default(),
             table: Table::new(),
             carried: HashMap::default(),
         };
-        let segments = view.query(|log| Ok(log.segments())).await.map_err(NotCounted::Refused)?;
-        for segment in segments.into_iter().rev() {
-            let done = view.query(move |log| {
-                let Some(index) = log.index(segment.start)? else { return Ok((counting, Ok(()))) };
-                let outcome = counted(counting.segment(log, &index))?;
-                Ok((counting, outcome))
-            });
-            let outcome;
-            (counting, outcome) = done.await.map_err(NotCounted::Refused)?;
-            outcome?;
+        while counting.scattered.next(view, &counting.keys).await.map_err(NotCounted::Refused)? {
+            counting.carried.clear();
+            let segments = view.query(|log| Ok(log.segments())).await.map_err(NotCounted::Refused)?;
+            for segment in segments.into_iter().rev() {
+                let done = view.query(move |log| {
+                    let Some(index) = log.index(segment.start)? else { return Ok((counting, Ok(()))) };
+                    let outcome = counted(counting.segment(log, &index))?;
+                    Ok((counting, outcome))
+                });
+                let outcome;
+                (counting, outcome) = done.await.map_err(NotCounted::Refused)?;
+                outcome?;
+            }
         }
         Ok((counting.values, counting.table))
     }
@@ -253,6 +263,9 @@ impl Counting {
             return Ok(());
         }
         let columns = index.visit_columns()?;
+        let mut sessions = index.sessions()?;
+        let is_of_part = self.scattered.mark(&self.keys, &mut sessions);
+        let has_others = self.scattered.is_first();
         let deleted = log.deleted_events(index.first..index.end)?;
         let times = terms.times();
         let mut segment_values = match &self.told {
@@ -276,6 +289,10 @@ impl Counting {
             }
             let visits = index.column(page, Column::Visit)?;
             let session = |row: usize| columns.sessions.get(visits[row] as usize).copied().unwrap_or(NOWHERE);
+            if !is_of_part.is_empty() {
+                let is_of_part = |session: u32| is_of_part.get(session as usize).copied().unwrap_or(has_others);
+                (0..rows.len()).for_each(|row| rows[row] &= is_of_part(session(row)));
+            }
             let table = &mut self.table;
             let mut count = |row: usize, value: u32| {
                 at(table, value).events += 1;
@@ -315,19 +332,13 @@ impl Counting {
             })?;
             outcome?;
         }
-        self.count_visits(index, columns.session_count, &met)?;
+        self.count_visits(&sessions, columns.session_count, &met);
         Ok(())
     }
 
     /// Counts each visit once for each of its values. `met`: its session and a value, of each row.
-    fn count_visits(
-        &mut self,
-        index: &SegmentIndex,
-        session_count: usize,
-        met: &[(u32, u32)],
-    ) -> Result<(), StoreError> {
+    fn count_visits(&mut self, sessions: &SegmentSessions, session_count: usize, met: &[(u32, u32)]) {
         let (ends, values) = grouped(session_count, met);
-        let sessions = index.sessions()?;
         let mut newer = std::mem::take(&mut self.carried);
         // By each value the session that had it last, so that it counts once for each.
         let mut last = vec![NOWHERE; self.table.len()];
@@ -352,8 +363,7 @@ impl Counting {
             }
         }
         // Of a visit that is not stored nothing tells that it is older: it is not looked for any further.
-        self.carried.extend(newer.into_iter().filter(|(_, (began, _))| *began == Began::Before));
-        Ok(())
+        self.carried.extend(newer.into_iter().filter(|(_, (began, _))| *began != Began::Untold));
     }
 }
 

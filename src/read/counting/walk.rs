@@ -1,16 +1,17 @@
-//! Goes through the rows of the log in order, each with whose it is: for what is counted by person.
+//! Goes through the rows of the log by their times, each with whose it is: for what is counted by person.
 
 use std::sync::Arc;
 
 use super::{
     blocks::each_event,
+    by_time::by_time,
     persons::{NOBODY, Persons},
 };
 use crate::{
     model::{Id, Time},
     process::{Expression, Scope},
     read::filter::KindPattern,
-    store::{Column, LogView, ReadView, Refused, SegmentIndex, StoreError, number_time, time_number},
+    store::{Column, LogView, PAGE_ROWS, ReadView, Refused, SegmentIndex, StoreError, number_time, time_number},
 };
 
 /// A kind of event that is meant.
@@ -44,7 +45,8 @@ pub struct Row {
     pub classes: u16,
 }
 
-/// Hands every row that is meant and of somebody to `each`, in the order of the log, and returns what it made of them.
+/// Hands every row that is meant and of somebody to `each`, in the order of their times, and returns what it made of them.
+/// Where nothing was imported, the log is in that order.
 pub async fn walk<S: Send + 'static>(
     view: &ReadView,
     filter: Arc<RowFilter>,
@@ -52,12 +54,16 @@ pub async fn walk<S: Send + 'static>(
     each: impl Fn(&mut S, Row) + Copy + Send + 'static,
 ) -> Result<S, Refused> {
     let mut persons = Persons::read(view).await?;
+    let spans = view.query(|log| log.spans()).await?;
+    if spans.iter().any(|span| span.imported) {
+        return by_time(view, spans, &filter, persons, state, each).await;
+    }
     for segment in view.query(|log| Ok(log.segments())).await? {
         let filter = filter.clone();
         (persons, state) = view
             .query(move |log| {
                 if let Some(index) = log.index(segment.start)? {
-                    walk_segment(log, &index, &filter, &mut persons, &mut |row| each(&mut state, row))?;
+                    walk_segment(log, &index, &filter, &mut persons, &mut |_, row| each(&mut state, row))?;
                 }
                 Ok((persons, state))
             })
@@ -66,12 +72,13 @@ pub async fn walk<S: Send + 'static>(
     Ok(state)
 }
 
-fn walk_segment(
+/// Hands the rows of a segment to `each` in their order, each with its place in the segment.
+pub fn walk_segment(
     log: &LogView<'_>,
     index: &SegmentIndex,
     filter: &RowFilter,
     persons: &mut Persons,
-    each: &mut impl FnMut(Row),
+    each: &mut impl FnMut(usize, Row),
 ) -> Result<(), StoreError> {
     let names = index.names()?;
     let classes_of = |kind: &Arc<str>| {
@@ -112,20 +119,21 @@ fn walk_segment(
             let row = Row { time: number_time(*time), person: person(*visit), classes: *classes as u16 };
             Some(row).filter(|row| row.classes > 0 && row.person != NOBODY)
         });
+        let rows = rows.enumerate().filter_map(|(place, row)| Some((place, row?)));
+        let first = page * PAGE_ROWS;
         let is_whole = times.contains(&time_number(span.inserted.0)) && times.contains(&time_number(span.inserted.1));
         if is_whole && deleted.is_empty() && conditional == 0 {
-            rows.flatten().for_each(&mut *each);
+            rows.for_each(|(place, row)| each(first + place, row));
             continue;
         }
         let offsets = column(Column::Offset)?;
         let is_there =
             |place: usize| times.contains(&inserted[place]) && deleted.binary_search(&offsets[place]).is_err();
-        let rows = rows.enumerate().filter_map(|(place, row)| Some((place, row?)));
         let mut rows: Vec<(usize, Row)> = rows.filter(|(place, _)| is_there(*place)).collect();
         if conditional > 0 {
             decide(log, filter, conditional, &offsets, &mut rows)?;
         }
-        rows.into_iter().filter(|(_, row)| row.classes > 0).for_each(|(_, row)| each(row));
+        rows.into_iter().filter(|(_, row)| row.classes > 0).for_each(|(place, row)| each(first + place, row));
     }
     Ok(())
 }

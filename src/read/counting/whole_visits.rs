@@ -2,7 +2,7 @@
 //! segments. A visit is a session; events without one are part of none.
 //!
 //! The segments are gone through from the newest to the oldest. A visit that began before a segment is *carried* to the
-//! one before it, until the segment where it began is found.
+//! one before it, until the segment where it began is found; one with imported events, which may stand anywhere, to the end.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use super::{
     blocks::each_event,
     events::NotCounted,
     persons::{IdKeys, NOBODY, Persons},
+    scattered::Scattered,
     terms::Terms,
     values::{Facet, NO_VALUE, SegmentValues, Stopped, Values, counted},
 };
@@ -104,7 +105,9 @@ pub struct VisitWalk<S> {
     keys: IdKeys,
     pub persons: Persons,
     pub values: Values,
-    /// Visits that began before the segment that was gone through last.
+    /// Those of which events may stand anywhere.
+    scattered: Scattered,
+    /// Visits that began before the segment that was gone through last, and those that are scattered.
     carried: HashMap<u128, (Began, Met)>,
     /// A segment was left out, for all of it lies before the time that is asked for.
     is_cut: bool,
@@ -124,30 +127,44 @@ impl<S: Send + 'static> VisitWalk<S> {
         let mut walk = Self {
             query,
             keys: IdKeys::default(),
+            scattered: Scattered::default(),
             persons,
             values: Values::default(),
             carried: HashMap::default(),
             is_cut: false,
             state,
         };
+        while walk.scattered.next(view, &walk.keys).await.map_err(NotCounted::Refused)? {
+            walk = walk.part(view, each).await?;
+        }
+        Ok(walk)
+    }
+
+    /// Goes through the visits of a part of the sessions.
+    async fn part(
+        mut self,
+        view: &ReadView,
+        each: impl Fn(&mut S, WholeVisit) + Copy + Send + 'static,
+    ) -> Result<Self, NotCounted> {
+        self.is_cut = false;
         let segments = view.query(|log| Ok(log.segments())).await.map_err(NotCounted::Refused)?;
         for segment in segments.into_iter().rev() {
             let done = view.query(move |log| {
-                let Some(index) = log.index(segment.start)? else { return Ok((walk, Ok(()))) };
-                let outcome = counted(walk.segment(log, &index, each))?;
-                Ok((walk, outcome))
+                let Some(index) = log.index(segment.start)? else { return Ok((self, Ok(()))) };
+                let outcome = counted(self.segment(log, &index, each))?;
+                Ok((self, outcome))
             });
             let outcome;
-            (walk, outcome) = done.await.map_err(NotCounted::Refused)?;
+            (self, outcome) = done.await.map_err(NotCounted::Refused)?;
             outcome?;
         }
-        // Of these no beginning was found: it is deleted, or lies before what was gone through.
-        for (began, visit) in std::mem::take(&mut walk.carried).into_values() {
-            if !(walk.is_cut && began == Began::Before) {
-                walk.end(visit, each);
+        // Of these no beginning was found: it is deleted, or lies before what was gone through. Scattered ones are whole.
+        for (began, visit) in std::mem::take(&mut self.carried).into_values() {
+            if !(self.is_cut && began == Began::Before) {
+                self.end(visit, each);
             }
         }
-        Ok(walk)
+        Ok(self)
     }
 
     fn segment(
@@ -160,22 +177,27 @@ impl<S: Send + 'static> VisitWalk<S> {
         if index.pages.is_empty() {
             return Ok(());
         }
-        if index.pages.iter().all(|span| query.terms.is_before(span)) {
-            self.is_cut = true;
+        // What began in this segment began too early.
+        let is_before = index.pages.iter().all(|span| query.terms.is_before(span));
+        self.is_cut |= is_before;
+        if is_before && self.scattered.are_none() {
             return Ok(());
         }
         // Read before what they name: more may come meanwhile.
         let columns = index.visit_columns()?;
-        let sessions = index.sessions()?;
+        let mut sessions = index.sessions()?;
+        let is_of_part = self.scattered.mark(&self.keys, &mut sessions);
         // Visits that began in this segment began too late.
         let is_behind = index.pages.iter().all(|span| query.terms.is_behind(span));
         let is_looked_at: Vec<bool> = sessions
             .began
             .iter()
             .take(columns.session_count)
-            .map(|began| !is_behind || *began != Began::Here)
+            .map(|began| *began == Began::Imported || (!is_before && (!is_behind || *began != Began::Here)))
+            .enumerate()
+            .map(|(session, is_looked_at)| is_looked_at && is_of_part.get(session).is_none_or(|is_of_part| *is_of_part))
             .collect();
-        if !is_looked_at.contains(&true) && self.carried.is_empty() {
+        if !is_looked_at.contains(&true) && (is_before || self.carried.is_empty()) {
             return Ok(());
         }
         let people = if query.people { self.persons.of_visits(&columns, &index.profiles()?) } else { Vec::new() };
@@ -217,7 +239,7 @@ impl<S: Send + 'static> VisitWalk<S> {
                 self.enter(log, index, page, rows, &mut addresses, &mut met)?;
             }
         }
-        self.gather(&sessions, met, each);
+        self.gather(&sessions, is_before, met, each);
         Ok(())
     }
 
@@ -260,9 +282,19 @@ impl<S: Send + 'static> VisitWalk<S> {
     }
 
     /// Ends the visits that began in the segment that was gone through, and carries the others on.
-    fn gather(&mut self, sessions: &SegmentSessions, met: Vec<Met>, each: impl Fn(&mut S, WholeVisit)) {
+    /// `is_before`: only scattered ones are looked at.
+    fn gather(
+        &mut self,
+        sessions: &SegmentSessions,
+        is_before: bool,
+        met: Vec<Met>,
+        each: impl Fn(&mut S, WholeVisit),
+    ) {
         let mut newer = std::mem::take(&mut self.carried);
         for ((id, began), met) in sessions.ids.iter().zip(&sessions.began).zip(met) {
+            if is_before && *began != Began::Imported {
+                continue;
+            }
             if newer.is_empty() && *began == Began::Here {
                 self.end(met, &each);
                 continue;
@@ -280,7 +312,7 @@ impl<S: Send + 'static> VisitWalk<S> {
         }
         for (key, (began, visit)) in newer {
             // Of one that is not stored nothing tells that it is older: it is not looked for any further.
-            if began == Began::Untold {
+            if began == Began::Untold && !is_before {
                 self.end(visit, &each);
             } else {
                 self.carried.insert(key, (began, visit));

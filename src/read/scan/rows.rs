@@ -145,12 +145,13 @@ impl Rows {
             Sequence::Time => log.spans()?,
             Sequence::Log => {
                 let all = Place::all();
-                let span = |range| SegmentSpan { range, inserted: (all.start.time, all.end.time), pages: 0 };
+                let inserted = (all.start.time, all.end.time);
+                let span = |range| SegmentSpan { range, inserted, imported: false, pages: 0 };
                 log.segments().into_iter().filter(|range| !range.is_empty()).map(span).collect()
             }
         };
         let mut merge = Merge::default();
-        for SegmentSpan { range, inserted, pages } in spans {
+        for SegmentSpan { range, inserted, pages, .. } in spans {
             if range.start < self.end && self.filter.may_take_times(inserted) {
                 if let Some(first) = self.first_left(inserted, (range.start, range.end - 1)) {
                     merge.parts.push(Part { first, range, page: None });

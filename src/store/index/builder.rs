@@ -22,6 +22,8 @@ pub struct Builder {
     full: Vec<FullPage>,
     /// The columns of the rows behind the full pages.
     open: [Vec<u64>; Column::COUNT],
+    /// Some of these were imported.
+    open_imported: bool,
     kinds: Dictionary<Arc<str>>,
     sources: Dictionary<Id>,
     tags: Dictionary<Arc<[Box<str>]>>,
@@ -64,6 +66,7 @@ impl Builder {
             end: first,
             full: Vec::new(),
             open: Default::default(),
+            open_imported: false,
             kinds: Dictionary::default(),
             sources: Dictionary::default(),
             tags: Dictionary::default(),
@@ -111,10 +114,12 @@ impl Builder {
                 Some(session.first_event.is_none_or(|first| first >= request.inserted))
             };
             let began = || began().map_or(Began::Untold, |is_here| if is_here { Began::Here } else { Began::Before });
-            let visit = self.visits.note(request.session.as_ref(), request.profile.as_ref(), page, began);
+            let visit =
+                self.visits.note(request.session.as_ref(), request.profile.as_ref(), page, began, request.imported);
             (self.sources.number(&request.source), visit)
         });
         self.noted = Some((source, visit));
+        self.open_imported |= request.imported;
         let flags = [(event.outcome.valid, VALID), (event.given, GIVEN), (request.bot, BOT)];
         let [page, referrer, client, campaign] = self.facets(request, event);
         let row = [
@@ -182,6 +187,7 @@ impl Builder {
             packed
         });
         self.noted = None;
+        self.open_imported = false;
         self.full.push(FullPage { span, columns, counts });
     }
 
@@ -191,7 +197,7 @@ impl Builder {
         let earliest = inserted.iter().min().copied().map(number_time)?;
         let latest = inserted.iter().max().copied().map(number_time)?;
         let rows = u32::try_from(inserted.len()).expect("a page has few rows");
-        Some(PageSpan { rows, offsets, inserted: (earliest, latest) })
+        Some(PageSpan { rows, offsets, inserted: (earliest, latest), imported: self.open_imported })
     }
 
     pub fn first(&self) -> u64 {

@@ -128,6 +128,8 @@ pub struct PageSpan {
     pub offsets: (u64, u64),
     /// The earliest and the latest server time.
     pub inserted: (Time, Time),
+    /// Some of the events were imported, so their times may be in another order than they are.
+    pub imported: bool,
 }
 
 /// The events of a segment.
@@ -137,6 +139,8 @@ pub struct SegmentSpan {
     pub range: Range<u64>,
     /// The earliest and the latest server time.
     pub inserted: (Time, Time),
+    /// Some of them were imported.
+    pub imported: bool,
     /// How many pages they fill.
     pub pages: usize,
 }
@@ -194,7 +198,8 @@ impl SegmentIndex {
     pub fn span(&self) -> Option<SegmentSpan> {
         let spans = self.pages.iter().map(|page| page.inserted);
         let inserted = spans.reduce(|(least, most), (earliest, latest)| (least.min(earliest), most.max(latest)))?;
-        Some(SegmentSpan { range: self.first..self.end, inserted, pages: self.pages.len() })
+        let imported = self.pages.iter().any(|page| page.imported);
+        Some(SegmentSpan { range: self.first..self.end, inserted, imported, pages: self.pages.len() })
     }
 
     /// Something in its file could not be read: it is to be made again.

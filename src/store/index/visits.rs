@@ -47,6 +47,8 @@ pub enum Began {
     Before,
     /// It has no state: it is not stored.
     Untold,
+    /// Nothing tells, for events of it in this segment were imported: others may stand anywhere.
+    Imported,
 }
 
 impl Began {
@@ -58,6 +60,7 @@ impl Began {
         match number {
             0 => Self::Here,
             1 => Self::Before,
+            3 => Self::Imported,
             _ => Self::Untold,
         }
     }
@@ -122,17 +125,21 @@ pub struct Visits {
 
 impl Visits {
     /// The number of the visit of `session` and `profile`, which has a row in `page`, the last one. `began`: where the
-    /// session did, if this is its first row here.
+    /// session did, if this is its first row here. `is_imported`: the row is of an event that was imported.
     pub fn note(
         &mut self,
         session: Option<&Id>,
         profile: Option<&ProfileRef>,
         page: u32,
         began: impl FnOnce() -> Began,
+        is_imported: bool,
     ) -> u32 {
         let session = session.map_or(NOWHERE, |session| self.sessions.number(session));
         if session as usize == self.began.len() {
             self.began.push(began());
+        }
+        if let Some(began) = self.began.get_mut(session as usize).filter(|_| is_imported) {
+            *began = Began::Imported;
         }
         let profiles_before = self.profiles.values().len();
         let whose = profile.map_or(NOWHERE, |profile| self.profiles.number(profile));

@@ -31,8 +31,8 @@ use parts::{Part, Writer, read_part};
 use visits::VisitParts;
 
 const MAGIC: &[u8; 8] = b"TrkIndx\n";
-/// 1 had fewer columns.
-const VERSION: u32 = 2;
+/// 1 had fewer columns, 2 did not tell what was imported.
+const VERSION: u32 = 3;
 const HEAD_BYTES: usize = 16;
 /// At the end: where the directory stands.
 const FOOT_BYTES: usize = 20;
