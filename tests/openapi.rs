@@ -155,6 +155,60 @@ fn the_parameters_that_are_described_are_those_that_are_read() {
     assert!(checked >= 11, "{checked}");
 }
 
+#[test]
+fn what_an_unset_variable_leads_to_is_described_as_no_id_where_one_is_needed() {
+    let (_folder, daemon) = started();
+    let described = Described::by(&daemon);
+    let mut checked = 0;
+    for (path, method, operation) in described.operations() {
+        for parameter in operation["parameters"].as_array().map_or(&[][..], Vec::as_slice) {
+            let (name, schema) = (parameter["name"].as_str().unwrap(), &parameter["schema"]);
+            let is_filter = ["Queries", "Counts"].contains(&operation["tags"][0].as_str().unwrap())
+                && parameter["in"] == "query"
+                && ["source", "session", "profile", "segment"].contains(&name);
+            if method != "get" || !is_filter {
+                continue;
+            }
+            for (value, is_id) in [("0", false), ("undefined", false), ("x", true)] {
+                assert_eq!(described.check(schema, &json!(value)).is_ok(), is_id, "{path} {name} {value}");
+                if path == "/events/live" && is_id {
+                    continue; // never ends
+                }
+                let target = format!("{}?{}&{name}={value}", filled(path), required_query(operation));
+                let response = daemon.admin("GET", &target);
+                assert_eq!(response.status == 422, !is_id, "{target}: {}", response.text());
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked >= 15, "{checked}");
+    let payload = &described.document["components"]["schemas"]["Payload"];
+    for id in ["0", "shop"] {
+        let sent = json!({"source": {"id": id}, "session": {"id": "s"}, "events": []});
+        let taken = daemon.track(&sent).status == 200;
+        assert_eq!((described.check(payload, &sent).is_ok(), taken), (id == "shop", id == "shop"), "{id}");
+    }
+}
+
+#[test]
+fn what_a_webhook_takes_is_described_as_taken() {
+    let (_folder, daemon) = started();
+    let described = Described::by(&daemon);
+    let methods = &described.document["paths"]["/collect/{event_type}/{source_id}"];
+    let form = &methods["post"]["requestBody"]["content"]["multipart/form-data"]["schema"];
+    let headers = [("Content-Type", "multipart/form-data; boundary=X")];
+    for (name, is_taken) in [("\u{84}", true), ("é", true), ("\u{1}", false), ("\u{7f}", false)] {
+        let body = format!("--X\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n1\r\n--X--\r\n");
+        let response = daemon.request("POST", "/collect/bell/shop", &headers, body.as_bytes());
+        let fits = described.check(form, &json!({name: "1"})).is_ok();
+        assert_eq!((response.status == 200, fits), (is_taken, is_taken), "{name:?}: {}", response.text());
+    }
+    let parameters = methods["get"]["parameters"].as_array().unwrap();
+    let query = &parameters.iter().find(|it| it["name"] == "properties").unwrap()["schema"];
+    assert_eq!(described.check(query, &json!({"price": 1.5})), Ok(()));
+    assert_eq!(daemon.get("/collect/bell/shop?price=1.5").status, 200);
+}
+
 /// What is sent in the examples, in an order in which each finds what it needs.
 #[test]
 fn examples_are_taken_and_answers_are_as_described() {

@@ -10,9 +10,6 @@ use super::Fault;
 /// The longest id, event type or tag, in bytes of UTF-8.
 pub(super) const NAME_BYTES_MAX: usize = 128;
 
-/// What a client with an unset variable sends; taken as an id, all of its visitors would become one person.
-const MISSING_WORDS: [&str; 8] = ["undefined", "null", "nan", "none", "[object object]", "true", "false", "0"];
-
 /// An id of a source, session, profile, event or device: opaque UTF-8, trimmed, 1 to 128 bytes, no control characters.
 ///
 /// Cheap to make, to clone and to compare: it names a record in the log, the views, the overlay and the locks at once.
@@ -60,6 +57,10 @@ pub enum IdText<'a> {
 const UUID_TEXT_BYTES: usize = uuid::fmt::Hyphenated::LENGTH;
 
 impl Id {
+    /// What a client with an unset variable sends, in any case; taken as an id, all of its visitors would become one
+    /// person.
+    pub const MISSING_WORDS: [&str; 8] = ["undefined", "null", "nan", "none", "[object object]", "true", "false", "0"];
+
     /// Reads an id as a client sent it; `None` when it counts as missing.
     ///
     /// # Errors
@@ -85,7 +86,7 @@ impl Id {
 
     /// Whether a trimmed text says nothing: a word that an unset variable leads to, or none.
     pub fn is_missing(text: &str) -> bool {
-        text.is_empty() || MISSING_WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
+        text.is_empty() || Self::MISSING_WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
     }
 
     /// As [`Id::parse`], for a place where an id is required.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::model::{EVENTS_MAX, KnownBy, SourceType};
+use crate::model::{EVENTS_MAX, Id, KnownBy, SourceType};
 
 /// The longest id, event type or tag, in characters; it is bytes that count.
 pub const NAME_MAX: usize = 128;
@@ -13,6 +13,13 @@ const TAGS_MAX: usize = 100;
 /// An id or an event type.
 pub fn name(format: &str) -> Value {
     json!({ "type": "string", "format": format, "minLength": 1, "maxLength": NAME_MAX, "pattern": NO_CONTROL })
+}
+
+/// An id that must say something: these words, in any case, are what a client with an unset variable sends.
+pub fn required_id(format: &str) -> Value {
+    let mut id = name(format);
+    id["not"] = json!({ "enum": Id::MISSING_WORDS });
+    id
 }
 
 /// One that may be missing: `null`, blank, or what a client with an unset variable sends.
@@ -100,8 +107,8 @@ pub fn payload() -> Value {
         "type": "object",
         "required": ["source", "session", "events"],
         "properties": {
-            "source": entity(name("source-id"), true),
-            "session": entity(name("id"), true),
+            "source": entity(required_id("source-id"), true),
+            "session": entity(required_id("id"), true),
             "profile": entity(optional_id(), false),
             "events": { "type": "array", "items": event, "maxItems": EVENTS_MAX },
             "context": { "description": "Kept in the session, and the base of each event's.", "type": ["object", "null"] },
@@ -120,6 +127,11 @@ pub fn payload() -> Value {
             },
         },
     })
+}
+
+/// A file of records: each line is one, or is told as none that fits.
+pub fn lines() -> Value {
+    json!({ "type": "string", "format": "record-lines" })
 }
 
 /// A line of a file of records.
@@ -154,10 +166,10 @@ pub fn form() -> Value {
     json!({ "type": "object", "additionalProperties": { "type": "string" } })
 }
 
-/// A form whose names stand in headers.
+/// A form whose names stand in headers, which hold no control characters of ASCII.
 pub fn multipart() -> Value {
     let mut form = form();
-    form["propertyNames"] = json!({ "pattern": NO_CONTROL });
+    form["propertyNames"] = json!({ "pattern": r"^[^\u0000-\u001f\u007f]*$" });
     form
 }
 

@@ -71,6 +71,16 @@ fn erasure() -> Value {
     })
 }
 
+/// One of the events of a stream, which is read as such.
+fn live_event() -> Value {
+    let text = json!({ "type": "string" });
+    json!({
+        "description": "Each event of the stream.",
+        "type": "object",
+        "properties": { "id": text, "event": { "enum": ["event", "behind"] }, "data": text },
+    })
+}
+
 /// What a list of records is written as: a page of JSON, or lines.
 fn lists(page: Value) -> Vec<(&'static str, Value)> {
     let text = json!({ "type": "string" });
@@ -301,7 +311,7 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
                     behind; a reader that does not keep up is sent `behind` and is closed.",
                 )
                 .takes(parameters::live())
-                .answers_as(vec![("text/event-stream", json!({ "type": "string" }))]),
+                .answers_as(vec![("text/event-stream", live_event())]),
         ],
         Endpoint::Export => {
             let file = |media| (media, json!({ "type": "string" }));
@@ -309,7 +319,7 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
             vec![QUERIES.get("All records of a kind, as a file").takes(parameters::export()).answers_as(files.into())]
         }
         Endpoint::Import => {
-            let lines = vec![("application/x-ndjson", json!({ "type": "string" }))];
+            let lines = vec![("application/x-ndjson", bodies::lines())];
             vec![
                 RECORDS
                     .post("Takes records from a file, one a line")

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::bodies::{NAME_MAX, NO_CONTROL, name};
+use super::bodies::{self, NAME_MAX, NO_CONTROL, required_id};
 
 #[derive(Clone)]
 pub struct Parameter {
@@ -23,15 +23,15 @@ impl Parameter {
         self
     }
 
-    /// The part of a path that has this name.
+    /// The part of a path that has this name. An id that says nothing names no record, which is no fault of its form.
     pub fn path(name: &'static str) -> Self {
-        let (text, schema) = match name {
-            "event_type" => ("What happened.", event_type()),
-            "source_id" => ("Where it comes from.", source_id()),
-            "session_id" => ("The visit it belongs to; one that says nothing is none.", id()),
-            _ => ("Which one.", id()),
+        let (text, format) = match name {
+            "event_type" => ("What happened.", "event-type"),
+            "source_id" => ("Where it comes from.", "source-id"),
+            "session_id" => ("The visit it belongs to; one that says nothing is none.", "id"),
+            _ => ("Which one.", "id"),
         };
-        Self { place: "path", required: true, ..Self::new(name, text, schema) }
+        Self { place: "path", required: true, ..Self::new(name, text, bodies::name(format)) }
     }
 
     /// The part of a path that has this name, whatever it says.
@@ -48,15 +48,11 @@ impl Parameter {
 // Formats that JSON Schema has no words for say what a text means; who does not know them takes it for a text.
 
 fn id() -> Value {
-    name("id")
+    required_id("id")
 }
 
 fn source_id() -> Value {
-    name("source-id")
-}
-
-fn event_type() -> Value {
-    name("event-type")
+    required_id("source-id")
 }
 
 fn event_type_pattern() -> Value {
@@ -84,9 +80,9 @@ pub fn flag(name: &'static str, text: &'static str) -> Parameter {
     Parameter::new(name, text, boolean())
 }
 
-/// Everything that a webhook's query says becomes a property.
+/// Everything that a webhook's query says becomes a property, as text, whatever it was where it was written.
 pub fn properties() -> Parameter {
-    let schema = json!({ "type": "object", "additionalProperties": { "type": "string" } });
+    let schema = json!({ "type": "object" });
     Parameter::new("properties", "Whatever the query says becomes properties of the event; the body wins.", schema)
 }
 
