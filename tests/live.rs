@@ -187,6 +187,19 @@ fn events_come_as_they_are_stored_each_to_those_whose_filters_take_it() {
 }
 
 #[test]
+fn each_event_of_a_stream_is_as_described() {
+    let (_folder, daemon) = started();
+    daemon.tracked(&event("a", "page-view", "s", 1));
+    let document = daemon.get("/openapi.json").json();
+    let answer = &document["paths"]["/events/live"]["get"]["responses"]["200"];
+    let validator = jsonschema::draft202012::new(&answer["content"]["text/event-stream"]["schema"]).unwrap();
+    let Block { id, event, data, .. } = Stream::open(&daemon, "/events/live?from=-1h", None).event();
+    let read = json!({"id": id, "event": event, "data": data});
+    assert!(validator.is_valid(&read), "{read}");
+    assert!(!validator.is_valid(&json!({"event": "another"})));
+}
+
+#[test]
 fn a_person_is_followed_under_all_ids() {
     let (_folder, daemon) = started();
     let sign_in = |session: &str, id: &str| {
