@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import unicodedata
 
 import schemathesis
 from hypothesis import strategies as st
@@ -70,15 +71,22 @@ def before_call(context, case, kwargs):
     """Three calls of four ask for what is there, if they delete nothing.
 
     A page of JSON has at most 1,000 records, a cursor belongs to its query, and an export takes the filters of what it
-    exports: none of it is in the schema."""
+    exports, and months have too many minutes to count by: none of it is in the schema."""
     kept = KEPT.get(case.operation.path.split("/")[1])
     is_positive = case.meta and case.meta.generation.mode.is_positive
     if kept and is_positive and case.method != "DELETE" and case.path_parameters and next(CALLS) % 4:
         case.path_parameters["id"] = kept
+    if is_positive and case.path_parameters:
+        # The tool forgets the pattern of a part of a path now and then.
+        for name, value in case.path_parameters.items():
+            if isinstance(value, str) and any(unicodedata.category(character) == "Cc" for character in value):
+                case.path_parameters[name] = "nobody"
     if is_positive and case.path_parameters and case.path_parameters.get("source_id") in SAYS_NOTHING:
         case.path_parameters["source_id"] = "nobody"
     if case.query and is_positive:
         case.query.pop("cursor", None)
+        if "minute" in str(case.query.get("by")):
+            case.query["from"] = "-24h"
         if case.operation.path == "/export":
             for name in OF_EVENTS.get(case.query.get("what"), ()):
                 case.query.pop(name, None)
