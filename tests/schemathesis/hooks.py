@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import unicodedata
+from urllib.parse import unquote
 
 import schemathesis
 from hypothesis import strategies as st
@@ -79,7 +80,7 @@ def before_call(context, case, kwargs):
     if is_positive and case.path_parameters:
         # The tool forgets the pattern of a part of a path now and then.
         for name, value in case.path_parameters.items():
-            if isinstance(value, str) and any(unicodedata.category(character) == "Cc" for character in value):
+            if isinstance(value, str) and any(unicodedata.category(character) == "Cc" for character in unquote(value)):
                 case.path_parameters[name] = "nobody"
     if is_positive and case.path_parameters and case.path_parameters.get("source_id") in SAYS_NOTHING:
         case.path_parameters["source_id"] = "nobody"
