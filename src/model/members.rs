@@ -49,7 +49,7 @@ pub fn from_member<'a>(object: &'a str, key: &str) -> Option<&'a str> {
         if known == key {
             return Some(behind);
         }
-        members.next();
+        members.next()?; // what is no JSON ends here
     }
 }
 
@@ -157,6 +157,17 @@ mod tests {
         assert_eq!((at(&["b\""]), at(&[""]), at(&["c"])), (Some("-1.50"), Some("null"), None));
         assert_eq!(at(&["é"]).and_then(text).as_deref(), Some("ü\n"));
         assert_eq!((at(&["b\"", "x"]), text("1"), members("[1]").count(), members("{}").count()), (None, None, 0, 0));
+    }
+
+    #[test]
+    fn an_object_that_is_cut_has_no_further_members() {
+        for cut in [r#"{"a":{"#, r#"{"a":"x"#, r#"{"a":[1,"#, r#"{"a""#] {
+            assert_eq!(
+                (member(cut, "b"), value_at(cut, &["b".into()]), members(cut).count()),
+                (None, None, 0),
+                "{cut}"
+            );
+        }
     }
 
     fn any_json() -> impl Strategy<Value = String> {
