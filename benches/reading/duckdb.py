@@ -26,12 +26,13 @@ queries = {
                count(distinct p) filter (t3 <= t1 + interval 1 day), count(distinct p) filter (t4 <= t1 + interval 1 day)
         from d""",
     "weekly retention": f"""
-        with active as (select distinct profile_id p, date_trunc('week', time_insert) week from {events}),
-             cohort as (select p, min(week) first from active group by p)
-        select first, date_diff('week', first, week), count(*) from active join cohort using (p) group by all""",
+        with active as (select distinct profile_id p, date_trunc('week', time_insert) as monday from {events}),
+             cohort as (select p, min(monday) as begun from active group by p)
+        select begun, date_diff('week', begun, monday), count(*) from active join cohort using (p) group by all""",
 }
 database = duckdb.connect()
 database.execute("set timezone = 'UTC'")
+database.execute("set enable_progress_bar = false")
 for name, query in queries.items():
     times = []
     for _ in range(int(sys.argv[2])):
