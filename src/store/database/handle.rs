@@ -8,14 +8,17 @@ use super::caught;
 /// counts, so that a panic then is told and ends there: several may go together, one of them while another one panics.
 pub struct Handle<T>(Option<T>);
 
+/// Why there is something in a handle.
+const TAKEN: &str = "it is taken by who takes the handle as a whole";
+
 impl<T> Handle<T> {
     pub fn new(handle: T) -> Self {
         Self(Some(handle))
     }
 
     /// What it holds, for whoever closes it.
-    pub fn into_inner(mut self) -> Option<T> {
-        self.0.take()
+    pub fn into_inner(mut self) -> T {
+        self.0.take().expect(TAKEN)
     }
 }
 
@@ -23,7 +26,7 @@ impl<T> Deref for Handle<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.0.as_ref().expect("it is taken by who takes the handle as a whole")
+        self.0.as_ref().expect(TAKEN)
     }
 }
 

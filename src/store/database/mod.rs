@@ -41,7 +41,7 @@ pub fn open_tree(path: &Path, db: &sled::Db, name: &str) -> Result<Handle<sled::
 
 /// Closes a database: everything it holds in memory is written to its files, and nothing changes them from here on.
 pub fn close(path: &Path, advice: &'static str, db: Handle<sled::Db>) -> Result<(), StoreError> {
-    let Some(db) = db.into_inner() else { return Ok(()) };
+    let db = db.into_inner();
     guarded(path, advice, || db.flush().map(|_| drop(db)))?.at(path)?;
     wait_until_unused(path)
 }
