@@ -2,36 +2,26 @@
 
 use std::num::NonZeroUsize;
 
-use lru::LruCache;
-use parking_lot::Mutex;
+use crate::model::AgentMemory;
 
-/// How many agents are remembered, so that each visitor's is looked at once, and how long they are at most.
+/// How many agents are remembered, so that each visitor's is looked at once.
 const AGENTS_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("it is not 0");
-const AGENT_BYTES_MAX: usize = 512;
 
 /// Tells bots from other clients by what they call themselves.
 pub struct BotAgents {
     bots: isbot::Bots,
-    known: Mutex<LruCache<Box<str>, bool>>,
+    known: AgentMemory<bool>,
 }
 
 impl Default for BotAgents {
     fn default() -> Self {
-        Self { bots: isbot::Bots::default(), known: Mutex::new(LruCache::new(AGENTS_MAX)) }
+        Self { bots: isbot::Bots::default(), known: AgentMemory::new(AGENTS_MAX) }
     }
 }
 
 impl BotAgents {
     pub fn contains(&self, agent: &str) -> bool {
-        if agent.len() > AGENT_BYTES_MAX {
-            return self.bots.is_bot(agent);
-        }
-        if let Some(is_bot) = self.known.lock().get(agent) {
-            return *is_bot;
-        }
-        let is_bot = self.bots.is_bot(agent);
-        self.known.lock().put(agent.into(), is_bot);
-        is_bot
+        self.known.of(agent, |agent| self.bots.is_bot(agent))
     }
 }
 
@@ -48,7 +38,7 @@ mod tests {
             let agent = format!("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/{number}.0 Safari/537.36");
             assert_eq!(is_bot(&agent), (false, false), "{agent}");
         }
-        assert_eq!(is_bot(&format!("Googlebot/2.1 {}", "x".repeat(2 * AGENT_BYTES_MAX))), (true, true));
-        assert!(agents.known.lock().len() <= AGENTS_MAX.get());
+        assert_eq!(is_bot(&format!("Googlebot/2.1 {}", "x".repeat(1_024))), (true, true));
+        assert!(agents.known.remembered() <= AGENTS_MAX.get());
     }
 }

@@ -9,12 +9,39 @@ use std::{
 use lru::LruCache;
 use parking_lot::Mutex;
 
-/// How many are remembered, and how long they are at most, in bytes.
-const AGENTS_MAX: NonZeroUsize = NonZeroUsize::new(1_024).expect("it is not 0");
+/// Longer agents are not remembered, in bytes.
 const AGENT_BYTES_MAX: usize = 512;
+const AGENTS_MAX: NonZeroUsize = NonZeroUsize::new(1_024).expect("it is not 0");
 
-static REMEMBERED: LazyLock<Mutex<LruCache<Box<str>, Arc<KnownAgent>>>> =
-    LazyLock::new(|| Mutex::new(LruCache::new(AGENTS_MAX)));
+static REMEMBERED: LazyLock<AgentMemory<Arc<KnownAgent>>> = LazyLock::new(|| AgentMemory::new(AGENTS_MAX));
+
+/// What was found out about the user agents that came last.
+pub struct AgentMemory<T>(Mutex<LruCache<Box<str>, T>>);
+
+impl<T: Clone> AgentMemory<T> {
+    /// For so many agents.
+    pub fn new(most: NonZeroUsize) -> Self {
+        Self(Mutex::new(LruCache::new(most)))
+    }
+
+    /// What is known about the agent, or what `find_out` says, which takes long.
+    pub fn of(&self, agent: &str, find_out: impl FnOnce(&str) -> T) -> T {
+        if agent.len() > AGENT_BYTES_MAX {
+            return find_out(agent);
+        }
+        if let Some(known) = self.0.lock().get(agent) {
+            return known.clone();
+        }
+        let found = find_out(agent);
+        self.0.lock().put(agent.into(), found.clone());
+        found
+    }
+
+    #[cfg(test)]
+    pub fn remembered(&self) -> usize {
+        self.0.lock().len()
+    }
+}
 
 /// What a user agent says of its client; empty where nothing is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,15 +57,7 @@ pub struct KnownAgent {
 
 impl KnownAgent {
     pub fn of(user_agent: &str) -> Arc<Self> {
-        if user_agent.len() > AGENT_BYTES_MAX {
-            return Arc::new(Self::parse(user_agent));
-        }
-        if let Some(known) = REMEMBERED.lock().get(user_agent) {
-            return known.clone();
-        }
-        let known = Arc::new(Self::parse(user_agent));
-        REMEMBERED.lock().put(user_agent.into(), known.clone());
-        known
+        REMEMBERED.of(user_agent, |user_agent| Arc::new(Self::parse(user_agent)))
     }
 
     fn parse(user_agent: &str) -> Self {
@@ -88,6 +107,6 @@ mod tests {
         ));
         assert_eq!((&*long.browser, &long), ("Chrome", &again));
         assert_eq!(*of("what nobody knows").0, KnownAgent::default());
-        assert!(REMEMBERED.lock().len() <= AGENTS_MAX.get());
+        assert!(REMEMBERED.remembered() <= AGENTS_MAX.get());
     }
 }

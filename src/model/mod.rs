@@ -36,7 +36,7 @@ mod terms;
 mod time;
 mod value;
 
-pub use agent::KnownAgent;
+pub use agent::{AgentMemory, KnownAgent};
 pub use answer::Answer;
 pub use boolean::boolean_word;
 pub use counts::DailyCounts;
