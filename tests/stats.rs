@@ -210,7 +210,7 @@ impl Shop {
     async fn visits(&self, query: &str) -> Value {
         let query = VisitsQuery::read(parameters(query), self.queries.now()).unwrap();
         let rows = self.queries.visits(query).await.unwrap().rows;
-        rows.iter().map(|row| serde_json::from_str::<Value>(row.to_json().as_str()).unwrap()).collect()
+        rows.iter().map(|row| serde_json::to_value(row).unwrap()).collect()
     }
 }
 

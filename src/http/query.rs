@@ -20,7 +20,7 @@ use crate::{
     model::{Fault, ShownEvent, ShownSession, Time, Value},
     read::{
         self, Asked, Cohort, CountQuery, Counts, Export, Format, FunnelQuery, FunnelStep, NotCounted, Parameters, Read,
-        RetentionQuery, TopQuery, VisitsQuery,
+        RetentionQuery, Row, TopQuery, VisitsQuery,
     },
 };
 
@@ -65,7 +65,7 @@ impl JsonSchema for TimelineEntry {
 pub struct Counted {
     /// Each with what it is counted by, in the order of that, and `events`.
     #[schemars(schema_with = "count_rows")]
-    result: Vec<Value>,
+    result: Vec<Row>,
     /// The time of the first event that is kept.
     complete_from: Option<Time>,
 }

@@ -35,7 +35,7 @@ use crate::{
 use follower::Follower;
 
 pub use counting::{
-    Cohort, CountQuery, Counts, FunnelQuery, FunnelStep, NotCounted, Often, Other, RetentionQuery, Top, TopQuery,
+    Cohort, CountQuery, Counts, FunnelQuery, FunnelStep, NotCounted, Often, Other, RetentionQuery, Row, Top, TopQuery,
     TopRow, VisitsQuery,
 };
 pub use export::{Export, ExportQuery};

@@ -9,19 +9,19 @@ use std::{
 use chrono_tz::Tz;
 use foldhash::HashMap;
 
-use super::calendar::{self, Calendar, Unit};
+use super::{
+    calendar::{self, Calendar, Unit},
+    rows::{Cell, Counts, NotCounted, ROWS_MAX, Row},
+};
 use crate::{
-    model::{Fault, Id, Object, Time, Value},
+    model::{Fault, Id, Time},
     read::{
         Queries,
         filter::KindPattern,
         parameters::{Parameters, kind_patterns, moment},
     },
-    store::{Column, LogView, Names, QUARTER_MICROS, Refused, SegmentIndex, StoreError, number_time},
+    store::{Column, LogView, Names, QUARTER_MICROS, SegmentIndex, StoreError, number_time},
 };
-
-/// The most rows of an answer.
-pub const ROWS_MAX: usize = 100_000;
 
 /// What events are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,30 +111,8 @@ fn by(text: &str) -> Result<Vec<By>, Fault> {
     if found.len() > 2 || times > 1 || found.len() == 2 && found[0] == found[1] { Err(wrong()) } else { Ok(found) }
 }
 
-/// Counts, and since when they are whole.
-pub struct Counts {
-    /// Each with what it is counted by and `events`, in the order of what it is counted by.
-    pub rows: Vec<Value>,
-    /// The time of the first event that is kept.
-    pub complete_from: Option<Time>,
-}
-
-/// Why events are not counted.
-#[derive(Debug)]
-pub enum NotCounted {
-    /// More rows than an answer may have.
-    TooMany(Fault),
-    Refused(Refused),
-}
-
-/// One part of what a row is counted by.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
-    Time(Time),
-    Name(Arc<str>),
-}
-
-type Sums = BTreeMap<Vec<Part>, u64>;
+/// By the beginning of the stretch of time, if any, and the names that they are counted by.
+type Sums = BTreeMap<(Time, Vec<Arc<str>>), u64>;
 
 impl Queries {
     /// Counts events. Exact: what was deleted is not counted.
@@ -157,56 +135,60 @@ impl Queries {
                 *sums.entry(key).or_default() += events;
             }
             if sums.len() > ROWS_MAX {
-                return Err(too_many_rows());
+                return Err(NotCounted::too_many_rows());
             }
         }
-        let rows = view.query(move |_| Ok(rows(&query, sums))).await.map_err(NotCounted::Refused)??;
+        let rows = view.query(move |_| Ok(rows(&query, &sums))).await.map_err(NotCounted::Refused)??;
         Ok(Counts { rows, complete_from })
     }
 }
 
-pub fn too_many_rows() -> NotCounted {
-    let msg = format!("more than {ROWS_MAX} rows; count by a longer time, or from a later one");
-    NotCounted::TooMany(Fault::new("value_error", msg).at("by"))
-}
-
 /// The rows of the answer: for each stretch of time from the first on, also where nothing was counted.
-fn rows(query: &CountQuery, mut sums: Sums) -> Result<Vec<Value>, NotCounted> {
+fn rows(query: &CountQuery, sums: &Sums) -> Result<Vec<Row>, NotCounted> {
+    let mut times: BTreeSet<Time> = sums.keys().map(|(time, _)| *time).collect();
+    let mut names: BTreeSet<&[Arc<str>]> = sums.keys().map(|(_, names)| &names[..]).collect();
     let mut calendar = query.calendar();
-    let times = query.by.iter().position(|by| by.unit().is_some());
-    if let (Some(calendar), Some(place)) = (&mut calendar, times) {
-        let time_of = |key: &Vec<Part>| if let Part::Time(time) = key[place] { Some(time) } else { None };
-        let first = query.from.or_else(|| sums.keys().filter_map(time_of).min());
-        let mut others: BTreeSet<Vec<Part>> = BTreeSet::new();
-        others.extend(sums.keys().map(|key| [&key[..place], &key[place + 1..]].concat()));
+    if let Some(calendar) = &mut calendar {
         if query.by.len() == 1 {
-            others.insert(Vec::new());
+            names.insert(&[]);
         }
+        let first = query.from.or_else(|| times.first().copied());
         let end = query.to.map_or(query.now, |to| to.min(query.now));
-        for time in calendar.starts(first, end) {
-            for other in &others {
-                let mut key = other.clone();
-                key.insert(place, Part::Time(time));
-                sums.entry(key).or_default();
-            }
-            if sums.len() > ROWS_MAX {
-                return Err(too_many_rows());
+        // Where there is nothing to count by, there is no row for any time.
+        for time in calendar.starts(first, end).take_while(|_| !names.is_empty()) {
+            times.insert(time);
+            if times.len() * names.len() > ROWS_MAX {
+                return Err(NotCounted::too_many_rows());
             }
         }
     }
-    let shown = sums.into_iter().map(|(key, events)| {
-        let mut row = Object::default();
-        for (by, part) in query.by.iter().zip(key) {
-            let part = match part {
-                Part::Time(time) => calendar.as_ref().map_or_else(String::new, |calendar| calendar.name(time)),
-                Part::Name(name) => name.to_string(),
-            };
-            row.insert(by.word(), Value::text(&part));
-        }
-        row.insert("events", Value::number(events));
-        Value::Object(row)
-    });
-    Ok(shown.collect())
+    // As the sums are: by time, and by names within each.
+    let mut left = sums.iter().peekable();
+    let mut events = Vec::with_capacity(times.len() * names.len());
+    for (time, names) in times.iter().flat_map(|time| names.iter().map(move |names| (time, *names))) {
+        let counted = left.next_if(|((at, of), _)| at == time && of == names);
+        events.push(counted.map_or(0, |(_, events)| *events));
+    }
+    let names: Vec<&[Arc<str>]> = names.into_iter().collect();
+    let called: Vec<Arc<str>> = match &calendar {
+        Some(calendar) => times.iter().map(|time| calendar.name(*time).into()).collect(),
+        None => vec!["".into()],
+    };
+    let (times, width) = (called.len(), names.len());
+    let row = &|time: usize, name: usize| {
+        let mut names = names[name].iter();
+        let part = |by: &By| {
+            let part = if by.unit().is_some() { Some(&called[time]) } else { names.next() };
+            part.map(|part| (by.word(), Cell::Name(part.clone())))
+        };
+        let mut row: Vec<_> = query.by.iter().filter_map(part).collect();
+        row.push(("events", Cell::Count(events[time * width + name])));
+        Row(row)
+    };
+    Ok(match query.by[..] {
+        [_, By::Time(_)] => (0..width).flat_map(|name| (0..times).map(move |time| row(time, name))).collect(),
+        _ => (0..times).flat_map(|time| (0..width).map(move |name| row(time, name))).collect(),
+    })
 }
 
 /// Counts the events of a segment.
@@ -326,7 +308,7 @@ impl<'a> Segment<'a> {
     /// The sums by names in place of this segment's numbers.
     fn named(self) -> Sums {
         let names = &self.names;
-        let name = |by: By, number: u64| -> Vec<Arc<str>> {
+        let named = |by: &By, number: u64| -> Vec<Arc<str>> {
             let at = number as usize;
             match by {
                 By::Time(_) => Vec::new(),
@@ -337,20 +319,16 @@ impl<'a> Segment<'a> {
         };
         let mut sums = Sums::new();
         for ((time, one, other), events) in self.sums.into_iter().filter(|(_, events)| *events > 0) {
-            let mut numbers = [one, other].into_iter();
-            let mut keys: Vec<Vec<Part>> = vec![Vec::new()];
-            for by in &self.query.by {
-                let parts: Vec<Part> = match by {
-                    By::Time(_) => vec![Part::Time(time)],
-                    by => name(*by, numbers.next().unwrap_or(0)).into_iter().map(Part::Name).collect(),
+            let mut all: Vec<Vec<Arc<str>>> = vec![Vec::new()];
+            for (by, number) in self.query.by.iter().filter(|by| by.column().is_some()).zip([one, other]) {
+                let named = named(by, number);
+                let with = |names: Vec<Arc<str>>| {
+                    named.iter().map(move |name| [&names[..], std::slice::from_ref(name)].concat())
                 };
-                keys = keys
-                    .iter()
-                    .flat_map(|key| parts.iter().map(|part| [&key[..], std::slice::from_ref(part)].concat()))
-                    .collect();
+                all = all.into_iter().flat_map(with).collect();
             }
-            for key in keys {
-                *sums.entry(key).or_default() += events;
+            for names in all {
+                *sums.entry((time, names)).or_default() += events;
             }
         }
         sums

@@ -11,6 +11,7 @@ mod funnel;
 mod median;
 mod persons;
 mod retention;
+mod rows;
 mod scattered;
 mod terms;
 mod top;
@@ -19,8 +20,9 @@ mod visits;
 mod walk;
 mod whole_visits;
 
-pub use events::{CountQuery, Counts, NotCounted};
+pub use events::CountQuery;
 pub use funnel::{FunnelQuery, FunnelStep};
 pub use retention::{Cohort, RetentionQuery};
+pub use rows::{Counts, NotCounted, Row};
 pub use top::{Often, Other, Top, TopQuery, TopRow};
 pub use visits::VisitsQuery;

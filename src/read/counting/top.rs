@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::{
     blocks::each_event,
     calendar,
-    events::NotCounted,
     persons::IdKeys,
+    rows::NotCounted,
     scattered::Scattered,
     terms::Terms,
     values::{Facet, NO_VALUE, SegmentValues, Stopped, Values, counted, property},

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
-use super::events::NotCounted;
+use super::rows::NotCounted;
 use crate::{
     model::{ContextSections, FACET_BYTES_MAX, Facets, Fault, Id, KnownAgent, Value, value_at},
     store::{BETWEEN, Column, FoundEvent, StoreError, UNLISTED, facet_text, place_of},

@@ -10,14 +10,14 @@ use foldhash::HashSet;
 
 use super::{
     calendar::{self, Calendar, Unit},
-    events::{Counts, NotCounted, ROWS_MAX, too_many_rows},
     median::median_seconds,
     persons::Persons,
+    rows::{Cell, Counts, NotCounted, ROWS_MAX, Row},
     terms::Terms,
     whole_visits::{VisitQuery, VisitWalk, WholeVisit},
 };
 use crate::{
-    model::{Fault, Object, Time, Value},
+    model::{Fault, Time},
     read::{Queries, parameters::Parameters},
     store::{Column, LogView, PageSpan, StoreError, number_time},
 };
@@ -96,14 +96,14 @@ impl Queries {
         for start in calendar.starts(first, end) {
             all.entry(start).or_default();
             if all.len() > ROWS_MAX {
-                return Err(too_many_rows());
+                return Err(NotCounted::too_many_rows());
             }
         }
         let counts = view.query(move |log| {
             let made = Made::read(log, &persons, &mut calendar, &all)?;
             let rows = all.into_iter().map(|(start, stretch)| {
                 let new_profiles = made.within.get(&start).copied().unwrap_or(0);
-                stretch.row(word, &calendar.name(start), new_profiles)
+                stretch.row(word, calendar.name(start), new_profiles)
             });
             Ok(Counts { rows: rows.collect(), complete_from: made.complete_from })
         });
@@ -112,21 +112,17 @@ impl Queries {
 }
 
 impl Stretch {
-    fn row(mut self, word: &str, name: &str, new_profiles: u64) -> Value {
-        let mut row = Object::default();
-        row.insert(word, Value::text(name));
-        for (name, count) in [
-            ("visits", self.visits),
-            ("profiles", self.people.len() as u64),
-            ("new_profiles", new_profiles),
-            ("views", self.views),
-            ("events", self.events),
-            ("bounced", self.bounced),
-        ] {
-            row.insert(name, Value::number(count));
-        }
-        row.insert("duration", median_seconds(&mut self.durations).map_or(Value::Null, Value::float));
-        Value::Object(row)
+    fn row(mut self, word: &'static str, name: String, new_profiles: u64) -> Row {
+        Row(vec![
+            (word, Cell::Name(name.into())),
+            ("visits", Cell::Count(self.visits)),
+            ("profiles", Cell::Count(self.people.len() as u64)),
+            ("new_profiles", Cell::Count(new_profiles)),
+            ("views", Cell::Count(self.views)),
+            ("events", Cell::Count(self.events)),
+            ("bounced", Cell::Count(self.bounced)),
+            ("duration", Cell::Seconds(median_seconds(&mut self.durations))),
+        ])
     }
 }
 

@@ -10,8 +10,8 @@ use foldhash::HashMap;
 
 use super::{
     blocks::each_event,
-    events::NotCounted,
     persons::{IdKeys, NOBODY, Persons},
+    rows::NotCounted,
     scattered::Scattered,
     terms::Terms,
     values::{Facet, NO_VALUE, SegmentValues, Stopped, Values, counted},
