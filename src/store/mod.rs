@@ -30,7 +30,7 @@ mod views;
 use std::{
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::Arc,
     thread::JoinHandle,
     time::Duration,
 };
@@ -158,8 +158,7 @@ impl Store {
         let epoch = folder.epoch()?;
         durable::sync_dir(folder.path())?; // the names of the parts that were just made
         clock.not_before(engine.views.progress().latest);
-        let (to_applier, messages) = mpsc::channel();
-        let shared = Arc::new(Shared::new(settings.clone(), folder, clock, journal, engine, to_applier.clone())?);
+        let shared = Arc::new(Shared::new(settings.clone(), folder, clock, journal, engine)?);
         let (failed, failure) = watch::channel(None);
         let tell = || {
             let (shared, failed) = (shared.clone(), failed.clone());
@@ -169,7 +168,7 @@ impl Store {
                 failed.send_replace(Some(why));
             }
         };
-        let applier = Applier::new(shared.clone(), messages);
+        let applier = Applier::new(shared.clone());
         let applier = spawn("applier", shared.folder.path(), move || applier.run(), tell())?;
         let run = {
             let shared = shared.clone();
@@ -177,8 +176,8 @@ impl Store {
                 let is_relaxed = shared.settings.durability == Durability::Relaxed;
                 let interval = is_relaxed.then_some(shared.settings.flush_interval);
                 let obstacle = || shared.obstacle();
-                let Shared { queue, journal, configuration, counts, .. } = &*shared;
-                Committer::new(queue, journal, configuration, counts, to_applier, interval, &obstacle).run()
+                let Shared { queue, journal, committed, configuration, counts, .. } = &*shared;
+                Committer::new(queue, journal, configuration, counts, committed, interval, &obstacle).run()
             }
         };
         let committer = spawn("committer", shared.folder.path(), run, tell())?;
@@ -302,8 +301,8 @@ impl Store {
         let Some(threads) = self.threads.lock().take() else { return };
         self.shared.queue.close();
         drop(self.erasing.lock()); // it ends soon, and leaves nothing half done
-        self.shared.close_applier();
         let is_journal_whole = threads.committer.join().unwrap_or(false);
+        self.shared.committed.close();
         let is_closed = threads.applier.join().unwrap_or(false);
         // Else the next start takes the store for one whose process ended, and makes it whole.
         if is_journal_whole
@@ -366,6 +365,8 @@ fn spawn(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
 
     #[test]

@@ -79,7 +79,7 @@ impl ReadView {
         let end = self.shared.queue.end();
         let applied = async {
             self.shared.queue.durable(self.generation, end).await?;
-            self.shared.flush_applier();
+            self.shared.committed.flush();
             self.shared.queue.applied(end).await;
             Ok(())
         };

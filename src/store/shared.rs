@@ -3,6 +3,7 @@
 //! | part | written by |
 //! |---|---|
 //! | queue and overlay | requests push; the committer takes, stops and resumes; the applier says how far the views are |
+//! | committed groups | the committer pushes, the applier takes; whoever waits for them or reports damage flushes |
 //! | journal | the committer appends; the sealer drops what is sealed; the applier reads it when it makes parts again |
 //! | engine (log and views), and why it failed | the applier |
 //! | configuration, and the counts of what was committed | the committer, once it is durable |
@@ -15,7 +16,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::{
     StoreSettings,
-    commit::{ApplierMessage, CommitCounts, Queue},
+    commit::{CommitCounts, CommittedGroups, Queue},
     configuration::Configuration,
     database,
     engine::Engine,
@@ -39,6 +40,7 @@ pub struct Shared {
     pub clock: Arc<Clock>,
     pub queue: Queue,
     pub journal: Mutex<Journal>,
+    pub committed: CommittedGroups,
     pub configuration: Configuration,
     pub counts: CommitCounts,
     /// Those of the journal.
@@ -54,8 +56,6 @@ pub struct Shared {
     pub seal_before: AtomicU64,
     /// Views that were made anew and are to take the place of those that there are.
     new_views: Mutex<Option<NewViews>>,
-    /// Gone when the store is being closed.
-    to_applier: Mutex<Option<mpsc::Sender<ApplierMessage>>>,
 }
 
 impl Shared {
@@ -65,7 +65,6 @@ impl Shared {
         clock: Arc<Clock>,
         journal: Journal,
         engine: Engine,
-        to_applier: mpsc::Sender<ApplierMessage>,
     ) -> Result<Self, StoreError> {
         let readers =
             Readers::new().map_err(|source| StoreError::Io { path: folder.path().display().to_string(), source })?;
@@ -78,13 +77,13 @@ impl Shared {
             counts: CommitCounts::default(),
             fsyncs: journal.fsyncs(),
             journal: Mutex::new(journal),
+            committed: CommittedGroups::default(),
             engine: RwLock::new(Some(Arc::new(engine))),
             engine_failure: Mutex::new(None),
             readers,
             damage: Mutex::new(None),
             seal_before: AtomicU64::new(0),
             new_views: Mutex::new(None),
-            to_applier: Mutex::new(Some(to_applier)),
         })
     }
 
@@ -123,7 +122,7 @@ impl Shared {
     /// Hands views to the applier, which has them read in place of those that there are.
     pub fn hand_views(&self, views: NewViews) {
         *self.new_views.lock() = Some(views);
-        self.flush_applier();
+        self.committed.flush();
     }
 
     pub fn take_new_views(&self) -> Option<NewViews> {
@@ -134,24 +133,12 @@ impl Shared {
     fn report_damage(&self, error: StoreError) {
         tracing::error!(%error, "the store cannot be read");
         self.damage.lock().get_or_insert(error);
-        self.flush_applier();
+        self.committed.flush();
     }
 
     /// What readers reported; the applier looks to it.
     pub fn take_damage(&self) -> Option<StoreError> {
         self.damage.lock().take()
-    }
-
-    /// Lets the applier go on with what it has.
-    pub fn flush_applier(&self) {
-        if let Some(to_applier) = &*self.to_applier.lock() {
-            _ = to_applier.send(ApplierMessage::Flush); // an applier that ended has nothing to go on with
-        }
-    }
-
-    /// The applier is to end once the committer did.
-    pub fn close_applier(&self) {
-        self.to_applier.lock().take();
     }
 
     /// Reads the views on a thread that may block.

@@ -5,12 +5,12 @@
 
 use std::{
     io,
-    sync::{Arc, atomic::Ordering, mpsc},
+    sync::{Arc, atomic::Ordering},
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use super::group::{ApplierMessage, CommittedGroup};
+use super::group::CommittedGroup;
 
 use crate::store::{
     database,
@@ -22,28 +22,22 @@ use crate::store::{
     shared::{NewViews, Shared},
 };
 
-/// About how many entries are folded before they are written, so that a profile touched often is written once.
-const BATCH_ENTRIES: u64 = 8_192;
-/// How long the first entries of a batch wait for more of them.
-const BATCH_TIME: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_secs(1);
 
 pub struct Applier {
     shared: Arc<Shared>,
-    messages: mpsc::Receiver<ApplierMessage>,
     /// Seals the segment that was set aside, at most one at a time.
     sealer: Option<JoinHandle<Result<(), StoreError>>>,
 }
 
 impl Applier {
-    pub fn new(shared: Arc<Shared>, messages: mpsc::Receiver<ApplierMessage>) -> Self {
-        Self { shared, messages, sealer: None }
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, sealer: None }
     }
 
     /// Runs until the committer is gone and everything is applied, then closes the parts. Returns whether all is closed.
     pub fn run(mut self) -> bool {
-        while let Ok(message) = self.messages.recv() {
-            let batch = self.gather(message);
+        while let Some(batch) = self.shared.committed.next_batch() {
             let applied = match self.shared.take_damage() {
                 Some(damage) => Err(damage),
                 None => self.apply(&batch).and_then(|()| self.seal()).and_then(|()| self.take_over_views()),
@@ -56,23 +50,6 @@ impl Applier {
             // The batch is dropped here, and with it its requests' permits of the queue: it is applied either way.
         }
         self.close()
-    }
-
-    /// Gathers groups until there are enough, their time is up, or somebody waits for them.
-    fn gather(&self, first: ApplierMessage) -> Vec<CommittedGroup> {
-        let until = Instant::now() + BATCH_TIME;
-        let mut entries = 0;
-        let mut batch = Vec::new();
-        let mut next = Some(first);
-        while let Some(ApplierMessage::Committed(group)) = next {
-            entries += group.blocks.iter().map(|committed| u64::from(committed.block.count)).sum::<u64>();
-            batch.push(group);
-            if entries >= BATCH_ENTRIES {
-                break;
-            }
-            next = self.messages.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
-        }
-        batch
     }
 
     /// Puts the batch into the log, then into the views.

@@ -1,7 +1,7 @@
 //! The committer: takes what is queued, makes it durable in the journal as one frame, and lets its requests answer.
 
 use std::{
-    sync::{Arc, mpsc},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    group::{ApplierMessage, CommittedBlock, CommittedGroup},
+    group::{CommittedBlock, CommittedGroup, CommittedGroups},
     queue::{Queue, Queued},
 };
 
@@ -44,7 +44,7 @@ pub struct Committer<'a, D: Disk> {
     journal: &'a Mutex<Journal<D>>,
     configuration: &'a Configuration,
     counts: &'a CommitCounts,
-    to_applier: mpsc::Sender<ApplierMessage>,
+    committed: &'a CommittedGroups,
     /// In relaxed mode: how long what was answered may stay unsynced.
     flush_interval: Option<Duration>,
     /// Why nothing may be stored now, whatever the journal says: the disk is too full, or what is behind the journal is
@@ -63,7 +63,7 @@ impl<'a, D: Disk> Committer<'a, D> {
         journal: &'a Mutex<Journal<D>>,
         configuration: &'a Configuration,
         counts: &'a CommitCounts,
-        to_applier: mpsc::Sender<ApplierMessage>,
+        committed: &'a CommittedGroups,
         flush_interval: Option<Duration>,
         obstacle: &'a (dyn Fn() -> Option<String> + Sync),
     ) -> Self {
@@ -72,7 +72,7 @@ impl<'a, D: Disk> Committer<'a, D> {
             journal,
             configuration,
             counts,
-            to_applier,
+            committed,
             flush_interval,
             obstacle,
             packer: Packer::for_journal(),
@@ -128,10 +128,9 @@ impl<'a, D: Disk> Committer<'a, D> {
                 let entries = blocks.iter().flat_map(|committed| &committed.entries).flat_map(|entries| entries.iter());
                 self.counts.events.add(entries.filter(|entry| matches!(entry, Entry::Event(_))).count() as u64);
                 self.counts.groups.increment();
-                // First, so that whoever hears that it is durable finds it on its way; the applier outlives the
-                // committer.
+                // First, so that whoever hears that it is durable finds it on its way.
                 let group = CommittedGroup { end: frame.end, blocks, _permits: permits };
-                _ = self.to_applier.send(ApplierMessage::Committed(group));
+                self.committed.push(group);
                 self.queue.set_durable(frame.end, self.unsynced_since.is_none());
                 for answer in done {
                     _ = answer.send(Ok(())); // a client that went away does not wait

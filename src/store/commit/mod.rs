@@ -16,7 +16,7 @@ mod queue;
 
 pub(super) use applier::Applier;
 pub(super) use committer::{CommitCounts, Committer};
-pub(super) use group::ApplierMessage;
+pub(super) use group::CommittedGroups;
 pub(super) use locks::Locks;
 pub(super) use queue::{Generation, Queue};
 

@@ -107,7 +107,7 @@ impl Erasing<'_> {
         let end = self.shared.journal.lock().begin_file().at(&journal())?;
         self.shared.seal_before.fetch_max(end, Ordering::AcqRel);
         while self.step(|engine| Ok(engine.log.sealed_end()))? < end {
-            self.shared.flush_applier();
+            self.shared.committed.flush();
             thread::sleep(LOOK_AGAIN);
         }
         self.shared.journal.lock().drop_before(end)?;
