@@ -79,6 +79,19 @@ fn nothing_is_told_to_be_registered_while_nothing_can_be_written() {
     assert_eq!(daemon.admin("GET", "/event/e-2-0").status, 404);
 }
 
+/// The bytes of the journal's newest file without the room behind its last frame.
+fn journal_bytes(folder: &Path) -> (PathBuf, Vec<u8>) {
+    let path = newest(folder);
+    let mut bytes = fs::read(&path).unwrap();
+    let mut end = 16;
+    while bytes[end..].starts_with(b"TrkF") {
+        let payload = u32::from_le_bytes(bytes[end + 4..end + 8].try_into().unwrap());
+        end += 20 + payload as usize;
+    }
+    bytes.truncate(end);
+    (path, bytes)
+}
+
 /// Stops a daemon whose disk fails, heals it before or after, and starts it again: what was taken is there.
 fn assert_starts_again(faults: &[&str], heals_first: bool) {
     let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -86,7 +99,7 @@ fn assert_starts_again(faults: &[&str], heals_first: bool) {
     let journal = power.root.join("journal");
     let mut taken = Vec::new();
     // Until the next group begins a new file of the journal.
-    while fs::metadata(newest(&journal)).unwrap().len() < 65_536 {
+    while journal_bytes(&journal).1.len() < 65_536 {
         let id = format!("e{}", taken.len());
         let mut body = event(&id);
         body["context"] = json!({ "noise": noise(taken.len() as u64, 9_000) });
@@ -327,8 +340,7 @@ fn a_torn_end_after_a_crash_is_cut_and_everything_acked_is_there() {
     daemon.shop();
     daemon.tracked(&event("e1"));
     daemon.kill();
-    let path = newest(&folder.path().join("journal"));
-    let mut bytes = fs::read(&path).unwrap();
+    let (path, mut bytes) = journal_bytes(&folder.path().join("journal"));
     bytes.extend_from_slice(b"TrkF\xff\xff\0\0torn");
     fs::write(&path, bytes).unwrap();
     let daemon = setup.start();
@@ -345,8 +357,7 @@ fn a_damaged_journal_is_refused_with_one_line_that_names_file_and_place() {
     daemon.shop();
     (0..20).for_each(|number| _ = daemon.tracked(&event(&format!("e{number}"))));
     daemon.kill();
-    let path = newest(&folder.path().join("journal"));
-    let mut bytes = fs::read(&path).unwrap();
+    let (path, mut bytes) = journal_bytes(&folder.path().join("journal"));
     let middle = bytes.len() / 2;
     bytes[middle] ^= 4;
     fs::write(&path, bytes).unwrap();

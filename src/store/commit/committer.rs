@@ -93,7 +93,7 @@ impl<'a, D: Disk> Committer<'a, D> {
                 self.recover();
             }
         }
-        match self.journal.lock().sync() {
+        match self.journal.lock().close() {
             Ok(()) => true,
             Err(error) => {
                 tracing::error!(%error, "the journal cannot be made whole; the next start does it");

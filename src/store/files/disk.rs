@@ -3,8 +3,8 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -14,10 +14,10 @@ const FILE_MODE: u32 = 0o600;
 pub trait Disk: Clone + Send + 'static {
     type File: DiskFile;
 
-    /// An empty file for appending, whether there was one or not. Its name is durable after [`Disk::sync_folder`].
+    /// An empty file for writing, whether there was one or not. Its name is durable after [`Disk::sync_folder`].
     fn create(&self, path: &Path) -> io::Result<Self::File>;
-    /// A file for appending behind its first `len` bytes.
-    fn open(&self, path: &Path, len: u64) -> io::Result<Self::File>;
+    /// A file that there is, for writing.
+    fn open(&self, path: &Path) -> io::Result<Self::File>;
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
     /// Gives a file another name, in the place of the file that has it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -29,13 +29,13 @@ pub trait Disk: Clone + Send + 'static {
 }
 
 pub trait DiskFile: Send {
-    /// Appends all of `bytes`; after an error some of them may stand there.
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Makes everything that was appended durable.
+    /// Writes all of `bytes` from byte `at` on, which is not behind the end; after an error some of them may stand there.
+    fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Makes everything that was written durable.
     fn sync(&self) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
-    /// Cuts the file to its first `len` bytes, durably, and goes on appending there.
-    fn cut(&mut self, len: u64) -> io::Result<()>;
+    /// Cuts the file to its first `len` bytes, durably.
+    fn cut(&self, len: u64) -> io::Result<()>;
 }
 
 /// The file system.
@@ -49,10 +49,8 @@ impl Disk for RealDisk {
         OpenOptions::new().create(true).write(true).truncate(true).mode(FILE_MODE).open(path)
     }
 
-    fn open(&self, path: &Path, len: u64) -> io::Result<File> {
-        let mut file = OpenOptions::new().write(true).open(path)?;
-        file.seek(SeekFrom::Start(len))?;
-        Ok(file)
+    fn open(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().write(true).open(path)
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -81,8 +79,8 @@ impl Disk for RealDisk {
 }
 
 impl DiskFile for File {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all(bytes)
+    fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(bytes, at)
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -93,10 +91,9 @@ impl DiskFile for File {
         Ok(self.metadata()?.len())
     }
 
-    fn cut(&mut self, len: u64) -> io::Result<()> {
+    fn cut(&self, len: u64) -> io::Result<()> {
         self.set_len(len)?;
-        self.sync_all()?;
-        self.seek(SeekFrom::Start(len)).map(|_| ())
+        self.sync_all()
     }
 }
 

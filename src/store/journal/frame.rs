@@ -79,6 +79,9 @@ pub fn read_file(
     let mut at = FILE_HEAD_BYTES;
     while at < bytes.len() {
         let Some((first, payload)) = parse_frame(&bytes[at..]) else {
+            if bytes[at..].iter().all(|byte| *byte == 0) {
+                return Ok(at); // room for frames to come
+            }
             // A group is written at a time: behind a torn frame nothing follows. What follows makes it damage.
             let follows =
                 (at + 1..bytes.len()).find(|next| parse_frame(&bytes[*next..]).is_some_and(|(first, _)| first > *end));

@@ -98,7 +98,7 @@ fn append_all(disk: &MemoryDisk, journal: &mut Journal<MemoryDisk>, relaxed: boo
             }
         }
     }
-    story.clean = journal.sync().is_ok();
+    story.clean = journal.close().is_ok();
     story
 }
 
@@ -191,6 +191,40 @@ fn a_frame_stands_behind_the_last_one_or_not_at_all() {
     assert_eq!(read_back(&opened(&disk, false).unwrap()), ["a", "b"], "a frame of nothing leaves no trace");
 }
 
+#[test]
+fn frames_are_written_over_room_that_is_cut_off_where_a_file_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = real(folder.path(), false).unwrap();
+    let file = newest(folder.path());
+    let len = || fs::metadata(&file).unwrap().len();
+    journal.append_durably(&said(0, "word-0")).unwrap();
+    let room_end = len();
+    assert!(room_end > ROOM_BYTES as u64);
+    for number in 1..3 {
+        journal.append_durably(&said(number, &format!("word-{number}"))).unwrap();
+        assert_eq!(len(), room_end, "a length that changed would have to be made durable");
+    }
+    for number in 3..9 {
+        journal.append_durably(&said(number, &format!("word-{number}"))).unwrap();
+    }
+    assert!(len() > room_end);
+    let room_end = len();
+    let words: Vec<String> = (0..9).map(|number| format!("word-{number}")).collect();
+    assert_eq!(read_back(&journal), words);
+    assert_eq!(read_back(&real(folder.path(), true).unwrap()), words, "after a kill");
+    assert!(len() < room_end, "it was written anew without room");
+
+    let mut journal = real(folder.path(), false).unwrap();
+    journal.append_durably(&said(9, "word-9")).unwrap();
+    journal.begin_file().unwrap();
+    assert_eq!(fs::read(&file).unwrap(), without_room(&file), "in a full file");
+    journal.append_durably(&said(10, "word-10")).unwrap();
+    journal.close().unwrap();
+    let file = newest(folder.path());
+    assert_eq!(fs::read(&file).unwrap(), without_room(&file), "in a closed file");
+    assert_eq!(real(folder.path(), false).unwrap().end(), 11);
+}
+
 /// Three frames in a first file, two in a second one; returns the offsets at which they begin.
 fn written(folder: &Path) -> Vec<u64> {
     let mut journal = real(folder, false).unwrap();
@@ -207,6 +241,18 @@ fn written(folder: &Path) -> Vec<u64> {
         journal.append_durably(&Frame::new(blocks[0].first, blocks.iter())).unwrap();
     }
     firsts
+}
+
+/// A file's bytes without the room behind its last frame.
+fn without_room(path: &Path) -> Vec<u8> {
+    let mut bytes = fs::read(path).unwrap();
+    bytes.truncate(read_file(path, &bytes, false, &mut first_of(path), |_| Ok(())).unwrap());
+    bytes
+}
+
+/// The offset of the first frame of a file.
+fn first_of(path: &Path) -> u64 {
+    path.file_stem().unwrap().to_str().unwrap().parse().unwrap()
 }
 
 fn real(folder: &Path, crashed: bool) -> Result<Journal, StoreError> {
@@ -241,7 +287,7 @@ fn only_the_last_frame_of_the_newest_file_can_be_torn() {
     let folder = tempfile::tempdir().unwrap();
     let firsts = written(folder.path());
     let path = newest(folder.path());
-    let whole = fs::read(&path).unwrap();
+    let whole = without_room(&path);
     fs::write(&path, &whole[..whole.len() - 1]).unwrap();
     assert!(real(folder.path(), false).is_err(), "after a clean end nothing is torn");
     assert_eq!(real(folder.path(), true).unwrap().end(), firsts[4]);
@@ -313,7 +359,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let firsts = written(folder.path());
         let path = newest(folder.path());
-        let mut bytes = fs::read(&path).unwrap();
+        let mut bytes = without_room(&path);
         let at = at.index(bytes.len());
         bytes[at] ^= 1_u8 << bit;
         fs::write(&path, bytes).unwrap();

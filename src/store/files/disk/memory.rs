@@ -116,7 +116,7 @@ impl Disk for MemoryDisk {
         Ok(MemoryFile { disk: self.clone(), file })
     }
 
-    fn open(&self, path: &Path, _len: u64) -> io::Result<MemoryFile> {
+    fn open(&self, path: &Path) -> io::Result<MemoryFile> {
         let file = self.call(|state, _| state.names.get(path).copied().ok_or_else(missing))?;
         Ok(MemoryFile { disk: self.clone(), file })
     }
@@ -157,9 +157,13 @@ impl Disk for MemoryDisk {
 }
 
 impl DiskFile for MemoryFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
         self.disk.call(|state, part| {
-            state.files[self.file].bytes.extend_from_slice(&bytes[..bytes.len() / part]);
+            let (at, bytes) = (at as usize, &bytes[..bytes.len() / part]);
+            let file = &mut state.files[self.file].bytes;
+            assert!(at <= file.len(), "a hole at byte {at} of a file of {} bytes", file.len());
+            file.resize(file.len().max(at + bytes.len()), 0);
+            file[at..at + bytes.len()].copy_from_slice(bytes);
             Ok(())
         })
     }
@@ -178,7 +182,7 @@ impl DiskFile for MemoryFile {
         self.disk.call(|state, _| Ok(state.files[self.file].bytes.len() as u64))
     }
 
-    fn cut(&mut self, len: u64) -> io::Result<()> {
+    fn cut(&self, len: u64) -> io::Result<()> {
         // Two steps, of which the second may not be done.
         self.disk.call(|state, part| {
             whole(part, || {
