@@ -42,6 +42,14 @@ const QUERIES: [Query; 17] = [
     ("visits by day", |_| "/stats/visits?by=day&tz=Europe/Warsaw".into()),
 ];
 
+/// Looked for among all events, and hardly found.
+const SCANS: [(&str, &str); 4] = [
+    ("columns: invalid events", "/events?valid=false"),
+    ("columns: a tag of many types", "/events?tag=nowhere&type=page-view&type=action-*"),
+    ("blocks: where over properties", "/events?where=event.properties.price%20%3E%2090000"),
+    ("blocks: where over traits", "/events?where=event.traits.price%20%3E%2090000"),
+];
+
 /// Measures each query against `daemon` on `store`, and prints a table.
 pub fn measure(daemon: &Path, store: &Path, rounds: u64) -> Result<()> {
     let log = store.with_extension("log");
@@ -66,12 +74,34 @@ pub fn measure(daemon: &Path, store: &Path, rounds: u64) -> Result<()> {
         println!("memory {when}: {} MB, at most {} MB", usage.resident_bytes >> 20, usage.resident_bytes_max >> 20);
         Ok(())
     };
+    let events = stored_events(&server)?;
+    scan_all(&server, events)?;
     memory("after the queries")?;
-    let parquet = exports::measure(&server, store.parent().unwrap_or(store), stored_events(&server)?)?;
+    let parquet = exports::measure(&server, store.parent().unwrap_or(store), events)?;
     memory("after the exports")?;
     server.stop()?;
     exports::compare(&parquet)?;
     Ok(std::fs::remove_file(parquet)?)
+}
+
+/// Goes through all events for those that are meant, page by page.
+fn scan_all(server: &server::Server, events: u64) -> Result<()> {
+    println!("\n{:<34} {:>9} {:>12} {:>14}", "scan", "seconds", "events/s", "of a core, too");
+    for (name, query) in SCANS {
+        let cpu = server.usage()?.cpu_seconds;
+        let begun = Instant::now();
+        let mut cursor = String::new();
+        loop {
+            let (_, answer) = ask(server, &format!("{query}&limit=1000{cursor}"))?;
+            let text = String::from_utf8_lossy(&answer);
+            let behind = text.rsplit_once("\"cursor\":\"").and_then(|(_, behind)| behind.split_once('"'));
+            let Some((next, _)) = behind else { break };
+            cursor = format!("&cursor={next}");
+        }
+        let (seconds, cpu) = (begun.elapsed().as_secs_f64(), server.usage()?.cpu_seconds - cpu);
+        println!("{name:<34} {seconds:>9.2} {:>12.0} {:>14.0}", events as f64 / seconds, events as f64 / cpu);
+    }
+    Ok(())
 }
 
 fn stored_events(server: &server::Server) -> Result<u64> {
