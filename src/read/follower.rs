@@ -15,7 +15,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     filter::EventFilter,
-    scan::{EventScan, Owners},
+    scan::{EventOwners, EventScan},
 };
 use crate::{
     clock::Clock,
@@ -77,7 +77,7 @@ pub struct Stretch {
 impl Stretch {
     /// What a scan found within `range`, each event with the profile that its own is part of by now.
     pub fn of(range: Range<u64>, found: Vec<FoundEvent>, log: &LogView<'_>) -> Result<Self, StoreError> {
-        let mut owners = Owners::default();
+        let mut owners = EventOwners::default();
         let shown = found.into_iter().map(|event| Ok(Recent::new(event.offset, owners.shown(log, event)?)));
         Ok(Self { range, events: shown.collect::<Result<_, StoreError>>()? })
     }

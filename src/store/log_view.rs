@@ -184,6 +184,16 @@ impl<'a> LogView<'a> {
         Ok(self.owner(profile)?.map(|owner| owner.reference()))
     }
 
+    /// What the profile is called that took `profile` in, or whoever it is part of by now; `None`: nobody did, or they are
+    /// deleted.
+    pub fn merged_into(&self, profile: &ProfileRef) -> Result<Option<ProfileRef>, StoreError> {
+        if self.concealed.kept(profile).is_none() && !self.engine.views.is_name(profile)? {
+            return Ok(None); // as of most
+        }
+        let owner = self.owner(profile)?.map(|owner| owner.reference());
+        Ok(owner.filter(|owner| owner != profile))
+    }
+
     /// The profile that is found by `key`.
     pub fn profile_by_key(&self, key: MergeKey) -> Result<Option<Arc<Profile>>, StoreError> {
         match self.engine.views.settled(&Key::MergeKey(key))? {

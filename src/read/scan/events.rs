@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Found, Owners, Read, Record, Scan,
+    EventOwners, Found, Read, Record, Scan,
     rows::{Rows, Sequence},
 };
 use crate::{
@@ -162,12 +162,12 @@ impl EventScan {
 /// The events that a scan finds, as they are shown.
 pub struct Events {
     scan: EventScan,
-    owners: Owners,
+    owners: EventOwners,
 }
 
 impl Events {
     pub fn new(scan: EventScan) -> Self {
-        Self { scan, owners: Owners::default() }
+        Self { scan, owners: EventOwners::default() }
     }
 }
 

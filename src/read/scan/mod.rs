@@ -20,7 +20,7 @@ use crate::{
 };
 
 pub use events::{EventScan, Events};
-pub use owners::Owners;
+pub use owners::EventOwners;
 pub use profiles::ProfileScan;
 pub use sessions::SessionScan;
 pub use timeline::Timeline;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
-use super::{Found, LOOKED_AT_TOGETHER, Read, Record, Scan, first_events::FirstEvents, holds, owners::Owners};
+use super::{Found, LOOKED_AT_TOGETHER, Read, Record, Scan, first_events::FirstEvents, holds, owners::SessionOwners};
 use crate::{
     model::{Place, ProfileRef, Session, Time},
     read::filter::{Order, SessionFilter},
@@ -23,7 +23,7 @@ pub struct SessionScan {
     left: Range<Place>,
     /// Where the log ended when it was begun.
     end: u64,
-    owners: Owners,
+    owners: SessionOwners,
 }
 
 impl SessionScan {
@@ -37,7 +37,7 @@ impl SessionScan {
     ) -> Self {
         let visits = people.map(|people| Visits { people, order, sought: 0, heads: BTreeSet::new() });
         let left = filter.bound(&left);
-        Self { filter, order, visits, now, left, end, owners: Owners::default() }
+        Self { filter, order, visits, now, left, end, owners: SessionOwners::default() }
     }
 
     /// The next session, whatever the filter says of it.

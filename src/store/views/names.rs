@@ -32,6 +32,14 @@ impl NamesWalk {
 }
 
 impl Views {
+    /// Whether the profile, as it is called there, became another name of somebody.
+    pub fn is_name(&self, profile: &ProfileRef) -> Result<bool, StoreError> {
+        let record = self.tree(Tree::Names).get(profile.id.key()).at(&self.path)?;
+        let name =
+            record.map(|record| entry::decode::<Name>(&record).ok_or_else(|| self.unreadable(Tree::Names, &record)));
+        Ok(name.transpose()?.is_some_and(|name| name.since == profile.since))
+    }
+
     /// Up to `most` names behind the id `after`, in the order of the keys, each with the profile that it was given to.
     pub fn names(&self, after: Option<&Id>, most: usize) -> Result<Vec<(ProfileRef, ProfileRef)>, StoreError> {
         let start = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.key()));
