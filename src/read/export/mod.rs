@@ -8,8 +8,10 @@ use crate::{
     model::{Fault, RecordKind},
     store::Refused,
 };
+use ::parquet::errors::ParquetError;
 use columns::Table;
-use parquet::ParquetWriter;
+use parquet::{FullGroup, ParquetWriter, RowGroup};
+use tokio::task::JoinHandle;
 
 /// What is to be exported, and how.
 pub struct ExportQuery {
@@ -29,13 +31,16 @@ impl ExportQuery {
     }
 }
 
-/// A file that is being written. Little more than the next two pieces of it are in memory.
+/// A file that is being written: records are looked for, made into pieces of the file and, in columns, compressed, each
+/// on a thread beside the others. Little more than two pieces of it are in memory.
 pub struct Export {
     stream: RecordStream,
     /// The records that were looked for while those before them were written.
     ahead: Option<Result<Option<Vec<Record>>, Refused>>,
-    /// Elsewhere only while it writes; `None` once it wrote the end.
+    /// Elsewhere only while it takes records; `None` once it had them all.
     writer: Option<Writer>,
+    /// What compresses row groups; `None` in lines, and at the end.
+    groups: Option<Groups>,
 }
 
 enum Writer {
@@ -44,8 +49,24 @@ enum Writer {
         /// Nothing was written yet.
         is_new: bool,
     },
-    Columns(Box<ParquetWriter>),
+    Columns(Box<RowGroup>),
 }
+
+/// What became of records.
+enum Added {
+    Lines(Vec<u8>),
+    /// The row groups that they filled.
+    Columns(Vec<FullGroup>),
+}
+
+/// A writer of row groups, which compresses one while the next one is gathered.
+enum Groups {
+    Idle(Box<ParquetWriter>),
+    Writing(JoinHandle<Result<Compressed, Refused>>),
+}
+
+/// Bytes of the file, and what goes on with it.
+type Compressed = (Vec<u8>, Box<ParquetWriter>);
 
 impl Queries {
     /// Reads what is to be exported: `what`, `format` and the filters of a query for such records, which come from the
@@ -71,15 +92,16 @@ impl Queries {
 
     /// The records that a query means, written in this form.
     pub async fn written(&self, query: &Query, format: Format) -> Result<Export, Refused> {
-        let writer = match format {
+        let (writer, groups) = match format {
             Format::Parquet => {
-                let table = Table::of(&query.wanted, &query.projection);
-                let writer = ParquetWriter::new(table).map_err(|error| unwritten(&error))?;
-                Writer::Columns(Box::new(writer))
+                let rows = RowGroup::new(Table::of(&query.wanted, &query.projection));
+                let writer = ParquetWriter::new(&rows).map_err(|error| unwritten(&error))?;
+                (Writer::Columns(Box::new(rows)), Some(Groups::Idle(Box::new(writer))))
             }
-            format => Writer::Lines { lines: Lines::of(query, format == Format::Csv), is_new: true },
+            format => (Writer::Lines { lines: Lines::of(query, format == Format::Csv), is_new: true }, None),
         };
-        Ok(Export { stream: self.stream(query, query.stream_limit()).await?, ahead: None, writer: Some(writer) })
+        let stream = self.stream(query, query.stream_limit()).await?;
+        Ok(Export { stream, ahead: None, writer: Some(writer), groups })
     }
 }
 
@@ -95,53 +117,76 @@ impl Export {
                 None => self.stream.next().await?,
             };
             let is_end = records.is_none();
-            let written = self.stream.work(move || {
-                let mut out = Vec::new();
-                let written = writer.add(records.unwrap_or_default(), is_end, &mut out);
-                written.map(|()| (out, writer))
+            let added = self.stream.work(move || {
+                let added = writer.add(&records.unwrap_or_default(), is_end);
+                (added, writer)
             });
-            // Records are looked for on one thread while others are written on another.
-            let (written, ahead) = tokio::join!(written, self.stream.next());
+            let (added, ahead) = tokio::join!(added, self.stream.next());
             self.ahead = Some(ahead);
-            let (out, writer) = written?.map_err(|error| unwritten(&error))?;
+            let (added, writer) = added?;
             self.writer = (!is_end).then_some(writer);
+            let out = match added {
+                Added::Lines(out) => out,
+                Added::Columns(groups) => {
+                    let mut out = Vec::new();
+                    for group in groups {
+                        out.extend(self.compress(group).await?);
+                    }
+                    out
+                }
+            };
             if !out.is_empty() {
                 return Ok(Some(out));
             }
         }
-        Ok(None)
+        self.end_groups().await
+    }
+
+    /// Begins to compress a row group; the bytes of the one before it, once it is.
+    async fn compress(&mut self, group: FullGroup) -> Result<Vec<u8>, Refused> {
+        let Some((out, mut writer)) = self.compressed().await? else { return Ok(Vec::new()) };
+        let written = self.stream.work(move || writer.write(group).map(|out| (out, writer)));
+        let writing = async { written.await?.map_err(|error| unwritten(&error)) };
+        self.groups = Some(Groups::Writing(tokio::spawn(writing)));
+        Ok(out)
+    }
+
+    /// In columns: the last row group and the file's end.
+    async fn end_groups(&mut self) -> Result<Option<Vec<u8>>, Refused> {
+        let Some((mut out, writer)) = self.compressed().await? else { return Ok(None) };
+        out.extend(writer.end().map_err(|error| unwritten(&error))?);
+        Ok(Some(out))
+    }
+
+    async fn compressed(&mut self) -> Result<Option<Compressed>, Refused> {
+        match self.groups.take() {
+            Some(Groups::Idle(writer)) => Ok(Some((Vec::new(), writer))),
+            Some(Groups::Writing(writing)) => {
+                writing.await.map_err(|error| Refused::Unavailable(error.to_string()))?.map(Some)
+            }
+            None => Ok(None),
+        }
     }
 }
 
-fn unwritten(error: &::parquet::errors::ParquetError) -> Refused {
+fn unwritten(error: &ParquetError) -> Refused {
     Refused::Unavailable(format!("the file cannot be written: {error}"))
 }
 
 impl Writer {
-    /// Appends what is written of the records; perhaps nothing yet. `is_end`: no others come.
-    fn add(
-        &mut self,
-        records: Vec<Record>,
-        is_end: bool,
-        out: &mut Vec<u8>,
-    ) -> Result<(), ::parquet::errors::ParquetError> {
+    /// Takes records. `is_end`: no others come.
+    fn add(&mut self, records: &[Record], is_end: bool) -> Added {
         match self {
             Self::Lines { lines, is_new } => {
-                if std::mem::take(is_new) {
-                    out.extend(lines.head());
-                }
-                records.iter().for_each(|record| lines.add(out, record));
-                Ok(())
+                let mut out = if std::mem::take(is_new) { lines.head() } else { Vec::new() };
+                records.iter().for_each(|record| lines.add(&mut out, record));
+                Added::Lines(out)
             }
-            Self::Columns(writer) => {
-                for record in &records {
-                    writer.add(record)?;
-                }
-                if is_end {
-                    writer.end()?;
-                }
-                out.extend(writer.written()?);
-                Ok(())
+            Self::Columns(rows) => {
+                let full = records.iter().filter_map(|record| rows.add(record));
+                let mut groups: Vec<FullGroup> = full.collect();
+                groups.extend(if is_end { rows.end() } else { None });
+                Added::Columns(groups)
             }
         }
     }

@@ -17,21 +17,25 @@ use parquet::{
 use super::columns::{Cell, Kind, Table};
 use crate::read::scan::Record;
 
-/// A row group ends with the row that makes it so large before it is compressed, or so long.
+/// A row group ends with the record that makes it so large before it is compressed, or so long.
 const GROUP_BYTES: usize = 16 * 1024 * 1024;
 const GROUP_ROWS: usize = 122_880;
 /// Higher levels cost several times as much for a few per cent.
 const LEVEL: i32 = 3;
 
-/// Writes records; what is written is taken from it bit by bit.
-pub struct ParquetWriter {
+/// Gathers records into columns.
+pub struct RowGroup {
     table: Table,
-    file: SerializedFileWriter<Vec<u8>>,
-    /// The values of the group that is not written yet.
-    group: Vec<Values>,
+    columns: Vec<Values>,
     rows: usize,
     bytes: usize,
 }
+
+/// The columns of a row group to which nothing comes any more.
+pub struct FullGroup(Vec<Values>);
+
+/// Writes row groups.
+pub struct ParquetWriter(SerializedFileWriter<Vec<u8>>);
 
 /// The values of a column, and for each row 1 if it has one, else 0.
 struct Values {
@@ -90,8 +94,36 @@ impl Values {
     }
 }
 
+impl RowGroup {
+    pub fn new(table: Table) -> Self {
+        let columns = empty(&table);
+        Self { table, columns, rows: 0, bytes: 0 }
+    }
+
+    /// Adds a record; the group that is full with it, if it is.
+    pub fn add(&mut self, record: &Record) -> Option<FullGroup> {
+        let Self { table, columns, bytes, .. } = self;
+        table.cells(record, |place, cell| *bytes += columns[place].push(cell));
+        self.rows += 1;
+        if self.bytes >= GROUP_BYTES || self.rows >= GROUP_ROWS { self.end() } else { None }
+    }
+
+    /// What was gathered; `None`: nothing.
+    pub fn end(&mut self) -> Option<FullGroup> {
+        let columns = (self.rows > 0).then(|| std::mem::replace(&mut self.columns, empty(&self.table)));
+        (self.rows, self.bytes) = (0, 0);
+        columns.map(FullGroup)
+    }
+}
+
+fn empty(table: &Table) -> Vec<Values> {
+    table.columns.iter().map(|(_, kind)| Values::new(*kind)).collect()
+}
+
 impl ParquetWriter {
-    pub fn new(table: Table) -> Result<Self, ParquetError> {
+    /// For the groups that `rows` gathers.
+    pub fn new(rows: &RowGroup) -> Result<Self, ParquetError> {
+        let RowGroup { table, .. } = rows;
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(LEVEL)?))
             .set_statistics_enabled(EnabledStatistics::Chunk)
@@ -117,36 +149,19 @@ impl ParquetWriter {
         }
         let schema = Arc::new(Type::group_type_builder("record").with_fields(columns).build()?);
         let file = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties.build()))?;
-        let group = table.columns.iter().map(|(_, kind)| Values::new(*kind)).collect();
-        Ok(Self { table, file, group, rows: 0, bytes: 0 })
+        Ok(Self(file))
     }
 
-    pub fn add(&mut self, record: &Record) -> Result<(), ParquetError> {
-        let Self { table, group, bytes, .. } = self;
-        table.cells(record, |place, cell| *bytes += group[place].push(cell));
-        self.rows += 1;
-        if self.bytes >= GROUP_BYTES || self.rows >= GROUP_ROWS { self.end_group() } else { Ok(()) }
+    /// The file's end, behind its groups.
+    pub fn end(mut self) -> Result<Vec<u8>, ParquetError> {
+        self.0.finish()?;
+        Ok(std::mem::take(self.0.inner_mut()))
     }
 
-    /// Writes what is left, and the file's end.
-    pub fn end(&mut self) -> Result<(), ParquetError> {
-        if self.rows > 0 {
-            self.end_group()?;
-        }
-        self.file.finish().map(|_| ())
-    }
-
-    /// What was written since it was asked for last.
-    pub fn written(&mut self) -> Result<Vec<u8>, ParquetError> {
-        self.file.flush()?;
-        Ok(std::mem::take(self.file.inner_mut()))
-    }
-
-    fn end_group(&mut self) -> Result<(), ParquetError> {
-        let empty = self.table.columns.iter().map(|(_, kind)| Values::new(*kind)).collect();
-        let mut columns = std::mem::replace(&mut self.group, empty).into_iter();
-        (self.rows, self.bytes) = (0, 0);
-        let mut group = self.file.next_row_group()?;
+    /// A group as it stands in the file, with the file's beginning if it is the first one.
+    pub fn write(&mut self, group: FullGroup) -> Result<Vec<u8>, ParquetError> {
+        let mut columns = group.0.into_iter();
+        let mut group = self.0.next_row_group()?;
         while let (Some(mut column), Some(Values { is_there, list })) = (group.next_column()?, columns.next()) {
             let levels = Some(&is_there[..]);
             match list {
@@ -163,6 +178,8 @@ impl ParquetWriter {
             }
             column.close()?;
         }
-        group.close().map(|_| ())
+        group.close()?;
+        self.0.flush()?;
+        Ok(std::mem::take(self.0.inner_mut()))
     }
 }
