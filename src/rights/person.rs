@@ -247,7 +247,7 @@ impl Theirs {
         let mut here = rows.split_off(rest);
         here.reverse();
         let deleted = log.deleted_events(block.offsets())?;
-        for event in log.events_at(&block, &here, |_| true)? {
+        for event in log.events_at(&block, &here, |_, _| true)? {
             let is_given = event.event.given;
             let identity = self.identity.as_ref().filter(|_| is_given);
             let hash = identity.map(|identity| identity.event_hash(&event.event.id, &event.request.source));

@@ -72,7 +72,7 @@ impl<'a> LogView<'a> {
     }
 
     /// The events of the block at the offsets `wanted`, which ascend, as they may be shown, perhaps without those that
-    /// `may_be_meant` refuses by their properties.
+    /// `may_be_meant` refuses by offset and properties.
     ///
     /// # Errors
     /// An entry is damaged.
@@ -80,12 +80,29 @@ impl<'a> LogView<'a> {
         &self,
         block: &EventBlock,
         wanted: &[u64],
-        mut may_be_meant: impl FnMut(&str) -> bool,
+        mut may_be_meant: impl FnMut(u64, &str) -> bool,
     ) -> Result<Vec<FoundEvent>, StoreError> {
         // What stands there of somebody who was forgotten is not what is shown.
         let is_shown = !self.concealed.is_any();
-        let found = block.events_at(wanted, |properties| !is_shown || may_be_meant(properties))?.into_iter();
+        let may_be_meant = |offset, properties: &str| !is_shown || may_be_meant(offset, properties);
+        let found = block.events_at(wanted, may_be_meant)?.into_iter();
         Ok(found.map(|event| self.concealed.shown(event)).collect())
+    }
+
+    /// Hands what [`LogView::events_at`] finds to `each` by offset and properties, in any order; little more is read.
+    pub fn properties_at(
+        &self,
+        block: &EventBlock,
+        wanted: &[u64],
+        mut each: impl FnMut(u64, &str),
+    ) -> Result<(), StoreError> {
+        let refuse = |offset, properties: &str| {
+            each(offset, properties);
+            false
+        };
+        let others = self.events_at(block, wanted, refuse)?; // those that it was not asked about
+        others.iter().for_each(|found| each(found.offset, found.event.properties.as_str()));
+        Ok(())
     }
 
     /// Whether the event at `offset` is not to be shown any more as it was read before.

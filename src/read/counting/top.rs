@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    blocks::each_event,
+    blocks::{each_event, each_properties},
     calendar,
     persons::IdKeys,
     rows::NotCounted,
@@ -320,16 +320,18 @@ impl Counting {
             let offsets = index.column(page, Column::Offset)?;
             let wanted: Vec<u64> = told_by_block.iter().map(|row| offsets[*row]).collect();
             let mut outcome = Ok(());
-            each_event(log, &wanted, |place, event| {
-                let text = match &self.told {
-                    Told::ByColumn(facet) => facet.of_event(event),
-                    Told::InProperties(steps) => property(event, steps),
-                };
-                match self.values.number(&text) {
-                    Ok(value) => count(told_by_block[place], value),
-                    Err(stopped) => outcome = Err(stopped),
+            let mut tell = |place: usize, text: &str| match self.values.number(text) {
+                Ok(value) => count(told_by_block[place], value),
+                Err(stopped) => outcome = Err(stopped),
+            };
+            match &self.told {
+                Told::ByColumn(facet) => {
+                    each_event(log, &wanted, |place, event| tell(place, &facet.of_event(event)))?;
                 }
-            })?;
+                Told::InProperties(steps) => {
+                    each_properties(log, &wanted, |place, properties| tell(place, &property(properties, steps)))?;
+                }
+            }
             outcome?;
         }
         self.count_visits(&sessions, columns.session_count, &met);

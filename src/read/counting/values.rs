@@ -1,6 +1,6 @@
 //! What events are counted by: the values that were met, each with a number.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use foldhash::HashMap;
 
@@ -150,16 +150,16 @@ impl SegmentValues {
 }
 
 /// What stands in an event's properties at `steps`, as JSON; empty where nothing does.
-pub fn property(found: &FoundEvent, steps: &[Box<str>]) -> String {
-    let value = value_at(found.event.properties.as_str(), steps).filter(|value| *value != "null").unwrap_or_default();
+pub fn property<'a>(properties: &'a str, steps: &[Box<str>]) -> Cow<'a, str> {
+    let value = value_at(properties, steps).filter(|value| *value != "null").unwrap_or_default();
     if value.len() <= FACET_BYTES_MAX {
-        return value.to_owned();
+        return Cow::Borrowed(value);
     }
     let mut end = FACET_BYTES_MAX;
     while !value.is_char_boundary(end) {
         end -= 1;
     }
-    Value::text(&value[..end]).to_json().as_str().to_owned()
+    Cow::Owned(Value::text(&value[..end]).to_json().as_str().to_owned())
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ impl EventScan {
             let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { continue };
             let deleted = log.deleted_events(*first..last + 1)?;
             let read = log
-                .events_at(&block, wanted, |properties| self.may_hold(properties))?
+                .events_at(&block, wanted, |_, properties| self.may_hold(properties))?
                 .into_iter()
                 .map(|event| (event.offset, event));
             events.extend(read.filter(|(offset, _)| deleted.binary_search(offset).is_err()));

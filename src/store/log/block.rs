@@ -152,12 +152,12 @@ impl Encoded<'_> {
         entries.ok_or(UNREADABLE)
     }
 
-    /// The events at the offsets `wanted`, which ascend, but those that `may_be_meant` refuses by their properties: of
-    /// these nothing is made, as of other entries. It need not be asked.
+    /// The events at the offsets `wanted`, which ascend, but those that `may_be_meant` refuses by offset and properties:
+    /// of these nothing is made, as of other entries. It need not be asked.
     pub fn events_at(
         &self,
         wanted: &[u64],
-        mut may_be_meant: impl FnMut(&str) -> bool,
+        mut may_be_meant: impl FnMut(u64, &str) -> bool,
     ) -> Result<Vec<FoundEvent>, &'static str> {
         if self.version != VERSION {
             let entries = self.entries()?;
@@ -176,7 +176,7 @@ impl Encoded<'_> {
             match entry::skip(&mut rest).ok_or(UNREADABLE)? {
                 Skipped::Request => request = RequestOf { bytes, read: None },
                 Skipped::Event { properties } if is_wanted => {
-                    if !may_be_meant(std::str::from_utf8(properties).map_err(|_| UNREADABLE)?) {
+                    if !may_be_meant(offset, std::str::from_utf8(properties).map_err(|_| UNREADABLE)?) {
                         wanted.next();
                         continue;
                     }

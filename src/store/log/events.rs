@@ -40,15 +40,15 @@ impl EventBlock {
         self.encoded.first..self.encoded.end()
     }
 
-    /// Its events at the offsets `wanted`, which ascend, but those that `may_be_meant` refuses by their properties. Nothing
-    /// is made of its other entries.
+    /// Its events at the offsets `wanted`, which ascend, but those that `may_be_meant` refuses by offset and
+    /// properties. Nothing is made of its other entries.
     ///
     /// # Errors
     /// An entry is damaged.
     pub fn events_at(
         &self,
         wanted: &[u64],
-        may_be_meant: impl FnMut(&str) -> bool,
+        may_be_meant: impl FnMut(u64, &str) -> bool,
     ) -> Result<Vec<FoundEvent>, StoreError> {
         self.encoded.events_at(wanted, may_be_meant).map_err(|what| StoreError::DamagedSegment {
             path: self.path.display().to_string(),

@@ -241,7 +241,7 @@ impl Log {
 
     /// The event at `offset`, with its request.
     pub fn event_at(&self, offset: u64) -> Result<Option<FoundEvent>, StoreError> {
-        Ok(self.in_block(offset, |block| block.events_at(&[offset], |_| true))?.and_then(|mut found| found.pop()))
+        Ok(self.in_block(offset, |block| block.events_at(&[offset], |_, _| true))?.and_then(|mut found| found.pop()))
     }
 
     /// The event that the server gave the id `id`.
