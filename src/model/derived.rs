@@ -3,7 +3,13 @@
 //!
 //! It is a function of what is stored, so it is made when a record is shown or looked at, and not stored again.
 
-use super::{Json, KnownAgent, Value};
+use std::borrow::Cow;
+
+use super::{
+    Id, Json, KnownAgent,
+    json::push_string,
+    members::{member, members, members_named, text},
+};
 
 /// The query's parameters that tell of a campaign, and how they are shown.
 pub(super) const UTM: [(&str, &str); 5] = [
@@ -17,11 +23,11 @@ pub(super) const UTM: [(&str, &str); 5] = [
 /// What `context` and the request's head say of the client. Every part is an object, empty where nothing is known.
 #[derive(Debug, PartialEq)]
 pub struct Derived {
-    pub device: Value,
-    pub os: Value,
-    pub app: Value,
-    pub utm: Value,
-    pub hit: Value,
+    pub device: Json,
+    pub os: Json,
+    pub app: Json,
+    pub utm: Json,
+    pub hit: Json,
 }
 
 /// What is told beside the context.
@@ -33,65 +39,93 @@ pub struct Told<'a> {
 }
 
 impl Derived {
+    /// Of a context in its normal form, without making a tree of it: each event that is shown passes here.
     pub fn new(context: &Json, told: Told<'_>) -> Self {
-        let context = Value::from(context);
-        let browser = at(&context, &["browser", "local", "browser"]);
-        let said = |key| browser.and_then(|browser| text(browser, key));
-        let user_agent = told.user_agent.filter(|agent| !agent.trim().is_empty()).or(said("userAgent"));
-        let (mut device, mut os, mut app) = (Value::object(), Value::object(), Value::object());
-        if let Some(known) = user_agent.map(KnownAgent::of) {
-            put(&mut app, "name", told_by(&known.browser));
-            put(&mut app, "version", told_by(&known.version));
-            put(&mut app, "type", told_by(&known.kind));
-            put(&mut os, "name", told_by(&known.os));
-            put(&mut os, "version", told_by(&known.os_version));
-            put(&mut device, "type", told_by(&known.device));
-        }
-        let language = said("language").or_else(|| told.accept_language.and_then(first_language));
-        put(&mut app, "language", language);
-        put(&mut device, "platform", at(&context, &["browser", "local", "device"]).and_then(|it| text(it, "platform")));
-        put(&mut device, "time_zone", at(&context, &["time"]).and_then(|time| text(time, "tz")));
-        if let Some(screen) = at(&context, &["screen", "local"]) {
-            add_screen(&mut device, screen);
-        }
-        if let (Some(location), Some(device)) = (at(&context, &["location"]), device.as_object_mut())
-            && location.as_object().is_some()
+        let sections = ["browser", "page", "utm", "screen", "time", "location"];
+        let [browser, page, said_utm, screen, time, location] = members_named(context.as_str(), &sections);
+        let local = browser.and_then(|browser| member(browser, "local"));
+        let [browser, system] = local.map_or([None; 2], |local| members_named(local, &["browser", "device"]));
+        let [said_agent, said_language] =
+            browser.map_or([None; 2], |browser| members_named(browser, &["userAgent", "language"]));
+        let user_agent = told.user_agent.filter(|agent| !agent.trim().is_empty()).map(Cow::Borrowed);
+        let (mut device, mut os, mut app) = (Part::new(), Part::new(), Part::new());
+        if let Some(known) = user_agent.or_else(|| said(said_agent).and_then(text)).map(|agent| KnownAgent::of(&agent))
         {
-            device.insert("geo", location.clone());
+            app.put("name", told_by(&known.browser));
+            app.put("version", told_by(&known.version));
+            app.put("type", told_by(&known.kind));
+            os.put("name", told_by(&known.os));
+            os.put("version", told_by(&known.os_version));
+            device.put("type", told_by(&known.device));
         }
-        let page = at(&context, &["page"]);
-        let url = page.and_then(|page| text(page, "url"));
-        Self { device, os, app, utm: utm(&context, url), hit: hit(page, url, told.referer) }
+        match said(said_language) {
+            Some(language) => app.put_json("language", language),
+            None => app.put("language", told.accept_language.and_then(first_language)),
+        }
+        device.put_said("platform", system.and_then(|system| member(system, "platform")));
+        device.put_said("time_zone", time.and_then(|time| member(time, "tz")));
+        if let Some(screen) = screen.and_then(|screen| member(screen, "local")) {
+            device.put_screen(screen);
+        }
+        if let Some(location) = location.filter(|location| location.starts_with('{')) {
+            device.put_json("geo", location);
+        }
+        let [url, title, referer] = page.map_or([None; 3], |page| members_named(page, &["url", "title", "referer"]));
+        let url = said(url);
+        let mut hit = Part::new();
+        hit.put_said("url", url);
+        hit.put_said("name", title);
+        match referer.and_then(|referer| said(member(referer, "host"))) {
+            Some(host) => hit.put_json("referer", host),
+            None if page.is_some() => hit.put("referer", told.referer),
+            None => {}
+        }
+        let utm = match said_utm.filter(|utm| members(utm).next().is_some()) {
+            Some(said) => {
+                let mut utm = Part::new();
+                UTM.iter().for_each(|(_, name)| utm.put_said(name, member(said, name)));
+                utm.end()
+            }
+            None => url.and_then(text).map_or_else(Json::empty_object, |url| campaign(&url)),
+        };
+        Self { device: device.end(), os: os.end(), app: app.end(), utm, hit: hit.end() }
     }
 }
 
 impl Derived {
+    /// Says which device it is.
+    pub fn name_device(&mut self, id: &Id) {
+        let mut named = Part::new();
+        named.put("id", Some(&id.text()));
+        self.device = self.device.updated(&named.end());
+    }
+
     /// The parts that a session has, by their names.
-    pub fn parts_of_session(&mut self) -> [(&'static str, &mut Value); 4] {
+    pub fn parts_of_session(&mut self) -> [(&'static str, &mut Json); 4] {
         let Self { device, os, app, utm, .. } = self;
         [("device", device), ("os", os), ("app", app), ("utm", utm)]
     }
 }
 
-/// The campaign that the script names, or the page's address.
-fn utm(context: &Value, url: Option<&str>) -> Value {
-    let said = at(context, &["utm"]).filter(|said| said.as_object().is_some_and(|said| !said.is_empty()));
-    let Some(said) = said else { return url.map_or_else(Value::object, campaign) };
-    let mut utm = Value::object();
-    UTM.iter().for_each(|(_, name)| put(&mut utm, name, text(said, name)));
-    utm
+/// The campaign that an address tells of in its query.
+pub fn campaign(url: &str) -> Json {
+    let mut utm = Part::new();
+    for (name, value) in UTM.map(|(_, name)| name).into_iter().zip(campaign_parts(url)) {
+        utm.put(name, value.as_deref());
+    }
+    utm.end()
 }
 
-/// The campaign that an address tells of in its query.
-pub fn campaign(url: &str) -> Value {
+/// As [`campaign`], in the order of [`UTM`].
+pub(super) fn campaign_parts(url: &str) -> [Option<Cow<'_, str>>; UTM.len()] {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     let query = query.split_once('#').map_or(query, |(query, _)| query);
-    let mut utm = Value::object();
-    for (parameter, name) in UTM {
-        let found = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == parameter);
-        put(&mut utm, name, found.as_ref().map(|(_, value)| &**value));
+    if !query.contains("utm_") {
+        return [const { None }; UTM.len()]; // as in most
     }
-    utm
+    UTM.map(|(parameter, _)| {
+        form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == parameter).map(|(_, value)| value)
+    })
 }
 
 /// The address of a page whose context names the campaign nowhere else.
@@ -100,52 +134,83 @@ pub fn landing(session: &Json, event: &Json) -> Option<Box<str>> {
     if !event.as_str().contains("utm_") || session.as_str().contains("\"utm\":{\"") {
         return None;
     }
-    let event = Value::from(event);
-    at(&event, &["page"]).and_then(|page| text(page, "url")).map(Into::into)
+    let url = said(member(member(event.as_str(), "page")?, "url"))?;
+    text(url).map(Into::into)
 }
 
-fn hit(page: Option<&Value>, url: Option<&str>, referer: Option<&str>) -> Value {
-    let mut hit = Value::object();
-    put(&mut hit, "url", url);
-    let Some(page) = page else { return hit };
-    put(&mut hit, "name", text(page, "title"));
-    let said = at(page, &["referer"]);
-    put(&mut hit, "referer", said.and_then(|said| text(said, "host")).or(referer));
-    hit
-}
+/// A part of what is derived, while it is put together.
+struct Part(String);
 
-fn add_screen(device: &mut Value, screen: &Value) {
-    let number = |key: &str| screen.as_object().and_then(|screen| screen.get(key)).filter(|it| it.as_f64().is_some());
-    if let (Some(width), Some(height)) = (number("width"), number("height")) {
-        put(device, "resolution", Some(&format!("{}x{}", width.to_text(), height.to_text())));
+impl Part {
+    fn new() -> Self {
+        Self(String::new())
     }
-    if let (Some(depth), Some(device)) = (number("colorDepth"), device.as_object_mut()) {
-        device.insert("color_depth", depth.clone());
+
+    /// Puts a value in as it is written; the key needs no escape.
+    fn put_json(&mut self, key: &str, value: &str) {
+        self.begin(key);
+        self.0.push_str(value);
     }
-    put(device, "orientation", text(screen, "orientation"));
+
+    /// Puts a text in, if there is one.
+    fn put(&mut self, key: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.begin(key);
+            push_string(&mut self.0, text);
+        }
+    }
+
+    /// Puts in what was said, if it is a text and not an empty one.
+    fn put_said(&mut self, key: &str, value: Option<&str>) {
+        if let Some(value) = said(value) {
+            self.put_json(key, value);
+        }
+    }
+
+    fn put_screen(&mut self, screen: &str) {
+        let [width, height, depth, orientation] =
+            members_named(screen, &["width", "height", "colorDepth", "orientation"]);
+        if let (Some(width), Some(height)) = (number(width), number(height)) {
+            self.put("resolution", Some(&format!("{width}x{height}")));
+        }
+        if let Some(depth) = number(depth) {
+            self.put_json("color_depth", depth);
+        }
+        self.put_said("orientation", orientation);
+    }
+
+    fn begin(&mut self, key: &str) {
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
+        push_string(&mut self.0, key);
+        self.0.push(':');
+    }
+
+    fn end(mut self) -> Json {
+        if self.0.is_empty() {
+            return Json::empty_object();
+        }
+        self.0.push('}');
+        Json::from_normal(&self.0)
+    }
 }
 
-/// The language that a browser asks for first.
-pub(super) fn first_language(header: &str) -> Option<&str> {
-    header.split([',', ';']).next().map(str::trim).filter(|language| !language.is_empty() && *language != "*")
+/// A number as it is written.
+fn number(value: Option<&str>) -> Option<&str> {
+    value.filter(|value| value.starts_with(|first: char| first == '-' || first.is_ascii_digit()))
 }
 
 fn told_by(word: &str) -> Option<&str> {
     Some(word).filter(|word| !word.is_empty())
 }
 
-fn at<'a>(value: &'a Value, keys: &[&str]) -> Option<&'a Value> {
-    keys.iter().try_fold(value, |value, key| value.as_object()?.get(key))
+/// A text as it is written, unless it is empty.
+fn said(value: Option<&str>) -> Option<&str> {
+    value.filter(|value| value.starts_with('"') && *value != "\"\"")
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
-    value.as_object()?.get(key)?.as_str().filter(|text| !text.is_empty())
-}
-
-fn put(object: &mut Value, key: &str, text: Option<&str>) {
-    if let (Some(text), Some(object)) = (text, object.as_object_mut()) {
-        object.insert(key, Value::text(text));
-    }
+/// The language that a browser asks for first.
+pub(super) fn first_language(header: &str) -> Option<&str> {
+    header.split([',', ';']).next().map(str::trim).filter(|language| !language.is_empty() && *language != "*")
 }
 
 #[cfg(test)]
@@ -155,10 +220,6 @@ mod tests {
     fn derived(context: &str, user_agent: Option<&str>) -> Derived {
         let context = Reader::new(context.as_bytes(), 0).unwrap().value().unwrap();
         Derived::new(&context, Told { user_agent, accept_language: Some("de-CH,de;q=0.9"), referer: None })
-    }
-
-    fn shown(value: &Value) -> String {
-        value.to_json().as_str().to_owned()
     }
 
     #[test]
@@ -185,16 +246,13 @@ mod tests {
             ),
         ] {
             let found = derived("{}", Some(agent));
-            let word = |value: &Value, key| text(value, key).unwrap_or_default().to_owned();
+            let word = |part: &Json, key| member(part.as_str(), key).and_then(text).unwrap_or_default().into_owned();
             assert_eq!(word(&found.app, "name"), app, "{agent}");
             assert_eq!(word(&found.os, "name"), os, "{agent}");
             assert_eq!(word(&found.device, "type"), device, "{agent}");
         }
         let odd = derived("{}", Some("\u{1F600} my own client"));
-        assert_eq!(
-            (shown(&odd.os), shown(&odd.device), shown(&odd.app)),
-            ("{}".into(), "{}".into(), r#"{"language":"de-CH"}"#.into())
-        );
+        assert_eq!((odd.os.as_str(), odd.device.as_str(), odd.app.as_str()), ("{}", "{}", r#"{"language":"de-CH"}"#));
     }
 
     #[test]
@@ -206,16 +264,16 @@ mod tests {
             None,
         );
         assert_eq!(
-            shown(&found.device),
+            found.device.as_str(),
             r#"{"platform":"MacIntel","time_zone":"Europe/Zurich","resolution":"1280x720","color_depth":24,"orientation":"landscape-primary"}"#
         );
-        assert_eq!(shown(&found.app), r#"{"language":"fr"}"#);
-        assert_eq!(shown(&found.utm), r#"{"source":"news","campaign":"spring sale"}"#);
+        assert_eq!(found.app.as_str(), r#"{"language":"fr"}"#);
+        assert_eq!(found.utm.as_str(), r#"{"source":"news","campaign":"spring sale"}"#);
         assert_eq!(
-            shown(&found.hit),
+            found.hit.as_str(),
             r#"{"url":"https://shop.example/a?utm_source=news&utm_campaign=spring%20sale#x","name":"Shop","referer":"search.example"}"#
         );
         let said = derived(r#"{"utm":{"source":"script"},"page":{"url":"/?utm_source=url&utm_term=t"}}"#, None);
-        assert_eq!(shown(&said.utm), r#"{"source":"script"}"#);
+        assert_eq!(said.utm.as_str(), r#"{"source":"script"}"#);
     }
 }

@@ -176,23 +176,23 @@ pub struct EventParts<'a> {
     pub request: &'a ClientFacts,
     pub tags: &'a [Box<str>],
     #[schemars(schema_with = "free_object")]
-    pub traits: Value,
+    pub traits: Json,
     #[schemars(schema_with = "free_object")]
-    pub data: Value,
+    pub data: Json,
     pub journey: Journey<'a>,
     pub metadata: EventMetadata,
     /// The page.
     #[schemars(schema_with = "free_object")]
-    pub hit: Value,
+    pub hit: Json,
     /// The campaign.
     #[schemars(schema_with = "free_object")]
-    pub utm: Value,
+    pub utm: Json,
     #[schemars(schema_with = "free_object")]
-    pub device: Value,
+    pub device: Json,
     #[schemars(schema_with = "free_object")]
-    pub os: Value,
+    pub os: Json,
     #[schemars(schema_with = "free_object")]
-    pub app: Value,
+    pub app: Json,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -253,12 +253,18 @@ impl ShownEvent {
             "tags" => Value::List(event.tags.iter().map(|tag| Value::text(tag)).collect()),
             "journey" => Value::shown(&self.journey()),
             "metadata" => Value::shown(&self.metadata(&self.written())),
-            "traits" | "data" => laid_over(Value::object(), &self.written(), part),
-            "hit" => laid_over(self.derived(&self.context()).hit, &self.written(), part),
-            "utm" => laid_over(self.derived(&self.context()).utm, &self.written(), part),
-            "device" => laid_over(self.derived(&self.context()).device, &self.written(), part),
-            "os" => laid_over(self.derived(&self.context()).os, &self.written(), part),
-            "app" => laid_over(self.derived(&self.context()).app, &self.written(), part),
+            "traits" | "data" => Value::from(&laid_over(Json::empty_object(), &self.written(), part)),
+            "hit" | "utm" | "device" | "os" | "app" => {
+                let Derived { device, os, app, utm, hit } = self.derived(&self.context());
+                let derived = match &**part {
+                    "hit" => hit,
+                    "utm" => utm,
+                    "device" => device,
+                    "os" => os,
+                    _ => app,
+                };
+                Value::from(&laid_over(derived, &self.written(), part))
+            }
             _ => return None,
         };
         if rest.is_empty() { Some(whole) } else { whole.get(rest).cloned() }
@@ -313,12 +319,14 @@ impl ShownEvent {
 }
 
 /// A part of an event as it is derived, with what was written to it.
-fn laid_over(mut derived: Value, written: &Value, part: &str) -> Value {
+fn laid_over(derived: Json, written: &Value, part: &str) -> Json {
     let written = written.as_object().and_then(|parts| parts.get(part)).and_then(Value::as_object);
-    if let (Some(written), Some(shown)) = (written, derived.as_object_mut()) {
+    let Some(written) = written.filter(|written| !written.is_empty()) else { return derived };
+    let mut shown = Value::from(&derived);
+    if let Some(shown) = shown.as_object_mut() {
         written.iter().for_each(|(key, value)| shown.insert(key, value.clone()));
     }
-    derived
+    shown.to_json()
 }
 
 impl Serialize for ShownEvent {
@@ -345,8 +353,8 @@ impl ShownEvent {
             context,
             request: &request.client,
             tags: &event.tags,
-            traits: laid_over(Value::object(), &written, "traits"),
-            data: laid_over(Value::object(), &written, "data"),
+            traits: laid_over(Json::empty_object(), &written, "traits"),
+            data: laid_over(Json::empty_object(), &written, "data"),
             journey: self.journey(),
             metadata: self.metadata(&written),
             hit: laid_over(derived.hit, &written, "hit"),

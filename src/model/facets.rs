@@ -5,8 +5,8 @@ use std::{borrow::Cow, ops::Range};
 
 use super::{
     Event, EventRequest, Json, KnownAgent,
-    derived::{UTM, campaign, first_language},
-    members::{from_member, member, members, text},
+    derived::{UTM, campaign_parts, first_language},
+    members::{from_member, member, members, members_named, text},
 };
 
 /// Longer values are cut, in bytes of UTF-8.
@@ -37,19 +37,8 @@ impl ContextSections {
             let start = part.as_ptr() as usize - whole.as_ptr() as usize;
             start..start + part.len()
         };
-        Self(sections(whole, &SECTIONS).map(|section| section.map(place)))
+        Self(members_named(whole, &SECTIONS).map(|section| section.map(place)))
     }
-}
-
-/// The values of those of an object's members that have these names.
-fn sections<'a, const N: usize>(object: &'a str, names: &[&str; N]) -> [Option<&'a str>; N] {
-    let mut found = [None; N];
-    for (key, value) in members(object) {
-        if let Some(at) = names.iter().position(|name| *name == key) {
-            found[at] = Some(value);
-        }
-    }
-    found
 }
 
 /// An event, as it is looked at for its facets. Each is empty where nothing is known.
@@ -70,16 +59,16 @@ impl<'a> Facets<'a> {
         let mut context = [0, 1, 2, 3].map(|at: usize| base.get(sections_of_request.0[at].clone()?));
         let mut has_client_of_request = true;
         if !event.context.is_empty_object() {
-            let own = sections(event.context.as_str(), &SECTIONS);
+            let own = members_named(event.context.as_str(), &SECTIONS);
             has_client_of_request = own[BROWSER].is_none() && own[LOCATION].is_none();
             for (section, own) in context.iter_mut().zip(own) {
                 *section = own.or(*section);
             }
         }
         let written = &event.outcome.written;
-        let written = if written.is_empty_object() { [None; 5] } else { sections(written.as_str(), &WRITTEN) };
+        let written = if written.is_empty_object() { [None; 5] } else { members_named(written.as_str(), &WRITTEN) };
         has_client_of_request &= [DEVICE, OS, APP].iter().all(|part| written[*part].is_none());
-        let page = context[PAGE].map_or([None; 2], |page| sections(page, &["url", "referer"]));
+        let page = context[PAGE].map_or([None; 2], |page| members_named(page, &["url", "referer"]));
         Self { request, context, page, written, has_client_of_request }
     }
 
@@ -111,12 +100,12 @@ impl<'a> Facets<'a> {
     pub fn campaign(&self) -> [Cow<'a, str>; 3] {
         let said = self.context[SAID_UTM].filter(|said| members(said).next().is_some());
         let address = if said.is_some() { None } else { self.said_address() };
-        let in_address = address.filter(|address| address.contains("utm_")).map(|address| campaign(&address));
+        let in_address = address.as_deref().map(campaign_parts);
         [0, 1, 2].map(|at: usize| {
             let name = UTM[at].1;
             let told = || match said {
                 Some(said) => said_in(said, name),
-                None => in_address.as_ref()?.as_object()?.get(name)?.as_str().map(|text| Cow::Owned(text.to_owned())),
+                None => in_address.as_ref()?[at].as_ref().map(|said| Cow::Owned(said.as_ref().to_owned())),
             };
             let value = self.laid_over(UTM_PARTS, name, told);
             let end = value.len();

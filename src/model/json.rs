@@ -2,7 +2,6 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeSet,
     sync::{Arc, LazyLock},
 };
 
@@ -10,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 use serde_json::value::RawValue;
 
-use super::{Reader, Value};
+use super::{Reader, Value, members::members, reader::plain_length};
 
 /// A JSON value of any schema in its normal form: no white space, each character of a string written in one way, each
 /// key of an object once, numbers with the exact text that was sent. Two equal texts are the same value.
@@ -61,18 +60,15 @@ impl Json {
         if self.is_empty_object() {
             return newer.clone();
         }
-        let entries = |json| Reader::new(json, 0).and_then(|mut reader| reader.entries());
-        let (Ok(mine), Ok(newers)) = (entries(self.0.as_bytes()), entries(newer.0.as_bytes())) else {
-            return newer.clone(); // only a damaged store holds something else than the normal form of an object
-        };
-        let keys: BTreeSet<&str> = newers.iter().map(|(key, _)| *key).collect();
+        let Some(newers) = newer.0.strip_prefix('{') else { return newer.clone() };
+        let mut keys: Vec<&str> = members(&newer.0).map(|(key, _)| key).collect();
+        keys.sort_unstable();
         let mut text = String::with_capacity(self.0.len() + newer.0.len());
         text.push('{');
-        for (_, entry) in mine.iter().filter(|(key, _)| !keys.contains(key)) {
-            text.push_str(entry);
-            text.push(',');
+        for (key, value) in members(&self.0).filter(|(key, _)| keys.binary_search(key).is_err()) {
+            ["\"", key, "\":", value, ","].iter().for_each(|part| text.push_str(part));
         }
-        text.push_str(&newer.0[1..]);
+        text.push_str(newers);
         Self(text.into())
     }
 }
@@ -140,7 +136,15 @@ pub(super) fn push_escaped(out: &mut String, character: char) {
 /// Appends `text` as a string in the normal form.
 pub(super) fn push_string(out: &mut String, text: &str) {
     out.push('"');
-    text.chars().for_each(|character| push_escaped(out, character));
+    let mut rest = text;
+    while let Some(special) = plain_length(rest.as_bytes()) {
+        let (plain, behind) = rest.split_at(special);
+        out.push_str(plain);
+        let mut characters = behind.chars();
+        characters.by_ref().take(1).for_each(|character| push_escaped(out, character));
+        rest = characters.as_str();
+    }
+    out.push_str(rest);
     out.push('"');
 }
 

@@ -35,6 +35,17 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
+/// The values of those of an object's members that have these names, which are written as they are.
+pub fn members_named<'a, const N: usize>(object: &'a str, names: &[&str; N]) -> [Option<&'a str>; N] {
+    let mut found = [None; N];
+    for (key, value) in members(object) {
+        if let Some(at) = names.iter().position(|name| *name == key) {
+            found[at] = Some(value);
+        }
+    }
+    found
+}
+
 /// The value under `key`, which is written as it is.
 pub fn member<'a>(object: &'a str, key: &str) -> Option<&'a str> {
     from_member(object, key).and_then(value_of)

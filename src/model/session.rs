@@ -48,14 +48,14 @@ pub struct ShownSession<'a> {
     #[schemars(schema_with = "free_object")]
     traits: &'a Json,
     #[schemars(schema_with = "free_object")]
-    device: Value,
+    device: Json,
     #[schemars(schema_with = "free_object")]
-    os: Value,
+    os: Json,
     #[schemars(schema_with = "free_object")]
-    app: Value,
+    app: Json,
     /// The campaign.
     #[schemars(schema_with = "free_object")]
-    utm: Value,
+    utm: Json,
     metadata: Metadata<'a>,
 }
 
@@ -138,8 +138,8 @@ impl Session {
         let duration = self.first_event.zip(self.last_event).map_or(0.0, |(first, last)| last.seconds_since(first));
         let told = Told { user_agent: self.user_agent.as_deref(), ..Told::default() };
         let mut derived = Derived::new(&self.context, told);
-        if let (Some(id), Some(device)) = (&self.device, derived.device.as_object_mut()) {
-            device.insert("id", Value::text(&id.text()));
+        if let Some(id) = &self.device {
+            derived.name_device(id);
         }
         if let Some(landing) = &self.landing {
             derived.utm = derived::campaign(landing);
@@ -147,7 +147,7 @@ impl Session {
         if let Some(Value::Object(shown)) = imported.filter(|shown| !shown.is_empty_object()).map(Value::from) {
             for (part, place) in derived.parts_of_session() {
                 if let Some(value) = shown.get(part) {
-                    *place = value.clone();
+                    *place = value.to_json();
                 }
             }
         }

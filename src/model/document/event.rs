@@ -127,10 +127,10 @@ fn written(members: &Members, metadata: &Members, context: &Json, client: &Clien
     let Derived { device, os, app, utm, hit } = Derived::new(context, told);
     for (part, derived) in [("hit", hit), ("utm", utm), ("device", device), ("os", os), ("app", app)] {
         let said = members.object(part)?;
-        if said.is_empty_object() || said == derived.to_json() {
+        if said.is_empty_object() || said == derived {
             continue;
         }
-        let mut differs = Value::object();
+        let (mut differs, derived) = (Value::object(), Value::from(&derived));
         if let (Value::Object(said), Some(differs)) = (Value::from(&said), differs.as_object_mut()) {
             let derived = |name| derived.as_object().and_then(|derived| derived.get(name));
             let others = said.iter().filter(|(name, value)| derived(name) != Some(value));

@@ -31,13 +31,13 @@ pub fn read(members: &Members, now: Time) -> Result<SessionDocument, Fault> {
     session.last_event = Some(inserted.later(std::time::Duration::from_secs_f64(duration)));
     session.device = device;
     let mut derived = Derived::new(&session.context, Told::default());
-    if let (Some(id), Some(device)) = (&session.device, derived.device.as_object_mut()) {
-        device.insert("id", Value::text(&id.text()));
+    if let Some(id) = &session.device {
+        derived.name_device(id);
     }
     let mut shown = Value::object();
     for (part, derived) in derived.parts_of_session() {
         let said = members.object(part)?;
-        if members.mentions(part) && said != derived.to_json() {
+        if members.mentions(part) && said != *derived {
             shown.as_object_mut().into_iter().for_each(|shown| shown.insert(part, Value::from(&said)));
         }
     }

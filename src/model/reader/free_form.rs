@@ -132,25 +132,6 @@ impl<'a> Reader<'a> {
         Ok(false)
     }
 
-    /// The entries of an object in its normal form, each with its key; both as they are written.
-    pub(in crate::model) fn entries(&mut self) -> Result<Vec<(&'a str, &'a str)>, Fault> {
-        if self.peek()? != b'{' {
-            return Err(Fault::wrong_type("an object"));
-        }
-        let text = self.text;
-        let mut entries = Vec::new();
-        self.members(|reader| {
-            let start = reader.at;
-            reader.string()?;
-            let key = &text[start..reader.at];
-            reader.colon()?;
-            reader.skip()?;
-            entries.push((key, &text[start..reader.at]));
-            Ok(())
-        })?;
-        Ok(entries)
-    }
-
     fn normalise(&mut self, out: &mut String) -> Result<(), Fault> {
         match self.peek()? {
             b'{' => {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::{
-    model::{EventParts, Id, Path, Time, Value},
+    model::{EventParts, Path, Time, Value},
     read::{projection::Projection, query::Wanted, scan::Record},
 };
 
@@ -34,7 +34,7 @@ pub enum Cell<'a> {
     Seconds(f64),
 }
 
-/// The columns of an event, in the order of [`event_cells`].
+/// The columns of an event, in the order in which [`event_cells`] hands them on.
 const EVENT: [(&str, Kind); 26] = [
     ("id", Kind::Text),
     ("type", Kind::Word),
@@ -145,7 +145,7 @@ impl Table {
         match (&self.paths, record) {
             (None, Record::Event(event)) => {
                 let parts = event.parts();
-                event_cells(&parts).into_iter().enumerate().for_each(|(place, cell)| each(place, cell));
+                event_cells(&parts, each);
             }
             (paths, record) => {
                 let tree = Value::shown(record);
@@ -179,39 +179,46 @@ fn kind_of(path: &Path) -> Kind {
     }
 }
 
-fn event_cells<'a>(parts: &'a EventParts<'_>) -> [Cell<'a>; EVENT.len()] {
-    let text = |text: &'a str| Cell::Text(text.into());
-    let id = |id: &Id| Cell::Text(id.to_string().into());
-    let json = |value: &Value| Cell::Text(value.to_json().as_str().to_owned().into());
+/// Hands the cells of an event to `each`, in the order of [`EVENT`].
+fn event_cells(parts: &EventParts<'_>, mut each: impl FnMut(usize, Cell<'_>)) {
+    let mut place = 0;
+    let mut put = |cell: Cell<'_>| {
+        each(place, cell);
+        place += 1;
+    };
     let metadata = &parts.metadata;
-    [
-        id(parts.id),
-        text(parts.kind),
-        text(parts.name),
-        id(parts.source.id),
-        parts.session.as_ref().map_or(Cell::Missing, |session| id(session.id)),
-        parts.profile.as_ref().map_or(Cell::Missing, |profile| id(profile.id)),
-        Cell::Time(metadata.time.insert),
-        Cell::Time(metadata.time.create),
-        text(parts.properties.as_str()),
-        text(parts.context.as_str()),
-        shown(&parts.request),
-        shown(&parts.tags),
-        json(&parts.traits),
-        json(&parts.data),
-        parts.journey.state.map_or(Cell::Missing, text),
-        Cell::Boolean(metadata.profile_less),
-        text(metadata.status.word()),
-        Cell::Boolean(metadata.valid),
-        Cell::Boolean(metadata.bot),
-        metadata.identified.as_ref().map_or(Cell::Missing, json),
-        Cell::Boolean(metadata.imported),
-        json(&parts.hit),
-        json(&parts.utm),
-        json(&parts.device),
-        json(&parts.os),
-        json(&parts.app),
-    ]
+    put(text(&parts.id.text()));
+    put(text(parts.kind));
+    put(text(parts.name));
+    put(text(&parts.source.id.text()));
+    for id in [parts.session.as_ref().map(|session| session.id), parts.profile.as_ref().map(|profile| profile.id)] {
+        match id {
+            Some(id) => put(text(&id.text())),
+            None => put(Cell::Missing),
+        }
+    }
+    put(Cell::Time(metadata.time.insert));
+    put(Cell::Time(metadata.time.create));
+    put(text(parts.properties.as_str()));
+    put(text(parts.context.as_str()));
+    put(shown(&parts.request));
+    put(shown(&parts.tags));
+    put(text(parts.traits.as_str()));
+    put(text(parts.data.as_str()));
+    put(parts.journey.state.map_or(Cell::Missing, text));
+    put(Cell::Boolean(metadata.profile_less));
+    put(text(metadata.status.word()));
+    put(Cell::Boolean(metadata.valid));
+    put(Cell::Boolean(metadata.bot));
+    put(metadata.identified.as_ref().map_or(Cell::Missing, shown));
+    put(Cell::Boolean(metadata.imported));
+    for part in [&parts.hit, &parts.utm, &parts.device, &parts.os, &parts.app] {
+        put(text(part.as_str()));
+    }
+}
+
+fn text(text: &str) -> Cell<'_> {
+    Cell::Text(Cow::Borrowed(text))
 }
 
 /// A part as JSON.
