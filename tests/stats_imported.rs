@@ -67,12 +67,33 @@ impl Shop {
         }
     }
 
+    /// Imports people who were made at some time within `times`.
+    fn import_people(&mut self, count: usize, times: (i64, i64)) {
+        let mut lines = String::new();
+        for _ in 0..count {
+            let id = format!("00000000-0000-4000-8000-{:012}", self.people.len());
+            let time = text(times.0 + self.chance.below((times.1 - times.0) as usize) as i64);
+            lines += &format!("{}\n", json!({"id": id, "metadata": {"time": {"insert": time, "update": time}}}));
+            self.people.push(id);
+        }
+        let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/x-ndjson")];
+        let told = self.daemon.request("POST", "/import?what=profiles", &headers, lines.as_bytes()).json();
+        assert_eq!(told["imported"]["profiles"], json!(count), "{told}");
+    }
+
+    /// When each person of the events was made.
+    fn made(&self, events: &[Stored]) -> BTreeMap<String, i64> {
+        let made = |id: &String| self.daemon.record(&format!("/profile/{id}"))["metadata"]["time"]["insert"].clone();
+        let people: BTreeSet<&String> = events.iter().map(|event| &event.person).collect();
+        people.into_iter().map(|id| (id.clone(), micros(made(id).as_str().unwrap()))).collect()
+    }
+
     /// Imports events whose times lie within `times`, in no order.
     fn import(&mut self, count: usize, times: (i64, i64)) {
         let mut lines = String::new();
         for _ in 0..count {
             self.events += 1;
-            let person = self.chance.below(PEOPLE);
+            let person = self.chance.below(self.people.len());
             let time = times.0 + self.chance.below((times.1 - times.0) as usize) as i64;
             let session = match self.chance.below(4) {
                 0 => Some(format!("live-{person}")),
@@ -188,27 +209,34 @@ fn retention(events: &[Stored], kind: &str, now: i64) -> Vec<Value> {
 }
 
 /// The months in which visits began between the times, those with an event of `kind` if one is asked for.
-fn visits(events: &[Stored], (from, to): (i64, i64), kind: Option<&str>) -> BTreeMap<String, Value> {
+fn visits(
+    events: &[Stored],
+    made: &BTreeMap<String, i64>,
+    (from, to): (i64, i64),
+    kind: Option<&str>,
+) -> BTreeMap<String, Value> {
+    let month = |time: i64| format!("{}-01", &text(time)[..7]);
     let mut months: BTreeMap<String, Vec<Vec<&Stored>>> = BTreeMap::new();
     let is_meant = |event: &&&Stored| kind.is_none_or(|kind| event.kind == kind);
     for visit in by_visit(events).into_values() {
         if (from..to).contains(&visit[0].time) && visit.iter().any(|event| is_meant(&event)) {
-            months.entry(format!("{}-01", &text(visit[0].time)[..7])).or_default().push(visit);
+            months.entry(month(visit[0].time)).or_default().push(visit);
         }
     }
-    let row = |(month, visits): (String, Vec<Vec<&Stored>>)| {
+    let row = |(start, visits): (String, Vec<Vec<&Stored>>)| {
         let meant: Vec<&Stored> = visits.iter().flatten().filter(is_meant).copied().collect();
         let views = |events: &[&Stored]| events.iter().filter(|event| event.kind == "page-view").count();
         let people: BTreeSet<&str> = meant.iter().map(|event| &*event.person).collect();
+        let new = people.iter().filter(|person| month(made[**person]) == start).count();
         let mut durations: Vec<i64> = visits.iter().map(|visit| visit[visit.len() - 1].time - visit[0].time).collect();
         durations.sort_unstable();
         let (lower, upper) = (durations[(durations.len() - 1) / 2], durations[durations.len() / 2]);
         let row = json!({
-            "visits": visits.len(), "profiles": people.len(), "views": views(&meant), "events": meant.len(),
-            "bounced": visits.iter().filter(|visit| visit.len() == 1 || views(visit) == 1).count(),
+            "visits": visits.len(), "profiles": people.len(), "new_profiles": new, "views": views(&meant),
+            "events": meant.len(), "bounced": visits.iter().filter(|visit| visit.len() == 1 || views(visit) == 1).count(),
             "duration": (lower + upper) as f64 / 2.0 / 1e6,
         });
-        (month, row)
+        (start, row)
     };
     months.into_iter().map(row).collect()
 }
@@ -252,21 +280,21 @@ impl Shop {
 
     fn check_visits(&self, ranges: &[(i64, i64)], wrong: &mut Vec<String>) {
         let events = self.stored();
+        let made = self.made(&events);
         for (from, to) in ranges.iter().copied() {
             let times = format!("from={}&to={}", text(from), text(to));
             for kind in [None, Some("bought")] {
                 let mut query = format!("/stats/visits?by=month&{times}");
                 kind.iter().for_each(|kind| query += &format!("&type={kind}"));
-                let mut expected = visits(&events, (from, to), kind);
+                let mut expected = visits(&events, &made, (from, to), kind);
                 for mut row in self.daemon.record(&query)["result"].as_array().unwrap().clone() {
                     let row = row.as_object_mut().unwrap();
                     let month = row.remove("month").unwrap();
-                    row.remove("new_profiles");
                     let duration = row["duration"].as_f64();
                     row.insert("duration".into(), json!(duration));
                     let expected = expected.remove(month.as_str().unwrap());
                     let expected = expected.unwrap_or_else(
-                        || json!({"visits": 0, "profiles": 0, "views": 0, "events": 0, "bounced": 0, "duration": null}),
+                        || json!({"visits": 0, "profiles": 0, "new_profiles": 0, "views": 0, "events": 0, "bounced": 0, "duration": null}),
                     );
                     let row = Value::Object(row.clone());
                     if row != expected {
@@ -319,6 +347,7 @@ fn counts_go_by_the_times_of_events_whatever_order_they_stand_in() {
         shop.people.push(profile);
     }
     let [start, middle, end] = ["2025-03-01T00:00:00Z", "2025-06-01T00:00:00Z", "2025-09-01T00:00:00Z"].map(micros);
+    shop.import_people(4, (start, end));
     shop.import(100, (middle, end));
     let before = shop.now();
     shop.live_round();

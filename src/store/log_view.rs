@@ -1,6 +1,6 @@
 //! What queries read: the log by its indexes and its events, and what the views know of them.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::HashSet, ops::Range, sync::Arc};
 
 use super::{
     concealed::Concealed,
@@ -176,6 +176,11 @@ impl<'a> LogView<'a> {
     /// came.
     pub fn imported(&self, made: u64) -> Result<Option<Json>, StoreError> {
         self.engine.views.imported(made)
+    }
+
+    /// The offsets at which the sessions and profiles were made that were imported.
+    pub fn imported_at(&self) -> Result<HashSet<u64>, StoreError> {
+        self.engine.views.imported_at()
     }
 
     /// The profile, unless it is part of another one by now, or deleted.

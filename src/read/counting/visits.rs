@@ -134,7 +134,8 @@ struct Made {
 }
 
 impl Made {
-    /// A profile is made right before the first event of the request that it came with: so it has that one's time.
+    /// A profile is made right before the first event of the request that it came with, so it has that one's time, or it
+    /// was imported and says itself when it was made.
     fn read(
         log: &LogView<'_>,
         persons: &Persons,
@@ -146,12 +147,21 @@ impl Made {
             let Some(index) = log.index(segment.start)? else { continue };
             spans.extend(index.pages.iter().enumerate().map(|(page, span)| (segment.start, page, *span)));
         }
+        let imported = log.imported_at()?;
         let mut within: HashMap<Time, u64> = HashMap::new();
         // Where a page reaches beyond its stretch, its rows tell: who is asked about, by the page.
         let mut open: BTreeMap<usize, Vec<(Time, u64)>> = BTreeMap::new();
         for (start, stretch) in stretches {
             let times = *start..calendar.next(*start);
             for made in stretch.people.iter().filter_map(|person| persons.made(*person)) {
+                if imported.contains(&made) {
+                    let profile = log.profiles_made(made..made + 1).next().transpose()?;
+                    let profile = profile.map(|profile| log.profile(&profile)).transpose()?.flatten();
+                    if profile.is_some_and(|profile| times.contains(&profile.inserted)) {
+                        *within.entry(*start).or_default() += 1;
+                    }
+                    continue;
+                }
                 let at = spans.partition_point(|(.., span)| span.offsets.1 < made);
                 let Some((.., span)) = spans.get(at) else { continue };
                 let (earliest, latest) = span.inserted;
@@ -174,6 +184,6 @@ impl Made {
                 }
             }
         }
-        Ok(Self { within, complete_from: spans.first().map(|(.., span)| span.inserted.0) })
+        Ok(Self { within, complete_from: spans.iter().map(|(.., span)| span.inserted.0).min() })
     }
 }

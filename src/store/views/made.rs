@@ -1,6 +1,7 @@
 //! Sessions and profiles in the order in which they were made.
 
 use std::{
+    collections::HashSet,
     ops::{Bound, Range},
     sync::Arc,
 };
@@ -69,6 +70,16 @@ impl Views {
         let key = made.to_be_bytes();
         let shown = self.value(Tree::Imported, &key)?;
         shown.map(|shown| entry::decode(&shown).ok_or_else(|| self.unreadable(Tree::Imported, &key))).transpose()
+    }
+
+    /// The offsets at which the sessions and profiles were made that were imported.
+    pub fn imported_at(&self) -> Result<HashSet<u64>, StoreError> {
+        let made = |key: &[u8]| key.first_chunk().map(|made| u64::from_be_bytes(*made));
+        let keys = self.tree(Tree::Imported).iter().keys().map(|key| {
+            let key = key.at(&self.path)?;
+            made(&key).ok_or_else(|| self.unreadable(Tree::Imported, &key))
+        });
+        keys.collect()
     }
 
     /// The profile, unless it is another one's by now, or deleted.
