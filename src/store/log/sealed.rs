@@ -6,7 +6,10 @@ use std::{
     collections::{HashSet, VecDeque},
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -32,7 +35,10 @@ use crate::{
 };
 
 /// How many sealed segments are open at a time.
-const OPEN_MAX: usize = 32;
+const OPEN_MAX: usize = if cfg!(test) { 2 } else { 32 };
+/// How many bytes of blocks are read of the open ones before that of which most were read is closed: sled looks what of
+/// its cache is to go only once in a while, and what was gone through once would stay.
+const READ_BYTES_MAX: u64 = if cfg!(test) { 512 * 1024 } else { 32 * 1024 * 1024 };
 /// How often a segment is read before it is taken for one that reading does not change any more.
 const SETTLE_MAX: usize = 4;
 /// Of a segment that is being sealed.
@@ -56,6 +62,8 @@ pub struct Sealed {
 struct Known {
     /// It was compared with its checksums.
     is_compared: bool,
+    /// Open still, where it was closed while somebody reads it: sled opens nothing twice.
+    opened: Weak<OpenSegment>,
     /// What all of its blocks may hold together.
     summary: Option<Summary>,
 }
@@ -64,6 +72,14 @@ struct Known {
 pub struct OpenSegment {
     segment: Segment,
     summaries: Vec<Summary>,
+    /// How many bytes of blocks were read.
+    read_bytes: AtomicU64,
+}
+
+impl OpenSegment {
+    fn new(segment: Segment, summaries: Vec<Summary>) -> Self {
+        Self { segment, summaries, read_bytes: AtomicU64::new(0) }
+    }
 }
 
 /// The sealed segments that are open, the one used last at the end.
@@ -181,7 +197,7 @@ impl Sealed {
         let read = self.guarded(self.end, || {
             let segment = Segment::open(&self.path)?;
             let summaries = segment.summaries().collect::<Result<Vec<_>, _>>()?;
-            let opened = OpenSegment { segment, summaries };
+            let opened = OpenSegment::new(segment, summaries);
             for summary in &opened.summaries {
                 self.read(&opened, summary, |block| block.entries())?;
             }
@@ -194,12 +210,17 @@ impl Sealed {
 
     /// The segment, opened if it is not; the one that was used longest ago is closed for it.
     fn opened(&self, open: &OpenSegments) -> Result<Arc<OpenSegment>, StoreError> {
+        open.close_most_read();
         if let Some(found) = open.get(&self.name) {
             return Ok(found);
         }
         // Others are opened meanwhile; who wants this one too waits for it.
         let mut known = self.known.lock();
         if let Some(found) = open.get(&self.name) {
+            return Ok(found);
+        }
+        if let Some(found) = known.opened.upgrade() {
+            open.put(self.name.clone(), found.clone());
             return Ok(found);
         }
         if !known.is_compared {
@@ -210,9 +231,12 @@ impl Sealed {
             }
             known.is_compared = true;
         }
-        let segment = Segment::open(&self.path).map_err(|error| self.damaged(&error.what(), self.end))?;
+        // It may have been closed a moment ago.
+        let opened = database::wait_until_unused(&self.path).and_then(|()| Segment::open(&self.path));
+        let segment = opened.map_err(|error| self.damaged(&error.what(), self.end))?;
         let summaries = self.guarded(self.end, || segment.summaries().collect::<Result<Vec<_>, _>>())?;
-        let opened = Arc::new(OpenSegment { segment, summaries });
+        let opened = Arc::new(OpenSegment::new(segment, summaries));
+        known.opened = Arc::downgrade(&opened);
         // Where some are missing, nobody can tell what it does not hold.
         if known.summary.is_none() && self.gap(&opened, self.first).is_none() {
             let all = opened.summaries.iter().fold(Summary::new(self.first), |all, next| all.and(next));
@@ -288,8 +312,11 @@ impl Sealed {
         if let Some(gap) = self.gap(&opened, from) {
             return Err(gap);
         }
-        for summary in opened.summaries.iter().filter(|summary| summary.end() > from) {
-            each(summary.first, self.read(&opened, summary, |block| block.entries())?)?;
+        let summaries = opened.summaries.iter().filter(|summary| summary.end() > from).copied();
+        let summaries: Vec<Summary> = summaries.collect();
+        drop(opened); // so that it can be closed on the way
+        for summary in summaries {
+            each(summary.first, self.read(&*self.opened(open)?, &summary, |block| block.entries())?)?;
         }
         Ok(())
     }
@@ -301,7 +328,9 @@ impl Sealed {
         read: impl FnOnce(Encoded<'_>) -> Result<T, &'static str>,
     ) -> Result<T, StoreError> {
         self.guarded(summary.end(), || {
-            opened.segment.block(summary.first).and_then(|block| opened.segment.read(&block, read))
+            let block = opened.segment.block(summary.first)?;
+            opened.read_bytes.fetch_add(block.bytes.len() as u64, Ordering::Relaxed);
+            opened.segment.read(&block, read)
         })
     }
 
@@ -344,10 +373,24 @@ impl OpenSegments {
 
     fn put(&self, name: SegmentName, segment: Arc<OpenSegment>) {
         let mut open = self.0.lock();
-        while open.len() >= OPEN_MAX {
-            open.pop_front();
-        }
+        let over = (open.len() + 1).saturating_sub(OPEN_MAX);
+        let closed: Vec<_> = open.drain(..over).collect();
         open.push_back((name, segment));
+        drop(open);
+        drop(closed);
+    }
+
+    /// Closes the segment of which most was read, once so much was read of all that are open.
+    fn close_most_read(&self) {
+        let read = |(_, segment): &(SegmentName, Arc<OpenSegment>)| segment.read_bytes.load(Ordering::Relaxed);
+        let mut open = self.0.lock();
+        if open.iter().map(read).sum::<u64>() <= READ_BYTES_MAX {
+            return;
+        }
+        let most = (0..open.len()).max_by_key(|place| read(&open[*place]));
+        let closed = most.and_then(|place| open.remove(place));
+        drop(open);
+        drop(closed);
     }
 
     fn forget(&self, name: &SegmentName) {

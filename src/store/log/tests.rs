@@ -128,6 +128,32 @@ fn reading_a_sealed_segment_does_not_make_it_another() {
 }
 
 /// The encoded entries of a block, without those at every third offset; `None` if there are none of these any more.
+/// Each closes some of those that others read: of the segments few may be open, and little may have been read of these.
+#[test]
+fn segments_are_closed_and_opened_again_while_others_read_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path(), true);
+    for _ in 0..4 {
+        while !log.is_to_seal(0) {
+            append(&log, log.end(), 1_000);
+        }
+        log.roll().unwrap();
+        log.seal().unwrap();
+    }
+    let (log, end) = (&log, log.end());
+    std::thread::scope(|scope| {
+        for reader in 0..4 {
+            scope.spawn(move || {
+                for round in 0..300 {
+                    let offset = (reader * 7_919 + round * 104_729) % end;
+                    assert_eq!(read(log, offset), Some(offset));
+                }
+            });
+        }
+    });
+    assert_reads_all(log);
+}
+
 fn without_thirds(block: &Encoded<'_>) -> Result<Option<Vec<u8>>, &'static str> {
     let (mut raw, mut is_changed) = (Vec::new(), false);
     for (offset, entry) in (block.first..).zip(block.entries()?) {
