@@ -11,10 +11,9 @@ use super::{
     calendar,
     persons::IdKeys,
     rows::NotCounted,
-    scattered::Scattered,
     terms::Terms,
     values::{Facet, NO_VALUE, SegmentValues, Stopped, Values, counted, property},
-    whole_visits::{VisitQuery, VisitWalk},
+    visits::{Scattered, VisitQuery, VisitWalk},
 };
 use crate::{
     model::{Fault, Path, Reader, Time, Value},

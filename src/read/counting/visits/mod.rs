@@ -1,4 +1,8 @@
-//! How many visits began in each stretch of time, and how they went (contract, section 13).
+//! How many visits began in each stretch of time, and how they went (contract, section 13). `whole` goes through visits;
+//! `scattered` has those of which something was imported.
+
+mod scattered;
+mod whole;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,13 +18,16 @@ use super::{
     persons::Persons,
     rows::{Cell, Counts, NotCounted, ROWS_MAX, Row},
     terms::Terms,
-    whole_visits::{VisitQuery, VisitWalk, WholeVisit},
 };
+use whole::WholeVisit;
+
 use crate::{
     model::{Fault, Time},
     read::{Queries, parameters::Parameters},
     store::{Column, LogView, PageSpan, StoreError, number_time},
 };
+pub use scattered::Scattered;
+pub use whole::{VisitQuery, VisitWalk};
 
 const UNITS: [(&str, Unit); 4] =
     [("hour", Unit::Hour), ("day", Unit::Day), ("week", Unit::Week), ("month", Unit::Month)];

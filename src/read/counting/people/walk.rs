@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::{
-    blocks::each_event,
+    super::{
+        blocks::each_event,
+        persons::{NOBODY, Persons},
+    },
     by_time::by_time,
-    persons::{NOBODY, Persons},
 };
 use crate::{
     model::{Id, Time},

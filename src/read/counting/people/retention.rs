@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    calendar::{self, Calendar, Unit},
+    super::calendar::{self, Calendar, Unit},
     walk::{Class, Row, RowFilter, walk},
 };
 use crate::{

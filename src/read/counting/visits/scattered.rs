@@ -5,7 +5,7 @@ use std::mem;
 
 use foldhash::HashSet;
 
-use super::persons::IdKeys;
+use super::super::persons::IdKeys;
 use crate::store::{Began, ReadView, Refused, SegmentSessions};
 
 /// How many are carried at a time. If there are more, the log is gone through several times, each time for a part of all

@@ -7,7 +7,7 @@
 use std::{mem, sync::Arc};
 
 use super::{
-    persons::Persons,
+    super::persons::Persons,
     walk::{Row, RowFilter, walk_segment},
 };
 use crate::{

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use foldhash::HashMap;
 
 use super::{
-    blocks::each_event,
-    persons::{IdKeys, NOBODY, Persons},
-    rows::NotCounted,
+    super::{
+        blocks::each_event,
+        persons::{IdKeys, NOBODY, Persons},
+        rows::NotCounted,
+        terms::Terms,
+        values::{Facet, NO_VALUE, SegmentValues, Stopped, Values, counted},
+    },
     scattered::Scattered,
-    terms::Terms,
-    values::{Facet, NO_VALUE, SegmentValues, Stopped, Values, counted},
 };
 use crate::{
     model::Time,

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    median::median_seconds,
+    super::median::median_seconds,
     walk::{Class, Row, RowFilter, walk},
 };
 use crate::{
