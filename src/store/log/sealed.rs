@@ -316,7 +316,8 @@ impl Sealed {
         let summaries: Vec<Summary> = summaries.collect();
         drop(opened); // so that it can be closed on the way
         for summary in summaries {
-            each(summary.first, self.read(&*self.opened(open)?, &summary, |block| block.entries())?)?;
+            let opened = self.opened(open)?;
+            each(summary.first, self.read(&opened, &summary, |block| block.entries())?)?;
         }
         Ok(())
     }

@@ -44,6 +44,19 @@ fn open(path: &Path, keep_live: bool) -> Log {
     Log::open(path, &path.with_extension("indexes"), 200_000, keep_live).unwrap()
 }
 
+/// A log of four sealed segments.
+fn four_sealed(path: &Path) -> Log {
+    let log = open(path, true);
+    for _ in 0..4 {
+        while !log.is_to_seal(0) {
+            append(&log, log.end(), 1_000);
+        }
+        log.roll().unwrap();
+        log.seal().unwrap();
+    }
+    log
+}
+
 #[test]
 fn a_segment_is_read_while_it_is_sealed_and_others_go_on_appending() {
     let folder = tempfile::tempdir().unwrap();
@@ -101,14 +114,7 @@ fn what_was_not_sealed_before_the_end_is_left_to_the_journal() {
 #[test]
 fn reading_a_sealed_segment_does_not_make_it_another() {
     let folder = tempfile::tempdir().unwrap();
-    let log = open(folder.path(), true);
-    for _ in 0..4 {
-        while !log.is_to_seal(0) {
-            append(&log, log.end(), 1_000);
-        }
-        log.roll().unwrap();
-        log.seal().unwrap();
-    }
+    let log = four_sealed(folder.path());
     for _ in 0..3 {
         assert_reads_all(&log);
         log.open.close();
@@ -127,19 +133,11 @@ fn reading_a_sealed_segment_does_not_make_it_another() {
     assert_eq!(checksums::compare(segment.path()).unwrap(), Comparison::Same);
 }
 
-/// The encoded entries of a block, without those at every third offset; `None` if there are none of these any more.
 /// Each closes some of those that others read: of the segments few may be open, and little may have been read of these.
 #[test]
 fn segments_are_closed_and_opened_again_while_others_read_them() {
     let folder = tempfile::tempdir().unwrap();
-    let log = open(folder.path(), true);
-    for _ in 0..4 {
-        while !log.is_to_seal(0) {
-            append(&log, log.end(), 1_000);
-        }
-        log.roll().unwrap();
-        log.seal().unwrap();
-    }
+    let log = four_sealed(folder.path());
     let (log, end) = (&log, log.end());
     std::thread::scope(|scope| {
         for reader in 0..4 {
@@ -154,6 +152,7 @@ fn segments_are_closed_and_opened_again_while_others_read_them() {
     assert_reads_all(log);
 }
 
+/// The encoded entries of a block, without those at every third offset; `None` if there are none of these any more.
 fn without_thirds(block: &Encoded<'_>) -> Result<Option<Vec<u8>>, &'static str> {
     let (mut raw, mut is_changed) = (Vec::new(), false);
     for (offset, entry) in (block.first..).zip(block.entries()?) {
