@@ -170,10 +170,8 @@ fn rows(query: &CountQuery, sums: &Sums) -> Result<Vec<Row>, NotCounted> {
         events.push(counted.map_or(0, |(_, events)| *events));
     }
     let names: Vec<&[Arc<str>]> = names.into_iter().collect();
-    let called: Vec<Arc<str>> = match &calendar {
-        Some(calendar) => times.iter().map(|time| calendar.name(*time).into()).collect(),
-        None => vec!["".into()],
-    };
+    let name = |time: &Time| calendar.as_ref().map_or_else(String::new, |calendar| calendar.name(*time));
+    let called: Vec<Arc<str>> = times.iter().map(|time| name(time).into()).collect();
     let (times, width) = (called.len(), names.len());
     let row = &|time: usize, name: usize| {
         let mut names = names[name].iter();
