@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::{
-    Id, Json, KnownAgent,
+    ClientFacts, Id, Json, KnownAgent,
     json::push_string,
     members::{member, members, members_named, text},
 };
@@ -36,6 +36,17 @@ pub struct Told<'a> {
     pub user_agent: Option<&'a str>,
     pub accept_language: Option<&'a str>,
     pub referer: Option<&'a str>,
+}
+
+impl<'a> Told<'a> {
+    /// What a request's head tells.
+    pub fn of(client: &'a ClientFacts) -> Self {
+        Self {
+            user_agent: client.user_agent.as_deref(),
+            accept_language: client.accept_language.as_deref(),
+            referer: client.referer.as_deref(),
+        }
+    }
 }
 
 impl Derived {

@@ -308,13 +308,7 @@ impl ShownEvent {
     }
 
     fn derived(&self, context: &Json) -> Derived {
-        let client = &self.request.client;
-        let told = Told {
-            user_agent: client.user_agent.as_deref(),
-            accept_language: client.accept_language.as_deref(),
-            referer: client.referer.as_deref(),
-        };
-        Derived::new(context, told)
+        Derived::new(context, Told::of(&self.request.client))
     }
 }
 

@@ -119,12 +119,7 @@ fn written(members: &Members, metadata: &Members, context: &Json, client: &Clien
             put(part, Value::from(&said));
         }
     }
-    let told = Told {
-        user_agent: client.user_agent.as_deref(),
-        accept_language: client.accept_language.as_deref(),
-        referer: client.referer.as_deref(),
-    };
-    let Derived { device, os, app, utm, hit } = Derived::new(context, told);
+    let Derived { device, os, app, utm, hit } = Derived::new(context, Told::of(client));
     for (part, derived) in [("hit", hit), ("utm", utm), ("device", device), ("os", os), ("app", app)] {
         let said = members.object(part)?;
         if said.is_empty_object() || said == derived {
