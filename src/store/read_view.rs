@@ -288,6 +288,8 @@ impl ReadView {
         match self.on_its_way(&key)? {
             Some(State::Gone) => Ok(None),
             Some(state) => Ok(Some(state)),
+            // What left memory meanwhile is in the views, and told of there before it left.
+            None if self.shared.engine().is_some_and(|engine| !engine.views.may_have(&key)) => Ok(None),
             None => self.shared.read(move |engine| engine.views.state(&key)).await,
         }
     }

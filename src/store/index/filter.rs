@@ -1,4 +1,4 @@
-//! Which ids a segment cannot hold: a Bloom filter over their fingerprints.
+//! Which ids something cannot hold: a Bloom filter over their fingerprints.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,12 +21,21 @@ pub struct Filter {
 
 impl Filter {
     pub fn new(fingerprints: impl ExactSizeIterator<Item = u32>) -> Self {
-        let mut words = vec![0; (fingerprints.len() * BITS_A_KEY).div_ceil(64).max(1)];
-        let bits = words.len() as u64 * 64;
-        for fingerprint in fingerprints {
-            places(fingerprint, bits).for_each(|place| words[place / 64] |= 1 << (place % 64));
+        let mut filter = Self::for_keys(fingerprints.len());
+        fingerprints.for_each(|fingerprint| filter.insert(fingerprint));
+        filter
+    }
+
+    /// An empty one for about so many keys; with more of them it says more often that it holds what it does not.
+    pub fn for_keys(keys: usize) -> Self {
+        Self { words: vec![0; (keys * BITS_A_KEY).div_ceil(64).max(1)] }
+    }
+
+    pub fn insert(&mut self, fingerprint: u32) {
+        let bits = self.words.len() as u64 * 64;
+        for place in places(fingerprint, bits) {
+            self.words[place / 64] |= 1 << (place % 64); // a place is below the number of bits
         }
-        Self { words }
     }
 
     pub fn may_hold(&self, fingerprint: u32) -> bool {

@@ -29,6 +29,7 @@ pub use builder::Builder;
 pub use counts::{Count, QUARTER_MICROS};
 use file::IndexFile;
 pub use files::{IndexFiles, SegmentName};
+pub use filter::{Filter, fingerprint};
 pub use texts::{UNLISTED, UNTOLD, place_of};
 pub use visits::{Began, NOWHERE, SegmentProfiles, SegmentSessions, Visit, VisitColumns};
 

@@ -4,6 +4,7 @@
 //! again. Each batch first notes where it leads to, then writes its records, so that after a crash of the process the
 //! batch that was under way is written once more and the whole is compared with the count and sum noted.
 
+mod known_sessions;
 mod made;
 mod names;
 mod session_codec;
@@ -26,6 +27,7 @@ use super::{
     files::{checksums, durable},
 };
 use crate::model::{Definition, DelayedEvent, Erasure, Id, Profile, Session, Source, SourceSecrets, Time};
+use known_sessions::KnownSessions;
 pub use names::NamesWalk;
 use session_codec::SessionCodec;
 use tables::{Form, TABLES, Tree};
@@ -40,6 +42,7 @@ pub struct Views {
     trees: Vec<Handle<sled::Tree>>,
     progress: Mutex<Progress>,
     codec: SessionCodec,
+    known_sessions: KnownSessions,
 }
 
 /// How much of the log the views have.
@@ -83,8 +86,13 @@ impl Views {
                 .ok_or_else(|| StoreError::damaged(path, "how far the views are cannot be read", REBUILD))?,
             None => Progress::default(),
         };
+        let session_ids = trees[Tree::SessionNumbers as usize].iter().keys().map(|key| {
+            let unreadable = || StoreError::damaged(path, "a session's id cannot be read", REBUILD);
+            Id::from_key(&key.at(path)?).ok_or_else(unreadable)
+        });
+        let known_sessions = KnownSessions::open(path, &progress, session_ids)?;
         let (path, progress) = (path.to_owned(), Mutex::new(progress));
-        let views = Self { path, db, trees, progress, codec: SessionCodec::new() };
+        let views = Self { path, db, trees, progress, codec: SessionCodec::new(), known_sessions };
         if let Some(counted) = lacks {
             tracing::info!("what an earlier version's views lack is made");
             views.fill(counted)?;
@@ -155,9 +163,10 @@ impl Views {
         let mut progress = self.progress();
         progress.from = progress.to;
         self.put_progress(&progress)?;
-        let Self { path, db, trees, .. } = self;
+        let Self { path, db, trees, known_sessions, .. } = self;
         drop(trees);
         database::close(&path, REBUILD, db)?;
+        known_sessions.save(&path, &progress)?;
         durable::sync_tree(&path)?;
         checksums::note(&path)
     }
@@ -169,6 +178,11 @@ impl Views {
         database::close(&path, REBUILD, db)?;
         durable::remove_tree(&path)?;
         path.parent().map_or(Ok(()), durable::sync_dir)
+    }
+
+    /// Whether there may be a state under `key` in the views; told from memory, and `true` unless it is known otherwise.
+    pub fn may_have(&self, key: &Key) -> bool {
+        if let Key::Session(id) = key { self.known_sessions.may_hold(id) } else { true }
     }
 
     /// The newest state under `key` that the views have, for whoever knows that it is not on its way here.

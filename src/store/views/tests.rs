@@ -255,6 +255,24 @@ proptest! {
     }
 
     #[test]
+    fn what_is_told_to_be_absent_is_absent(
+        made in prop::collection::vec((0_u8..24, 0_u8..4, 0_u8..4), 1..60),
+        is_closed: bool,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(folder.path()).unwrap();
+        let sessions: Vec<Key> = (0..4).map(|number| Key::Session(id("session", number))).collect();
+        prop_assert!(!sessions.iter().any(|key| views.may_have(key)), "nothing is there yet");
+        apply(&views, &requests(&made), &[5; 5]);
+        let there = |views: &Views, key| views.state(key).unwrap().is_some();
+        prop_assert!(sessions.iter().all(|key| views.may_have(key) || !there(&views, key)));
+        if is_closed { views.close().unwrap() } else { drop(views) }
+        database::wait_until_unused(folder.path()).unwrap();
+        let views = Views::open(folder.path()).unwrap();
+        prop_assert!(sessions.iter().all(|key| views.may_have(key) || !there(&views, key)));
+    }
+
+    #[test]
     fn views_of_an_earlier_form_are_filled(
         made in prop::collection::vec((0_u8..24, 0_u8..4, 0_u8..4), 1..60),
         is_of_second_form: bool,

@@ -172,6 +172,7 @@ impl Views {
             if let Some(old) = &old {
                 self.remove_session(old, writes)?;
             }
+            self.known_sessions.insert(id);
             // First, so that a batch that is written again does not take it for written.
             self.put(Tree::SessionsBegun, place_key(session.place()).to_vec(), Vec::new(), writes)?;
             writes.push(Write { tree: Tree::SessionNumbers, key: id.key(), value: Some(number.to_vec()), old });
