@@ -94,23 +94,22 @@ impl People<'_> {
         let text = value.to_text();
         // As it stands within a JSON string: most profiles do not have it anywhere.
         let within = Value::text(&text).to_json();
-        let within = within.as_str().trim_matches('"');
+        let within: Arc<str> = within.as_str().trim_matches('"').into();
         let has = |profile: &Profile| {
-            profile.facts.as_str().contains(within)
-                && Value::from(&profile.facts).get(&path.steps()[1..]).is_some_and(|found| found.to_text() == text)
+            Value::from(&profile.facts).get(&path.steps()[1..]).is_some_and(|found| found.to_text() == text)
         };
         let (mut found, mut after): (Option<Arc<Profile>>, Option<Id>) = (None, None);
         loop {
-            let some = self.view.profiles(after.as_ref(), SEARCH_STEP).await?;
-            for profile in some.iter().filter(|profile| has(profile)) {
-                if found.replace(profile.clone()).is_some() {
+            let (some, last) = self.view.profiles_holding(&within, after, SEARCH_STEP).await?;
+            for profile in some.into_iter().filter(|profile| has(profile)) {
+                if found.replace(profile).is_some() {
                     return Ok(Err(format!("{path}: more than one profile has this value")));
                 }
             }
-            match some.last() {
-                Some(last) if some.len() == SEARCH_STEP => after = Some(last.id.clone()),
-                _ => return self.held_too(found).map(Ok),
+            if last.is_none() {
+                return self.held_too(found).map(Ok);
             }
+            after = last;
             if Instant::now() > until {
                 self.searches.refuse();
                 return Ok(Err(too_many()));

@@ -114,6 +114,18 @@ impl ReadView {
         self.shared.read(move |engine| engine.views.profiles(after.as_ref(), most)).await
     }
 
+    /// As [`ReadView::profiles`], of up to `most` of them those whose facts hold `text`, and perhaps others; with the id of
+    /// the last that was looked at, unless there are no more.
+    pub async fn profiles_holding(
+        &self,
+        text: &Arc<str>,
+        after: Option<Id>,
+        most: usize,
+    ) -> Result<(Vec<Arc<Profile>>, Option<Id>), Refused> {
+        let text = text.clone();
+        self.shared.read(move |engine| engine.views.profiles_holding(&text, after.as_ref(), most)).await
+    }
+
     /// How far a destination is; `None` before anything was ever said of it.
     pub async fn delivered(&self, destination: &Id) -> Result<Option<u64>, Refused> {
         let state = self.newest(Key::Delivered(destination.clone())).await?;

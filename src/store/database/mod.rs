@@ -115,6 +115,21 @@ pub fn keys(
     keys.filter_map(|key| key.map(|key| first_part_of(&key).map(<[u8]>::to_vec)).transpose())
 }
 
+/// The values that [`parts`] cut, from `from` on, each with its key; `None` in place of one that has several parts.
+pub fn values(
+    tree: &sled::Tree,
+    from: Bound<Vec<u8>>,
+) -> impl Iterator<Item = Result<(Vec<u8>, Option<sled::IVec>), sled::Error>> {
+    let records = tree.range((from, Bound::<Vec<u8>>::Unbounded));
+    records.filter_map(|record| {
+        let found = record.map(|(key, first)| {
+            let key = first_part_of(&key)?.to_vec();
+            Some((key, (part_count(&first) == 1).then_some(first)))
+        });
+        found.transpose()
+    })
+}
+
 /// What is behind all parts of the value of `key`.
 pub fn behind(key: &[u8]) -> Bound<Vec<u8>> {
     Bound::Excluded(part_key(key, LAST_PART))

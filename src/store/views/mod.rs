@@ -17,6 +17,7 @@ use std::{
     sync::Arc,
 };
 
+use memchr::memmem;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -244,6 +245,29 @@ impl Views {
         self.behind(Tree::Profiles, after.map(Id::key).as_deref()).take(most).collect()
     }
 
+    /// Of up to `most` profiles behind the id `after`, in the order of the keys, those whose record holds `text`, and the
+    /// id of the last that was looked at; `None`: there are no more.
+    pub fn profiles_holding(
+        &self,
+        text: &str,
+        after: Option<&Id>,
+        most: usize,
+    ) -> Result<(Vec<Arc<Profile>>, Option<Id>), StoreError> {
+        let (text, mut found) = (memmem::Finder::new(text), Vec::new());
+        let (mut looked_at, mut last) = (0, None);
+        for value in self.values_behind(Tree::Profiles, after.map(Id::key).as_deref()).take(most) {
+            let (key, value) = value?;
+            looked_at += 1;
+            if text.find(&value).is_some() {
+                found.push(entry::decode(&value).ok_or_else(|| self.unreadable(Tree::Profiles, &key))?);
+            }
+            last = Some(key);
+        }
+        let last = last.filter(|_| looked_at == most);
+        let last = last.map(|key| Id::from_key(&key).ok_or_else(|| self.unreadable(Tree::Profiles, &key)));
+        Ok((found, last.transpose()?))
+    }
+
     /// The offsets of deleted events within `range`, in order.
     pub fn deleted_events(&self, range: Range<u64>) -> Result<Vec<u64>, StoreError> {
         let keys = self.tree(Tree::DeletedEvents).range(range.start.to_be_bytes()..range.end.to_be_bytes()).keys();
@@ -296,11 +320,26 @@ impl Views {
         tree: Tree,
         after: Option<&[u8]>,
     ) -> impl Iterator<Item = Result<T, StoreError>> + 'a {
+        self.values_behind(tree, after).map(move |value| {
+            let (key, value) = value?;
+            entry::decode(&value).ok_or_else(|| self.unreadable(tree, &key))
+        })
+    }
+
+    /// As [`Views::behind`], the keys and values.
+    fn values_behind<'a>(
+        &'a self,
+        tree: Tree,
+        after: Option<&[u8]>,
+    ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + use<'a> {
         let from = after.map_or(Bound::Unbounded, database::behind);
-        database::keys(self.tree(tree), from, Bound::Unbounded).filter_map(move |key| {
-            let found = key.at(&self.path).and_then(|key| {
-                let Some(value) = self.value(tree, &key)? else { return Ok(None) };
-                entry::decode(&value).map(Some).ok_or_else(|| self.unreadable(tree, &key))
+        database::values(self.tree(tree), from).filter_map(move |value| {
+            let found = value.at(&self.path).and_then(|(key, first)| {
+                let value = match first {
+                    Some(first) => Some(database::value_of_first(&first).to_vec()),
+                    None => self.value(tree, &key)?,
+                };
+                Ok(value.map(|value| (key, value)))
             });
             found.transpose()
         })

@@ -313,3 +313,33 @@ proptest! {
         prop_assert!(now.strip_prefix(&SECOND_FORM).is_none() && entry::decode::<Progress>(&now).is_none());
     }
 }
+
+#[test]
+fn profiles_are_found_by_a_text_in_any_part_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let views = Views::open(folder.path()).unwrap();
+    let profiles = (0..40).map(|number| {
+        let mut made = Profile::new(id("profile", number), u64::from(number), Time::from_micros(0));
+        // Long enough for several parts, the text across two of them, in every fourth.
+        let before = if number % 4 == 0 { database::PART_BYTES - 60 } else { 1 };
+        let facts = format!(r#"{{"traits":{{"a":"{}","b":"number {}"}}}}"#, "x".repeat(before), number % 8);
+        made.facts = Reader::new(facts.as_bytes(), 0).unwrap().value().unwrap();
+        vec![Entry::Profile(Arc::new(made))]
+    });
+    apply(&views, &profiles.collect::<Vec<_>>(), &[7; 5]);
+    let mut sought = [0, 0];
+    for (sought, text) in sought.iter_mut().zip(["number 4", "number 5"]) {
+        let mut after = None;
+        loop {
+            let (found, last) = views.profiles_holding(text, after.as_ref(), 6).unwrap();
+            assert!(found.iter().all(|profile| profile.facts.as_str().contains(text)));
+            *sought += found.len();
+            if last.is_none() {
+                break;
+            }
+            after = last;
+        }
+    }
+    assert_eq!(sought, [5, 5]);
+    assert_eq!(views.profiles_holding("number 9", None, 100).unwrap(), (Vec::new(), None));
+}
