@@ -12,6 +12,7 @@ mod commit;
 mod concealed;
 mod configuration;
 mod database;
+mod decompress;
 mod engine;
 mod entry;
 mod erasing;

@@ -22,6 +22,8 @@ use crate::store::error::{At, StoreError};
 
 /// The largest value put into a tree; longer ones are cut into parts of this size.
 pub const PART_BYTES: usize = 7_000;
+/// The most parts that there is room for before they are read: a damaged count does not ask for all memory.
+const PARTS_AT_ONCE: usize = 100;
 /// How many bytes behind the key say which part it is.
 const PART_NUMBER_BYTES: usize = 3;
 /// How long sled may take to be done with a closed database.
@@ -84,8 +86,11 @@ pub fn parts(key: &[u8], value: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>
 /// Puts the value that [`parts`] cut together again; `None` when it is not there or a part of it is missing.
 pub fn get(tree: &sled::Tree, key: &[u8]) -> Result<Option<Vec<u8>>, sled::Error> {
     let Some(first) = tree.get(part_key(key, 0))? else { return Ok(None) };
-    let mut value = value_of_first(&first).to_vec();
-    for part in 1..part_count(&first) {
+    let begin = value_of_first(&first);
+    let count = part_count(&first);
+    let mut value = Vec::with_capacity(if count == 1 { begin.len() } else { count.min(PARTS_AT_ONCE) * PART_BYTES });
+    value.extend_from_slice(begin);
+    for part in 1..count {
         match tree.get(part_key(key, part))? {
             Some(bytes) => value.extend_from_slice(&bytes),
             None => return Ok(None),

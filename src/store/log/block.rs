@@ -5,6 +5,7 @@ use std::{borrow::Cow, ops::Range, sync::Arc};
 use crate::{
     model::{EventRequest, Id, Profile, ProfileRef},
     store::{
+        decompress,
         entry::{self, Entry, Skipped},
         log::{
             FoundEvent,
@@ -87,6 +88,18 @@ impl Block {
 
     /// Reads the block at the start of `bytes`; bytes may follow it.
     pub fn parse(bytes: &[u8]) -> Result<Self, &'static str> {
+        let (head, end) = Self::parse_head(bytes)?;
+        Ok(Self { bytes: bytes[..end].to_vec(), ..head })
+    }
+
+    /// Reads the block that `bytes` are.
+    pub fn whole(bytes: Vec<u8>) -> Result<Self, &'static str> {
+        let (head, end) = Self::parse_head(&bytes)?;
+        if end == bytes.len() { Ok(Self { bytes, ..head }) } else { Err("a block is longer than it says") }
+    }
+
+    /// The block at the start of `bytes`, still without these, and where it ends.
+    fn parse_head(bytes: &[u8]) -> Result<(Self, usize), &'static str> {
         let number = |at: usize| bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map(u32::from_le_bytes);
         if !bytes.starts_with(MAGIC) {
             return Err("not a block");
@@ -106,12 +119,12 @@ impl Block {
         if crc32c::crc32c_append(crc32c::crc32c(&bytes[..CHECKSUM_AT]), packed) != checksum {
             return Err("a block's checksum is wrong");
         }
-        Ok(Self { version, first, count, raw_len, bytes: bytes[..end].to_vec() })
+        Ok((Self { version, first, count, raw_len, bytes: Vec::new() }, end))
     }
 
     /// The encoded entries.
     pub fn unpack(&self) -> Result<Vec<u8>, &'static str> {
-        let raw = zstd::bulk::decompress(&self.bytes[HEAD_BYTES..], self.raw_len as usize);
+        let raw = decompress::decompress(&self.bytes[HEAD_BYTES..], self.raw_len as usize);
         raw.ok().filter(|raw| raw.len() == self.raw_len as usize).ok_or("a block cannot be decompressed")
     }
 

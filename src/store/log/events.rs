@@ -1,11 +1,11 @@
 //! The events of the log's blocks, each with its request.
 
-use std::{ops::Range, path::Path, sync::Arc};
+use std::{borrow::Cow, mem, ops::Range, path::Path, sync::Arc};
 
 use super::block::Encoded;
 use crate::{
     model::{Event, EventRequest, ShownEvent},
-    store::{entry::Entry, error::StoreError},
+    store::{decompress, entry::Entry, error::StoreError},
 };
 
 /// An event with its request and its place.
@@ -55,6 +55,14 @@ impl EventBlock {
             what: format!("{what} at offset {}", self.encoded.first),
             behind: self.encoded.end(),
         })
+    }
+}
+
+impl Drop for EventBlock {
+    fn drop(&mut self) {
+        if let Cow::Owned(raw) = mem::take(&mut self.encoded.raw) {
+            decompress::give_back(raw);
+        }
     }
 }
 

@@ -116,8 +116,8 @@ impl Segment {
     pub fn block(&self, first: u64) -> Result<Block, StoreError> {
         let bytes = database::get(&self.blocks, &first.to_be_bytes()).at(&self.path)?;
         let bytes = bytes.ok_or_else(|| self.damaged(&format!("the block at offset {first} is missing")))?;
-        let block = Block::parse(&bytes).map_err(|what| self.damaged(&format!("{what} at offset {first}")))?;
-        if block.first != first || block.bytes.len() != bytes.len() {
+        let block = Block::whole(bytes).map_err(|what| self.damaged_at(what, first))?;
+        if block.first != first {
             return Err(self.damaged(&format!("another block stands at offset {first}")));
         }
         Ok(block)

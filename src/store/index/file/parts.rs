@@ -1,16 +1,15 @@
 //! The parts that an index file is made of: each has its length and checksum, and is compressed where that pays.
 
 use std::{
-    cell::RefCell,
     fs::File,
     io::{self, BufWriter, Write},
     os::unix::fs::FileExt,
 };
 
 use serde::{Deserialize, Serialize};
-use zstd::bulk::{Compressor, Decompressor};
+use zstd::bulk::Compressor;
 
-use crate::store::{entry, index::packed};
+use crate::store::{decompress::decompress, entry, index::packed};
 
 const ZSTD_LEVEL: i32 = 3;
 /// More than any part takes, so that a damaged length does not ask for all memory.
@@ -27,10 +26,6 @@ pub struct Part {
 }
 
 pub fn read_part(file: &File, part: &Part) -> io::Result<Vec<u8>> {
-    thread_local! {
-        /// Making one takes longer than most parts.
-        static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
-    }
     let is_damaged = |what: &'static str| io::Error::new(io::ErrorKind::InvalidData, what);
     if part.stored > PART_BYTES_MAX || part.raw > PART_BYTES_MAX {
         return Err(is_damaged("a length is not one"));
@@ -43,10 +38,7 @@ pub fn read_part(file: &File, part: &Part) -> io::Result<Vec<u8>> {
     if part.raw == part.stored {
         return Ok(bytes);
     }
-    DECOMPRESSOR.with_borrow_mut(|decompressor| match decompressor {
-        Some(decompressor) => decompressor.decompress(&bytes, part.raw as usize),
-        None => decompressor.insert(Decompressor::new()?).decompress(&bytes, part.raw as usize),
-    })
+    decompress(&bytes, part.raw as usize)
 }
 
 /// Writes the file, part by part.
