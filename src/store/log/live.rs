@@ -28,7 +28,8 @@ pub struct Live {
     /// The offset of its first entry.
     pub first: u64,
     pub path: PathBuf,
-    segment: Segment,
+    /// Shared with those who read a block of it.
+    segment: Arc<Segment>,
     summaries: Vec<Summary>,
     /// Of its blocks.
     pub bytes: u64,
@@ -84,7 +85,7 @@ impl Live {
         Ok(Self {
             first,
             path: path.to_owned(),
-            segment,
+            segment: Arc::new(segment),
             summaries,
             bytes,
             pending: Pending::new(end),
@@ -136,21 +137,14 @@ impl Live {
         self.summaries.iter().map(|summary| Ok((*summary, self.segment.block(summary.first)?)))
     }
 
-    /// What `read` finds in the block that holds `offset`; `None` behind the end.
-    pub fn in_block<T>(
-        &self,
-        offset: u64,
-        read: impl FnOnce(Encoded<'_>) -> Result<T, &'static str>,
-    ) -> Result<Option<T>, StoreError> {
+    /// Where the entry at `offset` stands; `None` behind the end.
+    pub fn find(&self, offset: u64) -> Option<LiveBlock> {
         if offset >= self.end() {
-            return Ok(None);
+            return None;
         }
-        if offset >= self.pending.summary.first {
-            let unread = |what| StoreError::damaged(&self.path, what, RESTORE);
-            return read(self.pending.encoded()).map(Some).map_err(unread);
-        }
-        let Some(block) = self.segment.block_at(offset)? else { return Ok(None) };
-        self.segment.read(&block, read).map(Some)
+        let is_pending = offset >= self.pending.summary.first;
+        let pending = is_pending.then(|| self.pending.encoded().into_owned());
+        Some(LiveBlock { segment: self.segment.clone(), pending, offset })
     }
 
     /// The event that the server gave the id `id`, whose number is `number`.
@@ -201,8 +195,31 @@ impl Live {
     /// Writes it out durably and notes what it is.
     pub fn close(mut self) -> Result<(), StoreError> {
         self.flush()?;
-        self.segment.close()?;
+        let being_read = || StoreError::damaged(&self.path, "somebody reads it still", RESTORE);
+        Arc::into_inner(self.segment).ok_or_else(being_read)?.close()?;
         checksums::note(&self.path)
+    }
+}
+
+/// A block of the live segment, to be read while others append to that.
+pub struct LiveBlock {
+    segment: Arc<Segment>,
+    /// What is in no block of the segment yet; `None`: the block is one of the segment's.
+    pending: Option<Encoded<'static>>,
+    /// Of an entry in it.
+    offset: u64,
+}
+
+impl LiveBlock {
+    /// What `read` finds in it.
+    pub fn read<T>(self, read: impl FnOnce(Encoded<'_>) -> Result<T, &'static str>) -> Result<Option<T>, StoreError> {
+        let Self { segment, pending, offset } = self;
+        if let Some(pending) = pending {
+            let first = pending.first;
+            return read(pending).map(Some).map_err(|what| segment.damaged_at(what, first));
+        }
+        let Some(block) = segment.block_at(offset)? else { return Ok(None) };
+        segment.read(&block, read).map(Some)
     }
 }
 

@@ -314,12 +314,12 @@ impl Log {
         offset: u64,
         read: impl FnOnce(Encoded<'_>) -> Result<T, &'static str>,
     ) -> Result<Option<T>, StoreError> {
-        if let Some(live) = self.live.read().as_ref().filter(|live| offset >= live.first) {
-            return live.in_block(offset, read);
-        }
-        let sealing = self.sealing.read().clone();
-        if let Some(sealing) = sealing.filter(|sealing| offset >= sealing.first) {
-            return sealing.in_block(offset, read);
+        // Whoever reads may be held up for long, and must not hold up who appends: the segments are not locked meanwhile.
+        let found = |live: &Live| (offset >= live.first).then(|| live.find(offset));
+        let live = self.live.read().as_ref().and_then(found);
+        let unsealed = live.or_else(|| self.sealing.read().as_deref().and_then(found));
+        if let Some(block) = unsealed {
+            return block.map_or(Ok(None), |block| block.read(read));
         }
         let part = self.sealed.read().iter().find(|part| (part.first..part.end).contains(&offset)).cloned();
         part.map(|part| part.in_block(&self.open, offset, read)).transpose()

@@ -133,8 +133,7 @@ impl Segment {
         block: &Block,
         read: impl FnOnce(Encoded<'_>) -> Result<T, &'static str>,
     ) -> Result<T, StoreError> {
-        let found = block.encoded().and_then(read);
-        found.map_err(|what| self.damaged(&format!("{what} at offset {}", block.first)))
+        block.encoded().and_then(read).map_err(|what| self.damaged_at(what, block.first))
     }
 
     /// Reads every block.
@@ -151,6 +150,11 @@ impl Segment {
         drop((blocks, summaries));
         database::close(&path, RESTORE, db)?;
         durable::sync_tree(&path)
+    }
+
+    /// What is said of damage of the block that begins at `offset`.
+    pub fn damaged_at(&self, what: &str, offset: u64) -> StoreError {
+        self.damaged(&format!("{what} at offset {offset}"))
     }
 
     fn damaged(&self, what: &str) -> StoreError {
