@@ -13,11 +13,11 @@ mod throughput {
     pub mod content;
     pub mod disk;
     pub mod histogram;
-    pub mod live;
     pub mod load;
     pub mod merges;
     pub mod options;
     pub mod payload;
+    pub mod readers;
     pub mod report;
     pub mod server;
 
@@ -31,12 +31,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use throughput::comparison::Variant;
-use throughput::live::Readers;
 use throughput::load::{self, Measured, Plan};
 use throughput::options::{Options, USAGE};
 use throughput::payload::{Case, SOURCE};
+use throughput::readers::Readers;
 use throughput::report::{DaemonRun, FloorRun, Row, Start, percent, print_case, print_idle, whole};
-use throughput::server::start_daemon;
+use throughput::server::{start_daemon, start_daemon_with};
 use throughput::{Result, bare_hyper, comparison, disk, merges};
 
 const FLOOR_WARM_UP: Duration = Duration::from_secs(1);
@@ -85,12 +85,8 @@ fn run(options: &Options) -> Result<()> {
     for &case in &options.cases {
         cases.push((case.name(), bench.measure_case(case)?));
     }
-    if options.comparison {
-        let variants = comparison::variants(&options.daemon);
-        bench.compare("comparison", variants)?;
-    }
-    if options.live {
-        bench.compare("live", comparison::live_variants(&options.daemon))?;
+    for (title, variants) in &options.comparisons {
+        bench.compare(title, variants(&options.daemon))?;
     }
     if let Some(count) = options.merges {
         merges::run(&options.daemon, count, || Folder::new(root))?;
@@ -142,13 +138,13 @@ impl Bench<'_> {
                 let folder = Folder::new(self.root)?;
                 disk::settle();
                 let run = || {
-                    let daemon = start_daemon(&variant.daemon, &folder.storage, &folder.log)?;
+                    let daemon = start_daemon_with(&variant.daemon, &folder.storage, &folder.log, variant.settings)?;
                     daemon.wait_for("/ready")?;
                     daemon.register_source(SOURCE)?;
                     if let Some(configuration) = &variant.configuration {
                         daemon.configure(configuration)?;
                     }
-                    let readers = variant.readers.map(|query| Readers::start(&daemon, query)).transpose()?;
+                    let readers = variant.reading.map(|reading| Readers::start(&daemon, reading)).transpose()?;
                     let measured = load::run(plan, &daemon, seed)?;
                     if let Some(readers) = readers {
                         eprintln!("{}", readers.end()?);

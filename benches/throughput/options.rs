@@ -1,13 +1,14 @@
 //! The command line of the benchmark.
 
 use super::Result;
+use super::comparison::{COMPARISONS, Comparison};
 use super::payload::Case;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub const USAGE: &str = "\
 usage: cargo bench --bench throughput -- [OPTION VALUE]...
-  --case CASES         of visits,new-visitors,comparison,live,merges,idle (default: all six)
+  --case CASES         of visits,new-visitors,comparison,live,queries,sealing,merges,idle (default: all)
   --connections LIST   (default: 1,16,64,256)
   --seconds N          measured window of the daemon (default: 10)
   --warm-up N          seconds of load before the window (default: 3)
@@ -25,8 +26,7 @@ const MERGES: usize = 3_000;
 pub struct Options {
     pub cases: Vec<Case>,
     pub idle: bool,
-    pub comparison: bool,
-    pub live: bool,
+    pub comparisons: Vec<Comparison>,
     pub merges: Option<usize>,
     pub turns: usize,
     pub connections: Vec<usize>,
@@ -42,8 +42,7 @@ impl Options {
         let mut options = Options {
             cases: vec![Case::Visits, Case::NewVisitors],
             idle: true,
-            comparison: true,
-            live: true,
+            comparisons: COMPARISONS.to_vec(),
             merges: Some(MERGES),
             turns: 5,
             connections: vec![1, 16, 64, 256],
@@ -66,12 +65,10 @@ impl Options {
                     let chosen: Vec<&str> = value.split(',').collect();
                     options.cases.retain(|case| chosen.contains(&case.name()));
                     options.idle = chosen.contains(&"idle");
-                    options.comparison = chosen.contains(&"comparison");
-                    options.live = chosen.contains(&"live");
+                    options.comparisons.retain(|(title, _)| chosen.contains(title));
                     options.merges = chosen.contains(&"merges").then_some(MERGES);
-                    let others = [options.idle, options.comparison, options.live, options.merges.is_some()];
-                    let others = others.into_iter().map(usize::from).sum::<usize>();
-                    if options.cases.len() + others != chosen.len() {
+                    let others = usize::from(options.idle) + usize::from(options.merges.is_some());
+                    if options.cases.len() + options.comparisons.len() + others != chosen.len() {
                         return Err(format!("{name} cannot be {value}\n{USAGE}").into());
                     }
                 }

@@ -1,23 +1,32 @@
-//! Readers that follow the log while the daemon is under load. They take what comes and throw it away; what they cost
-//! beside the daemon shows in the generator's share of the processor.
+//! Those who read while the daemon is under load: followers of the log, and clients that ask one query after another.
+//! They take what comes and throw it away; what they cost beside the daemon shows in the generator's share of the
+//! processor.
 
 use super::Result;
+use super::histogram::Histogram;
 use super::server::{ADMIN_TOKEN, Server};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-const COUNT: usize = 100;
 /// How often a reader to whom nothing comes looks whether it is to end.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PIECE_BYTES: usize = 64 * 1024;
 const STACK_BYTES: usize = 256 * 1024;
 
+/// Who reads what.
+#[derive(Clone, Copy)]
+pub struct Reading {
+    pub readers: usize,
+    /// Asked again as soon as an answer ends.
+    pub path: &'static str,
+}
+
 pub struct Readers {
-    threads: Vec<JoinHandle<io::Result<()>>>,
+    threads: Vec<JoinHandle<io::Result<Histogram>>>,
     shared: Arc<Shared>,
 }
 
@@ -25,50 +34,53 @@ pub struct Readers {
 struct Shared {
     end: AtomicBool,
     bytes: AtomicU64,
-    /// How often a stream was closed: its reader had not kept up.
-    closed: AtomicU64,
 }
 
 impl Readers {
-    /// Lets 100 readers follow with the filters in `query`.
-    pub fn start(daemon: &Server, query: &'static str) -> Result<Self> {
+    pub fn start(daemon: &Server, reading: Reading) -> Result<Self> {
         let (address, shared) = (daemon.address, Arc::new(Shared::default()));
         let start = |_| {
             let shared = shared.clone();
             let reader = thread::Builder::new().name("reader".into()).stack_size(STACK_BYTES);
-            reader.spawn(move || follow(address, query, &shared))
+            reader.spawn(move || read(address, reading.path, &shared))
         };
-        let threads = (0..COUNT).map(start).collect::<io::Result<_>>()?;
+        let threads = (0..reading.readers).map(start).collect::<io::Result<_>>()?;
         Ok(Self { threads, shared })
     }
 
-    /// Lets them go; what they saw.
+    /// Lets them go; what they saw. An answer that goes on ends only where its reader does not keep up.
     pub fn end(self) -> Result<String> {
         self.shared.end.store(true, Ordering::Relaxed);
+        let (count, mut answers) = (self.threads.len(), Histogram::default());
         for thread in self.threads {
-            thread.join().map_err(|_| "a reader panicked")??;
+            answers.merge(&thread.join().map_err(|_| "a reader panicked")??);
         }
-        let (bytes, closed) = (self.shared.bytes.load(Ordering::Relaxed), self.shared.closed.load(Ordering::Relaxed));
-        Ok(format!("{COUNT} readers took {} MiB, {closed} streams were closed", bytes >> 20))
+        let bytes = self.shared.bytes.load(Ordering::Relaxed);
+        let [median, most] = [0.5, 1.0].map(|share| answers.quantile_ms(share));
+        let total = answers.total();
+        Ok(format!(
+            "{count} readers took {} MiB; {total} answers ended, median {median:.1} ms, at most {most:.1} ms",
+            bytes >> 20
+        ))
     }
 }
 
-/// Follows the log, from now on again each time that the stream is closed.
-fn follow(address: SocketAddr, query: &str, shared: &Shared) -> io::Result<()> {
-    let mut buffer = vec![0; PIECE_BYTES];
+/// Asks again and again; how long each of the answers took that ended.
+fn read(address: SocketAddr, path: &str, shared: &Shared) -> io::Result<Histogram> {
+    let (mut buffer, mut answers) = (vec![0; PIECE_BYTES], Histogram::default());
     while !shared.end.load(Ordering::Relaxed) {
+        let begin = Instant::now();
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(LOOK_EVERY))?;
         let head = format!(
-            "GET /events/live?{query} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n\
-             Connection: close\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\nConnection: close\r\n\r\n"
         );
         stream.write_all(head.as_bytes())?;
         let mut is_first = true;
         while !shared.end.load(Ordering::Relaxed) {
             let count = match stream.read(&mut buffer) {
                 Ok(0) => {
-                    shared.closed.fetch_add(1, Ordering::Relaxed);
+                    answers.record(begin.elapsed());
                     break;
                 }
                 Ok(count) => count,
@@ -81,5 +93,5 @@ fn follow(address: SocketAddr, query: &str, shared: &Shared) -> io::Result<()> {
             shared.bytes.fetch_add(count as u64, Ordering::Relaxed);
         }
     }
-    Ok(())
+    Ok(answers)
 }
