@@ -19,8 +19,8 @@ use super::{
 use crate::{
     model::{Fault, ShownEvent, ShownSession, Time, Value},
     read::{
-        self, Asked, Cohort, CountQuery, Counts, Export, Format, FunnelQuery, FunnelStep, NotCounted, Parameters, Read,
-        RetentionQuery, Row, TopQuery, VisitsQuery,
+        Asked, Cohort, CountQuery, Counts, Export, Format, FunnelQuery, FunnelStep, NotCounted, Page, Parameters,
+        Projection, Read, RetentionQuery, Row, TopQuery, VisitsQuery,
     },
 };
 
@@ -100,27 +100,31 @@ pub async fn records(rooms: &Rooms, request: &Request, asked: Asked) -> Result<R
     if let Some(format) = format {
         return streamed(format, rooms.queries.written(&query, format).await?).await;
     }
-    let read::Page { records, cursor, read } =
-        rooms.queries.page(&query, query.page_limit().map_err(in_query)?).await?;
-    if query.projection.is_whole() {
-        return Ok(reply::json(&RecordPage { result: records, cursor, read }));
+    let page = rooms.queries.page(&query, query.page_limit().map_err(in_query)?).await?;
+    Ok(rooms.queries.work(move || written(page, &query.projection)).await?)
+}
+
+fn written(page: Page, projection: &Projection) -> Reply {
+    let Page { records, cursor, read } = page;
+    if projection.is_whole() {
+        return reply::json(&RecordPage { result: records, cursor, read });
     }
-    let result = records.iter().map(|record| query.projection.of(Value::shown(record))).collect();
-    Ok(reply::json(&RecordPage { result, cursor, read }))
+    let result = records.iter().map(|record| projection.of(Value::shown(record))).collect();
+    reply::json(&RecordPage { result, cursor, read })
 }
 
 /// `GET /stats/events`.
 pub async fn counts(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
     let parameters = Parameters::new(request.route.query().into_pairs());
     let query = CountQuery::read(parameters, rooms.queries.now()).map_err(in_query)?;
-    Ok(counted(rooms.queries.counts(query).await?))
+    counted(rooms, rooms.queries.counts(query).await?).await
 }
 
 /// `GET /stats/visits`.
 pub async fn visits(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
     let parameters = Parameters::new(request.route.query().into_pairs());
     let query = VisitsQuery::read(parameters, rooms.queries.now()).map_err(in_query)?;
-    Ok(counted(rooms.queries.visits(query).await?))
+    counted(rooms, rooms.queries.visits(query).await?).await
 }
 
 /// `GET /stats/top`.
@@ -130,9 +134,9 @@ pub async fn top(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
     Ok(reply::json(&rooms.queries.top(query).await?))
 }
 
-fn counted(counts: Counts) -> Reply {
+async fn counted(rooms: &Rooms, counts: Counts) -> Result<Reply, Failure> {
     let Counts { rows, complete_from } = counts;
-    reply::json(&Counted { result: rows, complete_from })
+    Ok(rooms.queries.work(move || reply::json(&Counted { result: rows, complete_from })).await?)
 }
 
 impl From<NotCounted> for Failure {

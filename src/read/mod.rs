@@ -42,6 +42,7 @@ pub use export::{Export, ExportQuery};
 pub use format::Format;
 pub use live::{LiveEvent, LivePiece, LiveStream};
 pub use parameters::{Parameters, moment};
+pub use projection::Projection;
 pub use query::{About, Asked, LiveQuery, Query};
 pub use scan::{Read, Record};
 pub use stream::{Page, RecordStream};
@@ -103,6 +104,11 @@ impl Queries {
     /// The server's time, which `from=-15m` counts from.
     pub fn now(&self) -> Time {
         self.clock.now()
+    }
+
+    /// Does work for a query, such as writing its answer, where records are read: it gives way to collecting as that does.
+    pub async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
+        self.store.read_view().query(move |_| Ok(work())).await
     }
 
     /// A view that has everything that was answered before.

@@ -1,9 +1,15 @@
 //! The threads that reads of the store may block: of their own, so that nothing else that blocks can hold them up.
 //!
 //! Reads of the views and of the log have each a share: a request asks the views and waits for nobody who goes through
-//! the log from its beginning. Queries have one that gives way: while the processor is saturated it gets a tenth.
+//! the log from its beginning. Queries have one that gives way: while the processor is saturated it gets a tenth, and
+//! while much is collected it leaves half of the cores alone.
 
-use tokio::runtime::{Builder, Runtime};
+use std::{sync::Arc, time::Instant};
+
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 
 /// The fewest threads of a share.
 const THREADS_MIN: usize = 2;
@@ -14,6 +20,26 @@ pub struct Readers {
     pub views: Share,
     pub log: Share,
     pub queries: Share,
+    /// The turns of those who read for queries while much is collected.
+    turns: Arc<Semaphore>,
+}
+
+/// A turn to read one part for a query while much is collected. However nice a thread is, once it runs it keeps its core
+/// for milliseconds, and whoever is woken for a request waits for that unless there is another core: so half of them are
+/// left alone, and where somebody read, nobody does for as long as that took.
+pub struct Turn {
+    begun: Instant,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let (rest, permit) = (self.begun.elapsed(), self.permit.take());
+        tokio::spawn(async move {
+            tokio::time::sleep(rest).await;
+            drop(permit);
+        });
+    }
 }
 
 /// Threads for one kind of read; what more is asked waits for one of them.
@@ -30,7 +56,13 @@ impl Readers {
             views: Share::new("views", threads, 0)?,
             log: Share::new("log", threads, 0)?,
             queries: Share::new("queries", threads, QUERY_NICENESS)?,
+            turns: Arc::new(Semaphore::new((threads / 2).max(1))),
         })
+    }
+
+    pub async fn turn_beside_collecting(&self) -> Turn {
+        let permit = self.turns.clone().acquire_owned().await.ok(); // it is never closed
+        Turn { begun: Instant::now(), permit }
     }
 }
 

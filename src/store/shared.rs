@@ -162,6 +162,7 @@ impl Shared {
         &self,
         read: impl FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refused> {
+        let _turn = if self.queue.is_busy() { Some(self.readers.turn_beside_collecting().await) } else { None };
         self.read_on(&self.readers.queries, read).await
     }
 

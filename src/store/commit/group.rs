@@ -16,6 +16,8 @@ use crate::store::{entry::Entry, log::Block};
 const BATCH_ENTRIES: u64 = 8_192;
 /// How long the first entries of a batch wait for more of them.
 const BATCH_TIME: Duration = Duration::from_millis(200);
+/// The same where somebody waits for them, unless the last batch is older: many who ask do not make many small ones.
+const WANTED_TIME: Duration = Duration::from_millis(25);
 
 /// A group that is in the journal.
 pub struct CommittedGroup {
@@ -55,11 +57,22 @@ struct Waiting {
     /// Somebody waits for them, or reported damage.
     is_wanted: bool,
     is_closed: bool,
+    /// When the last batch was taken.
+    taken: Option<Instant>,
 }
 
 impl Waiting {
     fn is_batch(&self) -> bool {
         self.entries >= BATCH_ENTRIES || self.is_wanted || self.is_closed
+    }
+
+    /// When a batch is to be taken, if it is begun to be gathered at `begun`; `None`: now.
+    fn due(&self, begun: Instant) -> Option<Instant> {
+        if self.entries >= BATCH_ENTRIES || self.is_closed {
+            return None;
+        }
+        let due = if self.is_wanted { self.taken? + WANTED_TIME } else { begun + BATCH_TIME };
+        (due > Instant::now()).then_some(due)
     }
 }
 
@@ -86,15 +99,17 @@ impl CommittedGroups {
         self.wake.notify_one();
     }
 
-    /// The next batch: once there are enough entries, their time is up, or somebody waits for them, and then it may be
-    /// empty. `None` once it is closed and everything was taken.
+    /// The next batch: once there are enough entries, or their time is up. It may be empty where somebody waits for it. `None` once it is closed and everything was taken.
     pub fn next_batch(&self) -> Option<Vec<CommittedGroup>> {
         let mut waiting = self.waiting.lock();
         while waiting.groups.is_empty() && !waiting.is_batch() {
             self.wake.wait(&mut waiting);
         }
-        let until = Instant::now() + BATCH_TIME;
-        while !waiting.is_batch() && !self.wake.wait_until(&mut waiting, until).timed_out() {}
+        let begun = Instant::now();
+        while let Some(due) = waiting.due(begun) {
+            self.wake.wait_until(&mut waiting, due);
+        }
+        waiting.taken = Some(Instant::now());
         if waiting.groups.is_empty() && waiting.is_closed {
             return None;
         }

@@ -31,6 +31,8 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 
 /// What the queue and the overlay may hold together, as [`Queue::permit`] counts it.
 const QUEUE_BYTES: usize = 24 * 1024 * 1024;
+/// With so much of that there is a good deal to do: some hundred requests a second.
+const BUSY_BYTES: usize = 1024 * 1024;
 /// What a request takes in queue and overlay beside its body.
 const REQUEST_BYTES: usize = 1_024;
 
@@ -153,6 +155,11 @@ impl Queue {
     pub fn read(&self, generation: Generation, key: &Key) -> Result<Option<(u64, State)>, Refused> {
         let state = self.lock();
         if state.generation == generation { Ok(state.overlay.get(key)) } else { Err(Refused::Stale) }
+    }
+
+    /// Whether much is on its way to the views.
+    pub fn is_busy(&self) -> bool {
+        self.permits.available_permits() < QUEUE_BYTES - BUSY_BYTES
     }
 
     /// Whether nothing was ever queued.
