@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Instant};
 
 use tokio::{
-    runtime::{Builder, Runtime},
+    runtime::{Builder, Handle, Runtime},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
@@ -30,12 +30,14 @@ pub struct Readers {
 pub struct Turn {
     begun: Instant,
     permit: Option<OwnedSemaphorePermit>,
+    /// Whoever holds a turn may be dropped where no runtime is entered.
+    runtime: Handle,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         let (rest, permit) = (self.begun.elapsed(), self.permit.take());
-        tokio::spawn(async move {
+        self.runtime.spawn(async move {
             tokio::time::sleep(rest).await;
             drop(permit);
         });
@@ -62,7 +64,7 @@ impl Readers {
 
     pub async fn turn_beside_collecting(&self) -> Turn {
         let permit = self.turns.clone().acquire_owned().await.ok(); // it is never closed
-        Turn { begun: Instant::now(), permit }
+        Turn { begun: Instant::now(), permit, runtime: Handle::current() }
     }
 }
 

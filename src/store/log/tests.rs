@@ -90,6 +90,30 @@ fn a_segment_is_read_while_it_is_sealed_and_others_go_on_appending() {
 }
 
 #[test]
+fn whoever_reads_a_block_of_the_live_segment_holds_up_nobody_who_appends() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path(), true);
+    append(&log, 0, 5_000); // some blocks, and entries that are in none yet
+    std::thread::scope(|scope| {
+        for offset in [0, 4_999] {
+            let appended = log.in_block(offset, |block| {
+                let (done, is_done) = std::sync::mpsc::channel();
+                let (log, end) = (&log, log.end());
+                scope.spawn(move || {
+                    append(log, end, 3_000); // what was in no block gets into one meanwhile
+                    done.send(()).unwrap();
+                });
+                let appended = is_done.recv_timeout(std::time::Duration::from_secs(20));
+                assert_eq!(block.entries()?.len(), block.count as usize);
+                Ok(appended)
+            });
+            assert_eq!(appended.unwrap(), Some(Ok(())));
+        }
+    });
+    assert_reads_all(&log);
+}
+
+#[test]
 fn what_was_not_sealed_before_the_end_is_left_to_the_journal() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path(), true);
