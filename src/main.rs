@@ -15,8 +15,15 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 // SAFETY: the allocator reads this symbol once, as a C string; it ends with a zero byte and is never written.
 #[expect(unsafe_code, reason = "the symbol's name is the allocator's")]
 #[unsafe(export_name = "_rjem_malloc_conf")]
+#[cfg(target_env = "gnu")]
 static ALLOCATOR_SETTINGS: &[u8; 95] =
     b"narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0,background_thread:true,max_background_threads:1\0";
+/// As above, where the allocator has no thread of its own and would not start with one.
+// SAFETY: as above.
+#[expect(unsafe_code, reason = "the symbol's name is the allocator's")]
+#[unsafe(export_name = "_rjem_malloc_conf")]
+#[cfg(not(target_env = "gnu"))]
+static ALLOCATOR_SETTINGS: &[u8; 47] = b"narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
 
 fn main() -> ExitCode {
     // What is kept here is its owner's alone: the storage folder holds what people are known by, and secrets.

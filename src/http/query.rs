@@ -101,11 +101,11 @@ pub async fn records(rooms: &Rooms, request: &Request, asked: Asked) -> Result<R
         return streamed(format, rooms.queries.written(&query, format).await?).await;
     }
     let page = rooms.queries.page(&query, query.page_limit().map_err(in_query)?).await?;
-    Ok(rooms.queries.work(move || written(page, &query.projection)).await?)
+    Ok(rooms.queries.write(move || written(page, &query.projection)).await?)
 }
 
 fn written(page: Page, projection: &Projection) -> Reply {
-    let Page { records, cursor, read } = page;
+    let Page { records, cursor, read, .. } = page;
     if projection.is_whole() {
         return reply::json(&RecordPage { result: records, cursor, read });
     }
@@ -136,7 +136,7 @@ pub async fn top(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
 
 async fn counted(rooms: &Rooms, counts: Counts) -> Result<Reply, Failure> {
     let Counts { rows, complete_from } = counts;
-    Ok(rooms.queries.work(move || reply::json(&Counted { result: rows, complete_from })).await?)
+    Ok(rooms.queries.write(move || reply::json(&Counted { result: rows, complete_from })).await?)
 }
 
 impl From<NotCounted> for Failure {

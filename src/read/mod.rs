@@ -106,9 +106,9 @@ impl Queries {
         self.clock.now()
     }
 
-    /// Does work for a query, such as writing its answer, where records are read: it gives way to collecting as that does.
-    pub async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
-        self.store.read_view().query(move |_| Ok(work())).await
+    /// Writes an answer where records are read: it gives way to collecting as that does.
+    pub async fn write<T: Send + 'static>(&self, write: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
+        self.store.read_view().work(write).await
     }
 
     /// A view that has everything that was answered before.

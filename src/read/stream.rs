@@ -30,6 +30,8 @@ pub struct Page {
     /// Where the query goes on; `None`: that was all.
     pub cursor: Option<String>,
     pub read: Read,
+    /// It is one of the queries that run until it is written.
+    _turn: OwnedSemaphorePermit,
 }
 
 /// Records one behind the other, without end of a page.
@@ -65,7 +67,7 @@ impl Queries {
             };
             Cursor { place }.to_text(&query.identity)
         });
-        Ok(Page { records, cursor, read })
+        Ok(Page { records, cursor, read, _turn: stream._turn })
     }
 
     /// The records that the query means, `limit` at most, as they are stored now.
@@ -126,7 +128,7 @@ impl RecordStream {
         work: W,
     ) -> impl Future<Output = Result<T, Refused>> + Send + use<T, W> {
         let view = self.view.clone();
-        async move { view.query(move |_| Ok(work())).await }
+        async move { view.work(work).await }
     }
 
     /// The places that were not looked at yet.

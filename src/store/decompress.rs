@@ -39,9 +39,12 @@ pub fn decompress(packed: &[u8], len: usize) -> io::Result<Vec<u8>> {
 /// Takes the room of what was decompressed and is not needed any more, for this thread's next piece: room that goes back
 /// to the system is cleared before it is given out again, which takes a third as long as decompressing does.
 pub fn give_back(room: Vec<u8>) {
-    if room.capacity() <= ROOM_BYTES_MAX {
-        KEPT.with_borrow_mut(|kept| kept.room = room);
-    }
+    KEPT.with_borrow_mut(|kept| {
+        // A thread that only drops what others decompressed has no use for it.
+        if kept.decompressor.is_some() && room.capacity() <= ROOM_BYTES_MAX {
+            kept.room = room;
+        }
+    });
 }
 
 #[cfg(test)]

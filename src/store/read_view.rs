@@ -96,6 +96,11 @@ impl ReadView {
         self.shared.query(move |engine| read(&LogView::new(engine, &shared.configuration.concealed))).await
     }
 
+    /// Does work for a query that needs no more of the store, such as writing its answer, where queries read.
+    pub async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
+        self.shared.work(work).await
+    }
+
     pub async fn session(&self, id: &Id) -> Result<Option<Arc<Session>>, Refused> {
         let state = self.newest(Key::Session(id.clone())).await?;
         Ok(if let Some(State::Session(session)) = state { Some(session) } else { None })

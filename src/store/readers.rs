@@ -4,7 +4,10 @@
 //! the log from its beginning. Queries have one that gives way: while the processor is saturated it gets a tenth, and
 //! while much is collected it leaves half of the cores alone.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     runtime::{Builder, Handle, Runtime},
@@ -15,6 +18,8 @@ use tokio::{
 const THREADS_MIN: usize = 2;
 /// How nice a thread of queries is: to the scheduler its work weighs a tenth of that of others (sched(7)).
 const QUERY_NICENESS: i32 = 10;
+/// How long a turn rests at most: others wait for it.
+const REST_MAX: Duration = Duration::from_millis(200);
 
 pub struct Readers {
     pub views: Share,
@@ -26,7 +31,7 @@ pub struct Readers {
 
 /// A turn to read one part for a query while much is collected. However nice a thread is, once it runs it keeps its core
 /// for milliseconds, and whoever is woken for a request waits for that unless there is another core: so half of them are
-/// left alone, and where somebody read, nobody does for as long as that took.
+/// left alone, and where somebody read, nobody does for as long as that took, or [`REST_MAX`].
 pub struct Turn {
     begun: Instant,
     permit: Option<OwnedSemaphorePermit>,
@@ -36,7 +41,7 @@ pub struct Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let (rest, permit) = (self.begun.elapsed(), self.permit.take());
+        let (rest, permit) = (self.begun.elapsed().min(REST_MAX), self.permit.take());
         self.runtime.spawn(async move {
             tokio::time::sleep(rest).await;
             drop(permit);

@@ -23,7 +23,7 @@ use super::{
     error::{self, Refused, StoreError},
     files::{durable, folder::Folder},
     journal::Journal,
-    readers::{Readers, Share},
+    readers::{Readers, Share, Turn},
     views::Views,
 };
 use crate::{clock::Clock, count::Histogram};
@@ -162,8 +162,28 @@ impl Shared {
         &self,
         read: impl FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refused> {
-        let _turn = if self.queue.is_busy() { Some(self.readers.turn_beside_collecting().await) } else { None };
+        // It goes with the read, which goes on where nobody waits for it any more.
+        let turn = self.turn_of_query().await;
+        let read = move |engine: &Engine| {
+            let _turn = turn;
+            read(engine)
+        };
         self.read_on(&self.readers.queries, read).await
+    }
+
+    /// Does work for a query that needs no more of the store, where queries read.
+    pub async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
+        let turn = self.turn_of_query().await;
+        let work = move || {
+            let _turn = turn;
+            work()
+        };
+        let done = self.readers.queries.run(work).await;
+        done.ok_or_else(|| Refused::Unavailable("what was read cannot be answered".into()))
+    }
+
+    async fn turn_of_query(&self) -> Option<Turn> {
+        if self.queue.is_busy() { Some(self.readers.turn_beside_collecting().await) } else { None }
     }
 
     /// A sealed segment that is damaged is the error of whoever reads it; all else that cannot be read can be made again.

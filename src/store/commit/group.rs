@@ -62,13 +62,14 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn is_batch(&self) -> bool {
-        self.entries >= BATCH_ENTRIES || self.is_wanted || self.is_closed
+    /// Whether there is nothing more to wait for.
+    fn is_full(&self) -> bool {
+        self.entries >= BATCH_ENTRIES || self.is_closed
     }
 
     /// When a batch is to be taken, if it is begun to be gathered at `begun`; `None`: now.
     fn due(&self, begun: Instant) -> Option<Instant> {
-        if self.entries >= BATCH_ENTRIES || self.is_closed {
+        if self.is_full() {
             return None;
         }
         let due = if self.is_wanted { self.taken? + WANTED_TIME } else { begun + BATCH_TIME };
@@ -79,10 +80,10 @@ impl Waiting {
 impl CommittedGroups {
     pub fn push(&self, group: CommittedGroup) {
         let mut waiting = self.waiting.lock();
-        let (was_empty, was_batch) = (waiting.groups.is_empty(), waiting.is_batch());
+        let (was_empty, was_full) = (waiting.groups.is_empty(), waiting.is_full());
         waiting.entries += group.entries();
         waiting.groups.push_back(group);
-        if was_empty || (!was_batch && waiting.is_batch()) {
+        if was_empty || (!was_full && waiting.is_full()) {
             self.wake.notify_one();
         }
     }
@@ -99,10 +100,11 @@ impl CommittedGroups {
         self.wake.notify_one();
     }
 
-    /// The next batch: once there are enough entries, or their time is up. It may be empty where somebody waits for it. `None` once it is closed and everything was taken.
+    /// The next batch: once there are enough entries, or their time is up. It may be empty where somebody waits for it.
+    /// `None` once it is closed and everything was taken.
     pub fn next_batch(&self) -> Option<Vec<CommittedGroup>> {
         let mut waiting = self.waiting.lock();
-        while waiting.groups.is_empty() && !waiting.is_batch() {
+        while waiting.groups.is_empty() && !waiting.is_wanted && !waiting.is_full() {
             self.wake.wait(&mut waiting);
         }
         let begun = Instant::now();

@@ -31,7 +31,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 
 /// What the queue and the overlay may hold together, as [`Queue::permit`] counts it.
 const QUEUE_BYTES: usize = 24 * 1024 * 1024;
-/// With so much of that there is a good deal to do: some hundred requests a second.
+/// With so much of that there is a good deal to do: some hundred requests are on their way.
 const BUSY_BYTES: usize = 1024 * 1024;
 /// What a request takes in queue and overlay beside its body.
 const REQUEST_BYTES: usize = 1_024;

@@ -21,12 +21,13 @@ use crate::{
     },
 };
 
-const NAME: &str = "known_sessions";
+/// The number is that of its form: where an id's bits stand, and what is in the file.
+const NAME: &str = "known_sessions.1";
 /// So many sessions take 4 MiB, of which an empty store touches nothing. At twice as many, one new visit in seven is
 /// looked for in vain, and at ten times nearly all are.
 const SESSIONS: usize = 3_300_000;
 
-/// A filter over the ids of all sessions that the views ever held since they were made.
+/// A filter over the ids of all sessions in the views, and of some that were in them.
 pub struct KnownSessions(RwLock<Filter>);
 
 impl KnownSessions {
