@@ -43,8 +43,8 @@ const FLOOR_WARM_UP: Duration = Duration::from_secs(1);
 const IDLE_STARTS: usize = 5;
 const COMPARED_CONNECTIONS: usize = 64;
 const LOG_LINES_SHOWN: usize = 20;
-/// After a start, what is still going on in the background should be over by then.
-const IDLE_REST: Duration = Duration::from_secs(1);
+/// After a start, what is still going on in the background should be over by then, and what the start took given back.
+const IDLE_REST: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
