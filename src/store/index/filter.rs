@@ -38,6 +38,11 @@ impl Filter {
         }
     }
 
+    /// About how many keys were put in, while there are not many more than it was made for.
+    pub fn keys(&self) -> u64 {
+        self.words.iter().map(|word| u64::from(word.count_ones())).sum::<u64>() / LOOKS
+    }
+
     pub fn may_hold(&self, fingerprint: u32) -> bool {
         let bits = self.words.len() as u64 * 64;
         places(fingerprint, bits)
@@ -68,6 +73,7 @@ mod tests {
     fn a_filter_holds_what_was_put_in_and_little_else() {
         let filter = Filter::new(ids(0));
         assert!(ids(0).all(|known| filter.may_hold(known)));
+        assert!((14_000..=20_000).contains(&filter.keys()), "{}", filter.keys());
         let wrong = ids(1_000_000).filter(|other| filter.may_hold(*other)).count();
         assert!(wrong < 500, "{wrong} of 20,000");
     }
