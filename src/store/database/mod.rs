@@ -110,26 +110,16 @@ pub fn value_of_first(first: &[u8]) -> &[u8] {
     first.get(4..).unwrap_or_default()
 }
 
-/// The keys that [`parts`] cut values of, in order: those from `from` to before `to`, if they are named.
-pub fn keys(
-    tree: &sled::Tree,
-    from: Bound<Vec<u8>>,
-    to: Bound<Vec<u8>>,
-) -> impl DoubleEndedIterator<Item = Result<Vec<u8>, sled::Error>> {
-    let keys = tree.range((from, to)).keys();
-    keys.filter_map(|key| key.map(|key| first_part_of(&key).map(<[u8]>::to_vec)).transpose())
-}
-
 /// The values that [`parts`] cut, from `from` on, each with its key; `None` in place of one that has several parts.
 pub fn values(
     tree: &sled::Tree,
     from: Bound<Vec<u8>>,
-) -> impl Iterator<Item = Result<(Vec<u8>, Option<sled::IVec>), sled::Error>> {
+) -> impl Iterator<Item = Result<(Vec<u8>, Option<Vec<u8>>), sled::Error>> {
     let records = tree.range((from, Bound::<Vec<u8>>::Unbounded));
     records.filter_map(|record| {
         let found = record.map(|(key, first)| {
             let key = first_part_of(&key)?.to_vec();
-            Some((key, (part_count(&first) == 1).then_some(first)))
+            Some((key, (part_count(&first) == 1).then(|| value_of_first(&first).to_vec())))
         });
         found.transpose()
     })

@@ -114,21 +114,23 @@ impl Views {
             progress.add(writes::checksum(tree, &key, &value));
             self.tree(tree).insert(key, value).map(|_| ()).at(&self.path)
         };
-        for number in database::keys(self.tree(Tree::Sessions), Bound::Unbounded, Bound::Unbounded) {
-            let number = number.at(&self.path)?;
-            let packed =
-                self.value(Tree::Sessions, &number)?.ok_or_else(|| self.unreadable(Tree::Sessions, &number))?;
+        let whole = |tree, value: Result<(Vec<u8>, Option<Vec<u8>>), sled::Error>| {
+            let (key, whole) = value.at(&self.path)?;
+            let value = if whole.is_some() { whole } else { self.value(tree, &key)? };
+            let value = value.ok_or_else(|| self.unreadable(tree, &key))?;
+            Ok::<_, StoreError>((key, value))
+        };
+        for value in database::values(self.tree(Tree::Sessions), Bound::Unbounded) {
+            let (number, packed) = whole(Tree::Sessions, value)?;
             let session = self.unpacked(&number, &packed)?;
             put(Tree::SessionsBegun, place_key(session.place()).to_vec(), Vec::new())?;
             if let Some(profile) = &session.profile {
                 put(Tree::SessionsOf, visit_key(profile, session.place()), Vec::new())?;
             }
         }
-        for key in database::keys(self.tree(Tree::Profiles), Bound::Unbounded, Bound::Unbounded) {
-            let key = key.at(&self.path)?;
-            let begins = database::first_part(self.tree(Tree::Profiles), &key).at(&self.path)?;
-            let profile = begins.and_then(|(begins, _)| entry::decode::<ProfileRef>(&begins));
-            let profile = profile.ok_or_else(|| self.unreadable(Tree::Profiles, &key))?;
+        for value in database::values(self.tree(Tree::Profiles), Bound::Unbounded) {
+            let (key, value) = whole(Tree::Profiles, value)?;
+            let profile: ProfileRef = entry::decode(&value).ok_or_else(|| self.unreadable(Tree::Profiles, &key))?;
             put(Tree::ProfilesMade, profile_key(&profile), entry::encode(&profile))?;
         }
         self.put_progress(&progress)?;

@@ -304,13 +304,10 @@ impl Views {
 
     /// The delayed events that did not happen yet, in the order in which they are due, each with its time and number.
     pub fn delayed_events(&self) -> impl Iterator<Item = Result<((Time, u64), Arc<DelayedEvent>), StoreError>> + '_ {
-        database::keys(self.tree(Tree::Delayed), Bound::Unbounded, Bound::Unbounded).filter_map(|key| {
-            let found = key.at(&self.path).and_then(|key| {
-                let Some(value) = self.value(Tree::Delayed, &key)? else { return Ok(None) };
-                let event = entry::decode(&value).ok_or_else(|| self.unreadable(Tree::Delayed, &key))?;
-                Ok(Some((tables::parse_delayed_key(&key), event)))
-            });
-            found.transpose()
+        self.values_behind(Tree::Delayed, None).map(|value| {
+            let (key, value) = value?;
+            let event = entry::decode(&value).ok_or_else(|| self.unreadable(Tree::Delayed, &key))?;
+            Ok((tables::parse_delayed_key(&key), event))
         })
     }
 
@@ -334,11 +331,8 @@ impl Views {
     ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + use<'a> {
         let from = after.map_or(Bound::Unbounded, database::behind);
         database::values(self.tree(tree), from).filter_map(move |value| {
-            let found = value.at(&self.path).and_then(|(key, first)| {
-                let value = match first {
-                    Some(first) => Some(database::value_of_first(&first).to_vec()),
-                    None => self.value(tree, &key)?,
-                };
+            let found = value.at(&self.path).and_then(|(key, whole)| {
+                let value = if whole.is_some() { whole } else { self.value(tree, &key)? };
                 Ok(value.map(|value| (key, value)))
             });
             found.transpose()
