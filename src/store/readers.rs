@@ -18,28 +18,28 @@ use tokio::{
 const THREADS_MIN: usize = 2;
 /// How nice a thread of queries is: to the scheduler its work weighs a tenth of that of others (sched(7)).
 const QUERY_NICENESS: i32 = 10;
-/// How long a turn rests at most: others wait for it.
+/// How long nobody gets the permit of who read, at most: others wait for it.
 const REST_MAX: Duration = Duration::from_millis(200);
 
 pub struct Readers {
     pub views: Share,
     pub log: Share,
     pub queries: Share,
-    /// The turns of those who read for queries while much is collected.
-    turns: Arc<Semaphore>,
+    /// The permits of those who read for queries while much is collected.
+    throttle: Arc<Semaphore>,
 }
 
-/// A turn to read one part for a query while much is collected. However nice a thread is, once it runs it keeps its core
+/// The permit to read one part for a query while much is collected. However nice a thread is, once it runs it keeps its core
 /// for milliseconds, and whoever is woken for a request waits for that unless there is another core: so half of them are
 /// left alone, and where somebody read, nobody does for as long as that took, or [`REST_MAX`].
-pub struct Turn {
+pub struct ThrottlePermit {
     begun: Instant,
     permit: Option<OwnedSemaphorePermit>,
-    /// Whoever holds a turn may be dropped where no runtime is entered.
+    /// Whoever holds it may be dropped where no runtime is entered.
     runtime: Handle,
 }
 
-impl Drop for Turn {
+impl Drop for ThrottlePermit {
     fn drop(&mut self) {
         let (rest, permit) = (self.begun.elapsed().min(REST_MAX), self.permit.take());
         self.runtime.spawn(async move {
@@ -63,13 +63,14 @@ impl Readers {
             views: Share::new("views", threads, 0)?,
             log: Share::new("log", threads, 0)?,
             queries: Share::new("queries", threads, QUERY_NICENESS)?,
-            turns: Arc::new(Semaphore::new((threads / 2).max(1))),
+            throttle: Arc::new(Semaphore::new(threads / 2)),
         })
     }
 
-    pub async fn turn_beside_collecting(&self) -> Turn {
-        let permit = self.turns.clone().acquire_owned().await.ok(); // it is never closed
-        Turn { begun: Instant::now(), permit, runtime: Handle::current() }
+    /// Waits for a permit to read one part for a query while much is collected; to be called in a runtime.
+    pub async fn throttle(&self) -> ThrottlePermit {
+        let permit = self.throttle.clone().acquire_owned().await.ok(); // it is never closed
+        ThrottlePermit { begun: Instant::now(), permit, runtime: Handle::current() }
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
     error::{self, Refused, StoreError},
     files::{durable, folder::Folder},
     journal::Journal,
-    readers::{Readers, Share, Turn},
+    readers::{Readers, Share, ThrottlePermit},
     views::Views,
 };
 use crate::{clock::Clock, count::Histogram};
@@ -163,9 +163,9 @@ impl Shared {
         read: impl FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refused> {
         // It goes with the read, which goes on where nobody waits for it any more.
-        let turn = self.turn_of_query().await;
+        let permit = self.throttled().await;
         let read = move |engine: &Engine| {
-            let _turn = turn;
+            let _permit = permit;
             read(engine)
         };
         self.read_on(&self.readers.queries, read).await
@@ -173,17 +173,17 @@ impl Shared {
 
     /// Does work for a query that needs no more of the store, where queries read.
     pub async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
-        let turn = self.turn_of_query().await;
+        let permit = self.throttled().await;
         let work = move || {
-            let _turn = turn;
+            let _permit = permit;
             work()
         };
         let done = self.readers.queries.run(work).await;
         done.ok_or_else(|| Refused::Unavailable("what was read cannot be answered".into()))
     }
 
-    async fn turn_of_query(&self) -> Option<Turn> {
-        if self.queue.is_busy() { Some(self.readers.turn_beside_collecting().await) } else { None }
+    async fn throttled(&self) -> Option<ThrottlePermit> {
+        if self.queue.is_busy() { Some(self.readers.throttle().await) } else { None }
     }
 
     /// A sealed segment that is damaged is the error of whoever reads it; all else that cannot be read can be made again.
