@@ -108,7 +108,7 @@ impl Views {
                 self.remove(Tree::ProfilesMade, profile_key(&before), writes)?;
             }
             if let Some(now) = now {
-                self.put(Tree::ProfilesMade, profile_key(&now), entry::encode(&now), writes)?;
+                add(Tree::ProfilesMade, profile_key(&now), entry::encode(&now), writes);
             }
         }
         match tables::encode(state) {
@@ -166,19 +166,28 @@ impl Views {
     }
 
     fn put_session(&self, id: &Id, session: &Session, writes: &mut Vec<Write>) -> Result<(), sled::Error> {
-        let number = session.number.to_be_bytes();
-        let old = self.tree(Tree::SessionNumbers).get(id.key())?;
-        if old.as_ref().is_none_or(|old| *old != number) {
-            if let Some(old) = &old {
-                self.remove_session(old, writes)?;
-            }
-            self.known_sessions.insert(id);
-            // First, so that a batch that is written again does not take it for written.
-            self.put(Tree::SessionsBegun, place_key(session.place()).to_vec(), Vec::new(), writes)?;
-            writes.push(Write { tree: Tree::SessionNumbers, key: id.key(), value: Some(number.to_vec()), old });
+        let (key, number) = (id.key(), session.number.to_be_bytes());
+        let may_be_there = self.known_sessions.may_hold(id);
+        let old = if may_be_there { self.tree(Tree::SessionNumbers).get(&key)? } else { None };
+        let packed = self.codec.pack(&entry::encode(session));
+        if old.as_deref() == Some(&number[..]) {
+            self.index_visit(session, writes)?;
+            return self.put_parts(Tree::Sessions, &number, &packed, writes);
         }
-        self.index_visit(session, writes)?;
-        self.put_parts(Tree::Sessions, &number, &self.codec.pack(&entry::encode(session)), writes)
+        if let Some(old) = &old {
+            self.remove_session(old, writes)?;
+        }
+        self.known_sessions.insert(id);
+        // Under a new number there is nothing, and most visits are new ones: nothing is looked for.
+        let place = session.place();
+        // First, so that a batch that is written again does not take it for written.
+        add(Tree::SessionsBegun, place_key(place).to_vec(), Vec::new(), writes);
+        writes.push(Write { tree: Tree::SessionNumbers, key, value: Some(number.to_vec()), old });
+        if let Some(profile) = &session.profile {
+            add(Tree::SessionsOf, visit_key(profile, place), Vec::new(), writes);
+        }
+        replace_parts(Tree::Sessions, &number, &packed, Parts::new(), writes);
+        Ok(())
     }
 
     /// Removes the session of this number, and which profiles it had.
@@ -234,6 +243,11 @@ impl Views {
         remove_parts(tree, database::parts_of(self.tree(tree), key)?, writes);
         Ok(())
     }
+}
+
+/// Writes a record where there is none.
+fn add(tree: Tree, key: Vec<u8>, value: Vec<u8>, writes: &mut Vec<Write>) {
+    writes.push(Write { tree, key, value: Some(value), old: None });
 }
 
 /// The records under which a value stands.
