@@ -14,6 +14,10 @@ use crate::store::{entry::Entry, log::Block};
 
 /// About how many entries the applier takes at once, so that a profile touched often is written once.
 const BATCH_ENTRIES: u64 = 8_192;
+/// With so many that wait the applier is behind, and requests may be waiting for the room that a batch takes: it takes
+/// [`SMALL_BATCH_ENTRIES`] at once, so that they go on evenly.
+const BEHIND_ENTRIES: u64 = 2 * BATCH_ENTRIES;
+const SMALL_BATCH_ENTRIES: u64 = 1_024;
 /// How long the first entries of a batch wait for more of them.
 const BATCH_TIME: Duration = Duration::from_millis(200);
 /// The same where somebody waits for them, unless the last batch is older: many who ask do not make many small ones.
@@ -115,8 +119,9 @@ impl CommittedGroups {
         if waiting.groups.is_empty() && waiting.is_closed {
             return None;
         }
+        let most = if waiting.entries < BEHIND_ENTRIES { BATCH_ENTRIES } else { SMALL_BATCH_ENTRIES };
         let (mut batch, mut entries) = (Vec::new(), 0);
-        while entries < BATCH_ENTRIES
+        while entries < most
             && let Some(group) = waiting.groups.pop_front()
         {
             entries += group.entries();
@@ -165,6 +170,16 @@ mod tests {
         groups.close();
         assert_eq!(ends(groups.next_batch()), Some(vec![BATCH_ENTRIES + 4]));
         assert_eq!(ends(groups.next_batch()), None);
+    }
+
+    #[test]
+    fn batches_are_small_while_many_wait() {
+        let groups = CommittedGroups::default();
+        let (count, pushed) = (1_000, BEHIND_ENTRIES / 1_000 + 1);
+        (0..pushed).for_each(|number| groups.push(group(number * count, count as u32)));
+        let taken = |groups: &CommittedGroups| groups.next_batch().map(|batch| batch.len());
+        assert_eq!(taken(&groups), Some(2), "it is behind");
+        assert_eq!(taken(&groups), Some(9), "it is not any more");
     }
 
     #[test]
