@@ -109,7 +109,7 @@ fn written(page: Page, projection: &Projection) -> Reply {
     if projection.is_whole() {
         return reply::json(&RecordPage { result: records, cursor, read });
     }
-    let result = records.iter().map(|record| projection.of(Value::shown(record))).collect();
+    let result = records.iter().map(|record| projection.of(&Value::shown(record))).collect();
     reply::json(&RecordPage { result, cursor, read })
 }
 

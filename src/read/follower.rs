@@ -7,11 +7,16 @@ use std::{
     collections::VecDeque,
     ops::Range,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval},
+};
 
 use super::{
     filter::EventFilter,
@@ -30,6 +35,11 @@ const RING_BYTES: usize = 32 * 1024 * 1024;
 pub const READ_TOGETHER: usize = 512;
 /// How many stretches somebody is handed at once.
 const HANDED_TOGETHER: usize = 8;
+/// How often those who listen are told that there is more. What comes after a pause is told at once; without this, a
+/// hundred of them would be woken for each batch that is stored, which takes more than telling them.
+const TOLD_EVERY: Duration = Duration::from_millis(100);
+/// They are told earlier of so many stretches: less than half of what is kept.
+const TOLD_TOGETHER: usize = 4;
 
 /// An event that was stored lately. What readers need of it is made when the first one needs it, and kept for all.
 pub struct Recent {
@@ -40,6 +50,9 @@ pub struct Recent {
 }
 
 impl Recent {
+    /// What conditions call it.
+    const EVENT: &str = "event";
+
     pub fn new(offset: u64, event: ShownEvent) -> Self {
         Self { offset, event, record: OnceLock::new(), scope: OnceLock::new() }
     }
@@ -55,9 +68,14 @@ impl Recent {
     pub fn scope(&self) -> &Object {
         self.scope.get_or_init(|| {
             let mut records = Object::default();
-            records.insert("event", Value::shown(&self.event));
+            records.insert(Self::EVENT, Value::shown(&self.event));
             records
         })
+    }
+
+    /// The event as a tree.
+    pub fn tree(&self) -> &Value {
+        self.scope().get(Self::EVENT).unwrap_or(&Value::Null)
     }
 
     /// About what it takes in memory, with everything that is made of it: its texts, once more as JSON, and a tree.
@@ -171,17 +189,36 @@ impl Follower {
 
     /// Reads what comes; why it cannot go on.
     async fn follow(&self, begun: u64) -> Refused {
+        let mut pace = interval(TOLD_EVERY);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let at = self.state.lock().ring.range.end;
-            let end = self.store.settled(at).await;
-            let stretch = match retry(|| self.read(at..end)).await {
-                Ok(stretch) => stretch,
-                Err(refused) => return refused,
-            };
+            self.store.settled(at).await;
+            pace.tick().await;
+            let read = self.read_together(begun).await;
+            self.tell(begun);
+            if let Err(refused) = read {
+                return refused;
+            }
+        }
+    }
+
+    /// Reads what is there by now, and tells of it so often that what is kept outlasts it.
+    async fn read_together(&self, begun: u64) -> Result<(), Refused> {
+        for stretches in 1.. {
+            let (at, end) = (self.state.lock().ring.range.end, self.store.settled_end());
+            if at >= end {
+                break;
+            }
+            let stretch = retry(|| self.read(at..end)).await?;
             if !self.keep(begun, stretch) {
                 return std::future::pending().await; // it is about to be stopped
             }
+            if stretches % TOLD_TOGETHER == 0 {
+                self.tell(begun);
+            }
         }
+        Ok(())
     }
 
     /// Keeps what was read; `false` if it is for nobody who listens now.
@@ -192,8 +229,15 @@ impl Follower {
         }
         let weight = stretch.events.iter().map(Recent::weight).sum();
         state.ring.push(stretch, weight);
-        self.grown.send_replace(state.ring.range.end);
         true
+    }
+
+    /// Tells those who listen how far it is.
+    fn tell(&self, begun: u64) {
+        let state = self.state.lock();
+        if state.begun == begun {
+            self.grown.send_replace(state.ring.range.end);
+        }
     }
 
     /// The first events within `range`, and up to where these are all.

@@ -131,7 +131,7 @@ impl Lines {
         let written = if self.projection.is_whole() {
             serde_json::to_writer(&mut *out, record)
         } else {
-            serde_json::to_writer(&mut *out, &self.projection.of(Value::shown(record)))
+            serde_json::to_writer(&mut *out, &self.projection.of(&Value::shown(record)))
         };
         written.expect("a record can be written");
         out.push(b'\n');

@@ -21,7 +21,7 @@ use super::{
     stream::Person,
 };
 use crate::{
-    model::{Id, Place, Value},
+    model::{Id, Place},
     process::{Expression, Scope},
     store::{Refused, retry},
 };
@@ -273,7 +273,6 @@ impl LiveQuery {
         if self.projection.is_whole() {
             return recent.record();
         }
-        let shown = self.projection.of(Value::shown(&recent.event));
-        shown.to_json().as_str().to_owned().into()
+        self.projection.of(recent.tree()).to_json().as_str().to_owned().into()
     }
 }

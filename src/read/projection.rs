@@ -33,8 +33,8 @@ impl Projection {
     }
 
     /// What of `record` is shown.
-    pub fn of(&self, record: Value) -> Value {
-        let Some(paths) = &self.0 else { return record };
+    pub fn of(&self, record: &Value) -> Value {
+        let Some(paths) = &self.0 else { return record.clone() };
         let mut shown = Value::object();
         for path in paths {
             if let Some(value) = record.get(path.steps()) {
