@@ -18,11 +18,13 @@ use crate::model::{DelayedEvent, Id, Json, MergeKey, Named, Place, Profile, Prof
 pub struct LogView<'a> {
     engine: &'a Engine,
     concealed: &'a Concealed,
+    /// Much is collected, so that it reads on one core.
+    is_throttled: bool,
 }
 
 impl<'a> LogView<'a> {
-    pub(super) fn new(engine: &'a Engine, concealed: &'a Concealed) -> Self {
-        Self { engine, concealed }
+    pub(super) fn new(engine: &'a Engine, concealed: &'a Concealed, is_throttled: bool) -> Self {
+        Self { engine, concealed, is_throttled }
     }
 
     /// The offsets of each segment, in order; the live one is the last.
@@ -69,6 +71,19 @@ impl<'a> LogView<'a> {
     /// The segment is damaged.
     pub fn event_block(&self, offset: u64) -> Result<Option<EventBlock>, StoreError> {
         self.engine.log.event_block(offset)
+    }
+
+    /// Hands each block that holds some of `offsets`, which ascend, to `each`, with the places of those that it holds; as
+    /// [`LogView::event_block`].
+    ///
+    /// # Errors
+    /// The segment is damaged, or what `each` says.
+    pub fn each_block(
+        &self,
+        offsets: &[u64],
+        each: impl FnMut(&EventBlock, Range<usize>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.engine.log.each_event_block(offsets, !self.is_throttled, each)
     }
 
     /// The events of the block at the offsets `wanted`, which ascend, as they may be shown, perhaps without those that

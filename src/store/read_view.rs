@@ -93,7 +93,9 @@ impl ReadView {
         read: impl FnOnce(&LogView<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refused> {
         let shared = self.shared.clone();
-        self.shared.query(move |engine| read(&LogView::new(engine, &shared.configuration.concealed))).await
+        let read =
+            move |engine: &_, is_throttled| read(&LogView::new(engine, &shared.configuration.concealed, is_throttled));
+        self.shared.query(read).await
     }
 
     /// Does work for a query that needs no more of the store, such as writing its answer, where queries read.

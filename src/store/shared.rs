@@ -157,16 +157,17 @@ impl Shared {
         self.read_on(&self.readers.log, read).await
     }
 
-    /// Reads a part of a query on a thread that may block and gives way to others.
+    /// Reads a part of a query on a thread that may block and gives way to others. `read` is told whether it is throttled.
     pub async fn query<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
+        read: impl FnOnce(&Engine, bool) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refused> {
         // It goes with the read, which goes on where nobody waits for it any more.
         let permit = self.throttled().await;
         let read = move |engine: &Engine| {
+            let is_throttled = permit.is_some();
             let _permit = permit;
-            read(engine)
+            read(engine, is_throttled)
         };
         self.read_on(&self.readers.queries, read).await
     }

@@ -1,6 +1,6 @@
 //! Opens the blocks of rows whose index does not tell enough.
 
-use crate::store::{EventBlock, FoundEvent, LogView, StoreError};
+use crate::store::{FoundEvent, LogView, StoreError};
 
 /// Hands the events at `offsets`, which ascend, to `each`, with the place of each among them.
 pub fn each_event(
@@ -8,10 +8,11 @@ pub fn each_event(
     offsets: &[u64],
     mut each: impl FnMut(usize, &FoundEvent),
 ) -> Result<(), StoreError> {
-    each_block(log, offsets, |block, first, wanted| {
+    log.each_block(offsets, |block, places| {
+        let wanted = &offsets[places.clone()];
         for event in log.events_at(block, wanted, |_, _| true)? {
             if let Ok(place) = wanted.binary_search(&event.offset) {
-                each(first + place, &event);
+                each(places.start + place, &event);
             }
         }
         Ok(())
@@ -24,28 +25,12 @@ pub fn each_properties(
     offsets: &[u64],
     mut each: impl FnMut(usize, &str),
 ) -> Result<(), StoreError> {
-    each_block(log, offsets, |block, first, wanted| {
+    log.each_block(offsets, |block, places| {
+        let wanted = &offsets[places.clone()];
         log.properties_at(block, wanted, |offset, properties| {
             if let Ok(place) = wanted.binary_search(&offset) {
-                each(first + place, properties);
+                each(places.start + place, properties);
             }
         })
     })
-}
-
-/// Hands each block that holds some of `offsets` to `each`, with these and the place of the first of them.
-fn each_block(
-    log: &LogView<'_>,
-    offsets: &[u64],
-    mut each: impl FnMut(&EventBlock, usize, &[u64]) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let mut first = 0;
-    while let Some(offset) = offsets.get(first) {
-        let Some(block) = log.event_block(*offset)? else { break }; // the log is shorter than it was
-        let end = block.offsets().end;
-        let behind = offsets.partition_point(|offset| *offset < end);
-        each(&block, first, &offsets[first..behind])?;
-        first = behind;
-    }
-    Ok(())
 }

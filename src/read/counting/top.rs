@@ -274,6 +274,8 @@ impl Counting {
         };
         // Session and value of each row of a visit.
         let mut met: Vec<(u32, u32)> = Vec::with_capacity(pages.len() * PAGE_ROWS);
+        // Offset and session of the rows whose block tells the value.
+        let (mut untold, mut sessions_of_untold) = (Vec::new(), Vec::new());
         for page in pages {
             let mut rows = meant.of_rows(index, page)?;
             let span = index.pages[page];
@@ -292,49 +294,48 @@ impl Counting {
                 let is_of_part = |session: u32| is_of_part.get(session as usize).copied().unwrap_or(has_others);
                 (0..rows.len()).for_each(|row| rows[row] &= is_of_part(session(row)));
             }
-            let table = &mut self.table;
-            let mut count = |row: usize, value: u32| {
-                at(table, value).events += 1;
-                let session = session(row);
-                if session != NOWHERE {
-                    met.push((session, value));
-                }
-            };
             let column = match &self.told {
                 Told::ByColumn(facet) => index.column(page, facet.column)?,
                 Told::InProperties(_) => vec![UNLISTED; rows.len()],
             };
-            // The rows whose block tells.
             let mut told_by_block = Vec::new();
             for row in (0..rows.len()).filter(|row| rows[*row]) {
                 if segment_values.is_told_by_block(column[row]) {
                     told_by_block.push(row);
-                    continue;
-                }
-                count(row, segment_values.number(&mut self.values, column[row])?);
-            }
-            if told_by_block.is_empty() {
-                continue;
-            }
-            let offsets = index.column(page, Column::Offset)?;
-            let wanted: Vec<u64> = told_by_block.iter().map(|row| offsets[*row]).collect();
-            let mut outcome = Ok(());
-            let mut tell = |place: usize, text: &str| match self.values.number(text) {
-                Ok(value) => count(told_by_block[place], value),
-                Err(stopped) => outcome = Err(stopped),
-            };
-            match &self.told {
-                Told::ByColumn(facet) => {
-                    each_event(log, &wanted, |place, event| tell(place, &facet.of_event(event)))?;
-                }
-                Told::InProperties(steps) => {
-                    each_properties(log, &wanted, |place, properties| tell(place, &property(properties, steps)))?;
+                } else {
+                    let value = segment_values.number(&mut self.values, column[row])?;
+                    self.count(session(row), value, &mut met);
                 }
             }
-            outcome?;
+            if !told_by_block.is_empty() {
+                let offsets = index.column(page, Column::Offset)?;
+                untold.extend(told_by_block.iter().map(|row| offsets[*row]));
+                sessions_of_untold.extend(told_by_block.iter().map(|row| session(*row)));
+            }
         }
+        let mut outcome = Ok(());
+        let told = self.told.clone();
+        let mut tell = |place: usize, text: &str| match self.values.number(text) {
+            Ok(value) => self.count(sessions_of_untold[place], value, &mut met),
+            Err(stopped) => outcome = Err(stopped),
+        };
+        match &told {
+            Told::ByColumn(facet) => each_event(log, &untold, |place, event| tell(place, &facet.of_event(event)))?,
+            Told::InProperties(steps) => {
+                each_properties(log, &untold, |place, properties| tell(place, &property(properties, steps)))?;
+            }
+        }
+        outcome?;
         self.count_visits(&sessions, columns.session_count, &met);
         Ok(())
+    }
+
+    /// Counts an event of this session, whose value is noted in `met`.
+    fn count(&mut self, session: u32, value: u32, met: &mut Vec<(u32, u32)>) {
+        at(&mut self.table, value).events += 1;
+        if session != NOWHERE {
+            met.push((session, value));
+        }
     }
 
     /// Counts each visit once for each of its values. `met`: its session and a value, of each row.

@@ -9,6 +9,7 @@ mod events;
 mod format3;
 mod live;
 mod made;
+mod read_ahead;
 mod rewriting;
 mod sealed;
 mod segment;

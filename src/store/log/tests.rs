@@ -90,6 +90,57 @@ fn a_segment_is_read_while_it_is_sealed_and_others_go_on_appending() {
 }
 
 #[test]
+fn blocks_are_the_same_whoever_reads_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = four_sealed(folder.path());
+    append(&log, log.end(), 3_000);
+    let blocks = |offsets: &[u64], on_another_core| {
+        let mut found = Vec::new();
+        let read = log.each_event_block(offsets, on_another_core, |block, places| {
+            assert!(offsets[places.clone()].iter().all(|offset| block.offsets().contains(offset)));
+            found.push((block.offsets(), places));
+            Ok(())
+        });
+        (read.map_err(|error| error.to_string()), found)
+    };
+    for offsets in [Vec::new(), vec![0], (5..log.end()).step_by(37).collect(), (0..log.end() + 500).collect()] {
+        let (read, found) = blocks(&offsets, true);
+        assert_eq!((&read, &found), (&Ok(()), &blocks(&offsets, false).1));
+        let held = offsets.partition_point(|offset| *offset < log.end());
+        let mut next = 0;
+        found.iter().for_each(|(_, places)| assert_eq!(std::mem::replace(&mut next, places.end), places.start));
+        assert_eq!(next, held, "each has its block, but those behind the end");
+    }
+}
+
+#[test]
+fn whoever_goes_through_blocks_is_told_of_damage_and_may_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = four_sealed(folder.path());
+    let offsets: Vec<u64> = (0..log.end()).collect();
+    for on_another_core in [false, true] {
+        let mut looked_at = 0;
+        let stopped = log.each_event_block(&offsets, on_another_core, |_, _| {
+            looked_at += 1;
+            if looked_at == 3 { Err(StoreError::damaged(&log.path, "enough", RESTORE)) } else { Ok(()) }
+        });
+        assert!(stopped.unwrap_err().to_string().contains("enough"));
+        assert_eq!(looked_at, 3);
+    }
+    let third = log.sealed()[2].clone();
+    fs::remove_dir_all(third.path()).unwrap();
+    for on_another_core in [false, true] {
+        let mut end = 0;
+        let read = log.each_event_block(&offsets, on_another_core, |block, _| {
+            end = block.offsets().end;
+            Ok(())
+        });
+        assert!(matches!(read, Err(StoreError::DamagedSegment { .. })), "{read:?}");
+        assert_eq!(end, third.first, "what stands before it is read");
+    }
+}
+
+#[test]
 fn whoever_reads_a_block_of_the_live_segment_holds_up_nobody_who_appends() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path(), true);
