@@ -144,6 +144,14 @@ pub fn parts_of(tree: &sled::Tree, key: &[u8]) -> Result<Vec<(Vec<u8>, sled::IVe
     Ok(records)
 }
 
+/// The value that stands in these records; `None`: they are not all of it.
+pub fn joined(parts: &[(Vec<u8>, sled::IVec)]) -> Option<Vec<u8>> {
+    let ((_, first), rest) = parts.split_first()?;
+    let rest = rest.iter().map(|(_, part)| &**part);
+    let value = [value_of_first(first)].into_iter().chain(rest).collect::<Vec<_>>().concat();
+    (parts.len() == part_count(first)).then_some(value)
+}
+
 /// The key whose value's first part stands under `part_key`; `None` for a further part.
 fn first_part_of(part_key: &[u8]) -> Option<&[u8]> {
     part_key.strip_suffix(&[0; PART_NUMBER_BYTES])

@@ -8,8 +8,8 @@ use std::{
 
 use super::{
     Tree, Views,
-    tables::{parse_place, place_key, profile_key, visit_key},
-    writes,
+    tables::{parse_place, parse_profile_key, place_key, profile_key, visit_key},
+    writes::{self, KeyChange},
 };
 use crate::{
     model::{Json, Place, Profile, ProfileRef, Session},
@@ -19,12 +19,15 @@ use crate::{
     },
 };
 
+/// How many keys are put into sets at once where these are made.
+const FILLED_TOGETHER: usize = 100_000;
+
 impl Views {
     /// The sessions whose places are within `range`, in order.
     pub fn sessions(&self, range: Range<Place>) -> impl DoubleEndedIterator<Item = Result<Session, StoreError>> + '_ {
-        let keys = place_key(range.start)..place_key(range.end);
-        self.tree(Tree::SessionsBegun).range(keys).keys().filter_map(|key| {
-            let found = key.at(&self.path).and_then(|key| {
+        let [start, end] = [range.start, range.end].map(|place| place_key(place).to_vec());
+        self.keys(Tree::SessionsBegun, start, Some(end)).filter_map(|key| {
+            let found = key.and_then(|key| {
                 let place = parse_place(&key).ok_or_else(|| self.unreadable(Tree::SessionsBegun, &key))?;
                 self.session_numbered(place.offset)
             });
@@ -45,9 +48,9 @@ impl Views {
         profile: &ProfileRef,
         range: Range<Place>,
     ) -> impl DoubleEndedIterator<Item = Result<Place, StoreError>> + '_ {
-        let keys = visit_key(profile, range.start)..visit_key(profile, range.end);
-        self.tree(Tree::SessionsOf).range(keys).keys().map(|key| {
-            let key = key.at(&self.path)?;
+        let [start, end] = [range.start, range.end].map(|place| visit_key(profile, place));
+        self.keys(Tree::SessionsOf, start, Some(end)).map(|key| {
+            let key = key?;
             parse_place(&key).ok_or_else(|| self.unreadable(Tree::SessionsOf, &key))
         })
     }
@@ -57,10 +60,10 @@ impl Views {
         &self,
         range: Range<u64>,
     ) -> impl DoubleEndedIterator<Item = Result<ProfileRef, StoreError>> + '_ {
-        let keys = range.start.to_be_bytes()..range.end.to_be_bytes();
-        self.tree(Tree::ProfilesMade).range(keys).map(|record| {
-            let (key, profile) = record.at(&self.path)?;
-            entry::decode(&profile).ok_or_else(|| self.unreadable(Tree::ProfilesMade, &key))
+        let [start, end] = [range.start, range.end].map(|offset| offset.to_be_bytes().to_vec());
+        self.keys(Tree::ProfilesMade, start, Some(end)).map(|key| {
+            let key = key?;
+            parse_profile_key(&key).ok_or_else(|| self.unreadable(Tree::ProfilesMade, &key))
         })
     }
 
@@ -97,8 +100,8 @@ impl Views {
         Ok(record.and_then(|(first, _)| entry::decode::<ProfileRef>(&first)).as_ref() == Some(profile))
     }
 
-    /// Makes the indexes that views of an earlier form lack, from what these have; `counted` are those that they have and
-    /// that are made anew.
+    /// Makes the sets that views of an earlier form lack, from what these have; `counted` are those that they have and that
+    /// are made anew.
     pub(super) fn fill(&self, counted: &[Tree]) -> Result<(), StoreError> {
         let mut progress = *self.progress.lock();
         for tree in [Tree::SessionsOf, Tree::ProfilesMade, Tree::SessionsBegun] {
@@ -110,9 +113,14 @@ impl Views {
             }
             self.tree(tree).clear().at(&self.path)?; // also what is left of an attempt that did not come to its end
         }
-        let mut put = |tree, key: Vec<u8>, value: Vec<u8>| {
-            progress.add(writes::checksum(tree, &key, &value));
-            self.tree(tree).insert(key, value).map(|_| ()).at(&self.path)
+        let mut keys = Vec::new();
+        let mut put = |keys: &mut Vec<KeyChange>, most| {
+            if keys.len() < most {
+                return Ok(());
+            }
+            let writes = self.chunks(std::mem::take(keys))?;
+            progress.count(&writes);
+            self.write(writes)
         };
         let whole = |tree, value: Result<(Vec<u8>, Option<Vec<u8>>), sled::Error>| {
             let (key, whole) = value.at(&self.path)?;
@@ -120,19 +128,22 @@ impl Views {
             let value = value.ok_or_else(|| self.unreadable(tree, &key))?;
             Ok::<_, StoreError>((key, value))
         };
+        let key = |tree, key| KeyChange { tree, key, is_there: true };
         for value in database::values(self.tree(Tree::Sessions), Bound::Unbounded) {
             let (number, packed) = whole(Tree::Sessions, value)?;
             let session = self.unpacked(&number, &packed)?;
-            put(Tree::SessionsBegun, place_key(session.place()).to_vec(), Vec::new())?;
-            if let Some(profile) = &session.profile {
-                put(Tree::SessionsOf, visit_key(profile, session.place()), Vec::new())?;
-            }
+            keys.push(key(Tree::SessionsBegun, place_key(session.place()).to_vec()));
+            let visit = session.profile.as_ref().map(|profile| visit_key(profile, session.place()));
+            keys.extend(visit.map(|visit| key(Tree::SessionsOf, visit)));
+            put(&mut keys, FILLED_TOGETHER)?;
         }
         for value in database::values(self.tree(Tree::Profiles), Bound::Unbounded) {
-            let (key, value) = whole(Tree::Profiles, value)?;
-            let profile: ProfileRef = entry::decode(&value).ok_or_else(|| self.unreadable(Tree::Profiles, &key))?;
-            put(Tree::ProfilesMade, profile_key(&profile), entry::encode(&profile))?;
+            let (id, value) = whole(Tree::Profiles, value)?;
+            let profile: ProfileRef = entry::decode(&value).ok_or_else(|| self.unreadable(Tree::Profiles, &id))?;
+            keys.push(key(Tree::ProfilesMade, profile_key(&profile)));
+            put(&mut keys, FILLED_TOGETHER)?;
         }
+        put(&mut keys, 0)?;
         self.put_progress(&progress)?;
         *self.progress.lock() = progress;
         Ok(())

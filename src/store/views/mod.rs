@@ -8,6 +8,7 @@ mod known_sessions;
 mod made;
 mod names;
 mod session_codec;
+mod sets;
 mod tables;
 mod writes;
 
@@ -61,10 +62,11 @@ pub struct Progress {
 }
 
 const PROGRESS_KEY: &[u8] = b"progress";
-/// What the progress begins with: the third form of the views, which has `sessions_begun`, and in `sessions_of` the places
-/// of sessions. The second had their numbers there. The first began with a number and had no `sessions_of` and no
-/// `profiles_made`. An earlier version cannot read the progress of a later form and makes the views again.
-const FORM: [u8; 2] = [0xff, 3];
+/// What the progress begins with: the fourth form of the views, whose sets have many keys in a record. The third had a
+/// record for each key; the second no `sessions_begun`, and in `sessions_of` the numbers of sessions. The first began with
+/// a number and had no sets. An earlier version cannot read the progress of a later form and makes the views again.
+const FORM: [u8; 2] = [0xff, 4];
+const THIRD_FORM: [u8; 2] = [0xff, 3];
 const SECOND_FORM: [u8; 2] = [0xff, 2];
 
 impl Views {
@@ -74,13 +76,16 @@ impl Views {
         let trees =
             TABLES.iter().map(|table| database::open_tree(path, &db, table.name)).collect::<Result<Vec<_>, _>>()?;
         let stored = db.get(PROGRESS_KEY).at(path)?;
-        let (lacks, bytes): (Option<&[Tree]>, _) = match stored.as_deref() {
-            None => (None, None),
-            Some(bytes) => match (bytes.strip_prefix(&FORM), bytes.strip_prefix(&SECOND_FORM)) {
-                (Some(bytes), _) => (None, Some(bytes)),
-                (_, Some(bytes)) => (Some(&[Tree::SessionsOf, Tree::ProfilesMade]), Some(bytes)),
-                _ => (Some(&[]), Some(bytes)),
-            },
+        let of_form = |form: &[u8]| stored.as_deref().and_then(|bytes| bytes.strip_prefix(form));
+        // Of an earlier form: its sets, which are made anew.
+        let (earlier, bytes): (Option<&[Tree]>, _) = if let Some(bytes) = of_form(&FORM) {
+            (None, Some(bytes))
+        } else if let Some(bytes) = of_form(&THIRD_FORM) {
+            (Some(&[Tree::SessionsOf, Tree::ProfilesMade, Tree::SessionsBegun]), Some(bytes))
+        } else if let Some(bytes) = of_form(&SECOND_FORM) {
+            (Some(&[Tree::SessionsOf, Tree::ProfilesMade]), Some(bytes))
+        } else {
+            (stored.as_ref().map(|_| &[][..]), stored.as_deref())
         };
         let progress = match bytes {
             Some(bytes) => entry::decode(bytes)
@@ -94,7 +99,7 @@ impl Views {
         let known_sessions = KnownSessions::open(path, &progress, session_ids)?;
         let (path, progress) = (path.to_owned(), Mutex::new(progress));
         let views = Self { path, db, trees, progress, codec: SessionCodec::new(), known_sessions };
-        if let Some(counted) = lacks {
+        if let Some(counted) = earlier {
             tracing::info!("what an earlier version's views lack is made");
             views.fill(counted)?;
         }
@@ -121,7 +126,7 @@ impl Views {
 
     /// Writes what the entries before offset `to` lead to; the views have everything before them.
     pub fn apply(&self, to: u64, fold: &Fold) -> Result<(), StoreError> {
-        let writes = self.writes(&fold.states).at(&self.path)?;
+        let writes = self.writes(&fold.states)?;
         let mut progress = self.progress.lock();
         let mut next = Progress { from: progress.to, to, latest: progress.latest.max(fold.latest), ..*progress };
         next.count(&writes);
@@ -134,7 +139,7 @@ impl Views {
     /// Writes the batch that was under way when the last process ended once more: the entries from the progress' `from`
     /// to its `to`.
     pub fn apply_again(&self, fold: &Fold) -> Result<(), StoreError> {
-        let writes = self.writes(&fold.states).at(&self.path)?;
+        let writes = self.writes(&fold.states)?;
         self.write(writes)
     }
 
@@ -143,11 +148,18 @@ impl Views {
         let (mut records, mut sum) = (0_u64, 0_u64);
         for table in &TABLES {
             let tree = table.tree;
-            for record in self.tree(tree).iter() {
-                let (key, value) = record.at(&self.path)?;
+            let mut count = |key: &[u8], value: &[u8]| {
                 records += 1;
-                sum = sum.wrapping_add(writes::checksum(tree, &key, &value));
+                sum = sum.wrapping_add(writes::checksum(tree, key, value));
                 each();
+            };
+            if tree.is_set() {
+                self.keys(tree, Vec::new(), None).try_for_each(|key| key.map(|key| count(&key, b"")))?;
+            } else {
+                self.tree(tree)
+                    .iter()
+                    .try_for_each(|record| record.map(|(key, value)| count(&key, &value)))
+                    .at(&self.path)?;
             }
         }
         let progress = self.progress();

@@ -123,6 +123,11 @@ fn index(_: &[u8]) -> Option<State> {
 }
 
 impl Tree {
+    /// Whether it is a set of keys, many of them in each record (`sets.rs`).
+    pub fn is_set(self) -> bool {
+        matches!(self, Self::SessionsOf | Self::ProfilesMade | Self::SessionsBegun)
+    }
+
     pub fn table(self) -> &'static Table {
         static ALL: [Table; TABLES.len()] = TABLES;
         &ALL[self as usize]

@@ -275,33 +275,41 @@ proptest! {
     #[test]
     fn views_of_an_earlier_form_are_filled(
         made in prop::collection::vec((0_u8..24, 0_u8..4, 0_u8..4), 1..60),
-        is_of_second_form: bool,
+        form in 1_usize..=3,
     ) {
         let folder = tempfile::tempdir().unwrap();
         let views = Views::open(folder.path()).unwrap();
         apply(&views, &requests_of_many(&made), &[5; 5]);
         let (expected, whole) = (listed(&views), views.progress());
         let mut earlier = whole;
-        let lacking = [Tree::SessionsBegun, Tree::SessionsOf, Tree::ProfilesMade];
-        for tree in &lacking[..if is_of_second_form { 2 } else { 3 }] {
-            for record in views.tree(*tree).iter() {
-                let (key, value) = record.unwrap();
-                earlier.remove(writes::checksum(*tree, &key, &value));
+        for tree in [Tree::SessionsBegun, Tree::SessionsOf, Tree::ProfilesMade] {
+            for key in views.keys(tree, Vec::new(), None) {
+                earlier.remove(writes::checksum(tree, &key.unwrap(), b""));
             }
-            views.tree(*tree).clear().unwrap();
+            views.tree(tree).clear().unwrap();
         }
-        if is_of_second_form {
-            // The visits are named by the sessions' numbers there.
+        // From the second form on there was a record for each key.
+        let mut put = |tree, key: Vec<u8>, value: &[u8]| {
+            earlier.add(writes::checksum(tree, &key, value));
+            views.tree(tree).insert(key, value).unwrap();
+        };
+        if form > 1 {
+            for profile in &expected.1 {
+                put(Tree::ProfilesMade, tables::profile_key(profile), &entry::encode(profile));
+            }
             for (place, whose) in &expected.0 {
                 let Some(whose) = whose else { continue };
-                let key = [tables::profile_key(whose), place.offset.to_be_bytes().to_vec()].concat();
-                earlier.add(writes::checksum(Tree::SessionsOf, &key, b""));
-                views.tree(Tree::SessionsOf).insert(key, b"").unwrap();
+                // The visits were named by the sessions' numbers at first.
+                let by_number = [tables::profile_key(whose), place.offset.to_be_bytes().to_vec()].concat();
+                put(Tree::SessionsOf, if form == 2 { by_number } else { tables::visit_key(whose, *place) }, b"");
             }
         } else {
             views.tree(Tree::SessionsOf).insert(b"left of an attempt", b"").unwrap();
         }
-        let form: &[u8] = if is_of_second_form { &SECOND_FORM } else { &[] };
+        if form == 3 {
+            expected.0.iter().for_each(|(place, _)| put(Tree::SessionsBegun, tables::place_key(*place).to_vec(), b""));
+        }
+        let form: &[u8] = [&[][..], &SECOND_FORM, &THIRD_FORM][form - 1];
         views.db.insert(PROGRESS_KEY, [form, &entry::encode(&earlier)].concat()).unwrap();
         database::close(folder.path(), REBUILD, { let Views { db, trees, .. } = views; drop(trees); db }).unwrap();
         let views = Views::open(folder.path()).unwrap();
@@ -310,8 +318,79 @@ proptest! {
         prop_assert!(is_whole);
         // Who knows an earlier form alone takes this one for damage, and makes the views again.
         let now = views.db.get(PROGRESS_KEY).unwrap().unwrap();
-        prop_assert!(now.strip_prefix(&SECOND_FORM).is_none() && entry::decode::<Progress>(&now).is_none());
+        prop_assert!([&SECOND_FORM, &THIRD_FORM].iter().all(|form| now.strip_prefix(&form[..]).is_none()));
+        prop_assert!(entry::decode::<Progress>(&now).is_none());
     }
+}
+
+/// What happens to a set: a key comes or goes, in a batch of which so many writes are made before it is made again.
+fn set_batches() -> impl Strategy<Value = Vec<(Vec<(u8, bool)>, prop::sample::Index)>> {
+    prop::collection::vec(
+        (prop::collection::vec((any::<u8>(), any::<bool>()), 1..40), any::<prop::sample::Index>()),
+        1..12,
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_set_has_the_keys_that_were_put_into_it(
+        batches in set_batches(),
+        ascending: bool,
+        (start, end) in any::<(u8, u8)>(),
+        turns in prop::collection::vec(any::<bool>(), 0..300),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(folder.path()).unwrap();
+        let tree = Tree::SessionsOf;
+        let long = |number: usize| [&[(number >> 8) as u8, number as u8][..], &[7; 20][..number % 19]].concat();
+        let mut expected = std::collections::BTreeSet::new();
+        for (count, (batch, cut)) in batches.iter().enumerate() {
+            // In the order of time most keys come behind all others.
+            let number = |key: u8| usize::from(key) + if ascending { 100 * count } else { 0 };
+            let changes = || batch.iter().map(|(key, is_there)| writes::KeyChange { tree, key: long(number(*key)), is_there: *is_there }).collect();
+            for (key, is_there) in batch {
+                if *is_there { expected.insert(long(number(*key))); } else { expected.remove(&long(number(*key))); }
+            }
+            let writes = views.chunks(changes()).unwrap();
+            let mut progress = views.progress();
+            progress.count(&writes);
+            let count = cut.index(writes.len() + 1);
+            views.write(writes.into_iter().take(count).collect()).unwrap();
+            views.write(views.chunks(changes()).unwrap()).unwrap();
+            *views.progress.lock() = progress;
+        }
+        let all: Vec<Vec<u8>> = views.keys(tree, Vec::new(), None).collect::<Result<_, _>>().unwrap();
+        prop_assert!(all.iter().eq(&expected));
+        let backwards: Vec<Vec<u8>> = views.keys(tree, Vec::new(), None).rev().collect::<Result<_, _>>().unwrap();
+        prop_assert!(backwards.iter().eq(expected.iter().rev()));
+        let whole = views.verify(|| {}).unwrap();
+        prop_assert!(whole, "{} records", views.records());
+        let (start, end) = (long(start.into()), long(end.into()));
+        let mut within = expected.iter().filter(|key| **key >= start && **key < end);
+        let mut keys = views.keys(tree, start.clone(), Some(end.clone()));
+        for from_front in turns {
+            let (found, expected) = if from_front { (keys.next(), within.next()) } else { (keys.next_back(), within.next_back()) };
+            let found = found.transpose().unwrap();
+            prop_assert_eq!(found.as_ref(), expected);
+        }
+    }
+}
+
+#[test]
+fn many_keys_stand_in_one_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let views = Views::open(folder.path()).unwrap();
+    let tree = Tree::SessionsBegun;
+    for batch in 0..10_u64 {
+        let keys = (0..100).map(|number| writes::KeyChange {
+            tree,
+            key: (batch * 100 + number).to_be_bytes().to_vec(),
+            is_there: true,
+        });
+        views.write(views.chunks(keys.collect()).unwrap()).unwrap();
+    }
+    let records = views.tree(tree).len();
+    assert!(records * 10 < 1_000, "{records} for 1,000 keys of 8 bytes, 15 of which make a record");
 }
 
 #[test]
