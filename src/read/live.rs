@@ -234,14 +234,13 @@ impl Reader {
             let (mut bytes, mut end) = (0, at);
             'all: for stretch in &stretches {
                 for recent in stretch.events.iter().filter(|recent| recent.offset >= at) {
-                    if log.conceals(&recent.event, recent.offset) {
-                        continue; // it was kept from before somebody was forgotten
+                    if !filter.takes(&recent.event, people.as_deref()) || log.conceals(&recent.event, recent.offset) {
+                        continue; // what is concealed was kept from before somebody was forgotten
                     }
                     let holds = |condition: &Arc<Expression>| {
                         condition.holds(&Scope::stored(recent.scope(), now)).unwrap_or(false)
                     };
-                    if !(filter.takes(&recent.event, people.as_deref()) && filter.condition.as_ref().is_none_or(holds))
-                    {
+                    if !filter.condition.as_ref().is_none_or(holds) {
                         continue;
                     }
                     let record = query.record_of(recent);
