@@ -71,12 +71,15 @@ fn parse(mut value: &[u8]) -> Option<Vec<Vec<u8>>> {
 }
 
 impl Views {
-    /// The chunk in which `key` stands, or would. `before`: the one in which what comes before it does.
-    fn chunk(&self, tree: Tree, key: &[u8], before: bool) -> Result<Chunk, StoreError> {
-        let records = self.tree(tree);
-        let found = if before { records.range(..key).next_back() } else { records.range(..=key).next_back() };
-        let (fence, value) = found.transpose().at(&self.path)?.unwrap_or_default();
-        let end = records.get_gt(&fence).at(&self.path)?.map(|(end, _)| end.to_vec());
+    /// The chunk in which `key` stands, or would.
+    fn chunk_of(&self, tree: Tree, key: &[u8]) -> Result<Chunk, StoreError> {
+        self.chunk(tree, self.tree(tree).range(..=key).next_back().transpose().at(&self.path)?)
+    }
+
+    /// The chunk of a record; of none, that of a set without a fence.
+    fn chunk(&self, tree: Tree, record: Option<(sled::IVec, sled::IVec)>) -> Result<Chunk, StoreError> {
+        let (fence, value) = record.unwrap_or_default();
+        let end = self.tree(tree).get_gt(&fence).at(&self.path)?.map(|(end, _)| end.to_vec());
         let keys = parse(&value).ok_or_else(|| self.unreadable(tree, &fence))?;
         let mut chunk = Chunk { fence: fence.to_vec(), keys, end };
         let behind = chunk.keys.partition_point(|key| chunk.is_place_of(key));
@@ -91,7 +94,7 @@ impl Views {
         let mut changes = changes.into_iter().peekable();
         while let Some(first) = changes.peek() {
             let tree = first.tree;
-            let mut chunk = self.chunk(tree, &first.key, false)?;
+            let mut chunk = self.chunk_of(tree, &first.key)?;
             let made = make(&mut chunk, tree, &mut changes);
             if made.is_empty() {
                 continue;
@@ -153,7 +156,7 @@ impl Keys<'_> {
                 self.start = [&key[..], &[0]].concat();
                 return Ok(self.end.as_ref().is_none_or(|end| key < *end).then_some(key));
             }
-            let chunk = self.views.chunk(self.tree, &self.start, false)?;
+            let chunk = self.views.chunk_of(self.tree, &self.start)?;
             self.front = chunk.keys.into_iter().filter(|key| self.is_left(key)).collect();
             if self.front.is_empty() {
                 match chunk.end {
@@ -171,13 +174,9 @@ impl Keys<'_> {
                 self.end.clone_from(&key);
                 return Ok(key);
             }
-            let chunk = match &self.end {
-                Some(end) => self.views.chunk(self.tree, end, true)?,
-                None => match self.views.tree(self.tree).last().at(&self.views.path)? {
-                    Some((last, _)) => self.views.chunk(self.tree, &last, false)?,
-                    None => return Ok(None),
-                },
-            };
+            let records = self.views.tree(self.tree);
+            let last = self.end.as_ref().map_or_else(|| records.last(), |end| records.get_lt(end));
+            let chunk = self.views.chunk(self.tree, last.at(&self.views.path)?)?;
             self.back = chunk.keys.into_iter().filter(|key| self.is_left(key)).collect();
             if self.back.is_empty() {
                 if chunk.fence <= self.start {
