@@ -229,8 +229,7 @@ impl Views {
     }
 
     fn unpacked(&self, number: &[u8], packed: &[u8]) -> Result<Session, StoreError> {
-        let session = self.codec.unpack(packed).and_then(|bytes| entry::decode(&bytes));
-        session.ok_or_else(|| self.unreadable(Tree::Sessions, number))
+        self.session_of(packed).ok_or_else(|| self.unreadable(Tree::Sessions, number))
     }
 
     /// Where each source's event with the client's id `id` stands.

@@ -248,7 +248,7 @@ impl Views {
         Ok(packed.and_then(|packed| self.session_of(&packed)))
     }
 
-    fn session_of(&self, packed: &[u8]) -> Option<Session> {
+    pub(super) fn session_of(&self, packed: &[u8]) -> Option<Session> {
         self.codec.unpack(packed).and_then(|bytes| entry::decode(&bytes))
     }
 
