@@ -60,8 +60,8 @@ impl Log {
         }
         thread::scope(|scope| {
             let (sender, received) = mpsc::sync_channel(BLOCKS_AHEAD);
-            let ahead = blocks.clone();
-            let read = move || _ = { ahead }.try_for_each(|block| sender.send(block)); // until nobody takes them
+            let mut ahead = blocks.clone();
+            let read = move || _ = ahead.try_for_each(|block| sender.send(block)); // until nobody takes them
             // It gives way as this thread does, from which it has that.
             match thread::Builder::new().name("queries-ahead".into()).spawn_scoped(scope, read) {
                 Ok(_) => received.into_iter().try_for_each(each),
