@@ -153,7 +153,7 @@ impl Views {
                 sum = sum.wrapping_add(writes::checksum(tree, key, value));
                 each();
             };
-            if tree.is_set() {
+            if table.form == Form::Set {
                 self.keys(tree, Vec::new(), None).try_for_each(|key| key.map(|key| count(&key, b"")))?;
             } else {
                 self.tree(tree)
@@ -222,6 +222,7 @@ impl Views {
         let (tree, key) = tables::place(key);
         let table = tree.table();
         let bytes = match table.form {
+            Form::Set => None, // no key of a state leads to one
             Form::Whole => self.tree(tree).get(&key).at(&self.path)?.map(|bytes| bytes.to_vec()),
             Form::Parts => parts(tree, &key)?,
         };

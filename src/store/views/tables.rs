@@ -70,6 +70,8 @@ pub enum Form {
     Whole,
     /// In parts.
     Parts,
+    /// They are keys alone, many to a record (`sets.rs`).
+    Set,
 }
 
 /// What is to be known of a tree.
@@ -106,9 +108,9 @@ pub const TABLES: [Table; 25] = [
     table(Tree::Delayed, "delayed", Form::Parts, |bytes| entry::decode(bytes).map(State::Delayed)),
     table(Tree::Passes, "passes", Form::Whole, |bytes| entry::decode(bytes).map(State::Pass)),
     table(Tree::SourceSecrets, "source_secrets", Form::Parts, |bytes| entry::decode(bytes).map(State::SourceSecrets)),
-    table(Tree::SessionsOf, "sessions_of", Form::Whole, index),
-    table(Tree::ProfilesMade, "profiles_made", Form::Whole, index),
-    table(Tree::SessionsBegun, "sessions_begun", Form::Whole, index),
+    table(Tree::SessionsOf, "sessions_of", Form::Set, index),
+    table(Tree::ProfilesMade, "profiles_made", Form::Set, index),
+    table(Tree::SessionsBegun, "sessions_begun", Form::Set, index),
     table(Tree::Erasures, "erasures", Form::Parts, |bytes| entry::decode(bytes).map(State::Erasure)),
     table(Tree::ErasedIds, "erased_ids", Form::Whole, |bytes| entry::decode(bytes).map(State::Offset)),
     table(Tree::Imported, "imported", Form::Parts, |bytes| entry::decode(bytes).map(State::Shown)),
@@ -123,11 +125,6 @@ fn index(_: &[u8]) -> Option<State> {
 }
 
 impl Tree {
-    /// Whether it is a set of keys, many of them in each record (`sets.rs`).
-    pub fn is_set(self) -> bool {
-        matches!(self, Self::SessionsOf | Self::ProfilesMade | Self::SessionsBegun)
-    }
-
     pub fn table(self) -> &'static Table {
         static ALL: [Table; TABLES.len()] = TABLES;
         &ALL[self as usize]

@@ -135,6 +135,7 @@ impl Views {
                 (Form::Whole, None) => self.remove(tree, key, &mut changes)?,
                 (Form::Parts, Some(value)) => self.put_parts(tree, &key, &value, &mut changes)?,
                 (Form::Parts, None) => self.remove_parts(tree, &key, &mut changes)?,
+                (Form::Set, _) => {} // no key of a state leads to one
             }
         }
         Ok(changes)
