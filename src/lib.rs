@@ -4,6 +4,7 @@
 //!
 //! * [`http`] reads a request within its limits and finds what it asks for;
 //! * [`model`] is what is received, stored and answered, and what makes it valid;
+//! * [`tracker`] is the script that web pages send with;
 //! * [`collect`] is a payload's way: admit, identify, process, commit;
 //! * [`process`] is what happens to its events: types, mappings, segments, workflows;
 //! * [`schedule`] is what happens without a request: delayed events, and what is due by itself;
@@ -39,3 +40,4 @@ pub mod schedule;
 pub mod settings;
 pub mod store;
 pub mod supervise;
+pub mod tracker;

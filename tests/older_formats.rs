@@ -71,7 +71,7 @@ fn everything_is_found_and_an_older_daemon_takes_the_store_no_more() {
     wait_for("the delayed event", || (profile(&daemon, carol)["traits"]["planned"] == "a visit").then_some(()));
     check(&daemon);
     let setup = daemon.stop();
-    assert_eq!(std::fs::read_to_string(folder.path().join("format-3/format")).unwrap(), "tracardi store 5\n");
+    assert_eq!(std::fs::read_to_string(folder.path().join("format-3/format")).unwrap(), "tracardi store 6\n");
     assert!(setup.command(&["check"]).status().unwrap().success());
     assert!(setup.command(&["rebuild"]).status().unwrap().success());
     let daemon = setup.start();
@@ -116,21 +116,25 @@ fn merges_of_then_can_be_split_now() {
     assert_eq!(profile(&daemon, laptop)["traits"], answered["ada_laptop_before"]["traits"]);
 }
 
-/// What format 5 added are kinds of entries, so a store without them is one of format 4 but for the number.
+/// What formats 5 and 6 added are kinds of entries, so a store without them is one of format 4 but for the number.
 #[test]
-fn a_store_of_format_4_is_taken_as_it_is() {
+fn a_store_of_format_4_or_5_is_taken_as_it_is() {
+    [4, 5].into_iter().for_each(taken_as_it_is);
+}
+
+fn taken_as_it_is(of_format: u32) {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Setup::new(folder.path()).start();
     daemon.shop();
     let ada = sign_in(&daemon, "ada-laptop", "ada@example.com");
     let setup = daemon.stop();
     let format = folder.path().join("format");
-    std::fs::write(&format, "tracardi store 4\n").unwrap();
+    std::fs::write(&format, format!("tracardi store {of_format}\n")).unwrap();
     let daemon = setup.start();
     assert_eq!(sign_in(&daemon, "ada-phone", "ada@example.com")["id"], ada["id"]);
     let log = daemon.stderr();
-    assert!(log.contains("the store was of format 4"), "{log}");
+    assert!(log.contains(&format!("the store was of format {of_format}")), "{log}");
     assert!(!log.contains("made again"), "{log}");
     drop(daemon.stop());
-    assert_eq!(std::fs::read_to_string(format).unwrap(), "tracardi store 5\n");
+    assert_eq!(std::fs::read_to_string(format).unwrap(), "tracardi store 6\n");
 }

@@ -88,6 +88,7 @@ impl Shop {
             debugger: Disclosure::None,
             profile: Disclosure::None,
             bots: Bots::Mark,
+            pass: true,
             internal_events: false,
             session_bytes_max: 1 << 20,
         };

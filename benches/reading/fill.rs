@@ -52,6 +52,7 @@ async fn fill_all(path: &Path, events: usize) -> Result<()> {
         debugger: Disclosure::None,
         profile: Disclosure::None,
         bots: Bots::Mark,
+        pass: true,
         internal_events: false,
         session_bytes_max: BODY_BYTES_MAX,
     };

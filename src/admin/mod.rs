@@ -3,6 +3,7 @@
 //! Every read speaks of what is durable; every change is an entry of the log, in order with the requests under way, and
 //! done when it is durable. Knows no HTTP.
 
+mod consent_types;
 mod definitions;
 mod profiles;
 mod records;
@@ -10,6 +11,7 @@ mod sources;
 
 use std::sync::Arc;
 
+pub use consent_types::ConsentType;
 pub use definitions::{Configuration, Difference, NotSaved};
 pub(crate) use profiles::{delete_names, profile_deleted};
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::{Bots, Collector, Credentials, Disclosure, Incoming, Rejection};
 use crate::model::{ClientFacts, Id, Origin, RegisteredSource, SourceType};
 
+const DISABLED: Rejection = Rejection::Denied("The source is disabled.");
+
 /// A payload that its source admits.
 pub struct Admitted {
     pub incoming: Incoming,
@@ -12,6 +14,8 @@ pub struct Admitted {
     /// It came with one of the source's secrets, or with the administrator's token.
     pub trusted: bool,
     pub bot: bool,
+    /// The profile that a link from another domain names.
+    pub passed: Option<Id>,
     /// Sessions are stored.
     pub save_session: bool,
     /// Events are stored, unless they say otherwise.
@@ -25,7 +29,8 @@ impl Collector {
         let Incoming { endpoint, client, credentials, .. } = &incoming;
         let (source, trusted) = self.check_source(*endpoint, &incoming.payload.source, client, credentials)?;
         let payload = &incoming.payload;
-        let sent_ids = payload.session.iter().chain(&payload.profile).chain(&payload.device);
+        let passed = self.passed(&incoming);
+        let sent_ids = payload.session.iter().chain(&payload.profile).chain(&payload.device).chain(&passed);
         let event_ids = payload.events.iter().filter_map(|event| event.id.as_ref());
         if sent_ids.chain(event_ids).any(Id::is_reserved) {
             return Err(Rejection::Denied("Ids that start with @ are reserved."));
@@ -39,6 +44,7 @@ impl Collector {
         Ok(Admitted {
             trusted,
             bot,
+            passed,
             save_session: payload.options.save_session && !source.source.transitional,
             save_events: payload.options.save_events && !source.source.transitional,
             debugger: payload.options.debugger
@@ -61,6 +67,10 @@ impl Collector {
         credentials: &Credentials,
     ) -> Result<(Arc<RegisteredSource>, bool), Rejection> {
         let source = self.store.source(id).ok_or(Rejection::Denied("Invalid source."))?;
+        if matches!(credentials, Credentials::Redirect) {
+            // Browsers bring neither when they follow a link.
+            return if source.source.enabled { Ok((source, false)) } else { Err(DISABLED) };
+        }
         usable(&source, endpoint)?;
         if let (Some(allowed), Some(origin)) = (&source.terms.origins, &client.origin)
             && !Origin::parse(origin).is_ok_and(|origin| allowed.contains(&origin))
@@ -83,7 +93,7 @@ fn is_trusted(source: &RegisteredSource, credentials: &Credentials) -> Result<bo
             }
             true
         }
-        Credentials::None | Credentials::Secret(_) => false,
+        Credentials::None | Credentials::Redirect | Credentials::Secret(_) => false,
     };
     if source.terms.requires_secret && !trusted {
         return Err(Rejection::Denied("The source's secret is expected."));
@@ -93,7 +103,7 @@ fn is_trusted(source: &RegisteredSource, credentials: &Credentials) -> Result<bo
 
 fn usable(source: &RegisteredSource, endpoint: SourceType) -> Result<(), Rejection> {
     if !source.source.enabled {
-        return Err(Rejection::Denied("The source is disabled."));
+        return Err(DISABLED);
     }
     if !source.source.types.contains(&endpoint) {
         return Err(Rejection::Denied(match endpoint {

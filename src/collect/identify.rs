@@ -52,7 +52,7 @@ impl Collector {
         let session_ids: Vec<&Id> = payload.session.iter().chain(memory.sessions()).collect();
         let mut names = memory.names.clone();
         names.extend(session_ids.iter().map(|id| Key::Session((*id).clone())));
-        names.extend(payload.profile.iter().cloned().map(Key::Profile));
+        names.extend(payload.profile.iter().chain(&admitted.passed).cloned().map(Key::Profile));
         let event_ids = payload.events.iter().filter_map(|event| event.id.clone());
         names.extend(event_ids.map(|id| Key::EventId { id, source: source.clone() }));
         for _ in 0..NAMES_MAX {
@@ -112,13 +112,19 @@ impl Collector {
         {
             return Ok(Person::Known(profile));
         }
-        let Some(id) = sent else { return Ok(Person::New { id: None, alias: None }) };
-        Ok(match find_profile(view, id).await? {
-            Some(profile) => Person::Known(profile),
-            // A forged id must not create or reach a profile. A UUID is one that an earlier answer may have given.
-            None if id.is_uuid() => Person::New { id: None, alias: self.remembered(view, id).await? },
-            None => Person::New { id: None, alias: None },
-        })
+        // Who has no profile of their own is who came with the link.
+        for id in sent.into_iter().chain(&admitted.passed) {
+            if let Some(profile) = find_profile(view, id).await? {
+                return Ok(Person::Known(profile));
+            }
+        }
+        // A forged id must not create or reach a profile. A UUID is one that an earlier answer may have given.
+        let given = sent.or(admitted.passed.as_ref()).filter(|id| id.is_uuid());
+        let alias = match given {
+            Some(id) => self.remembered(view, id).await?,
+            None => None,
+        };
+        Ok(Person::New { id: None, alias })
     }
 
     /// The id as another name of who is new: none that was erased.

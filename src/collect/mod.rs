@@ -19,6 +19,7 @@ mod disclosure;
 mod due;
 mod identify;
 mod parts;
+mod pass;
 mod process;
 mod repeats;
 
@@ -32,8 +33,8 @@ use commit::{Fixed, to_json};
 
 use crate::{
     clock::Clock,
-    model::{ClientFacts, Fault, Payload, SourceType},
-    process::{Identity, Interrupted, Lookups, Memory, Rules, RulesInForce, Searches},
+    model::{ClientFacts, Fault, Id, Payload, SourceType},
+    process::{Identity, Interrupted, Lookups, Memory, Redirect, Rules, RulesInForce, Searches},
     store::{Refused, Store},
 };
 
@@ -52,6 +53,8 @@ pub struct CollectSettings {
     pub bots: Bots,
     /// Whether what the server itself notes is stored as events.
     pub internal_events: bool,
+    /// Whether who came with a link from another domain is who they were there.
+    pub pass: bool,
     /// The most bytes that a session gathers as its context and properties.
     pub session_bytes_max: usize,
 }
@@ -83,6 +86,8 @@ pub enum Credentials {
     Secret(String),
     /// The administrator's token.
     Administrator,
+    /// None: the administrator set it up that such requests come, by a redirect.
+    Redirect,
 }
 
 /// How a payload is tried out.
@@ -176,6 +181,11 @@ impl Collector {
             lookups,
             searches: Searches::default(),
         }
+    }
+
+    /// What is set up for visitors who come by this address.
+    pub fn redirect(&self, id: &Id) -> Option<Arc<Redirect>> {
+        self.rules.get().redirect(id)
     }
 
     /// Takes a payload; returns the answer as JSON once everything that it speaks of is durable.

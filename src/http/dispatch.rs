@@ -3,16 +3,16 @@
 use hyper::Method;
 
 use super::{
-    App, Rooms, auth, collect, definitions,
+    App, Rooms, auth, collect, consents, definitions,
     failure::Failure,
-    health, import, live, metrics, openapi, query, records,
+    health, import, live, metrics, openapi, query, records, redirect,
     reply::{self, Reply},
     rights,
     route::{Audience, Endpoint, Request},
-    sources, track, user,
+    sources, track, tracker, user,
 };
 use crate::{
-    model::RecordKind,
+    model::{DefinitionKind, RecordKind},
     read::{About, Asked},
 };
 
@@ -31,6 +31,7 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         Endpoint::Logout => return Ok(reply::json(&true)),
         Endpoint::OpenApi => return Ok(openapi::document()),
         Endpoint::Docs => return Ok(openapi::page()),
+        Endpoint::Tracker => return Ok(tracker::script(&request.headers)),
         _ => {}
     }
     let rooms = app.rooms()?;
@@ -42,6 +43,13 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::Track, _) => track::track(app, collector, &request).await,
         (Endpoint::Collect, &Method::HEAD) => collect::ring(app, collector, &request),
         (Endpoint::Collect, _) => collect::collect(app, collector, &request).await,
+        (Endpoint::CustomerConsent, _) => consents::give(app, &rooms, &request).await,
+        (Endpoint::ConsentTypes, _) => Ok(consents::types(admin)),
+        (Endpoint::Redirect, &Method::DELETE) => {
+            auth::check_token(app, &request.headers)?;
+            definitions::delete(admin, DefinitionKind::Redirect, route).await
+        }
+        (Endpoint::Redirect | Endpoint::RedirectInSession, _) => redirect::follow(collector, &request).await,
         (Endpoint::NewSource, _) => sources::save(admin, &request.body.bytes).await,
         (Endpoint::Source, &Method::DELETE) => sources::delete(admin, route).await,
         (Endpoint::Source, _) => sources::get(admin, route),
@@ -105,7 +113,8 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
             | Endpoint::Ready
             | Endpoint::Import
             | Endpoint::OpenApi
-            | Endpoint::Docs,
+            | Endpoint::Docs
+            | Endpoint::Tracker,
             _,
         ) => Err(Failure::NotFound),
     }

@@ -8,7 +8,7 @@ use http_body_util::{Either, Full, StreamBody};
 use hyper::{
     Response, StatusCode,
     body::Frame,
-    header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
+    header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -70,6 +70,20 @@ pub fn json_bytes(status: StatusCode, bytes: impl Into<Bytes>) -> Reply {
 pub fn html(page: Bytes) -> Reply {
     let mut reply = Response::new(Either::Left(Full::new(page)));
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    reply
+}
+
+/// 200 with bytes of this media type that are part of the program.
+pub fn bytes(kind: &'static str, bytes: &'static [u8]) -> Reply {
+    let mut reply = Response::new(Either::Left(Full::new(Bytes::from_static(bytes))));
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    reply
+}
+
+/// Sends a browser on to `location`.
+pub fn found(location: HeaderValue) -> Reply {
+    let mut reply = empty(StatusCode::FOUND);
+    reply.headers_mut().insert(LOCATION, location);
     reply
 }
 

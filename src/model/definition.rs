@@ -1,4 +1,4 @@
-//! What people set up beside sources: event types, segments, workflows, destinations, consents. Each is a JSON object
+//! What people set up beside sources: event types, segments, workflows, destinations, consents, redirects. Each is a JSON object
 //! with an id, kept as it was written; what it means is known to the room that compiles it.
 
 use serde::{Deserialize, Serialize};
@@ -14,11 +14,13 @@ pub enum DefinitionKind {
     Consent,
     /// A segment that was deleted: whoever is in it is to leave.
     DeletedSegment,
+    Redirect,
 }
 
 impl DefinitionKind {
     /// Those that people set up.
-    pub const ALL: [Self; 5] = [Self::EventType, Self::Segment, Self::Workflow, Self::Destination, Self::Consent];
+    pub const ALL: [Self; 6] =
+        [Self::EventType, Self::Segment, Self::Workflow, Self::Destination, Self::Consent, Self::Redirect];
 
     /// The name of a table of them in a configuration file.
     pub fn word(self) -> &'static str {
@@ -29,6 +31,7 @@ impl DefinitionKind {
             Self::Destination => "destination",
             Self::Consent => "consent",
             Self::DeletedSegment => "deleted_segment",
+            Self::Redirect => "redirect",
         }
     }
 }

@@ -1,8 +1,14 @@
 //! The tracker payload: everything that a client says in one request (contract, sections 3 and 5).
 
+mod consents;
+
 use std::sync::Arc;
 
-use super::{EventType, Fault, Form, Id, Json, Reader, Time, id::NAME_BYTES_MAX};
+use super::{
+    EventType, Fault, Form, Id, Json, Reader, Time,
+    id::NAME_BYTES_MAX,
+    members::{member, text},
+};
 
 /// The most events in one payload.
 pub const EVENTS_MAX: usize = 1_000;
@@ -139,6 +145,13 @@ impl Payload {
             device: device.flatten(),
             options,
         })
+    }
+
+    /// The profile and the source that `context.tracardi.pass` names: who came with a link from another domain.
+    pub fn pass(&self) -> Option<(Id, Id)> {
+        let pass = member(member(self.context.as_str(), "tracardi")?, "pass")?;
+        let id = |name| Id::parse(&text(member(pass, name)?)?).ok()?;
+        Some((id("profile")?, id("source")?))
     }
 
     /// What /collect makes of its path and the properties of its events.

@@ -9,6 +9,7 @@ use super::{
     left::Left,
     operation::Operation,
     records::{EventDraft, NoRoom, ProfileDraft, Records},
+    rules::Rules,
     scope::Scope,
 };
 use crate::{
@@ -281,6 +282,28 @@ pub async fn attach_by_source(
         if let NotAttached::NoRoom(why) = why {
             not_found_by(records, left, &path, why);
         }
+    }
+    Ok(())
+}
+
+/// The profile that a visitor has becomes one with the one that they had where they came from, if nobody is known by it:
+/// a link may have been handed on to somebody else.
+pub async fn join_passed(
+    ground: &Ground<'_>,
+    records: &mut Records<'_>,
+    rules: &Rules,
+    left: &mut Left,
+) -> Result<(), Interrupted> {
+    let Some(id) = records.passed.take().filter(|_| records.profile.is_some()) else { return Ok(()) };
+    let found = Found::new(records, ground.people.by_id(&id).await?, |_| false);
+    let Some(profile) = found.profile(records) else { return Ok(()) };
+    let is_known = records.profile.as_ref().is_some_and(|draft| rules.is_known(ground.identity, draft));
+    if is_known {
+        left.warnings.push("context.tracardi.pass: the visitor is known already and stays who they are".into());
+    } else if consent::admits(rules.consents(), records, profile)
+        && let Err(why) = become_one(ground, records, found).await?
+    {
+        left.warnings.push(format!("context.tracardi.pass: {why}"));
     }
     Ok(())
 }

@@ -70,6 +70,8 @@ pub struct Records<'a> {
     pub anonymous: bool,
     /// Places in what the events have in common as their context that are as the profile's consents let them be.
     treated: Vec<Path>,
+    /// The profile that a link from another domain names.
+    pub passed: Option<Id>,
     /// They came as a webhook, whose source may say whose they are.
     pub by_webhook: bool,
     /// They may tell by merge keys whose they are: their source lets anyone, or they came with its secret.
@@ -96,6 +98,7 @@ impl Records<'_> {
             saves_events,
             anonymous: false,
             treated: Vec::new(),
+            passed: None,
             by_webhook: false,
             may_identify,
             may_learn: true,

@@ -17,6 +17,7 @@ use super::{
     definition::Whole,
     destination::{self, Target},
     event_type::{self, EventType, EventTypes},
+    redirect::{self, Redirect},
     schedule::Schedule,
     scope::Scope,
     segment::{self, Segment},
@@ -40,6 +41,7 @@ pub struct Rules {
     by_any_type: Vec<usize>,
     destinations: Vec<Arc<Destination>>,
     consents: Vec<Consent>,
+    redirects: HashMap<Id, Arc<Redirect>>,
     /// The types that people set up themselves.
     configured: Vec<Arc<str>>,
     /// What is due by itself.
@@ -69,6 +71,7 @@ pub fn definition_schema(kind: DefinitionKind, generator: &mut SchemaGenerator) 
         DefinitionKind::Workflow => generator.subschema_for::<Whole<workflow::Written>>(),
         DefinitionKind::Destination => generator.subschema_for::<Whole<destination::Written>>(),
         DefinitionKind::Consent => generator.subschema_for::<Whole<consent::Written>>(),
+        DefinitionKind::Redirect => generator.subschema_for::<Whole<redirect::Written>>(),
     }
 }
 
@@ -141,6 +144,10 @@ impl Rules {
                 DefinitionKind::Consent => {
                     rules.consents.push(Consent::compile(definition).map_err(mistake)?);
                 }
+                DefinitionKind::Redirect => {
+                    let redirect = Redirect::compile(definition).map_err(mistake)?;
+                    rules.redirects.insert(definition.id.clone(), Arc::new(redirect));
+                }
                 DefinitionKind::Destination => {
                     let destination = Destination::compile(definition).map_err(mistake)?;
                     if let Target::File(name) = &destination.target
@@ -210,6 +217,10 @@ impl Rules {
 
     pub(super) fn consents(&self) -> &[Consent] {
         &self.consents
+    }
+
+    pub fn redirect(&self, id: &Id) -> Option<Arc<Redirect>> {
+        self.redirects.get(id).cloned()
     }
 
     /// Whether there is such a workflow, and it is enabled.

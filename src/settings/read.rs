@@ -69,6 +69,7 @@ impl<'a> Reader<'a> {
                 debugger: self.disclosure("track.debugger", &mut notices)?,
                 profile: self.disclosure("track.profile", &mut notices)?,
                 bots: self.word("track.bots", &[("mark", Bots::Mark), ("refuse", Bots::Refuse)])?,
+                pass: self.boolean("track.pass")?,
                 internal_events: self.boolean("track.internal_events")?,
                 session_bytes_max: body_bytes_max,
             },

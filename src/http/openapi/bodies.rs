@@ -147,6 +147,24 @@ pub fn records_example() -> Value {
     json!([{ "id": "ada", "metadata": { "time": { "insert": "2024-05-01T10:00:00Z" } } }])
 }
 
+/// What consent widgets send.
+pub fn consents() -> Value {
+    json!({
+        "type": "object",
+        "required": ["source", "session"],
+        "properties": {
+            "source": entity(required_id("source-id"), true),
+            "session": entity(required_id("id"), true),
+            "profile": entity(optional_id(), false),
+            "consents": { "type": ["object", "null"], "additionalProperties": { "type": "boolean" } },
+        },
+    })
+}
+
+pub fn consents_example() -> Value {
+    json!({ "source": { "id": "shop" }, "session": { "id": "my-first-session" }, "consents": { "marketing": true } })
+}
+
 pub fn payload_example() -> Value {
     json!({
         "source": { "id": "shop" },

@@ -1,5 +1,6 @@
 //! What each endpoint does with each of its methods. HEAD goes with GET by itself, and so does what a browser asks first.
 
+use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
@@ -9,7 +10,9 @@ use super::{
     schemas::Schemas,
 };
 use crate::{
-    http::{definitions, health, import, metrics, query, records, reply::Saved, route::Endpoint, sources, user},
+    http::{
+        consents, definitions, health, import, metrics, query, records, reply::Saved, route::Endpoint, sources, user,
+    },
     model::{Answer, DefinitionKind, ShownEvent, ShownProfile, ShownSession},
     read::Top,
     schedule,
@@ -182,6 +185,11 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
                     "Creates or replaces a destination",
                     json!({ "id": "archive", "events": ["*"], "file": "archive.ndjson" }),
                 ),
+                DefinitionKind::Redirect => (
+                    "Creates or replaces a redirect",
+                    json!({ "id": "spring", "url": "https://shop.example/spring", "event_type": "link-followed",
+                        "source": "shop", "properties": { "campaign": "spring" } }),
+                ),
                 DefinitionKind::Consent => {
                     ("Creates or replaces a consent type", json!({ "id": "marketing", "expires_after": "365d" }))
                 }
@@ -211,6 +219,30 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
                     .takes([parameters::flag("dry_run", "Only tells what would change.")])
                     .sent(configuration, example)
                     .answers(it.answer::<definitions::Applied>()),
+            ]
+        }
+        Endpoint::RedirectInSession => vec![redirect()],
+        Endpoint::Redirect => {
+            vec![redirect(), SETTING_UP.delete("Deletes a redirect").by_administrator().answers(deleted()).or_null()]
+        }
+        Endpoint::CustomerConsent => vec![
+            COLLECTING
+                .post("Takes what a visitor grants and revokes")
+                .text("As an event of the type `consent-update`.")
+                .takes([parameters::flag("all", "Every consent type is granted.")])
+                .sent(it.body("CustomerConsent", bodies::consents()), bodies::consents_example())
+                .answers(it.answer::<Answer>()),
+        ],
+        Endpoint::ConsentTypes => {
+            vec![COLLECTING.get("The consent types, for widgets").answers(it.answer::<consents::ConsentTypes>())]
+        }
+        Endpoint::Tracker => {
+            let script = json!({ "type": "string" });
+            vec![
+                COLLECTING
+                    .get("The script that web pages send with")
+                    .answers_as(vec![("text/javascript", script)])
+                    .or(StatusCode::NOT_MODIFIED),
             ]
         }
         Endpoint::DestinationStatus => vec![
@@ -387,6 +419,19 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
             vec![WATCHING.get("This description for people").answers_as(vec![("text/html", html)])]
         }
     }
+}
+
+/// What visitors follow.
+fn redirect() -> Operation {
+    COLLECTING
+        .get("Notes an event and sends the visitor on")
+        .text(
+            "The query joins the event's properties. Without a session it makes no profile. The visitor is sent on also \
+            where the event cannot be stored.",
+        )
+        .takes([parameters::properties()])
+        .answers_with(StatusCode::FOUND)
+        .or_null()
 }
 
 /// `true`.

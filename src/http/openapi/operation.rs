@@ -16,6 +16,8 @@ pub struct Operation {
     text: Option<&'static str>,
     parameters: Vec<Parameter>,
     body: Option<Body>,
+    /// Who may call it, if not whoever may call the others of its path.
+    audience: Option<Audience>,
     status: StatusCode,
     /// What the answer says, by its media type; nothing if it has no body.
     answers: Vec<(&'static str, Value)>,
@@ -58,6 +60,7 @@ impl Operation {
             text: None,
             parameters: Vec::new(),
             body: None,
+            audience: None,
             status: StatusCode::OK,
             answers: Vec::new(),
             refusals: Vec::new(),
@@ -79,7 +82,20 @@ impl Operation {
         head.text = Some("As GET, without the answer's body.");
         head.parameters = self.parameters.clone();
         head.refusals = self.refusals.clone();
+        head.status = self.status;
         head
+    }
+
+    /// Only the administrator may call it, whoever may call the others of its path.
+    pub fn by_administrator(mut self) -> Self {
+        self.audience = Some(Audience::Administrator);
+        self
+    }
+
+    /// It answers with this status, and without a body.
+    pub fn answers_with(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
     }
 
     /// What is to be said beside the summary.
@@ -125,6 +141,7 @@ impl Operation {
 
     /// The operation as the document has it.
     pub fn describe(&self, path: &'static str, audience: Audience) -> Value {
+        let audience = self.audience.unwrap_or(audience);
         let mut described = Map::new();
         let method = self.method.as_str().to_ascii_lowercase();
         let words = path.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());

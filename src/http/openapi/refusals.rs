@@ -19,7 +19,8 @@ pub const ALWAYS: [StatusCode; 8] = [
 ];
 
 /// What each status of a refusal means.
-const MEANINGS: [(StatusCode, &str); 13] = [
+const MEANINGS: [(StatusCode, &str); 14] = [
+    (StatusCode::NOT_MODIFIED, "The client has it: its tag is the one of `If-None-Match`."),
     (StatusCode::BAD_REQUEST, "It is not HTTP, or not of a kind that is taken."),
     (StatusCode::UNAUTHORIZED, "Who asks is not known, or may not do this."),
     (StatusCode::NOT_FOUND, "There is no such record."),

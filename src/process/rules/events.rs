@@ -53,6 +53,7 @@ impl<'r> Processing<'_, 'r> {
             }
             attach::attach_by_source(self.ground, self.records, self.memory, &self.rules.consents, self.left).await?;
         }
+        attach::join_passed(self.ground, self.records, self.rules, self.left).await?;
         let beginnings = self.beginnings(true, true).await?;
         self.records.events.splice(0..0, beginnings);
         self.go_through(look).await

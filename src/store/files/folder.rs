@@ -12,9 +12,9 @@ use super::durable::{remove_tree, sync_dir, write_durably};
 use crate::store::error::{At, StoreError};
 
 /// The format of everything in the folder, as ARCHITECTURE.md describes it.
-const FORMAT: u32 = 5;
-/// The format before it, which lacks some kinds of entries only.
-const FORMAT_OF_FEWER_ENTRIES: u32 = 4;
+const FORMAT: u32 = 6;
+/// The formats before it, which lack some kinds of entries only.
+const FORMATS_OF_FEWER_ENTRIES: [u32; 2] = [5, 4];
 /// The oldest that is carried over. Its blocks stay as they are, its views are made anew.
 const FORMAT_OF_OTHER_VIEWS: u32 = 3;
 /// What may stand in the folder before it is a store: what a start that was cut short left, and what file systems make.
@@ -39,7 +39,7 @@ const NEW_VIEWS: &str = "views.new";
 const OTHERS: u32 = 0o077;
 const FORMAT_WORDS: &str = "tracardi store ";
 /// What helps where the format is not known any more.
-const FORMAT_REMEDY: &str = "put it back from a backup of the storage folder; it is one line, \"tracardi store 5\" where \
+const FORMAT_REMEDY: &str = "put it back from a backup of the storage folder; it is one line, \"tracardi store 6\" where \
                              this version had the store last";
 /// When an answer is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -332,8 +332,8 @@ impl Folder {
         let Some(number) = number else {
             return Err(damaged(if bytes.is_empty() { "it is empty" } else { "it is damaged: it names no format" }));
         };
-        let known = [FORMAT, FORMAT_OF_FEWER_ENTRIES, FORMAT_OF_OTHER_VIEWS];
-        let known = known.into_iter().find(|known| known.to_string() == number);
+        let mut known = [FORMAT, FORMAT_OF_OTHER_VIEWS].into_iter().chain(FORMATS_OF_FEWER_ENTRIES);
+        let known = known.find(|known| known.to_string() == number);
         known.ok_or_else(|| StoreError::UnknownFormat {
             path: self.path.display().to_string(),
             found: number.into(),

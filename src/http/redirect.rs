@@ -1,0 +1,60 @@
+//! GET /redirect/ID[/SESSION-ID]: notes an event and sends the visitor on (contract, section 18).
+
+use hyper::{Method, header::HeaderValue};
+use serde::Deserialize;
+
+use super::{
+    failure::Failure,
+    reply::{self, Reply},
+    route::{Request, in_path},
+};
+use crate::{
+    collect::{Collector, Credentials, Incoming},
+    model::{Id, Payload, SourceType},
+};
+
+/// What is read of the answer to the event: whose it is.
+#[derive(Deserialize)]
+struct Answered {
+    profile: Person,
+}
+
+#[derive(Deserialize)]
+struct Person {
+    id: Option<String>,
+}
+
+/// Sends the visitor on once the event is durable; and also where it cannot be stored, for they came to go on.
+pub async fn follow(collector: &Collector, request: &Request) -> Result<Reply, Failure> {
+    let route = &request.route;
+    let redirect = collector.redirect(&route.record_id()?).ok_or(Failure::NoRecord)?;
+    let session = match route.part("session_id")? {
+        Some(part) => Id::parse(&part).map_err(|fault| in_path("session_id", fault))?,
+        None => None,
+    };
+    let mut profile = None;
+    // Who asks for the head alone looks where the link leads, and does not follow it.
+    if request.method == Method::GET {
+        let properties = redirect.properties(&route.query().to_json());
+        let profile_less = session.is_none();
+        let incoming = Incoming {
+            endpoint: SourceType::Rest,
+            payload: Payload::webhook(&redirect.kind, redirect.source.clone(), session, vec![properties]),
+            profile_less,
+            client: request.client.clone(),
+            credentials: Credentials::Redirect,
+            bytes: 0,
+            trial: None,
+        };
+        match collector.collect(incoming).await {
+            Ok(answer) => profile = serde_json::from_slice(&answer).ok().and_then(|it: Answered| it.profile.id),
+            Err(why) => tracing::warn!(%why, source = %redirect.source, "the event of a redirect is not stored"),
+        }
+    }
+    let url = match profile.filter(|_| redirect.pass) {
+        Some(profile) => redirect.url_with(&profile),
+        None => redirect.url().to_owned(),
+    };
+    let location = HeaderValue::from_str(&url).map_err(|_| Failure::Bug)?;
+    Ok(reply::not_stored(reply::found(location)))
+}

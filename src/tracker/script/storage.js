@@ -1,0 +1,27 @@
+// What is kept in the browser. Where storage is forbidden or full, it is kept as long as the page is open.
+
+const memory = {};
+
+// Others write there, too: what cannot be read is none.
+const read = name => safe(() => JSON.parse(memory[name] || localStorage.getItem(name)))();
+
+const write = (name, value) => {
+  memory[name] = JSON.stringify(value);
+  safe(() => {
+    localStorage.setItem(name, memory[name]);
+    delete memory[name];
+  })();
+};
+
+const forget = name => {
+  delete memory[name];
+  safe(() => localStorage.removeItem(name))();
+};
+
+const stored = () => Object.keys(memory).concat(safe(() => Object.keys(localStorage))() || []);
+
+// A UUID of version 4. The browser's own is there only on pages that came by HTTPS.
+const uuid = () =>
+  '10000000-1000-4000-8000-100000000000'.replace(/[018]/g, digit =>
+    (digit ^ (crypto.getRandomValues(new Uint8Array(1))[0] & (15 >> (digit / 4)))).toString(16)
+  );
