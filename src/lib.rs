@@ -10,6 +10,7 @@
 //! * [`schedule`] is what happens without a request: delayed events, and what is due by itself;
 //! * [`deliver`] hands events and changed profiles on to other systems;
 //! * [`store`] makes it durable and finds it again: journal, log, views;
+//! * [`console`] is what administrators see and do in a browser;
 //! * [`admin`] is what an administrator reads and changes, one by one;
 //! * [`read`] answers queries over everything that was collected, and writes it into files;
 //! * [`rights`] tells a person everything, and erases or forgets them, from the disk too;
@@ -27,6 +28,7 @@ pub mod admin;
 pub mod clock;
 pub mod collect;
 pub mod commands;
+pub mod console;
 pub mod count;
 pub mod deliver;
 pub mod http;

@@ -166,6 +166,14 @@ impl Admin {
         Ok(differences)
     }
 
+    /// What everything that is set up comes to once the configuration is applied.
+    ///
+    /// # Errors
+    /// It does not compile.
+    pub async fn compiled_with(&self, configuration: &Configuration) -> Result<Rules, Fault> {
+        self.compile(&configuration.definitions).await
+    }
+
     /// Saves what is new or different in the configuration, all or nothing; what it does not name stays as it is.
     /// Returns what changed, once that is durable.
     pub async fn apply(&self, configuration: Configuration) -> Result<Vec<Difference>, NotSaved> {

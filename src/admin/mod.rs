@@ -8,9 +8,11 @@ mod definitions;
 mod profiles;
 mod records;
 mod sources;
+mod toml;
 
 use std::sync::Arc;
 
+pub use self::toml::{line_of, tables, to_toml};
 pub use consent_types::ConsentType;
 pub use definitions::{Configuration, Difference, NotSaved};
 pub(crate) use profiles::{delete_names, profile_deleted};

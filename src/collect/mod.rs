@@ -91,10 +91,12 @@ pub enum Credentials {
 }
 
 /// How a payload is tried out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct Trial {
     /// Whether external systems are asked.
     pub lookups: bool,
+    /// By which rules, if not by those in force.
+    pub rules: Option<Arc<Rules>>,
 }
 
 /// Why a payload was not taken: nothing of it is stored (but see [`Refused::OutcomeUnknown`]).
@@ -193,7 +195,9 @@ impl Collector {
         let admitted = self.admit(incoming)?;
         let (mut memory, mut tries) = (Memory::default(), Tries::default());
         loop {
-            match self.attempt(&admitted, &self.rules.get(), &mut memory).await {
+            let tried = admitted.incoming.trial.as_ref().and_then(|trial| trial.rules.clone());
+            let rules = tried.unwrap_or_else(|| self.rules.get());
+            match self.attempt(&admitted, &rules, &mut memory).await {
                 Ok(answer) => return Ok(answer),
                 Err(why) => tries.again(why, &mut memory)?,
             }

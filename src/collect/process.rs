@@ -41,7 +41,7 @@ impl Collector {
         memory: &mut Memory,
     ) -> Result<Processed<'a>, Interrupted> {
         let incoming = &admitted.incoming;
-        let asks = incoming.trial.is_none_or(|trial| trial.lookups);
+        let asks = incoming.trial.as_ref().is_none_or(|trial| trial.lookups);
         let people = People { view: &identified.view, held: &identified.held, searches: &self.searches };
         let ground = self.ground(&people, asks);
         let (mut parts, mut left, mut again) = (Parts::default(), Left::new(admitted.debugger), false);

@@ -22,6 +22,7 @@ use crate::{
     admin::Admin,
     clock::Clock,
     collect::Collector,
+    console::Console,
     deliver::Deliveries,
     http::{self, App, Rooms},
     import::Importer,
@@ -186,7 +187,14 @@ async fn open_rooms(
     let queries = Arc::new(Queries::new(store.clone(), clock.clone(), identity.clone(), settings.read));
     let rights = Rights::new(store.clone(), clock, rules, identity, queries.clone(), settings.rights.clone());
     let rights = Arc::new(rights);
-    let rooms = Rooms { collector, admin, deliveries, scheduler, queries, metrics, importer, rights };
+    let console = Arc::new(Console {
+        admin: admin.clone(),
+        collector: collector.clone(),
+        metrics: metrics.clone(),
+        queries: queries.clone(),
+        rights: rights.clone(),
+    });
+    let rooms = Rooms { collector, admin, deliveries, scheduler, queries, metrics, importer, rights, console };
     Ok(Opened { store, rooms, first_source })
 }
 

@@ -10,6 +10,8 @@ use std::{
 
 use tracing_subscriber::{field::MakeExt, fmt::format::debug_fn};
 
+use crate::model::is_escaped;
+
 /// Work is worth a word once it takes this long.
 const PATIENCE: Duration = Duration::from_secs(1);
 const EVERY: Duration = Duration::from_millis(200);
@@ -23,13 +25,6 @@ impl Display for Printable<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         Escaping(out).write_str(self.0)
     }
-}
-
-/// Whether a character speaks to the terminal, or makes a text look like another one.
-pub fn is_escaped(character: char) -> bool {
-    let moves =
-        matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    moves || character.is_control()
 }
 
 /// Escapes what is written through it, as [`Printable`] says.

@@ -28,7 +28,7 @@ pub fn facts(app: &App, peer: IpAddr, headers: &HeaderMap) -> ClientFacts {
 }
 
 /// The client's address: the peer's, or what trusted proxies say: from the right, the first that is no such proxy.
-fn address(trusted: &[IpNet], peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+pub fn address(trusted: &[IpNet], peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let peer = peer.to_canonical();
     let is_trusted = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
     if !is_trusted(&peer) {

@@ -26,6 +26,7 @@ pub fn add_headers(settings: &ServerSettings, audience: Audience, origin: Option
     let allowed = match audience {
         Audience::Clients => &settings.cors_origins,
         Audience::Public | Audience::Administrator | Audience::Monitoring => &settings.admin_origins,
+        Audience::Console => return, // no other origin's page has to do with it
     };
     let closed = *allowed == AllowedOrigins::These(Vec::new());
     if closed && audience != Audience::Clients {
@@ -41,7 +42,11 @@ pub fn add_headers(settings: &ServerSettings, audience: Audience, origin: Option
 
 /// Whether the path answers a browser's preflight request.
 pub fn answers_preflight(settings: &ServerSettings, audience: Audience) -> bool {
-    audience == Audience::Clients || settings.admin_origins != AllowedOrigins::These(Vec::new())
+    match audience {
+        Audience::Clients => true,
+        Audience::Console => false,
+        _ => settings.admin_origins != AllowedOrigins::These(Vec::new()),
+    }
 }
 
 /// The answer to a preflight request: the asking origin may call with what it asked for.

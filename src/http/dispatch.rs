@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use super::{
-    App, Rooms, auth, collect, consents, definitions,
+    App, Rooms, auth, collect, consents, console, definitions,
     failure::Failure,
     health, import, live, metrics, openapi, query, records, redirect,
     reply::{self, Reply},
@@ -22,7 +22,7 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
     match route.audience {
         Audience::Administrator => auth::check_token(app, &request.headers)?,
         Audience::Monitoring => auth::check_metrics_token(app, &request.headers)?,
-        Audience::Clients | Audience::Public => {}
+        Audience::Clients | Audience::Public | Audience::Console => {}
     }
     match route.endpoint {
         Endpoint::Health => return Ok(health::health()),
@@ -32,6 +32,7 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         Endpoint::OpenApi => return Ok(openapi::document()),
         Endpoint::Docs => return Ok(openapi::page()),
         Endpoint::Tracker => return Ok(tracker::script(&request.headers)),
+        Endpoint::Console => return console::answer(app, request).await,
         _ => {}
     }
     let rooms = app.rooms()?;
@@ -114,7 +115,8 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
             | Endpoint::Import
             | Endpoint::OpenApi
             | Endpoint::Docs
-            | Endpoint::Tracker,
+            | Endpoint::Tracker
+            | Endpoint::Console,
             _,
         ) => Err(Failure::NotFound),
     }

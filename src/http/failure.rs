@@ -47,6 +47,8 @@ pub enum Failure {
     Invalid(&'static str, Fault),
     Rejected(Rejection),
     Unavailable(String),
+    /// Too many passwords were tried; in so many seconds more may be.
+    TooManyTries(u64),
     Bug,
 }
 
@@ -123,7 +125,7 @@ impl Failure {
     pub fn reason(&self) -> Reason {
         match self {
             Self::BadRequest(_) | Self::NotFound | Self::NoRecord | Self::Invalid(..) => Reason::Invalid,
-            Self::Unauthorized => Reason::Denied,
+            Self::Unauthorized | Self::TooManyTries(_) => Reason::Denied,
             Self::MethodNotAllowed(_)
             | Self::UnsupportedMedia(_)
             | Self::UnsupportedEncoding
@@ -222,6 +224,11 @@ impl From<Failure> for Reply {
             Failure::Invalid(part, fault) => invalid(part, &fault),
             Failure::Rejected(rejection) => rejected(rejection),
             Failure::Unavailable(what) => unavailable(&what),
+            Failure::TooManyTries(seconds) => with_header(
+                detail(StatusCode::TOO_MANY_REQUESTS, "Too many passwords were tried."),
+                RETRY_AFTER,
+                seconds.into(),
+            ),
             Failure::Bug => detail(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error."),
         }
     }

@@ -47,7 +47,7 @@ fn format(headers: &HeaderMap) -> Format {
 }
 
 impl App {
-    fn http_figures(&self) -> HttpFigures {
+    pub(super) fn http_figures(&self) -> HttpFigures {
         HttpFigures {
             connections: self.admission.figures(),
             live_readers: self.rooms.get().map_or(0, |rooms| rooms.queries.live_readers()),

@@ -9,6 +9,7 @@ mod client;
 mod collect;
 mod connection;
 mod consents;
+mod console;
 mod cors;
 mod definitions;
 mod dispatch;
@@ -33,11 +34,15 @@ mod track;
 mod tracker;
 mod user;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use crate::{
     admin::Admin,
     collect::Collector,
+    console::Console,
     deliver::Deliveries,
     import::Importer,
     metrics::Metrics,
@@ -50,6 +55,7 @@ use crate::{
 use connection::Admission;
 use requests::Requests;
 
+pub use console::SESSION_MIN as CONSOLE_SESSION_MIN;
 pub use serve::serve;
 
 /// What every request needs.
@@ -63,6 +69,10 @@ pub struct App {
     shown_settings: serde_json::Value,
     admission: Arc<Admission>,
     requests: Requests,
+    /// Who is logged in to the console, for how long one stays so, and who tried to.
+    log_ins: console::LogIns,
+    console_session: Duration,
+    tries: console::Tries,
     bodies: body::Budget,
     /// There once recovery is done.
     rooms: OnceLock<Rooms>,
@@ -79,6 +89,7 @@ pub struct Rooms {
     pub queries: Arc<Queries>,
     pub rights: Arc<Rights>,
     pub importer: Arc<Importer>,
+    pub console: Arc<Console>,
 }
 
 impl App {
@@ -90,6 +101,9 @@ impl App {
             bodies: body::Budget::new(server.bodies_bytes_max),
             admission: Arc::new(admission),
             requests: Requests::new(),
+            log_ins: console::LogIns::default(),
+            console_session: settings.console_session,
+            tries: console::Tries::default(),
             settings: server,
             ip: settings.ip,
             admin_token,

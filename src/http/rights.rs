@@ -12,7 +12,7 @@ use super::{
     route::Route,
 };
 use crate::{
-    model::{Erasure, ErasureKind, Left},
+    model::{Erasure, ErasureKind, Id, Left},
     rights::{Export, Rights},
 };
 
@@ -65,7 +65,11 @@ fn left(left: &Left) -> Value {
 /// Everything that is known of somebody, written while it is read. The status line is sent once it is known that there is
 /// something.
 pub async fn export(rights: &Arc<Rights>, route: &Route) -> Result<Reply, Failure> {
-    let Some(export) = rights.export(&route.record_id()?).await? else { return Err(Failure::NoRecord) };
+    export_of(rights, &route.record_id()?).await
+}
+
+pub async fn export_of(rights: &Arc<Rights>, id: &Id) -> Result<Reply, Failure> {
+    let Some(export) = rights.export(id).await? else { return Err(Failure::NoRecord) };
     let pieces = futures_util::stream::unfold(Some(export), |export| async move {
         let mut export: Export = export?;
         reply::next_piece(export.next().await, export)

@@ -1,6 +1,9 @@
 //! Every path and what it leads to.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    net::IpAddr,
+    sync::{Arc, LazyLock},
+};
 
 use hyper::{Method, Uri, header::HeaderMap};
 use percent_encoding::percent_decode_str;
@@ -70,6 +73,7 @@ pub enum Endpoint {
     System,
     OpenApi,
     Docs,
+    Console,
 }
 
 impl Endpoint {
@@ -107,6 +111,8 @@ pub enum Audience {
     Administrator,
     /// Whoever has that or `metrics.token`.
     Monitoring,
+    /// Whoever is logged in to the console.
+    Console,
 }
 
 const GET: &[Method] = &[Method::GET, Method::HEAD];
@@ -197,6 +203,8 @@ pub const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/system", Endpoint::System, GET, Audience::Administrator),
     ("/openapi.json", Endpoint::OpenApi, GET, Audience::Public),
     ("/docs", Endpoint::Docs, GET, Audience::Public),
+    ("/console", Endpoint::Console, GET, Audience::Console),
+    ("/console/{*path}", Endpoint::Console, GET_POST, Audience::Console),
 ];
 
 /// The patterns of all paths, in the table's order.
@@ -230,6 +238,8 @@ pub struct Request {
     /// A body of any length, which is not read yet.
     pub pieces: Option<Box<Pieces>>,
     pub client: Arc<ClientFacts>,
+    /// Who is connected: the client, or a proxy.
+    pub peer: IpAddr,
 }
 
 impl Route {
@@ -251,6 +261,11 @@ impl Route {
             part_names(pattern).zip(found.params.iter()).map(|(name, (_, part))| (name, part.to_owned())).collect();
         let query = uri.query().unwrap_or_default().to_owned();
         Ok(Self { place, endpoint: *endpoint, audience: *audience, methods, parts, query })
+    }
+
+    /// A part of the path as it was sent; nothing where it has no such part.
+    pub fn raw(&self, name: &str) -> &str {
+        self.parts.iter().find(|(known, _)| *known == name).map_or("", |(_, part)| part)
     }
 
     /// A part of the path, decoded once; `None` when the path has no such part.

@@ -265,7 +265,8 @@ async fn read(
         body::check_head(settings, &head.headers, media::Encoding::Plain)?;
     }
     let client = Arc::new(client::facts(app, peer.ip(), &head.headers));
-    Ok(Read::Request(Request { method: head.method, route, headers: head.headers, body: read, pieces, client }))
+    let peer = peer.ip();
+    Ok(Read::Request(Request { method: head.method, route, headers: head.headers, body: read, pieces, client, peer }))
 }
 
 /// A body of any length: whoever it is for reads it.
@@ -291,7 +292,7 @@ async fn read_body(
     activity: &Activity,
 ) -> Result<Body, Failure> {
     let App { settings, bodies, .. } = app;
-    let forms = matches!(endpoint, Endpoint::Collect | Endpoint::Token | Endpoint::Logout);
+    let forms = matches!(endpoint, Endpoint::Collect | Endpoint::Token | Endpoint::Logout | Endpoint::Console);
     // An empty webhook is an event, whatever its media type and encoding say.
     let may_be_empty = endpoint == Endpoint::Collect;
     let encoding = media::media(headers, forms).and_then(|_| media::encoding(headers));

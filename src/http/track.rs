@@ -19,7 +19,7 @@ pub async fn track(app: &App, collector: &Collector, request: &Request) -> Resul
     if dry_run {
         auth::check_token(app, &request.headers)?;
     }
-    let trial = dry_run.then_some(Trial { lookups });
+    let trial = dry_run.then_some(Trial { lookups, rules: None });
     let profile_less = route.flag("profile_less")?;
     let payload = Payload::parse(&request.body.bytes)?;
     take(app, collector, request, SourceType::Rest, payload, profile_less, trial).await

@@ -24,6 +24,11 @@ impl Form {
         self.0.into_iter()
     }
 
+    /// Names and values, in the order sent.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The last value sent under `name`.
     pub fn last(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(sent, _)| sent == name).map(|(_, value)| value.as_str())

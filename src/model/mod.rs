@@ -26,6 +26,7 @@ mod origin;
 mod path;
 mod payload;
 mod place;
+mod printable;
 mod profile;
 mod reader;
 mod schedule;
@@ -59,6 +60,7 @@ pub use origin::Origin;
 pub use path::{Path, begins_with, is_within, steps_text};
 pub use payload::{EVENTS_MAX, EventPayload, Options, Payload, PayloadError, check_tag};
 pub use place::Place;
+pub use printable::is_escaped;
 pub use profile::{
     Alias, FieldChange, KEYS_NOTED, KnownKey, MergeKey, NAMES_SHOWN, Profile, ProfileRef, ShownProfile, Visit,
 };

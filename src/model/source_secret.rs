@@ -65,6 +65,10 @@ impl SourceSecrets {
         self.list.is_empty()
     }
 
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &SourceSecret> {
         self.list.iter()
     }

@@ -34,6 +34,8 @@ pub struct Settings {
     pub admin_token: Option<String>,
     /// Lets in to the metrics alone.
     pub metrics_token: Option<String>,
+    /// How long somebody who logged in to the console stays so.
+    pub console_session: Duration,
     pub log_level: tracing::Level,
     /// What is to be said of the settings once there is a log.
     pub notices: Vec<String>,

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use super::{AllowedOrigins, KeepIp, LookupSettings, ServerSettings, Settings, SettingsError, source::Values};
 use crate::{
     collect::{Bots, CollectSettings, Disclosure},
+    http::CONSOLE_SESSION_MIN,
     model::{Origin, Path as ProfilePath},
     process::{AllowedHosts, duration},
     read::ReadSettings,
@@ -94,6 +95,7 @@ impl<'a> Reader<'a> {
             )?,
             admin_token: self.token("admin.token")?,
             metrics_token: self.token("metrics.token")?,
+            console_session: self.duration("console.session", CONSOLE_SESSION_MIN)?,
             log_level: self.word(
                 "log.level",
                 &[

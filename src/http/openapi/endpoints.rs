@@ -413,6 +413,7 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
         Endpoint::System => {
             vec![WATCHING.get("The same for a person, with the settings").answers(it.answer::<metrics::System<'_>>())]
         }
+        Endpoint::Console => Vec::new(), // pages for people
         Endpoint::OpenApi => vec![WATCHING.get("This description").answers(json!({ "type": "object" }))],
         Endpoint::Docs => {
             let html = json!({ "type": "string" });

@@ -196,7 +196,7 @@ impl Operation {
             match audience {
                 Audience::Clients => refusals.extend([StatusCode::UNAUTHORIZED, StatusCode::NOT_ACCEPTABLE]),
                 Audience::Administrator | Audience::Monitoring => refusals.push(StatusCode::UNAUTHORIZED),
-                Audience::Public => {}
+                Audience::Public | Audience::Console => {}
             }
         }
         for status in refusals {
@@ -213,7 +213,7 @@ fn by_media_type(content: &[(&'static str, Value)]) -> Map<String, Value> {
 /// Who may call it; `None`: anyone.
 fn security(audience: Audience) -> Option<Value> {
     match audience {
-        Audience::Public => None,
+        Audience::Public | Audience::Console => None,
         Audience::Clients => Some(json!([{}, { "secret": [] }, { "password": [] }, { "administrator": [] }])),
         Audience::Administrator => Some(json!([{ "administrator": [] }])),
         Audience::Monitoring => Some(json!([{ "administrator": [] }, { "metrics": [] }])),

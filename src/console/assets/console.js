@@ -1,0 +1,90 @@
+// What the console's pages do beside what HTML does: parts that are loaded behind the page, and pages that follow what
+// comes. Without it every page still works.
+'use strict';
+
+const working = document.getElementById('working');
+let pending = 0;
+
+// Says that it works once something takes longer than a moment.
+const during = async work => {
+  const timer = setTimeout(() => working && working.classList.add('shown'), 100);
+  pending++;
+  try {
+    return await work;
+  } finally {
+    clearTimeout(timer);
+    if (!--pending && working) working.classList.remove('shown');
+  }
+};
+
+addEventListener('beforeunload', () => setTimeout(() => working && working.classList.add('shown'), 100));
+addEventListener('pageshow', () => working && working.classList.remove('shown'));
+
+const fetched = async address => {
+  const answer = await fetch(address, { headers: { Accept: 'text/html' }, credentials: 'same-origin' });
+  // Logged out meanwhile.
+  if (answer.redirected || answer.status === 401) location.reload();
+  if (!answer.ok) throw new Error(`${answer.status}`);
+  return answer.text();
+};
+
+// Parts say where they come from.
+const load = part =>
+  during(fetched(part.dataset.load))
+    .then(html => {
+      part.innerHTML = html;
+      part.removeAttribute('aria-busy');
+    })
+    .catch(() => {
+      part.textContent = 'This cannot be shown now.';
+      part.removeAttribute('aria-busy');
+    });
+
+const loadAll = within => Promise.all([...within.querySelectorAll('[data-load]')].map(load));
+loadAll(document);
+
+// Pages that follow: what is marked is made anew when an event is stored, at most twice a second.
+const followed = () => [...document.querySelectorAll('[data-live]')];
+if (followed().length) {
+  let timer;
+  let is_due = false;
+  const renew = async () => {
+    is_due = false;
+    timer = setTimeout(() => {
+      timer = 0;
+      if (is_due) renew();
+    }, 500);
+    const page = new DOMParser().parseFromString(await fetched(location.href), 'text/html');
+    for (const part of followed()) {
+      const anew = page.getElementById(part.id);
+      if (anew && anew.innerHTML !== part.innerHTML && !part.contains(document.activeElement)) part.innerHTML = anew.innerHTML;
+    }
+  };
+  const stream = new EventSource('/console/live');
+  stream.addEventListener('event', () => {
+    is_due = true;
+    if (!timer) renew().catch(() => {});
+  });
+  addEventListener('pagehide', () => stream.close());
+}
+
+// The browser's time zone, for the times that are shown.
+for (const field of document.querySelectorAll('input[name="tz"]'))
+  field.value = Intl.DateTimeFormat().resolvedOptions().timeZone || '';
+
+// Copies what stands beside the button.
+document.addEventListener('click', event => {
+  const button = event.target.closest('[data-copy]');
+  if (!button) return;
+  const text = document.getElementById(button.dataset.copy).textContent;
+  navigator.clipboard.writeText(text).then(
+    () => (button.textContent = 'Copied'),
+    () => getSelection().selectAllChildren(document.getElementById(button.dataset.copy))
+  );
+});
+
+// A choice that is made filters at once.
+document.addEventListener('change', event => {
+  const form = event.target.closest('form.filters');
+  if (form && event.target.matches('select, input[type="checkbox"]')) form.requestSubmit();
+});

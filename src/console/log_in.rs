@@ -1,0 +1,30 @@
+//! Where somebody logs in.
+
+use maud::html;
+
+use super::frame::{mistake, plain_page};
+
+/// The page where somebody logs in, with what was wrong the last time.
+pub fn log_in(wrong: Option<&str>) -> String {
+    let content = html! {
+        div.log-in {
+            h1 { "tracardi" }
+            form.card.fields method="post" action="/console/log-in" {
+                (mistake(wrong))
+                label {
+                    "Administrator's token"
+                    input type="password" name="password" required autocomplete="current-password" autofocus;
+                }
+                label {
+                    "Your name"
+                    input type="text" name="name" maxlength="60" autocomplete="name" aria-describedby="why-name";
+                }
+                p.quiet.small #why-name { "So that others see who changed what." }
+                input type="hidden" name="tz" value="";
+                div { button { "Log in" } }
+            }
+            p.quiet.small { "The token is in the file " code { "admin.token" } " of the storage folder." }
+        }
+    };
+    plain_page("Log in", &content)
+}

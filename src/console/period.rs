@@ -1,0 +1,173 @@
+//! The time that a page is about, and the source, as its address says them.
+
+use std::time::Duration;
+
+use chrono::{NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+use maud::{Markup, html};
+
+use super::{Asked, Console, Trouble, frame::in_zone};
+use crate::model::{Fault, Id, Time};
+
+/// The periods to choose from: word, name, days.
+const PERIODS: [(&str, &str, i64); 5] = [
+    ("today", "Today", 1),
+    ("7d", "7 days", 7),
+    ("30d", "30 days", 30),
+    ("90d", "90 days", 90),
+    ("365d", "A year", 365),
+];
+const USUAL: &str = "7d";
+/// A period of more days than this is shown by days, else by hours.
+const DAYS_BY_HOUR: i64 = 2;
+
+/// A time from a day's beginning on, up to now or to a day's end.
+pub struct Period {
+    pub from: Time,
+    pub to: Time,
+    /// The period before it, as long.
+    pub before: (Time, Time),
+    /// `hour` or `day`: in which steps it is shown.
+    pub step: &'static str,
+    pub source: Option<Id>,
+    pub zone: Tz,
+}
+
+impl Period {
+    /// The period of an address: `period`, or `from` and `to`, days in the visitor's zone, both inclusive.
+    ///
+    /// # Errors
+    /// One of them is none.
+    pub fn read(asked: &Asked, now: Time) -> Result<Self, Trouble> {
+        let zone = asked.visitor.zone;
+        let today = day_of(now, zone);
+        let source = asked.said("source").map(Id::required).transpose().map_err(|fault| fault.at("source"))?;
+        let day = |name: &str| match asked.said(name) {
+            None => Ok(None),
+            Some(text) => {
+                let fault = || Fault::new("value_error", "a day is expected, like 2026-11-30").at(name);
+                NaiveDate::parse_from_str(text, "%Y-%m-%d").map(Some).map_err(|_| fault())
+            }
+        };
+        let (first, last) = match (day("from")?, day("to")?) {
+            (None, None) => {
+                let word = asked.said("period").unwrap_or(USUAL);
+                let days = PERIODS.iter().find(|(known, ..)| *known == word).map(|(.., days)| *days);
+                let days = days.ok_or_else(|| Fault::new("value_error", "no such period").at("period"))?;
+                (today - TimeDelta::days(days - 1), today)
+            }
+            (first, last) => (first.unwrap_or(today), last.unwrap_or(today)),
+        };
+        if first > last {
+            return Err(Fault::new("value_error", "it ends before it begins").at("to").into());
+        }
+        let days = (last - first).num_days() + 1;
+        let (from, to) = (beginning(first, zone), beginning(last + TimeDelta::days(1), zone));
+        let before = (beginning(first - TimeDelta::days(days), zone), from);
+        // What has not been yet is compared with nothing.
+        let ended = to.micros().min(now.micros()) - from.micros();
+        let before_to = Time::from_micros(before.0.micros().saturating_add(ended)).min(before.1);
+        let step = if days > DAYS_BY_HOUR { "day" } else { "hour" };
+        Ok(Self { from, to, before: (before.0, before_to), step, source, zone })
+    }
+
+    /// The parameters of a query over it.
+    pub fn query(&self) -> Vec<(String, String)> {
+        self.query_of(self.from, self.to)
+    }
+
+    /// The parameters of a query over the period before it.
+    pub fn query_before(&self) -> Vec<(String, String)> {
+        self.query_of(self.before.0, self.before.1)
+    }
+
+    fn query_of(&self, from: Time, to: Time) -> Vec<(String, String)> {
+        let mut query = vec![("from".into(), rfc3339(from)), ("to".into(), rfc3339(to))];
+        query.extend(self.source.iter().map(|source| ("source".into(), source.to_string())));
+        query
+    }
+
+    /// As people say it.
+    pub fn name(&self) -> String {
+        let last = self.to.earlier(Duration::from_micros(1));
+        let (first, last) = (in_zone(self.from, self.zone, "%Y-%m-%d"), in_zone(last, self.zone, "%Y-%m-%d"));
+        if first == last { first } else { format!("{first} to {last}") }
+    }
+}
+
+/// The names under which an address says a period and a source.
+pub const NAMES: [&str; 4] = ["period", "from", "to", "source"];
+
+impl Console {
+    /// Where period and source are chosen; `more` are other fields of the same form.
+    pub fn choice(&self, asked: &Asked, path: &str, more: &Markup) -> Markup {
+        let said = asked.said("period").unwrap_or(if asked.said("from").is_some() { "" } else { USUAL });
+        html! {
+            form.filters method="get" action={ "/console/" (path) } {
+                label {
+                    "Period"
+                    select name="period" {
+                        @for (word, name, _) in PERIODS {
+                            option value=(word) selected[word == said] { (name) }
+                        }
+                        @if said.is_empty() { option value="" selected { "Days" } }
+                    }
+                }
+                @if said.is_empty() {
+                    label { "From" input type="date" name="from" value=[asked.said("from")]; }
+                    label { "To" input type="date" name="to" value=[asked.said("to")]; }
+                }
+                (self.source_choice(asked))
+                (more)
+                button.second { "Show" }
+            }
+        }
+    }
+
+    pub fn source_choice(&self, asked: &Asked) -> Markup {
+        let chosen = asked.said("source").unwrap_or_default();
+        html! {
+            label {
+                "Source"
+                select name="source" {
+                    option value="" { "All" }
+                    @for found in self.admin.sources(None) {
+                        option value=(found.source.id) selected[*found.source.id.text() == *chosen] { (found.source.name) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A moment as a query says it.
+pub fn rfc3339(time: Time) -> String {
+    in_zone(time, Tz::UTC, "%Y-%m-%dT%H:%M:%S%.6fZ")
+}
+
+fn day_of(time: Time, zone: Tz) -> NaiveDate {
+    chrono::DateTime::from_timestamp_micros(time.micros()).unwrap_or_default().with_timezone(&zone).date_naive()
+}
+
+/// When a day begins: where the clock jumps over midnight, at the first moment that there is.
+fn beginning(day: NaiveDate, zone: Tz) -> Time {
+    let midnight = day.and_time(NaiveTime::MIN);
+    let found = (0..=3).find_map(|hours| zone.from_local_datetime(&(midnight + TimeDelta::hours(hours))).earliest());
+    let moment = found.map_or_else(|| midnight.and_utc(), |found| found.with_timezone(&Utc));
+    Time::from_micros(moment.timestamp_micros())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_begins_where_the_zone_says() {
+        let day = |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").unwrap();
+        let begins = |text, zone| rfc3339(beginning(day(text), zone));
+        assert_eq!(begins("2026-11-30", Tz::UTC), "2026-11-30T00:00:00.000000Z");
+        assert_eq!(begins("2026-11-30", Tz::Asia__Kathmandu), "2026-11-29T18:15:00.000000Z");
+        // The clocks of Santiago go from 24:00 to 01:00.
+        assert_eq!(begins("2026-09-06", Tz::America__Santiago), "2026-09-06T04:00:00.000000Z");
+    }
+}

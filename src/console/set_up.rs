@@ -1,0 +1,427 @@
+//! Set-up: what happens to events, as the TOML of `tracardi dump`. A mistake is marked where it stands, a difference is
+//! shown before it is saved, and a payload may be tried against it.
+
+use std::sync::Arc;
+
+use maud::{Markup, html};
+
+use super::{
+    Answer, Asked, Console, Trouble,
+    ask::{at, text, with},
+    form::part,
+    frame::{mistake, page, token},
+    record,
+    sources::KINDS,
+};
+use crate::{
+    admin::{Configuration, Difference, line_of, to_toml},
+    collect::{Credentials, Incoming, Trial},
+    model::{ClientFacts, DefinitionKind, Fault, Object, Payload, PayloadError, SourceType, Value},
+    process::read_toml,
+    read::Asked as Records,
+};
+
+/// What a new one of each kind may look like.
+const BEGINNINGS: [(DefinitionKind, &str); 6] = [
+    (
+        DefinitionKind::EventType,
+        "[[event_type]]\nid = \"purchase-order\"\ntags = [\"shop\"]\nmap = [\n  { from = \"event.properties.product\", to = \
+         \"profile.traits.last_product\" },\n]\n",
+    ),
+    (DefinitionKind::Segment, "[[segment]]\nid = \"regular\"\ncondition = \"profile.stats.visits >= 3\"\n"),
+    (
+        DefinitionKind::Workflow,
+        "[[workflow]]\nid = \"greet\"\non = [\"page-view\"]\n\n[[workflow.step]]\nif = \"profile.stats.visits > 1\"\nresponse \
+         = { hello = \"again\" }\n",
+    ),
+    (DefinitionKind::Consent, "[[consent]]\nid = \"marketing\"\nname = \"Marketing\"\nexpires_after = \"365d\"\n"),
+    (DefinitionKind::Destination, "[[destination]]\nid = \"archive\"\nevents = [\"*\"]\nfile = \"archive.ndjson\"\n"),
+    (
+        DefinitionKind::Redirect,
+        "[[redirect]]\nid = \"spring\"\nurl = \"https://shop.example/spring\"\nevent_type = \"link-followed\"\nsource = \
+         \"SOURCE-ID\"\n",
+    ),
+];
+/// In the place of an id: one that is made.
+const NEW: &str = "new";
+
+/// What became of a text that was filled in.
+enum Outcome {
+    Mistake(Fault),
+    /// What saving it would change.
+    Differences(Vec<Difference>),
+    /// How a payload fared.
+    Tried(Result<Value, String>),
+}
+
+impl Console {
+    pub(super) fn set_up(&self, asked: &Asked) -> Result<Answer, Trouble> {
+        let content = html! {
+            h1 { "Set-up" }
+            p.quiet { "What happens to events. All of it is also one file: " code { "tracardi dump" } " and " code { "tracardi apply" } "." }
+            div.grid {
+                @for (kind, word, name) in KINDS {
+                    section.card {
+                        h2 { a href={ "/console/set-up/" (word) } { (name) } }
+                        p.quiet { (what(kind)) }
+                        p { (self.admin.definitions(kind).len()) " set up" }
+                    }
+                }
+            }
+        };
+        Ok(Answer::page(asked, "set-up", "Set-up", &content))
+    }
+
+    pub(super) fn definitions(&self, asked: &Asked, word: &str) -> Result<Answer, Trouble> {
+        let (kind, word, name) = kind_of(word)?;
+        let all = self.admin.definitions(kind);
+        let content = html! {
+            h1 { (name) }
+            p.quiet { (what(kind)) }
+            section.card {
+                @if all.is_empty() { p.quiet { "There are none." } }
+                @else {
+                    table {
+                        thead { tr { th scope="col" { "Id" } th scope="col" { "About" } } }
+                        tbody {
+                            @for definition in &all {
+                                @let body = Value::from(&definition.body);
+                                tr {
+                                    td { a href={ "/console/set-up/" (word) "/" (part(&definition.id.text())) } { (definition.id) } }
+                                    td { (text(&body, "name")) " " span.quiet { (text(&body, "description")) } @if text(&body, "enabled") == "false" { " " span.tag.off { "off" } } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            div.actions { a.button href={ "/console/set-up/" (word) "/" (NEW) } { "New" } }
+        };
+        Ok(Answer::page(asked, "set-up", name, &content))
+    }
+
+    pub(super) async fn definition(&self, asked: &Asked, word: &str, id: &str) -> Result<Answer, Trouble> {
+        let (kind, word, name) = kind_of(word)?;
+        let known =
+            if id == NEW { None } else { Some(self.admin.definition(kind, &asked.id(id)?).ok_or(Trouble::NotFound)?) };
+        let saved = match &known {
+            Some(definition) => written(kind, &Value::from(&definition.body)),
+            None => beginning(kind).to_owned(),
+        };
+        let here = format!("/console/set-up/{word}");
+        let written = asked.filled("text").map_or_else(|| saved.clone(), |text| text.replace("\r\n", "\n"));
+        let outcome = match asked.filled("do") {
+            Some("delete") if known.is_some() => {
+                self.admin.delete_definition(kind, &asked.id(id)?).await?;
+                return Ok(Answer::SeeOther(here));
+            }
+            Some("save") => match self.save(&written).await {
+                Ok(()) => return Ok(Answer::SeeOther(here)),
+                Err(Trouble::Invalid(fault)) => Some(Outcome::Mistake(fault)),
+                Err(other) => return Err(other),
+            },
+            Some("try") => Some(self.try_out(asked, &written).await?),
+            Some(_) => Some(match self.differences(&written).await {
+                Ok(differences) => Outcome::Differences(differences),
+                Err(fault) => Outcome::Mistake(fault),
+            }),
+            None => None,
+        };
+        let payload = match asked.filled("payload") {
+            Some(payload) => payload.to_owned(),
+            None => self.example(kind, known.as_ref().map(|definition| Value::from(&definition.body)).as_ref()).await?,
+        };
+        let title = known.as_ref().map_or_else(|| format!("{name}: a new one"), |definition| definition.id.to_string());
+        let is_mistaken = matches!(outcome, Some(Outcome::Mistake(_)));
+        let content = html! {
+            h1 { (title) }
+            (shown(&written, outcome.as_ref()))
+            @if let Some(Outcome::Tried(tried)) = &outcome { (fared(tried)) }
+            form method="post" {
+                (token(asked))
+                section.card {
+                    label { "What it is, in TOML" textarea.code name="text" rows="20" spellcheck="false" { "\n" (written) } }
+                    div.actions {
+                        button name="do" value="check" { "See what would change" }
+                        @if let Some(Outcome::Differences(differences)) = &outcome {
+                            @if !differences.is_empty() { button name="do" value="save" { "Save it" } }
+                        }
+                        @if known.is_some() { button.danger name="do" value="delete" { "Delete it" } }
+                    }
+                }
+                section.card {
+                    h2 { "Try it" }
+                    p.quiet { "A payload, as it would come, runs through all that is set up with what stands above. Nothing is stored and nobody else is asked." }
+                    label { "Payload, in JSON" textarea.code name="payload" rows="10" spellcheck="false" { "\n" (payload) } }
+                    div.actions { button.second name="do" value="try" { "Try it" } }
+                }
+            }
+        };
+        let page = page(asked, "set-up", &title, &content);
+        Ok(if is_mistaken { Answer::Mistaken(page) } else { Answer::Page(page) })
+    }
+
+    fn read(&self, written: &str) -> Result<Configuration, Fault> {
+        self.admin.read_configuration(&read_toml(written)?)
+    }
+
+    async fn differences(&self, written: &str) -> Result<Vec<Difference>, Fault> {
+        self.admin.difference(&self.read(written)?).await
+    }
+
+    async fn save(&self, written: &str) -> Result<(), Trouble> {
+        let configuration = self.read(written)?;
+        self.admin.apply(configuration).await?;
+        Ok(())
+    }
+
+    /// How a payload would fare if what is written was saved.
+    async fn try_out(&self, asked: &Asked, written: &str) -> Result<Outcome, Trouble> {
+        let rules = match self.read(written) {
+            Ok(configuration) => self.admin.compiled_with(&configuration).await,
+            Err(fault) => Err(fault),
+        };
+        let rules = match rules {
+            Ok(rules) => Arc::new(rules),
+            Err(fault) => return Ok(Outcome::Mistake(fault)),
+        };
+        let payload = match Payload::parse(asked.filled("payload").unwrap_or_default().as_bytes()) {
+            Ok(mut payload) => {
+                payload.options.debugger = true;
+                payload.options.profile = true;
+                payload
+            }
+            Err(PayloadError::Invalid(fault)) => return Ok(Outcome::Tried(Err(fault.to_string()))),
+            Err(PayloadError::TooManyEvents) => return Ok(Outcome::Tried(Err("there are too many events".into()))),
+        };
+        // What is tried goes by the rules, and not by who may send.
+        let found = self.admin.source(&payload.source);
+        let is_webhook = found.is_some_and(|found| found.source.types == [SourceType::Webhook]);
+        let incoming = Incoming {
+            endpoint: if is_webhook { SourceType::Webhook } else { SourceType::Rest },
+            payload,
+            profile_less: false,
+            client: Arc::new(ClientFacts { origin: None, ..(*asked.client).clone() }),
+            credentials: Credentials::Administrator,
+            bytes: 0,
+            trial: Some(Trial { lookups: false, rules: Some(rules) }),
+        };
+        match self.collector.collect(incoming).await.map_err(Trouble::from) {
+            Ok(answer) => {
+                let answer = crate::model::Reader::new(&answer, 0).and_then(|mut reader| reader.value());
+                Ok(Outcome::Tried(answer.map(|answer| Value::from(&answer)).map_err(|fault| fault.to_string())))
+            }
+            Err(Trouble::Invalid(fault)) => Ok(Outcome::Tried(Err(fault.to_string()))),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// A payload to begin with: the newest event of a type that it is about, as if it came again.
+    async fn example(&self, kind: DefinitionKind, body: Option<&Value>) -> Result<String, Trouble> {
+        let wanted = body.and_then(|body| match kind {
+            DefinitionKind::EventType => at(body, "id").map(Value::to_text),
+            DefinitionKind::Workflow => at(body, "on.0").or_else(|| at(body, "on")).map(Value::to_text),
+            DefinitionKind::Destination => at(body, "events.0").map(Value::to_text),
+            _ => None,
+        });
+        let wanted = wanted.filter(|wanted| wanted != "*");
+        let mut query = vec![("limit".to_owned(), "1".to_owned())];
+        if let Some(wanted) = &wanted {
+            query = with(query, "type", wanted);
+        }
+        let newest = match self.records(Records::Events(None), query).await {
+            Ok(found) => found.records.into_iter().next(),
+            Err(Trouble::Invalid(_)) => None,
+            Err(other) => return Err(other),
+        };
+        let entity = |id: String| {
+            let mut entity = Object::default();
+            entity.insert("id", Value::text(&id));
+            Value::Object(entity)
+        };
+        let mut event = Object::default();
+        let (mut source, mut session) = (String::new(), "a-visit-to-try".to_owned());
+        event.insert("type", Value::text(wanted.as_deref().unwrap_or("page-view")));
+        if let Some(newest) = &newest {
+            source = text(newest, "source.id");
+            let of_visit = text(newest, "session.id");
+            if !of_visit.is_empty() {
+                session = of_visit;
+            }
+            event.insert("type", Value::text(&text(newest, "type")));
+            for name in ["properties", "context"] {
+                event.insert(name, at(newest, name).cloned().unwrap_or_else(Value::object));
+            }
+        }
+        if source.is_empty() {
+            source = self.admin.sources(None).first().map(|found| found.source.id.to_string()).unwrap_or_default();
+        }
+        let mut payload = Object::default();
+        payload.insert("source", entity(source));
+        payload.insert("session", entity(session));
+        payload.insert("events", Value::List(vec![Value::Object(event)]));
+        Ok(record::indented(&Value::Object(payload)))
+    }
+}
+
+fn kind_of(word: &str) -> Result<(DefinitionKind, &'static str, &'static str), Trouble> {
+    KINDS.into_iter().find(|(_, known, _)| *known == word).ok_or(Trouble::NotFound)
+}
+
+fn what(kind: DefinitionKind) -> &'static str {
+    match kind {
+        DefinitionKind::EventType => "What an event must look like, and what it means for its person.",
+        DefinitionKind::Segment | DefinitionKind::DeletedSegment => {
+            "Groups that people are in while a condition holds."
+        }
+        DefinitionKind::Workflow => "What is done, step by step, when something happens.",
+        DefinitionKind::Consent => "What people allow, and what is not kept of those who did not.",
+        DefinitionKind::Destination => "Where events and changed people are handed on to.",
+        DefinitionKind::Redirect => "Links that note an event and send the visitor on.",
+    }
+}
+
+fn beginning(kind: DefinitionKind) -> &'static str {
+    BEGINNINGS.iter().find(|(known, _)| *known == kind).map_or("", |(_, text)| text)
+}
+
+/// A definition as TOML; where TOML does not hold it, what keeps it.
+fn written(kind: DefinitionKind, body: &Value) -> String {
+    let mut tables = Object::default();
+    tables.insert(kind.word(), Value::List(vec![body.clone()]));
+    to_toml(&Value::Object(tables)).unwrap_or_else(|fault| format!("# {fault}\n"))
+}
+
+/// What became of what was filled in, above the form.
+fn shown(written: &str, outcome: Option<&Outcome>) -> Markup {
+    html! {
+        @match outcome {
+            None | Some(Outcome::Tried(_)) => {}
+            Some(Outcome::Mistake(fault)) => {
+                @let line = line_of(written, fault).or_else(|| said_line(&fault.msg));
+                (mistake(Some(&fault.to_string())))
+                @if let Some(line) = line { (marked(written, line)) }
+            }
+            Some(Outcome::Differences(differences)) => {
+                @if differences.is_empty() { p.done role="status" { "It is right, and nothing would change." } }
+                @for Difference { kind, id, before, after } in differences {
+                    section.card {
+                        h2 { "What would change: " (kind) " " (id) }
+                        @let before = before.as_ref().map(|before| record::indented(&Value::from(before))).unwrap_or_default();
+                        (difference(&before, &record::indented(&Value::from(after))))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The line that TOML's reader names.
+fn said_line(message: &str) -> Option<usize> {
+    message.strip_prefix("line ")?.split(':').next()?.parse().ok()
+}
+
+/// The lines around a mistake, with their numbers.
+fn marked(written: &str, line: usize) -> Markup {
+    const AROUND: usize = 3;
+    html! {
+        section.card {
+            h2 { "Line " (line) }
+            pre {
+                @for (at, text) in written.lines().enumerate().skip(line.saturating_sub(AROUND + 1)).take(2 * AROUND + 1) {
+                    @if at + 1 == line { mark.marked { (format!("{:>4}  {text}", at + 1)) } }
+                    @else { (format!("{:>4}  {text}\n", at + 1)) }
+                }
+            }
+        }
+    }
+}
+
+/// The lines that go and come, among the others.
+fn difference(before: &str, after: &str) -> Markup {
+    let (before, after): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    let same = before.iter().zip(&after).take_while(|(one, other)| one == other).count();
+    let rest =
+        before[same..].iter().rev().zip(after[same..].iter().rev()).take_while(|(one, other)| one == other).count();
+    let (gone, come) = (&before[same..before.len() - rest], &after[same..after.len() - rest]);
+    html! {
+        pre {
+            @for line in &after[..same] { "  " (line) "\n" }
+            @for line in gone { del { "− " (line) } }
+            @for line in come { ins { "+ " (line) } }
+            @for line in &after[after.len() - rest..] { "  " (line) "\n" }
+        }
+    }
+}
+
+/// How a payload fared: each step of each workflow, and the rest of the answer.
+fn fared(tried: &Result<Value, String>) -> Markup {
+    let answer = match tried {
+        Ok(answer) => answer,
+        Err(why) => return html! { section.card { h2 { "It would be refused" } (mistake(Some(why))) } },
+    };
+    let executions = at(answer, "debugging.execution").and_then(Value::as_object);
+    let lists = |value: &Value| if let Value::List(list) = value { list.clone() } else { Vec::new() };
+    html! {
+        section.card #tried {
+            h2 { "What would happen" }
+            @match executions.filter(|all| !all.is_empty()) {
+                None => { p.quiet { "No workflow starts." } }
+                Some(all) => {
+                    @for (workflow, runs) in Object::iter(all) {
+                        @for run in lists(runs) {
+                            h3 { (workflow) ": " (text(&run, "status")) }
+                            (mistake(Some(text(&run, "error")).filter(|why| !why.is_empty()).as_deref()))
+                            table {
+                                thead { tr { th scope="col" { "Step" } th scope="col" { "What it did" } th scope="col" { "What came of it" } th.number scope="col" { "ms" } } }
+                                tbody {
+                                    @for step in at(&run, "steps").map(lists).unwrap_or_default() {
+                                        tr {
+                                            td { (text(&step, "id")) }
+                                            td { (text(&step, "status")) }
+                                            td.mono { (text(&step, "result")) (text(&step, "error")) }
+                                            td.number { (text(&step, "time_ms")) }
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            h3 { "Who it would be then" }
+            (record::whole(&at(answer, "profile").cloned().unwrap_or(Value::Null)))
+            details { summary { "The whole answer" } (record::whole(answer)) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_beginning_of_each_kind_is_toml() {
+        for (kind, text) in BEGINNINGS {
+            let read = Value::from(&read_toml(text).unwrap());
+            assert!(at(&read, &format!("{}.0.id", kind.word())).is_some(), "{text}");
+        }
+        assert_eq!(BEGINNINGS.len(), DefinitionKind::ALL.len());
+    }
+
+    #[test]
+    fn a_mistake_is_where_it_stands() {
+        let text = "[[workflow]]\nid = \"w\"\non = [\"t\"]\n\n[[workflow.step]]\nlog = \"a\"\n\n[[workflow.step]]\nif = \"(\"\n";
+        let compiled = Fault::new("value_error", "x").at("if").at_index(1).at("step").at("w").at("workflow");
+        assert_eq!(line_of(text, &compiled), Some(9));
+        let read = Fault::new("value_error", "x").at("name").at_index(0).at("workflow");
+        assert_eq!(line_of(text, &read), Some(1), "as far as it is there");
+        assert_eq!(said_line("line 7: expected a value"), Some(7));
+    }
+
+    #[test]
+    fn a_difference_shows_what_goes_and_comes() {
+        let shown = difference("a\nb\nc", "a\nx\nc").into_string();
+        assert_eq!(shown, "<pre>  a\n<del>− b</del><ins>+ x</ins>  c\n</pre>");
+    }
+}
