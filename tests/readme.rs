@@ -105,7 +105,7 @@ fn every_command_line_for_curl_is_answered() {
     // A profile that nothing was merged into cannot be split; the erasure has another id.
     assert_eq!(
         statuses.trim(),
-        "200 200 200 200 200 200 200 200 200 404 200 200 200 200 302 200 200 200 200 200 200 200 200 200 \
+        "200 200 200 200 200 200 200 200 200 200 200 200 404 200 200 200 200 302 200 200 200 200 200 200 200 200 200 \
          200 200 200 200 200 200 200 200 200 200 404 200 200 200 200"
     );
 }

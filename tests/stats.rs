@@ -80,7 +80,10 @@ impl Shop {
         for source in ["shop", "site"] {
             let source = format!(r#"{{"id":"{source}","name":"{source}","type":["rest"]}}"#);
             admin
-                .save_source(Source::parse(source.as_bytes(), clock.now(), || clock.make_id()).unwrap())
+                .save_source(
+                    Source::parse(source.as_bytes(), clock.now(), || clock.make_id()).unwrap(),
+                    &tracardi::admin::Author::named("a test"),
+                )
                 .await
                 .unwrap();
         }

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration, time::Instant};
 
 use tracardi::{
-    admin::Admin,
+    admin::{Admin, Author},
     clock::Clock,
     collect::{Bots, CollectSettings, Collector, Credentials, Disclosure, Incoming},
     model::{ClientFacts, Payload, Source, SourceType, Time},
@@ -46,7 +46,7 @@ async fn fill_all(path: &Path, events: usize) -> Result<()> {
     let admin = Admin::new(store.clone(), clock.clone(), rules.clone());
     let source = format!(r#"{{"id":"{SOURCE}","name":"Shop","type":["rest"],"permanent_profile_id":true}}"#);
     let source = Source::parse(source.as_bytes(), clock.now(), || clock.make_id());
-    admin.save_source(source.map_err(|fault| fault.to_string())?).await?;
+    admin.save_source(source.map_err(|fault| fault.to_string())?, &Author::named("the benchmark")).await?;
     let lookups = Arc::new(Lookups::new(AllowedHosts::default(), Vec::new(), Secrets::load(None)?));
     let collect = CollectSettings {
         debugger: Disclosure::None,

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Admin, retry};
+use super::{Admin, Author, retry};
 use crate::{
     model::{Definition, DefinitionKind, Fault, Id, Json, Object, Source, Value},
     process::Rules,
@@ -39,7 +39,16 @@ pub struct Difference {
     pub id: Id,
     /// As it stands; `None`: it is new.
     pub before: Option<Json>,
-    pub after: Json,
+    /// `None`: it is deleted.
+    pub after: Option<Json>,
+}
+
+impl Difference {
+    /// A definition, as it stands, and as it will.
+    fn of(definition: &Definition, after: Option<&Json>) -> Self {
+        let before = Some(definition.body.clone());
+        Self { kind: definition.kind.word(), id: definition.id.clone(), before, after: after.cloned() }
+    }
 }
 
 impl Admin {
@@ -54,28 +63,29 @@ impl Admin {
     }
 
     /// Creates or replaces a definition; returns its id once that is durable.
-    pub async fn save_definition(&self, kind: DefinitionKind, body: Json) -> Result<Id, NotSaved> {
+    pub async fn save_definition(&self, kind: DefinitionKind, body: Json, by: &Author) -> Result<Id, NotSaved> {
         let definition = Definition::new(kind, body, self.clock.now()).map_err(NotSaved::Invalid)?;
         let id = definition.id.clone();
         let _one = self.configuring.lock().await;
-        self.save(Vec::new(), vec![definition], false).await?;
+        self.save(Vec::new(), vec![definition], by, false).await?;
         Ok(id)
     }
 
     /// Deletes a definition. `false` if there is none.
-    pub async fn delete_definition(&self, kind: DefinitionKind, id: &Id) -> Result<bool, Refused> {
+    pub async fn delete_definition(&self, kind: DefinitionKind, id: &Id, by: &Author) -> Result<bool, Refused> {
         let _one = self.configuring.lock().await;
-        let deleted = retry(|| self.try_delete_definition(kind, id)).await?;
+        let deleted = retry(|| self.try_delete_definition(kind, id, by)).await?;
         if deleted && let Ok(rules) = self.compile(&[]).await {
             self.rules.set(rules);
         }
         Ok(deleted)
     }
 
-    async fn try_delete_definition(&self, kind: DefinitionKind, id: &Id) -> Result<bool, Refused> {
+    async fn try_delete_definition(&self, kind: DefinitionKind, id: &Id, by: &Author) -> Result<bool, Refused> {
         let decided = self.decide(vec![Key::Definition(kind, id.clone())]).await?;
         let Some(definition) = self.store.definition(kind, id) else { return Ok(false) };
         let mut entries = vec![Entry::DefinitionDeleted { kind, id: id.clone() }];
+        entries.extend(self.noted(by, &[Difference::of(&definition, None)]));
         if kind == DefinitionKind::Segment {
             entries.push(Entry::Definition(Arc::new(Definition::deleted_segment(&definition, self.clock.now()))));
         }
@@ -150,17 +160,15 @@ impl Admin {
         self.compile(&configuration.definitions).await?;
         let mut differences = Vec::new();
         for source in &configuration.sources {
-            let before = self.store.source(&source.id).map(|found| written_source(&found.source));
-            let after = written_source(source);
-            if !says_the_same(before.as_ref(), &after) {
-                differences.push(Difference { kind: SOURCE, id: source.id.clone(), before, after });
+            let difference = self.difference_of_source(source);
+            if !says_the_same(difference.before.as_ref(), difference.after.as_ref()) {
+                differences.push(difference);
             }
         }
         for definition in &configuration.definitions {
             let before = self.store.definition(definition.kind, &definition.id).map(|found| found.body.clone());
-            if !says_the_same(before.as_ref(), &definition.body) {
-                let (kind, id, after) = (definition.kind.word(), definition.id.clone(), definition.body.clone());
-                differences.push(Difference { kind, id, before, after });
+            if !says_the_same(before.as_ref(), Some(&definition.body)) {
+                differences.push(Difference { before, ..Difference::of(definition, Some(&definition.body)) });
             }
         }
         Ok(differences)
@@ -176,15 +184,20 @@ impl Admin {
 
     /// Saves what is new or different in the configuration, all or nothing; what it does not name stays as it is.
     /// Returns what changed, once that is durable.
-    pub async fn apply(&self, configuration: Configuration) -> Result<Vec<Difference>, NotSaved> {
+    pub async fn apply(&self, configuration: Configuration, by: &Author) -> Result<Vec<Difference>, NotSaved> {
         let _one = self.configuring.lock().await;
         let differences = self.difference(&configuration).await.map_err(NotSaved::Invalid)?;
         let changes = |kind: &str, id: &Id| differences.iter().any(|changed| changed.kind == kind && changed.id == *id);
         let Configuration { mut sources, mut definitions } = configuration;
         sources.retain(|source| changes(SOURCE, &source.id));
         definitions.retain(|definition| changes(definition.kind.word(), &definition.id));
-        self.save(sources, definitions, true).await?;
+        self.save(sources, definitions, by, true).await?;
         Ok(differences)
+    }
+
+    pub(super) fn difference_of_source(&self, source: &Source) -> Difference {
+        let before = self.store.source(&source.id).map(|found| written_source(&found.source));
+        Difference { kind: SOURCE, id: source.id.clone(), before, after: Some(written_source(source)) }
     }
 
     /// Everything that is set up, in the form of a configuration.
@@ -202,7 +215,13 @@ impl Admin {
     }
 
     /// Saves one configuration at a time, so that each is compiled with what the one before left: `configuring` is held.
-    async fn save(&self, sources: Vec<Source>, definitions: Vec<Definition>, in_tables: bool) -> Result<(), NotSaved> {
+    async fn save(
+        &self,
+        sources: Vec<Source>,
+        definitions: Vec<Definition>,
+        by: &Author,
+        in_tables: bool,
+    ) -> Result<(), NotSaved> {
         if sources.is_empty() && definitions.is_empty() {
             return Ok(()); // what is set up is known once it is durable
         }
@@ -228,6 +247,12 @@ impl Admin {
             let back = segments.filter(|it| self.store.definition(kind, &it.id).is_some());
             entries.extend(back.map(|it| Entry::DefinitionDeleted { kind, id: it.id.clone() }));
             entries.extend(definitions.iter().cloned().map(Entry::Definition));
+            let of_sources = sources.iter().map(|source| self.difference_of_source(source));
+            let of_others = definitions.iter().map(|it| {
+                let before = self.store.definition(it.kind, &it.id);
+                Difference { before: before.map(|before| before.body.clone()), ..Difference::of(it, Some(&it.body)) }
+            });
+            entries.extend(self.noted(by, &of_sources.chain(of_others).collect::<Vec<_>>()));
             self.write_at(decided, |offset| {
                 // A new destination begins with what comes after it.
                 entries.extend(new.into_iter().map(|destination| Entry::Delivered { destination, offset }));
@@ -245,7 +270,8 @@ impl Admin {
     async fn compile(&self, changed: &[Definition]) -> Result<Rules, Fault> {
         let mut all: BTreeMap<_, _> = BTreeMap::new();
         let changed = changed.iter().cloned().map(Arc::new);
-        for definition in self.store.definitions().into_iter().chain(changed) {
+        let all_of_now = self.store.definitions().into_iter().filter(|it| it.kind.is_compiled());
+        for definition in all_of_now.chain(changed) {
             if definition.kind == DefinitionKind::Segment {
                 all.remove(&(DefinitionKind::DeletedSegment, definition.id.clone())); // it is there again
             }
@@ -261,15 +287,16 @@ impl Admin {
     }
 }
 
-fn says_the_same(before: Option<&Json>, after: &Json) -> bool {
-    before.is_some_and(|before| Value::from(before).says_the_same(&after.into()))
+pub(super) fn says_the_same(before: Option<&Json>, after: Option<&Json>) -> bool {
+    let both = before.zip(after);
+    both.is_some_and(|(before, after)| Value::from(before).says_the_same(&after.into()))
 }
 
 /// The table of sources in a configuration.
-const SOURCE: &str = "source";
+pub(super) const SOURCE: &str = "source";
 
 /// A source as people write it: without the server's time.
-fn written_source(source: &Source) -> Json {
+pub(super) fn written_source(source: &Source) -> Json {
     let mut value = Value::shown(source);
     if let Some(fields) = value.as_object_mut() {
         fields.remove("timestamp");

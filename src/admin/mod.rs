@@ -3,8 +3,10 @@
 //! Every read speaks of what is durable; every change is an entry of the log, in order with the requests under way, and
 //! done when it is durable. Knows no HTTP.
 
+mod access;
 mod consent_types;
 mod definitions;
+mod history;
 mod profiles;
 mod records;
 mod sources;
@@ -13,8 +15,10 @@ mod toml;
 use std::sync::Arc;
 
 pub use self::toml::{line_of, tables, to_toml};
+pub use access::{Access, MadeAccess, SHARED_PAGES};
 pub use consent_types::ConsentType;
 pub use definitions::{Configuration, Difference, NotSaved};
+pub use history::{Author, Change};
 pub(crate) use profiles::{delete_names, profile_deleted};
 
 use crate::{
@@ -38,6 +42,11 @@ pub struct Admin {
 impl Admin {
     pub fn new(store: Arc<Store>, clock: Arc<Clock>, rules: Arc<RulesInForce>) -> Self {
         Self { store, clock, rules, configuring: tokio::sync::Mutex::default() }
+    }
+
+    /// The server's time.
+    pub fn now(&self) -> Time {
+        self.clock.now()
     }
 
     /// Why nothing can be stored now, if so.

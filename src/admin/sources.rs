@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Admin, retry};
+use super::{
+    Admin, Author, Difference,
+    definitions::{SOURCE, written_source},
+    retry,
+};
 use crate::{
     model::{Fault, Id, PlainSecret, RegisteredSource, Source, SourceSecrets},
     store::{Entry, Key, Refused},
@@ -21,28 +25,33 @@ impl Admin {
     }
 
     /// Creates or replaces a source; returns its id once that is durable.
-    pub async fn save_source(&self, source: Source) -> Result<Id, Refused> {
+    pub async fn save_source(&self, source: Source, by: &Author) -> Result<Id, Refused> {
         let source = Arc::new(source);
-        retry(|| self.try_save_source(source.clone())).await?;
+        retry(|| self.try_save_source(source.clone(), by)).await?;
         Ok(source.id.clone())
     }
 
     /// Deletes a source. `false` if there is none.
-    pub async fn delete_source(&self, id: &Id) -> Result<bool, Refused> {
-        retry(|| self.try_delete_source(id)).await
+    pub async fn delete_source(&self, id: &Id, by: &Author) -> Result<bool, Refused> {
+        retry(|| self.try_delete_source(id, by)).await
     }
 
-    async fn try_save_source(&self, source: Arc<Source>) -> Result<bool, Refused> {
+    async fn try_save_source(&self, source: Arc<Source>, by: &Author) -> Result<bool, Refused> {
         let decided = self.decide(vec![Key::Source(source.id.clone())]).await?;
-        self.write(decided, vec![Entry::Source(source)]).await
+        let mut entries = self.noted(by, &[self.difference_of_source(&source)]);
+        entries.push(Entry::Source(source));
+        self.write(decided, entries).await
     }
 
-    async fn try_delete_source(&self, id: &Id) -> Result<bool, Refused> {
+    async fn try_delete_source(&self, id: &Id, by: &Author) -> Result<bool, Refused> {
         let decided = self.decide(vec![Key::Source(id.clone())]).await?;
         if !decided.view.has_source(id).await? {
             return decided.view.answer(false).await;
         }
-        self.write(decided, vec![Entry::SourceDeleted(id.clone())]).await
+        let before = self.store.source(id).map(|found| written_source(&found.source));
+        let mut entries = self.noted(by, &[Difference { kind: SOURCE, id: id.clone(), before, after: None }]);
+        entries.push(Entry::SourceDeleted(id.clone()));
+        self.write(decided, entries).await
     }
 
     /// Makes a secret for a source; valid once it is returned, beside the one that was made before it. `None` if there
@@ -50,28 +59,30 @@ impl Admin {
     ///
     /// # Errors
     /// Nothing can be stored now, or the system gives no random numbers.
-    pub async fn make_source_secret(&self, id: &Id) -> Result<Option<PlainSecret>, Refused> {
+    pub async fn make_source_secret(&self, id: &Id, by: &Author) -> Result<Option<PlainSecret>, Refused> {
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(|error| Refused::Unavailable(format!("no random numbers: {error}")))?;
         let secret = PlainSecret::new(random);
-        let made = retry(|| self.try_add_secret(id, &secret)).await?;
+        let made = retry(|| self.try_add_secret(id, &secret, by)).await?;
         Ok(made.then_some(secret))
     }
 
     /// Ends all secrets of a source. `false` if it has none.
-    pub async fn end_source_secrets(&self, id: &Id) -> Result<bool, Refused> {
+    pub async fn end_source_secrets(&self, id: &Id, by: &Author) -> Result<bool, Refused> {
         retry(|| async {
             let decided = self.decide(vec![Key::Source(id.clone())]).await?;
             if decided.view.source_secrets(id).await?.is_none() {
                 return decided.view.answer(false).await;
             }
             let none = SourceSecrets::none(id.clone());
-            self.write(decided, vec![Entry::SourceSecrets(Arc::new(none))]).await
+            let mut entries = self.noted(by, &[of_secrets(id)]);
+            entries.push(Entry::SourceSecrets(Arc::new(none)));
+            self.write(decided, entries).await
         })
         .await
     }
 
-    async fn try_add_secret(&self, id: &Id, secret: &PlainSecret) -> Result<bool, Refused> {
+    async fn try_add_secret(&self, id: &Id, secret: &PlainSecret, by: &Author) -> Result<bool, Refused> {
         let decided = self.decide(vec![Key::Source(id.clone())]).await?;
         if !decided.view.has_source(id).await? {
             return decided.view.answer(false).await;
@@ -82,7 +93,9 @@ impl Admin {
             Some(before) => before.with(secret, now),
             None => SourceSecrets::none(id.clone()).with(secret, now),
         };
-        self.write(decided, vec![Entry::SourceSecrets(Arc::new(secrets))]).await
+        let mut entries = self.noted(by, &[of_secrets(id)]);
+        entries.push(Entry::SourceSecrets(Arc::new(secrets)));
+        self.write(decided, entries).await
     }
 
     pub fn source(&self, id: &Id) -> Option<Arc<RegisteredSource>> {
@@ -103,6 +116,11 @@ impl Admin {
             return Ok(None);
         }
         let source = Source::open(self.clock.make_id(), DEFAULT_SOURCE, self.clock.now());
-        self.save_source(source).await.map(Some)
+        self.save_source(source, &Author::named("the first start")).await.map(Some)
     }
+}
+
+/// That a source's secrets changed, and nothing of them.
+fn of_secrets(source: &Id) -> Difference {
+    Difference { kind: "source_secret", id: source.clone(), before: None, after: None }
 }

@@ -12,7 +12,7 @@ use super::{
     configured::{WithoutStore, on_store_or_daemon},
 };
 use crate::{
-    admin::NotSaved,
+    admin::{Author, NotSaved},
     model::{Json, Reader, Value},
     process::read_toml,
     settings::Settings,
@@ -46,7 +46,7 @@ pub fn run(settings: &Settings, command: &ApplyCommand) -> Result<(), CommandErr
             let changed = if command.dry_run {
                 admin.difference(&configuration).await.map_err(invalid)?
             } else {
-                admin.apply(configuration).await.map_err(|why| match why {
+                admin.apply(configuration, &Author::named("tracardi apply")).await.map_err(|why| match why {
                     NotSaved::Invalid(fault) => invalid(fault),
                     NotSaved::Refused(refused) => refused.into(),
                 })?

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{CommandError, Printable, terminal::Progress};
 use crate::{
-    admin::Admin,
+    admin::{Admin, Author},
     clock::Clock,
     model::Id,
     settings::Settings,
@@ -57,13 +57,14 @@ pub fn run(settings: &Settings, command: SourceCommand) -> Result<(), CommandErr
 }
 
 async fn carry_out(admin: &Admin, command: SourceCommand) -> Result<(), CommandError> {
+    let author = Author::named("tracardi source");
     match command {
         SourceCommand::Add { name, id, types, origins } => {
             let types = if types.is_empty() { json!(["rest", "webhook"]) } else { json!(types) };
             let config = if origins.is_empty() { json!({}) } else { json!({ "origins": origins }) };
             let body = json!({ "id": id, "name": name, "type": types, "config": config }).to_string();
             let source = admin.read_source(body.as_bytes()).map_err(CommandError::Source)?;
-            println!("{}", Printable(&admin.save_source(source).await?.text()));
+            println!("{}", Printable(&admin.save_source(source, &author).await?.text()));
         }
         SourceCommand::List => {
             for found in admin.sources(None) {
@@ -75,12 +76,12 @@ async fn carry_out(admin: &Admin, command: SourceCommand) -> Result<(), CommandE
             }
         }
         SourceCommand::Remove { id } => {
-            if !admin.delete_source(&named(&id)?).await? {
+            if !admin.delete_source(&named(&id)?, &author).await? {
                 return Err(CommandError::NoSource(id));
             }
         }
         SourceCommand::Secret { id } => {
-            let made = admin.make_source_secret(&named(&id)?).await?;
+            let made = admin.make_source_secret(&named(&id)?, &author).await?;
             println!("{}", made.ok_or(CommandError::NoSource(id))?.as_str());
         }
     }

@@ -38,7 +38,7 @@ impl Console {
             h1 { "Events" }
             (self.filters(asked, wrong.as_ref()).await?)
             @if is_bare_type {
-                section.card { h2 { "Over time" } (loaded(&address("events/chart", &asked.pairs(&["type", "source", "period"])))) }
+                section.card { h2 { "Over time" } (loaded(asked, "events", "chart", &asked.pairs(&["type", "source", "period"]))) }
             }
             section.card #list data-live[is_newest] {
                 @if found.records.is_empty() { p.quiet { "There are none." } }

@@ -1,7 +1,10 @@
 //! What was filled in, and what an address says.
 
 use super::{Asked, Trouble};
-use crate::model::{Form, Id};
+use crate::{
+    admin::Author,
+    model::{Form, Id},
+};
 
 impl Asked {
     /// What the address says under `name`, without blanks around it; `None` where that is nothing.
@@ -12,6 +15,11 @@ impl Asked {
     /// What was filled in under `name`, as [`Asked::said`].
     pub fn filled(&self, name: &str) -> Option<&str> {
         self.form.as_ref().and_then(|form| last(form, name))
+    }
+
+    /// Who changes something.
+    pub fn author(&self) -> Author {
+        Author { name: self.visitor.name.clone(), address: self.address.clone() }
     }
 
     /// The id that a part of the path names.

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use maud::{DOCTYPE, Markup, html};
 use sha2::{Digest, Sha256};
 
-use super::{Answer, Asked, SCRIPT, STYLE, Trouble};
+use super::{Answer, Asked, Role, SCRIPT, STYLE, Trouble, form};
 use crate::{model::Time, process::hex};
 
 /// The pages of the menu, each with its address.
@@ -21,6 +21,15 @@ const MENU: [(&str, &str); 8] = [
     ("set-up", "Set-up"),
     ("system", "System"),
 ];
+
+/// Who sees which pages of the menu.
+fn is_for(role: Role, page: &str) -> bool {
+    match role {
+        Role::Administrator => true,
+        Role::Viewer => !["sources", "set-up"].contains(&page),
+        Role::Guest => false,
+    }
+}
 
 /// The head of each page. Style and script have their content in their addresses, so that a browser keeps them.
 fn head(title: &str) -> Markup {
@@ -55,7 +64,7 @@ pub fn page(asked: &Asked, place: &str, title: &str, content: &Markup) -> String
                     a.brand href="/console/overview" { "tracardi" }
                     nav aria-label="Pages" {
                         ul {
-                            @for (address, name) in MENU {
+                            @for (address, name) in MENU.into_iter().filter(|(address, _)| is_for(asked.visitor.role, address)) {
                                 li {
                                     a href={ "/console/" (address) } aria-current=[(address == place).then_some("page")] { (name) }
                                 }
@@ -64,9 +73,11 @@ pub fn page(asked: &Asked, place: &str, title: &str, content: &Markup) -> String
                     }
                     div.visitor {
                         span { (asked.visitor.name) }
-                        form method="post" action="/console/log-out" {
-                            (token(asked))
-                            button.second { "Log out" }
+                        @if asked.visitor.role != Role::Guest {
+                            form method="post" action="/console/log-out" {
+                                (token(asked))
+                                button.second { "Log out" }
+                            }
                         }
                     }
                 }
@@ -81,6 +92,7 @@ pub fn page(asked: &Asked, place: &str, title: &str, content: &Markup) -> String
 pub fn trouble(asked: &Asked, trouble: &Trouble) -> String {
     let (title, says) = match trouble {
         Trouble::NotFound => ("Not here", "There is no such page, or what it was about is gone.".to_owned()),
+        Trouble::NotAllowed => ("Not for you", "Only an administrator may see or do this.".to_owned()),
         Trouble::Invalid(fault) => ("This does not work", fault.to_string()),
         Trouble::Refused(refused) => ("Not now", refused.to_string()),
     };
@@ -119,8 +131,12 @@ impl Answer {
     }
 }
 
-/// A part that is loaded behind the page, for it may take longer than a moment.
-pub fn loaded(address: &str) -> Markup {
+/// A part of a page that is loaded behind it, for it may take longer than a moment.
+pub fn loaded(asked: &Asked, page: &str, part: &str, query: &[(String, String)]) -> Markup {
+    let address = match &asked.shared {
+        Some(secret) => format!("/console/shared/{secret}/{part}"),
+        None => form::address(&format!("{page}/{part}"), query),
+    };
     html! {
         div data-load=(address) aria-busy="true" {
             p.quiet { "Counting…" }

@@ -4,9 +4,9 @@ use maud::{Markup, html};
 
 use super::{
     Answer, Asked, Console, Trouble,
+    access::share,
     ask::{number, with},
     chart,
-    form::address,
     frame::{count, loaded, mistake, seconds},
     period::{NAMES, Period},
 };
@@ -59,9 +59,10 @@ impl Console {
         };
         let content = html! {
             h1 { "Funnels" }
+            (share(asked))
             p.quiet { "How many people took one step after the other. A step is an event type, perhaps with a condition: " code { "checkout-started[event.properties.price > 100]" } }
             (self.choice(asked, "funnels", &fields))
-            @if is_chosen { section.card { (loaded(&address("funnels/steps", &said))) } }
+            @if is_chosen { section.card { (loaded(asked, "funnels", "steps", &said)) } }
             @else { p.quiet { "Choose two steps or more." } }
         };
         Ok(Answer::page(asked, "funnels", "Funnels", &content))
@@ -116,9 +117,10 @@ impl Console {
         let names: Vec<&str> = NAMES.into_iter().chain(["by", "first", "again"]).collect();
         let content = html! {
             h1 { "Retention" }
+            (share(asked))
             p.quiet { "Of those who came first in a " (by) ", how many came again in each later one." }
             (self.choice(asked, "retention", &fields))
-            section.card { (loaded(&address("retention/cohorts", &asked.pairs(&names)))) }
+            section.card { (loaded(asked, "retention", "cohorts", &asked.pairs(&names))) }
         };
         Ok(Answer::page(asked, "retention", "Retention", &content))
     }

@@ -7,12 +7,14 @@
 //! One file a page, in the order of the menu; `frame` is what stands around each, `ask` asks the other rooms, `form` reads
 //! what was filled in, `period` is the time that a page is about, and `chart` draws.
 
+mod access;
 mod ask;
 mod chart;
 mod events;
 mod form;
 mod frame;
 mod funnels;
+mod history;
 mod log_in;
 mod overview;
 mod people;
@@ -27,7 +29,7 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 
 use crate::{
-    admin::{Admin, NotSaved},
+    admin::{Admin, NotSaved, SHARED_PAGES},
     collect::{Collector, Rejection},
     metrics::{HttpFigures, Metrics},
     model::{ClientFacts, Fault, Form},
@@ -60,11 +62,24 @@ pub struct Visitor {
     pub zone: Tz,
     /// What each form of theirs has, and no other site knows.
     pub forgery_token: String,
+    pub role: Role,
+}
+
+/// What somebody may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Administrator,
+    /// Looks, and changes nothing.
+    Viewer,
+    /// Followed a link to one page: sees it without people's records.
+    Guest,
 }
 
 /// What is asked of the console.
 pub struct Asked {
     pub visitor: Visitor,
+    /// The secret of the link that was followed, by a guest.
+    pub shared: Option<String>,
     /// The parts of the path behind `/console`.
     pub path: Vec<String>,
     pub query: Form,
@@ -72,6 +87,8 @@ pub struct Asked {
     pub form: Option<Form>,
     /// Where the daemon is found, as the visitor's browser knows it: `https://HOST`.
     pub origin: String,
+    /// From where it is asked.
+    pub address: Option<String>,
     pub client: Arc<ClientFacts>,
     pub http: HttpFigures,
 }
@@ -90,6 +107,8 @@ pub enum Answer {
 #[derive(Debug)]
 pub enum Trouble {
     NotFound,
+    /// Only an administrator may.
+    NotAllowed,
     /// The address says something that is none.
     Invalid(Fault),
     Refused(Refused),
@@ -142,6 +161,7 @@ impl Console {
     /// There is no such page, its address says something that is none, or it cannot be read now.
     pub async fn answer(&self, asked: &Asked) -> Result<Answer, Trouble> {
         let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();
+        asked.check_allowed()?;
         match &path[..] {
             [] | ["overview"] => self.overview(asked).await,
             ["overview", part] => self.overview_part(asked, part).await,
@@ -162,10 +182,34 @@ impl Console {
             ["sources", id] => self.source(asked, id).await,
             ["sources", id, action] => self.act_on_source(asked, id, action).await,
             ["set-up"] => self.set_up(asked),
+            ["set-up", "history"] => self.history(asked).await,
+            ["set-up", "access"] => self.access(asked, None),
+            ["set-up", "access", action] => self.act_on_access(asked, action).await,
             ["set-up", kind] => self.definitions(asked, kind),
             ["set-up", kind, id] => self.definition(asked, kind, id).await,
             ["system"] => self.system(asked).await,
             _ => Err(Trouble::NotFound),
         }
+    }
+}
+
+impl Asked {
+    /// Whether the visitor may see and do this: viewers look at what tells of events and people, guests at one page.
+    fn check_allowed(&self) -> Result<(), Trouble> {
+        let page = self.path.first().map_or("overview", String::as_str);
+        let is_allowed = match self.visitor.role {
+            Role::Administrator => true,
+            Role::Viewer => {
+                let acts = page == "people" && self.path.len() > 2 && self.path[2] != "timeline";
+                self.form.is_none() && !["sources", "set-up"].contains(&page) && !acts
+            }
+            Role::Guest => self.form.is_none() && SHARED_PAGES.contains(&page),
+        };
+        if is_allowed { Ok(()) } else { Err(Trouble::NotAllowed) }
+    }
+
+    /// Whether forms that change something are shown.
+    fn may_change(&self) -> bool {
+        self.visitor.role == Role::Administrator
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::{
-    Answer, Asked, Console, Trouble,
+    Answer, Asked, Console, Role, Trouble,
+    access::share,
     ask::{RecordPage, number, text, with},
     chart::{self, Bar},
     form::{address, part},
@@ -41,8 +42,9 @@ impl Console {
         let said = asked.pairs(&NAMES);
         let content = html! {
             h1 { "Overview" }
+            (share(asked))
             (self.choice(asked, "overview", &html! {}))
-            div #first data-live { @if is_empty { (self.first_steps(asked)) } }
+            div #first data-live { @if is_empty && asked.may_change() { (self.first_steps(asked)) } }
             section.figures data-live #figures {
                 div.card {
                     span.quiet { "Here now" }
@@ -53,20 +55,22 @@ impl Console {
                     span.figure { (count(events)) }
                     (compared(events, before))
                 }
-                (self.visit_figures(&said))
+                (self.visit_figures(asked, &said))
             }
             section.card {
                 h2 { "Events over time, " (period.name()) }
-                (loaded(&address("overview/chart", &said)))
+                (loaded(asked, "overview", "chart", &said))
             }
-            section.card data-live #here {
-                h2 { "Who is here" }
-                (who_is_here(asked, &here))
+            @if asked.visitor.role != Role::Guest {
+                section.card data-live #here {
+                    h2 { "Who is here" }
+                    (who_is_here(asked, &here))
+                }
             }
             div.grid {
-                section.card { h2 { "Types of events" } (types(&kinds, &said)) }
+                section.card { h2 { "Types of events" } (types(asked, &kinds, &said)) }
                 @for (word, name) in LISTS {
-                    section.card { h2 { (name) } (loaded(&address(&format!("overview/{word}"), &said))) }
+                    section.card { h2 { (name) } (loaded(asked, "overview", word, &said)) }
                 }
             }
         };
@@ -104,9 +108,9 @@ impl Console {
         })
     }
 
-    fn visit_figures(&self, said: &[(String, String)]) -> Markup {
+    fn visit_figures(&self, asked: &Asked, said: &[(String, String)]) -> Markup {
         html! {
-            div.card { span.quiet { "Visits, people, bounces" } (loaded(&address("overview/visits", said))) }
+            div.card { span.quiet { "Visits, people, bounces" } (loaded(asked, "overview", "visits", said)) }
         }
     }
 
@@ -188,7 +192,7 @@ fn who_is_here(asked: &Asked, here: &[Value]) -> Markup {
     }
 }
 
-fn types(kinds: &[Value], said: &[(String, String)]) -> Markup {
+fn types(asked: &Asked, kinds: &[Value], said: &[(String, String)]) -> Markup {
     let mut kinds: Vec<(String, u64)> =
         kinds.iter().map(|row| (text(row, "type"), number(row, "events"))).filter(|(_, events)| *events > 0).collect();
     kinds.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -202,7 +206,8 @@ fn types(kinds: &[Value], said: &[(String, String)]) -> Markup {
                     @for (kind, events) in kinds.iter().take(LISTED) {
                         tr {
                             td {
-                                a href=(address("events", &with(said.to_vec(), "type", kind))) { (kind) }
+                                @if asked.visitor.role == Role::Guest { (kind) }
+                                @else { a href=(address("events", &with(said.to_vec(), "type", kind))) { (kind) } }
                                 (chart::share(*events, most))
                             }
                             td.number { (count(*events)) }

@@ -108,8 +108,8 @@ impl Console {
                 section.card { h2 { "What is known" } (record::facts(&at_path("data"))) }
                 section.card { h2 { "Traits and interests" } (record::facts(&at_path("traits"))) (record::facts(&at_path("interests"))) }
             }
-            section.card { h2 { "Timeline" } (loaded(&format!("/console/people/{}/timeline", part(&id)))) }
-            @if !other_ids.is_empty() {
+            section.card { h2 { "Timeline" } (loaded(asked, &format!("people/{}", part(&id)), "timeline", &[])) }
+            @if !other_ids.is_empty() && asked.may_change() {
                 section.card {
                     h2 { "Merged with" }
                     p.quiet { "These were people of their own. Splitting one off gives it back what it was." }
@@ -131,7 +131,7 @@ impl Console {
                     }
                 }
             }
-            section.card {
+            @if asked.may_change() { section.card {
                 h2 { "Their rights" }
                 p.quiet { "Everything that is kept of them, and its end." }
                 div.actions {
@@ -139,7 +139,7 @@ impl Console {
                     a.button.second href={ "/console/people/" (part(&id)) "/forget" } { "Forget who it is…" }
                     a.button.second href={ "/console/people/" (part(&id)) "/erase" } { "Erase…" }
                 }
-            }
+            } }
             section.card { h2 { "The whole record" } (record::whole(profile)) }
         }
     }

@@ -6,7 +6,7 @@ use chrono::{NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use maud::{Markup, html};
 
-use super::{Asked, Console, Trouble, frame::in_zone};
+use super::{Asked, Console, Role, Trouble, frame::in_zone};
 use crate::model::{Fault, Id, Time};
 
 /// The periods to choose from: word, name, days.
@@ -101,6 +101,9 @@ pub const NAMES: [&str; 4] = ["period", "from", "to", "source"];
 impl Console {
     /// Where period and source are chosen; `more` are other fields of the same form.
     pub fn choice(&self, asked: &Asked, path: &str, more: &Markup) -> Markup {
+        if asked.visitor.role == Role::Guest {
+            return html! {}; // the link says it
+        }
         let said = asked.said("period").unwrap_or(if asked.said("from").is_some() { "" } else { USUAL });
         html! {
             form.filters method="get" action={ "/console/" (path) } {

@@ -11,16 +11,29 @@ use super::{
     form::part,
     frame::{mistake, page, token},
     record,
-    sources::KINDS,
 };
 use crate::{
     admin::{Configuration, Difference, line_of, to_toml},
     collect::{Credentials, Incoming, Trial},
-    model::{ClientFacts, DefinitionKind, Fault, Object, Payload, PayloadError, SourceType, Value},
+    model::{ClientFacts, DefinitionKind, Fault, Json, Object, Payload, PayloadError, SourceType, Value},
     process::read_toml,
     read::Asked as Records,
 };
 
+/// What can be set up: the part of an address, the name, and what it is.
+const KINDS: [(DefinitionKind, &str, &str, &str); 6] = [
+    (
+        DefinitionKind::EventType,
+        "event-type",
+        "Event types",
+        "What an event must look like, and what it means for its person.",
+    ),
+    (DefinitionKind::Segment, "segment", "Segments", "Groups that people are in while a condition holds."),
+    (DefinitionKind::Workflow, "workflow", "Workflows", "What is done, step by step, when something happens."),
+    (DefinitionKind::Consent, "consent", "Consents", "What people allow, and what is not kept of those who did not."),
+    (DefinitionKind::Destination, "destination", "Destinations", "Where events and changed people are handed on to."),
+    (DefinitionKind::Redirect, "redirect", "Redirects", "Links that note an event and send the visitor on."),
+];
 /// What a new one of each kind may look like.
 const BEGINNINGS: [(DefinitionKind, &str); 6] = [
     (
@@ -60,12 +73,20 @@ impl Console {
             h1 { "Set-up" }
             p.quiet { "What happens to events. All of it is also one file: " code { "tracardi dump" } " and " code { "tracardi apply" } "." }
             div.grid {
-                @for (kind, word, name) in KINDS {
+                @for (kind, word, name, what) in KINDS {
                     section.card {
                         h2 { a href={ "/console/set-up/" (word) } { (name) } }
-                        p.quiet { (what(kind)) }
+                        p.quiet { (what) }
                         p { (self.admin.definitions(kind).len()) " set up" }
                     }
+                }
+                section.card {
+                    h2 { a href="/console/set-up/history" { "History" } }
+                    p.quiet { "Who changed what, and when; and back to any of it." }
+                }
+                section.card {
+                    h2 { a href="/console/set-up/access" { "Access" } }
+                    p.quiet { "Tokens of those who look and change nothing, and links to single pages." }
                 }
             }
         };
@@ -73,11 +94,11 @@ impl Console {
     }
 
     pub(super) fn definitions(&self, asked: &Asked, word: &str) -> Result<Answer, Trouble> {
-        let (kind, word, name) = kind_of(word)?;
+        let (kind, word, name, what) = kind_of(word)?;
         let all = self.admin.definitions(kind);
         let content = html! {
             h1 { (name) }
-            p.quiet { (what(kind)) }
+            p.quiet { (what) }
             section.card {
                 @if all.is_empty() { p.quiet { "There are none." } }
                 @else {
@@ -101,7 +122,7 @@ impl Console {
     }
 
     pub(super) async fn definition(&self, asked: &Asked, word: &str, id: &str) -> Result<Answer, Trouble> {
-        let (kind, word, name) = kind_of(word)?;
+        let (kind, word, name, _) = kind_of(word)?;
         let known =
             if id == NEW { None } else { Some(self.admin.definition(kind, &asked.id(id)?).ok_or(Trouble::NotFound)?) };
         let saved = match &known {
@@ -112,10 +133,10 @@ impl Console {
         let written = asked.filled("text").map_or_else(|| saved.clone(), |text| text.replace("\r\n", "\n"));
         let outcome = match asked.filled("do") {
             Some("delete") if known.is_some() => {
-                self.admin.delete_definition(kind, &asked.id(id)?).await?;
+                self.admin.delete_definition(kind, &asked.id(id)?, &asked.author()).await?;
                 return Ok(Answer::SeeOther(here));
             }
-            Some("save") => match self.save(&written).await {
+            Some("save") => match self.save(&written, asked).await {
                 Ok(()) => return Ok(Answer::SeeOther(here)),
                 Err(Trouble::Invalid(fault)) => Some(Outcome::Mistake(fault)),
                 Err(other) => return Err(other),
@@ -169,9 +190,9 @@ impl Console {
         self.admin.difference(&self.read(written)?).await
     }
 
-    async fn save(&self, written: &str) -> Result<(), Trouble> {
+    async fn save(&self, written: &str, asked: &Asked) -> Result<(), Trouble> {
         let configuration = self.read(written)?;
-        self.admin.apply(configuration).await?;
+        self.admin.apply(configuration, &asked.author()).await?;
         Ok(())
     }
 
@@ -264,21 +285,8 @@ impl Console {
     }
 }
 
-fn kind_of(word: &str) -> Result<(DefinitionKind, &'static str, &'static str), Trouble> {
-    KINDS.into_iter().find(|(_, known, _)| *known == word).ok_or(Trouble::NotFound)
-}
-
-fn what(kind: DefinitionKind) -> &'static str {
-    match kind {
-        DefinitionKind::EventType => "What an event must look like, and what it means for its person.",
-        DefinitionKind::Segment | DefinitionKind::DeletedSegment => {
-            "Groups that people are in while a condition holds."
-        }
-        DefinitionKind::Workflow => "What is done, step by step, when something happens.",
-        DefinitionKind::Consent => "What people allow, and what is not kept of those who did not.",
-        DefinitionKind::Destination => "Where events and changed people are handed on to.",
-        DefinitionKind::Redirect => "Links that note an event and send the visitor on.",
-    }
+fn kind_of(word: &str) -> Result<(DefinitionKind, &'static str, &'static str, &'static str), Trouble> {
+    KINDS.into_iter().find(|(_, known, ..)| *known == word).ok_or(Trouble::NotFound)
 }
 
 fn beginning(kind: DefinitionKind) -> &'static str {
@@ -307,13 +315,17 @@ fn shown(written: &str, outcome: Option<&Outcome>) -> Markup {
                 @for Difference { kind, id, before, after } in differences {
                     section.card {
                         h2 { "What would change: " (kind) " " (id) }
-                        @let before = before.as_ref().map(|before| record::indented(&Value::from(before))).unwrap_or_default();
-                        (difference(&before, &record::indented(&Value::from(after))))
+                        (difference(&side(before.as_ref()), &side(after.as_ref())))
                     }
                 }
             }
         }
     }
+}
+
+/// One side of a difference.
+pub fn side(json: Option<&Json>) -> String {
+    json.map(|json| record::indented(&Value::from(json))).unwrap_or_default()
 }
 
 /// The line that TOML's reader names.
@@ -338,7 +350,7 @@ fn marked(written: &str, line: usize) -> Markup {
 }
 
 /// The lines that go and come, among the others.
-fn difference(before: &str, after: &str) -> Markup {
+pub fn difference(before: &str, after: &str) -> Markup {
     let (before, after): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     let same = before.iter().zip(&after).take_while(|(one, other)| one == other).count();
     let rest =

@@ -10,7 +10,7 @@ use super::{
     record,
 };
 use crate::{
-    model::{DefinitionKind, Fault, Id, Json, Object, Source, SourceType, Value},
+    model::{Fault, Id, Json, Object, Source, SourceType, Value},
     read::Asked as Records,
 };
 
@@ -137,12 +137,12 @@ impl Console {
         let here = format!("/console/sources/{}", part(&id.text()));
         match (action, &asked.form) {
             ("secret", Some(_)) => {
-                let secret = self.admin.make_source_secret(&id).await?.ok_or(Trouble::NotFound)?;
+                let secret = self.admin.make_source_secret(&id, &asked.author()).await?.ok_or(Trouble::NotFound)?;
                 let content = self.source_page(asked, &found.source, None, Some(secret.as_str())).await?;
                 Ok(Answer::page(asked, "sources", &found.source.name, &content))
             }
             ("end-secrets", Some(_)) => {
-                self.admin.end_source_secrets(&id).await?;
+                self.admin.end_source_secrets(&id, &asked.author()).await?;
                 Ok(Answer::SeeOther(here))
             }
             ("delete", None) => {
@@ -159,7 +159,7 @@ impl Console {
                 Ok(Answer::page(asked, "sources", "Sure?", &content))
             }
             ("delete", Some(_)) => {
-                self.admin.delete_source(&id).await?;
+                self.admin.delete_source(&id, &asked.author()).await?;
                 Ok(Answer::SeeOther("/console/sources".into()))
             }
             _ => Err(Trouble::NotFound),
@@ -196,7 +196,7 @@ impl Console {
         if before.is_none() && self.admin.source(&source.id).is_some() {
             return Err(Fault::new("value_error", "there is a source with this id").at("id").into());
         }
-        Ok(self.admin.save_source(source).await?)
+        Ok(self.admin.save_source(source, &asked.author()).await?)
     }
 }
 
@@ -267,13 +267,3 @@ fn origins(config: &Json) -> String {
         _ => ANY_ORIGIN.into(),
     }
 }
-
-/// What can be set up, for links.
-pub const KINDS: [(DefinitionKind, &str, &str); 6] = [
-    (DefinitionKind::EventType, "event-type", "Event types"),
-    (DefinitionKind::Segment, "segment", "Segments"),
-    (DefinitionKind::Workflow, "workflow", "Workflows"),
-    (DefinitionKind::Consent, "consent", "Consents"),
-    (DefinitionKind::Destination, "destination", "Destinations"),
-    (DefinitionKind::Redirect, "redirect", "Redirects"),
-];

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::{
     Answer, Asked, Console, Trouble,
+    access::share,
     ask::{at, number, text},
     frame::{bytes, count, moment, seconds},
     record,
@@ -23,6 +24,7 @@ impl Console {
         let whole: u64 = disk.iter().map(|(_, bytes)| bytes).sum();
         let content = html! {
             h1 { "System" }
+            (share(asked))
             @match &trouble {
                 Some(trouble) => { p.mistake role="alert" { (trouble) } }
                 None => { p.done role="status" { "It takes events and stores them." } }

@@ -4,20 +4,29 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use subtle::ConstantTimeEq;
 
-use super::{App, failure::Failure};
-use crate::collect::Credentials;
+use super::{App, client, failure::Failure, route::Request};
+use crate::{admin::Author, collect::Credentials};
 
 /// Checks `Authorization: Bearer TOKEN`; the scheme in any case.
 pub fn check_token(app: &App, headers: &HeaderMap) -> Result<(), Failure> {
-    let token = sent(headers).and_then(|sent| of_scheme(sent, "bearer"));
-    if token.is_some_and(|token| is_token(app, token)) { Ok(()) } else { Err(Failure::Unauthorized) }
+    if bearer(headers).is_some_and(|token| is_token(app, token)) { Ok(()) } else { Err(Failure::Unauthorized) }
 }
 
-/// Checks who asks for the metrics: the administrator's token, or the one that is for them alone.
-pub fn check_metrics_token(app: &App, headers: &HeaderMap) -> Result<(), Failure> {
-    let token = sent(headers).and_then(|sent| of_scheme(sent, "bearer")).unwrap_or_default().as_bytes();
-    let is_for_metrics = app.metrics_token.as_ref().is_some_and(|known| known.as_bytes().ct_eq(token).into());
-    if is_for_metrics { Ok(()) } else { check_token(app, headers) }
+/// Whether the token that is for the metrics alone comes with a request.
+pub fn is_metrics_token(app: &App, headers: &HeaderMap) -> bool {
+    let token = bearer(headers).unwrap_or_default().as_bytes();
+    app.metrics_token.as_ref().is_some_and(|known| known.as_bytes().ct_eq(token).into())
+}
+
+/// What stands behind `Bearer`.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    sent(headers).and_then(|sent| of_scheme(sent, "bearer"))
+}
+
+/// Who changes something by a call of an endpoint.
+pub fn author(app: &App, request: &Request) -> Author {
+    let address = client::address(&app.settings.trusted_proxies, request.peer, &request.headers);
+    Author { name: "the administrator's token".into(), address: Some(address.to_string()) }
 }
 
 /// Whether `sent` is the token; takes as long whatever of it is wrong.

@@ -26,11 +26,11 @@ use super::{
     route::Request,
 };
 use crate::{
-    console::{self, Answer, Asked, Visitor},
-    model::{Form, Id},
+    console::{self, Answer, Asked, Role, Visitor},
+    model::{DefinitionKind, Form, Id},
 };
 
-pub use log_ins::LogIns;
+pub use log_ins::{LogIns, LoggedInBy};
 pub use tries::Tries;
 
 /// The name of the cookie that says who is logged in.
@@ -69,8 +69,15 @@ async fn route(app: &App, request: Request) -> Result<Reply, Failure> {
         (["log-in"], true) => return log_in(app, &request),
         _ => {}
     }
+    if let (["shared", secret, part @ ..], false) = (&path[..], is_post) {
+        return shared(app, &request, secret, part).await;
+    }
     let session = session(&request.headers);
-    let Some(visitor) = session.and_then(|session| app.log_ins.visitor(session)) else {
+    let is_valid = |token: &Id| {
+        let rooms = app.rooms();
+        rooms.is_ok_and(|rooms| rooms.admin.definition(DefinitionKind::Token, token).is_some())
+    };
+    let Some(visitor) = session.and_then(|session| app.log_ins.visitor(session, is_valid)) else {
         return Ok(see_other(LOG_IN));
     };
     let form = is_post.then(|| Form::parse_urlencoded(&request.body.bytes));
@@ -84,7 +91,7 @@ async fn route(app: &App, request: Request) -> Result<Reply, Failure> {
     let rooms = app.rooms()?;
     match &path[..] {
         ["live"] => return live::events(&rooms.queries, &request).await,
-        ["people", id, "export"] if !is_post => {
+        ["people", id, "export"] if !is_post && visitor.role == Role::Administrator => {
             let id = Id::parse(id).ok().flatten().ok_or(Failure::NoRecord)?;
             let mut reply = rights::export_of(&rooms.rights, &id).await?;
             reply.headers_mut().insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
@@ -92,12 +99,39 @@ async fn route(app: &App, request: Request) -> Result<Reply, Failure> {
         }
         _ => {}
     }
-    let scheme = if is_secure(app, &request) { "https" } else { "http" };
+    let path = path.iter().map(|part| (*part).to_owned()).collect();
+    shown(app, &request, visitor, None, path, request.route.query(), form).await
+}
+
+/// What a link to a single page leads to: the page, or a part of it, as it was when the link was made.
+async fn shared(app: &App, request: &Request, secret: &str, part: &[&str]) -> Result<Reply, Failure> {
+    let rooms = app.rooms()?;
+    let Some((page, query)) = rooms.admin.share(secret) else {
+        return Ok(with_status(StatusCode::NOT_FOUND, console::log_in(Some("The link has ended, or is none."))));
+    };
+    let visitor = Visitor { name: String::new(), zone: Tz::UTC, forgery_token: String::new(), role: Role::Guest };
+    let path = [&[page.as_str()], part].concat().into_iter().map(str::to_owned).collect();
+    shown(app, request, visitor, Some(secret.to_owned()), path, query, None).await
+}
+
+async fn shown(
+    app: &App,
+    request: &Request,
+    visitor: Visitor,
+    shared: Option<String>,
+    path: Vec<String>,
+    query: Form,
+    form: Option<Form>,
+) -> Result<Reply, Failure> {
+    let rooms = app.rooms()?;
+    let scheme = if is_secure(app, request) { "https" } else { "http" };
     let asked = Asked {
         visitor,
-        path: path.iter().map(|part| (*part).to_owned()).collect(),
-        query: request.route.query(),
+        shared,
+        path,
+        query,
         form,
+        address: Some(client::address(&app.settings.trusted_proxies, request.peer, &request.headers).to_string()),
         origin: format!("{scheme}://{}", host(&request.headers)),
         client: request.client.clone(),
         http: app.http_figures(),
@@ -109,6 +143,7 @@ async fn route(app: &App, request: Request) -> Result<Reply, Failure> {
         Err(trouble) => {
             let status = match &trouble {
                 console::Trouble::NotFound => StatusCode::NOT_FOUND,
+                console::Trouble::NotAllowed => StatusCode::UNAUTHORIZED,
                 console::Trouble::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
                 console::Trouble::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
             };
@@ -138,12 +173,13 @@ fn log_in(app: &App, request: &Request) -> Result<Reply, Failure> {
     check_origin(&request.headers)?;
     let form = Form::parse_urlencoded(&request.body.bytes);
     let address = client::address(&app.settings.trusted_proxies, request.peer, &request.headers);
-    app.check_password(address, form.last("password").unwrap_or_default().trim())
-        .map(|()| {
+    app.check_password(address, form.last("password").unwrap_or_default().trim(), true)
+        .map(|by| {
             let name: String = form.last("name").unwrap_or_default().trim().chars().take(NAME_MAX).collect();
-            let name = if name.is_empty() { "Administrator".into() } else { name };
+            let unnamed = if by.is_some() { "A viewer" } else { "Administrator" };
+            let name = if name.is_empty() { unnamed.into() } else { name };
             let zone = form.last("tz").and_then(|zone| zone.parse().ok()).unwrap_or(Tz::UTC);
-            let session = app.log_ins.begin(name, zone, app.console_session);
+            let session = app.log_ins.begin(name, zone, by, app.console_session);
             let secure = if is_secure(app, request) { "; Secure" } else { "" };
             let cookie = format!(
                 "{SESSION}={session}; Path=/console; HttpOnly; SameSite=Strict; Max-Age={}{secure}",
@@ -154,10 +190,9 @@ fn log_in(app: &App, request: &Request) -> Result<Reply, Failure> {
             reply
         })
         .or_else(|failure| match failure {
-            Failure::Unauthorized => Ok(with_status(
-                StatusCode::UNAUTHORIZED,
-                console::log_in(Some("This is not the administrator's token.")),
-            )),
+            Failure::Unauthorized => {
+                Ok(with_status(StatusCode::UNAUTHORIZED, console::log_in(Some("This is no token that lets in."))))
+            }
             Failure::TooManyTries(_) => {
                 Ok(with_status(StatusCode::TOO_MANY_REQUESTS, console::log_in(Some("Too many tries: wait a minute."))))
             }
@@ -166,14 +201,23 @@ fn log_in(app: &App, request: &Request) -> Result<Reply, Failure> {
 }
 
 impl App {
-    /// Checks a password that comes from an address, which may try it a few times a minute.
+    /// Checks a password that comes from an address, which may try it a few times a minute: the administrator's token, or
+    /// one of a viewer's where they may log in.
     ///
     /// # Errors
-    /// It is not the administrator's token, or too many were tried.
-    pub(super) fn check_password(&self, address: IpAddr, password: &str) -> Result<(), Failure> {
+    /// It is none of them, or too many were tried.
+    pub(super) fn check_password(
+        &self,
+        address: IpAddr,
+        password: &str,
+        viewers_too: bool,
+    ) -> Result<LoggedInBy, Failure> {
         self.tries.check(address)?;
         if auth::is_token(self, password) {
-            return Ok(());
+            return Ok(None);
+        }
+        if viewers_too && let Some(viewer) = self.rooms()?.admin.viewer(password) {
+            return Ok(Some(viewer.id));
         }
         self.tries.note(address);
         Err(Failure::Unauthorized)

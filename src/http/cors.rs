@@ -25,7 +25,9 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 pub fn add_headers(settings: &ServerSettings, audience: Audience, origin: Option<&HeaderValue>, reply: &mut Reply) {
     let allowed = match audience {
         Audience::Clients => &settings.cors_origins,
-        Audience::Public | Audience::Administrator | Audience::Monitoring => &settings.admin_origins,
+        Audience::Public | Audience::Administrator | Audience::Viewers | Audience::Monitoring => {
+            &settings.admin_origins
+        }
         Audience::Console => return, // no other origin's page has to do with it
     };
     let closed = *allowed == AllowedOrigins::These(Vec::new());

@@ -9,7 +9,7 @@ use super::{
     route::{Request, Route},
 };
 use crate::{
-    admin::{Admin, Difference},
+    admin::{Admin, Author, Difference},
     deliver::Deliveries,
     model::{DefinitionKind, Fault, Json, Reader},
     schedule::Scheduler,
@@ -25,8 +25,8 @@ pub struct Applied {
     changed: Vec<Difference>,
 }
 
-pub async fn save(admin: &Admin, kind: DefinitionKind, body: &[u8]) -> Result<Reply, Failure> {
-    let id = admin.save_definition(kind, read(body, LISTED_DEEPER)?).await?;
+pub async fn save(admin: &Admin, kind: DefinitionKind, body: &[u8], by: &Author) -> Result<Reply, Failure> {
+    let id = admin.save_definition(kind, read(body, LISTED_DEEPER)?, by).await?;
     Ok(reply::saved(id))
 }
 
@@ -35,8 +35,8 @@ pub fn get(admin: &Admin, kind: DefinitionKind, route: &Route) -> Result<Reply, 
     Ok(reply::record(found.as_ref().map(|found| &found.body)))
 }
 
-pub async fn delete(admin: &Admin, kind: DefinitionKind, route: &Route) -> Result<Reply, Failure> {
-    Ok(reply::deleted(admin.delete_definition(kind, &route.record_id()?).await?))
+pub async fn delete(admin: &Admin, kind: DefinitionKind, route: &Route, by: &Author) -> Result<Reply, Failure> {
+    Ok(reply::deleted(admin.delete_definition(kind, &route.record_id()?, by).await?))
 }
 
 pub fn list(admin: &Admin, kind: DefinitionKind) -> Reply {
@@ -91,14 +91,14 @@ pub fn dump(admin: &Admin) -> Reply {
 }
 
 /// Applies a whole configuration, or tells what that would change.
-pub async fn apply(admin: &Admin, request: &Request) -> Result<Reply, Failure> {
+pub async fn apply(admin: &Admin, request: &Request, by: &Author) -> Result<Reply, Failure> {
     let dry_run = request.route.flag("dry_run")?;
     let body = read(&request.body.bytes, 0)?;
     let configuration = admin.read_configuration(&body).map_err(|fault| Failure::Invalid("body", fault))?;
     let changed = if dry_run {
         admin.difference(&configuration).await.map_err(|fault| Failure::Invalid("body", fault))?
     } else {
-        admin.apply(configuration).await?
+        admin.apply(configuration, by).await?
     };
     Ok(reply::json(&Applied { dry_run, changed }))
 }

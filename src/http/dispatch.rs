@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use super::{
-    App, Rooms, auth, collect, consents, console, definitions,
+    App, Rooms, access, auth, collect, consents, console, definitions,
     failure::Failure,
     health, import, live, metrics, openapi, query, records, redirect,
     reply::{self, Reply},
@@ -21,7 +21,9 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
     let route = &request.route;
     match route.audience {
         Audience::Administrator => auth::check_token(app, &request.headers)?,
-        Audience::Monitoring => auth::check_metrics_token(app, &request.headers)?,
+        Audience::Viewers => access::check_viewer(app, &request)?,
+        Audience::Monitoring if auth::is_metrics_token(app, &request.headers) => {}
+        Audience::Monitoring => access::check_viewer(app, &request)?,
         Audience::Clients | Audience::Public | Audience::Console => {}
     }
     match route.endpoint {
@@ -40,35 +42,42 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         return import::file(&rooms.importer, request).await;
     }
     let Rooms { collector, admin, deliveries, scheduler, .. } = &rooms;
+    // Who changes something that is set up; collecting and reading need no author.
+    let by = || auth::author(app, &request);
     match (route.endpoint, &request.method) {
         (Endpoint::Track, _) => track::track(app, collector, &request).await,
         (Endpoint::Collect, &Method::HEAD) => collect::ring(app, collector, &request),
         (Endpoint::Collect, _) => collect::collect(app, collector, &request).await,
+        (Endpoint::NewAccess(DefinitionKind::Share), _) => access::make_share(admin, &request, &by()).await,
+        (Endpoint::NewAccess(_), _) => access::make_token(admin, &request, &by()).await,
+        (Endpoint::Access(kind), _) => access::end(admin, kind, route, &by()).await,
+        (Endpoint::Accesses(kind), _) => Ok(access::list(admin, kind)),
+        (Endpoint::Changes, _) => Ok(access::changes(admin)),
         (Endpoint::CustomerConsent, _) => consents::give(app, &rooms, &request).await,
         (Endpoint::ConsentTypes, _) => Ok(consents::types(admin)),
         (Endpoint::Redirect, &Method::DELETE) => {
             auth::check_token(app, &request.headers)?;
-            definitions::delete(admin, DefinitionKind::Redirect, route).await
+            definitions::delete(admin, DefinitionKind::Redirect, route, &by()).await
         }
         (Endpoint::Redirect | Endpoint::RedirectInSession, _) => redirect::follow(collector, &request).await,
-        (Endpoint::NewSource, _) => sources::save(admin, &request.body.bytes).await,
-        (Endpoint::Source, &Method::DELETE) => sources::delete(admin, route).await,
+        (Endpoint::NewSource, _) => sources::save(admin, &request.body.bytes, &by()).await,
+        (Endpoint::Source, &Method::DELETE) => sources::delete(admin, route, &by()).await,
         (Endpoint::Source, _) => sources::get(admin, route),
-        (Endpoint::SourceSecret, &Method::DELETE) => sources::end_secrets(admin, route).await,
-        (Endpoint::SourceSecret, _) => sources::make_secret(admin, route).await,
+        (Endpoint::SourceSecret, &Method::DELETE) => sources::end_secrets(admin, route, &by()).await,
+        (Endpoint::SourceSecret, _) => sources::make_secret(admin, route, &by()).await,
         (Endpoint::Sources, _) => Ok(sources::list(admin, route)),
         (Endpoint::SourcesByType, _) => Ok(sources::list_by_type(admin, route)),
         (Endpoint::SourceEntities, _) => Ok(sources::entities(admin)),
         (Endpoint::SourceTypeNames, _) => Ok(sources::type_names()),
         (Endpoint::SourceTypes, _) => Ok(sources::types()),
-        (Endpoint::NewDefinition(kind), _) => definitions::save(admin, kind, &request.body.bytes).await,
-        (Endpoint::Definition(kind), &Method::DELETE) => definitions::delete(admin, kind, route).await,
+        (Endpoint::NewDefinition(kind), _) => definitions::save(admin, kind, &request.body.bytes, &by()).await,
+        (Endpoint::Definition(kind), &Method::DELETE) => definitions::delete(admin, kind, route, &by()).await,
         (Endpoint::Definition(kind), _) => definitions::get(admin, kind, route),
         (Endpoint::Definitions(kind), _) => Ok(definitions::list(admin, kind)),
         (Endpoint::DestinationStatus, _) => definitions::destination_status(deliveries, route),
         (Endpoint::ScheduleStatus(kind), _) => definitions::status(scheduler, kind, route).await,
         (Endpoint::Replay, _) => definitions::replay(admin, &request).await,
-        (Endpoint::Configuration, &Method::POST) => definitions::apply(admin, &request).await,
+        (Endpoint::Configuration, &Method::POST) => definitions::apply(admin, &request, &by()).await,
         (Endpoint::Configuration, _) => Ok(definitions::dump(admin)),
         (Endpoint::Event, &Method::DELETE) => records::delete_event(admin, route).await,
         (Endpoint::Event, _) => records::event(admin, route).await,

@@ -3,6 +3,7 @@
 //! One file per group of endpoints; `route` has the table of all of them, `dispatch` calls them. What can go wrong
 //! becomes a status in one place, `failure`. Knows no sled.
 
+mod access;
 mod auth;
 mod body;
 mod client;

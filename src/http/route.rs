@@ -74,6 +74,11 @@ pub enum Endpoint {
     OpenApi,
     Docs,
     Console,
+    /// Makes a viewer's token, or a link to a page.
+    NewAccess(DefinitionKind),
+    Access(DefinitionKind),
+    Accesses(DefinitionKind),
+    Changes,
 }
 
 impl Endpoint {
@@ -109,7 +114,9 @@ pub enum Audience {
     Public,
     /// Whoever has the administrator's token.
     Administrator,
-    /// Whoever has that or `metrics.token`.
+    /// Whoever has that or a viewer's.
+    Viewers,
+    /// Whoever has one of these or `metrics.token`.
     Monitoring,
     /// Whoever is logged in to the console.
     Console,
@@ -117,6 +124,7 @@ pub enum Audience {
 
 const GET: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
+const DELETE: &[Method] = &[Method::DELETE];
 const GET_DELETE: &[Method] = &[Method::GET, Method::HEAD, Method::DELETE];
 const POST_DELETE: &[Method] = &[Method::POST, Method::DELETE];
 const GET_POST: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
@@ -163,21 +171,28 @@ pub const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/consents/types", Endpoint::ConsentTypes, GET, Audience::Clients),
     ("/tracker/tracardi.js", Endpoint::Tracker, GET, Audience::Public),
     ("/tracker/liliput.min.js", Endpoint::Tracker, GET, Audience::Public),
+    ("/token", Endpoint::NewAccess(DefinitionKind::Token), POST, Audience::Administrator),
+    ("/token/{id}", Endpoint::Access(DefinitionKind::Token), DELETE, Audience::Administrator),
+    ("/tokens", Endpoint::Accesses(DefinitionKind::Token), GET, Audience::Administrator),
+    ("/share", Endpoint::NewAccess(DefinitionKind::Share), POST, Audience::Administrator),
+    ("/share/{id}", Endpoint::Access(DefinitionKind::Share), DELETE, Audience::Administrator),
+    ("/shares", Endpoint::Accesses(DefinitionKind::Share), GET, Audience::Administrator),
+    ("/changes", Endpoint::Changes, GET, Audience::Administrator),
     ("/configuration", Endpoint::Configuration, GET_POST, Audience::Administrator),
     ("/event/{id}", Endpoint::Event, GET_DELETE, Audience::Administrator),
-    ("/events", Endpoint::Events, GET, Audience::Administrator),
-    ("/stats/funnel", Endpoint::Funnel, GET, Audience::Administrator),
-    ("/stats/retention", Endpoint::Retention, GET, Audience::Administrator),
-    ("/stats/events", Endpoint::CountedEvents, GET, Audience::Administrator),
-    ("/stats/visits", Endpoint::CountedVisits, GET, Audience::Administrator),
-    ("/stats/top", Endpoint::Top, GET, Audience::Administrator),
-    ("/events/live", Endpoint::LiveEvents, GET, Audience::Administrator),
-    ("/session/{id}/events", Endpoint::SessionEvents, GET, Audience::Administrator),
-    ("/profile/{id}/events", Endpoint::ProfileEvents, GET, Audience::Administrator),
-    ("/sessions", Endpoint::Sessions, GET, Audience::Administrator),
-    ("/profiles", Endpoint::Profiles, GET, Audience::Administrator),
-    ("/profile/{id}/sessions", Endpoint::ProfileSessions, GET, Audience::Administrator),
-    ("/profile/{id}/timeline", Endpoint::Timeline, GET, Audience::Administrator),
+    ("/events", Endpoint::Events, GET, Audience::Viewers),
+    ("/stats/funnel", Endpoint::Funnel, GET, Audience::Viewers),
+    ("/stats/retention", Endpoint::Retention, GET, Audience::Viewers),
+    ("/stats/events", Endpoint::CountedEvents, GET, Audience::Viewers),
+    ("/stats/visits", Endpoint::CountedVisits, GET, Audience::Viewers),
+    ("/stats/top", Endpoint::Top, GET, Audience::Viewers),
+    ("/events/live", Endpoint::LiveEvents, GET, Audience::Viewers),
+    ("/session/{id}/events", Endpoint::SessionEvents, GET, Audience::Viewers),
+    ("/profile/{id}/events", Endpoint::ProfileEvents, GET, Audience::Viewers),
+    ("/sessions", Endpoint::Sessions, GET, Audience::Viewers),
+    ("/profiles", Endpoint::Profiles, GET, Audience::Viewers),
+    ("/profile/{id}/sessions", Endpoint::ProfileSessions, GET, Audience::Viewers),
+    ("/profile/{id}/timeline", Endpoint::Timeline, GET, Audience::Viewers),
     ("/session/{id}", Endpoint::Session, GET_DELETE, Audience::Administrator),
     ("/profile/{id}", Endpoint::Profile, GET_DELETE, Audience::Administrator),
     ("/profile/{id}/export", Endpoint::ExportProfile, GET, Audience::Administrator),
@@ -200,7 +215,7 @@ pub const TABLE: &[(&str, Endpoint, &[Method], Audience)] = &[
     ("/healthcheck", Endpoint::Health, GET, Audience::Public),
     ("/ready", Endpoint::Ready, GET, Audience::Public),
     ("/metrics", Endpoint::Metrics, GET, Audience::Monitoring),
-    ("/system", Endpoint::System, GET, Audience::Administrator),
+    ("/system", Endpoint::System, GET, Audience::Viewers),
     ("/openapi.json", Endpoint::OpenApi, GET, Audience::Public),
     ("/docs", Endpoint::Docs, GET, Audience::Public),
     ("/console", Endpoint::Console, GET, Audience::Console),

@@ -11,7 +11,7 @@ use super::{
     route::Route,
 };
 use crate::{
-    admin::Admin,
+    admin::{Admin, Author},
     model::{Id, RegisteredSource, Source, SourceType, Time},
 };
 
@@ -84,9 +84,9 @@ struct NamedType {
     tags: [&'static str; 2],
 }
 
-pub async fn save(admin: &Admin, body: &[u8]) -> Result<Reply, Failure> {
+pub async fn save(admin: &Admin, body: &[u8], by: &Author) -> Result<Reply, Failure> {
     let source = admin.read_source(body).map_err(|fault| Failure::Invalid("body", fault))?;
-    let id = admin.save_source(source).await?;
+    let id = admin.save_source(source, by).await?;
     Ok(reply::saved(id))
 }
 
@@ -99,18 +99,18 @@ pub fn get(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
     Ok(reply::record(shown))
 }
 
-pub async fn delete(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
-    Ok(reply::deleted(admin.delete_source(&route.record_id()?).await?))
+pub async fn delete(admin: &Admin, route: &Route, by: &Author) -> Result<Reply, Failure> {
+    Ok(reply::deleted(admin.delete_source(&route.record_id()?, by).await?))
 }
 
 /// Makes a secret, which is answered this once.
-pub async fn make_secret(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
-    let made = admin.make_source_secret(&route.record_id()?).await?;
+pub async fn make_secret(admin: &Admin, route: &Route, by: &Author) -> Result<Reply, Failure> {
+    let made = admin.make_source_secret(&route.record_id()?, by).await?;
     Ok(reply::not_stored(reply::record(made.map(|secret| MadeSecret { secret: secret.as_str().to_owned() }))))
 }
 
-pub async fn end_secrets(admin: &Admin, route: &Route) -> Result<Reply, Failure> {
-    Ok(reply::deleted(admin.end_source_secrets(&route.record_id()?).await?))
+pub async fn end_secrets(admin: &Admin, route: &Route, by: &Author) -> Result<Reply, Failure> {
+    Ok(reply::deleted(admin.end_source_secrets(&route.record_id()?, by).await?))
 }
 
 pub fn list(admin: &Admin, route: &Route) -> Reply {

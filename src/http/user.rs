@@ -27,7 +27,7 @@ pub fn token(app: &App, request: &Request) -> Result<Reply, Failure> {
     let address = client::address(&app.settings.trusted_proxies, request.peer, &request.headers);
     // Who calls themselves otherwise has no password, and is not asked for one.
     let password = form.last("password").filter(|_| is_admin).unwrap_or_default();
-    app.check_password(address, password).map_err(|failure| match failure {
+    app.check_password(address, password, false).map_err(|failure| match failure {
         Failure::Unauthorized => Failure::BadRequest("Incorrect username or password."),
         other => other,
     })?;

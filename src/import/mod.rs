@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    admin::Admin,
+    admin::{Admin, Author},
     clock::Clock,
     model::{Document, Fault, Id, Reader, RecordKind, Source, Time},
     process::Identity,
@@ -205,7 +205,7 @@ impl Importer {
         }
         for id in &missing {
             let source = Source { enabled: false, ..Source::open(id.clone(), &id.text(), self.clock.now()) };
-            self.admin.save_source(source).await?;
+            self.admin.save_source(source, &Author::named("an import")).await?;
         }
         Ok(missing)
     }

@@ -15,12 +15,23 @@ pub enum DefinitionKind {
     /// A segment that was deleted: whoever is in it is to leave.
     DeletedSegment,
     Redirect,
+    /// A token that lets somebody look, by its hash.
+    Token,
+    /// A link to a page of the console, by the hash of what stands in it.
+    Share,
+    /// Who changed something that is set up, and how it was before.
+    Change,
 }
 
 impl DefinitionKind {
     /// Those that people set up.
     pub const ALL: [Self; 6] =
         [Self::EventType, Self::Segment, Self::Workflow, Self::Destination, Self::Consent, Self::Redirect];
+
+    /// Whether something happens by it.
+    pub fn is_compiled(self) -> bool {
+        self == Self::DeletedSegment || Self::ALL.contains(&self)
+    }
 
     /// The name of a table of them in a configuration file.
     pub fn word(self) -> &'static str {
@@ -32,6 +43,9 @@ impl DefinitionKind {
             Self::Consent => "consent",
             Self::DeletedSegment => "deleted_segment",
             Self::Redirect => "redirect",
+            Self::Token => "token",
+            Self::Share => "share",
+            Self::Change => "change",
         }
     }
 }

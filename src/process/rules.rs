@@ -65,6 +65,7 @@ pub struct RulesInForce {
 pub fn definition_schema(kind: DefinitionKind, generator: &mut SchemaGenerator) -> Schema {
     match kind {
         DefinitionKind::EventType => generator.subschema_for::<Whole<event_type::Written>>(),
+        DefinitionKind::Token | DefinitionKind::Share | DefinitionKind::Change => Schema::default(), // no file has one
         DefinitionKind::Segment | DefinitionKind::DeletedSegment => {
             generator.subschema_for::<Whole<segment::Written>>()
         }
@@ -144,6 +145,7 @@ impl Rules {
                 DefinitionKind::Consent => {
                     rules.consents.push(Consent::compile(definition).map_err(mistake)?);
                 }
+                DefinitionKind::Token | DefinitionKind::Share | DefinitionKind::Change => {} // nothing happens by it
                 DefinitionKind::Redirect => {
                     let redirect = Redirect::compile(definition).map_err(mistake)?;
                     rules.redirects.insert(definition.id.clone(), Arc::new(redirect));

@@ -9,7 +9,11 @@ use chrono_tz::Tz;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use crate::{console::Visitor, process::hex};
+use crate::{
+    console::{Role, Visitor},
+    model::Id,
+    process::hex,
+};
 
 /// How many may be logged in; one more ends the one that would end first.
 const LOG_INS_MAX: usize = 1_000;
@@ -20,12 +24,16 @@ pub struct LogIns(Mutex<HashMap<[u8; 32], LogIn>>);
 
 struct LogIn {
     visitor: Visitor,
+    by: LoggedInBy,
     ends: Instant,
 }
 
+/// The viewer's token with which somebody logged in; `None`: the administrator's.
+pub type LoggedInBy = Option<Id>;
+
 impl LogIns {
     /// Somebody logged in, for this long; what their cookie is to say.
-    pub fn begin(&self, name: String, zone: Tz, lasts: Duration) -> String {
+    pub fn begin(&self, name: String, zone: Tz, by: LoggedInBy, lasts: Duration) -> String {
         let (session, forgery_token) = (random(), random());
         let now = Instant::now();
         let mut all = self.0.lock();
@@ -35,14 +43,17 @@ impl LogIns {
         {
             all.remove(&first);
         }
-        let visitor = Visitor { name, zone, forgery_token };
-        all.insert(hash(&session), LogIn { visitor, ends: now + lasts });
+        let role = if by.is_none() { Role::Administrator } else { Role::Viewer };
+        let visitor = Visitor { name, zone, forgery_token, role };
+        all.insert(hash(&session), LogIn { visitor, by, ends: now + lasts });
         session
     }
 
-    pub fn visitor(&self, session: &str) -> Option<Visitor> {
+    /// Who is logged in, as long as the token with which they did `is_valid`.
+    pub fn visitor(&self, session: &str, is_valid: impl FnOnce(&Id) -> bool) -> Option<Visitor> {
         let all = self.0.lock();
-        all.get(&hash(session)).filter(|log_in| log_in.ends > Instant::now()).map(|log_in| log_in.visitor.clone())
+        let log_in = all.get(&hash(session)).filter(|log_in| log_in.ends > Instant::now())?;
+        log_in.by.as_ref().is_none_or(is_valid).then(|| log_in.visitor.clone())
     }
 
     pub fn end(&self, session: &str) {
@@ -68,23 +79,27 @@ mod tests {
     #[test]
     fn a_log_in_ends_by_itself_or_by_its_owner() {
         let log_ins = LogIns::default();
-        let session = log_ins.begin("Ada".into(), Tz::UTC, Duration::from_secs(60));
-        assert_eq!(log_ins.visitor(&session).unwrap().name, "Ada");
-        assert!(log_ins.visitor("").is_none() && log_ins.visitor(&session[1..]).is_none());
+        let session = log_ins.begin("Ada".into(), Tz::UTC, None, Duration::from_secs(60));
+        assert_eq!(log_ins.visitor(&session, |_| true).unwrap().name, "Ada");
+        assert!(log_ins.visitor("", |_| true).is_none() && log_ins.visitor(&session[1..], |_| true).is_none());
         log_ins.end(&session);
-        assert!(log_ins.visitor(&session).is_none());
-        let ended = log_ins.begin("Bob".into(), Tz::UTC, Duration::ZERO);
-        assert!(log_ins.visitor(&ended).is_none());
+        assert!(log_ins.visitor(&session, |_| true).is_none());
+        let by = Some(Id::required("t").unwrap());
+        let viewer = log_ins.begin("Eve".into(), Tz::UTC, by, Duration::from_secs(60));
+        assert_eq!(log_ins.visitor(&viewer, |_| true).unwrap().role, Role::Viewer);
+        assert!(log_ins.visitor(&viewer, |_| false).is_none(), "its token was ended");
+        let ended = log_ins.begin("Bob".into(), Tz::UTC, None, Duration::ZERO);
+        assert!(log_ins.visitor(&ended, |_| true).is_none());
     }
 
     #[test]
     fn there_are_never_more_than_so_many() {
         let log_ins = LogIns::default();
-        let first = log_ins.begin("first".into(), Tz::UTC, Duration::from_secs(60));
+        let first = log_ins.begin("first".into(), Tz::UTC, None, Duration::from_secs(60));
         for _ in 0..LOG_INS_MAX {
-            log_ins.begin("other".into(), Tz::UTC, Duration::from_secs(600));
+            log_ins.begin("other".into(), Tz::UTC, None, Duration::from_secs(600));
         }
-        assert!(log_ins.visitor(&first).is_none());
+        assert!(log_ins.visitor(&first, |_| true).is_none());
         assert_eq!(log_ins.0.lock().len(), LOG_INS_MAX);
     }
 }

@@ -147,6 +147,38 @@ pub fn records_example() -> Value {
     json!([{ "id": "ada", "metadata": { "time": { "insert": "2024-05-01T10:00:00Z" } } }])
 }
 
+/// A viewer's token that is to be made.
+pub fn token() -> Value {
+    let name = json!({ "type": "string", "minLength": 1, "maxLength": 120, "pattern": r"\S" });
+    json!({
+        "type": "object",
+        "required": ["role", "name"],
+        "properties": { "role": { "enum": ["viewer"] }, "name": name },
+    })
+}
+
+pub fn token_example() -> Value {
+    json!({ "role": "viewer", "name": "Marketing" })
+}
+
+/// A link that is to be made.
+pub fn share() -> Value {
+    let expires = json!({
+        "description": "A time, or for how long, like `7d`; 30 days if it is left out.",
+        "type": ["string", "null"], "examples": ["7d", "2099-01-01T00:00:00Z"],
+    });
+    let page = format!("^({})(\\?[^#]*)?$", crate::admin::SHARED_PAGES.join("|"));
+    json!({
+        "type": "object",
+        "required": ["page"],
+        "properties": { "page": { "type": "string", "pattern": page }, "expires": expires },
+    })
+}
+
+pub fn share_example() -> Value {
+    json!({ "page": "overview?period=30d", "expires": "7d" })
+}
+
 /// What consent widgets send.
 pub fn consents() -> Value {
     json!({

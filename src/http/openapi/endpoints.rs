@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     http::{
-        consents, definitions, health, import, metrics, query, records, reply::Saved, route::Endpoint, sources, user,
+        access, consents, definitions, health, import, metrics, query, records, reply::Saved, route::Endpoint, sources,
+        user,
     },
     model::{Answer, DefinitionKind, ShownEvent, ShownProfile, ShownSession},
     read::Top,
@@ -185,6 +186,7 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
                     "Creates or replaces a destination",
                     json!({ "id": "archive", "events": ["*"], "file": "archive.ndjson" }),
                 ),
+                DefinitionKind::Token | DefinitionKind::Share | DefinitionKind::Change => return Vec::new(),
                 DefinitionKind::Redirect => (
                     "Creates or replaces a redirect",
                     json!({ "id": "spring", "url": "https://shop.example/spring", "event_type": "link-followed",
@@ -414,6 +416,25 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
             vec![WATCHING.get("The same for a person, with the settings").answers(it.answer::<metrics::System<'_>>())]
         }
         Endpoint::Console => Vec::new(), // pages for people
+        Endpoint::NewAccess(DefinitionKind::Share) => vec![
+            SETTING_UP
+                .post("Makes a link to a page of the console, which is told this once")
+                .text("It shows the page with its filters, without people's records, until it expires or is ended.")
+                .sent(it.body("NewShare", bodies::share()), bodies::share_example())
+                .answers(it.answer::<access::MadeShare>()),
+        ],
+        Endpoint::NewAccess(_) => vec![
+            SETTING_UP
+                .post("Makes a viewer's token, which is told this once")
+                .text("It reads queries, counts, the live stream and metrics, and logs in to the console; it changes nothing.")
+                .sent(it.body("NewToken", bodies::token()), bodies::token_example())
+                .answers(it.answer::<access::MadeToken>()),
+        ],
+        Endpoint::Access(_) => vec![SETTING_UP.delete("Ends it").answers(deleted()).or_null()],
+        Endpoint::Accesses(_) => vec![SETTING_UP.get("Those that there are").answers(it.answer::<access::Accesses>())],
+        Endpoint::Changes => {
+            vec![SETTING_UP.get("Who changed what is set up, the newest first").answers(it.answer::<access::Changes>())]
+        }
         Endpoint::OpenApi => vec![WATCHING.get("This description").answers(json!({ "type": "object" }))],
         Endpoint::Docs => {
             let html = json!({ "type": "string" });

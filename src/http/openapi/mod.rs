@@ -79,6 +79,10 @@ fn describe() -> Value {
                     "type": "http", "scheme": "bearer",
                     "description": "The administrator's token.",
                 },
+                "viewer": {
+                    "type": "http", "scheme": "bearer",
+                    "description": "A viewer's token, as `POST /token` makes it: it reads, and changes nothing.",
+                },
                 "metrics": {
                     "type": "http", "scheme": "bearer",
                     "description": "The setting `metrics.token`.",

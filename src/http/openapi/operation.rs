@@ -195,7 +195,9 @@ impl Operation {
             }
             match audience {
                 Audience::Clients => refusals.extend([StatusCode::UNAUTHORIZED, StatusCode::NOT_ACCEPTABLE]),
-                Audience::Administrator | Audience::Monitoring => refusals.push(StatusCode::UNAUTHORIZED),
+                Audience::Administrator | Audience::Viewers | Audience::Monitoring => {
+                    refusals.push(StatusCode::UNAUTHORIZED)
+                }
                 Audience::Public | Audience::Console => {}
             }
         }
@@ -216,6 +218,7 @@ fn security(audience: Audience) -> Option<Value> {
         Audience::Public | Audience::Console => None,
         Audience::Clients => Some(json!([{}, { "secret": [] }, { "password": [] }, { "administrator": [] }])),
         Audience::Administrator => Some(json!([{ "administrator": [] }])),
-        Audience::Monitoring => Some(json!([{ "administrator": [] }, { "metrics": [] }])),
+        Audience::Viewers => Some(json!([{ "administrator": [] }, { "viewer": [] }])),
+        Audience::Monitoring => Some(json!([{ "administrator": [] }, { "viewer": [] }, { "metrics": [] }])),
     }
 }
