@@ -156,3 +156,55 @@ fn retention_tells_who_came_first_and_again() {
     let response = daemon.admin("GET", "/stats/retention?by=hour");
     assert_eq!((response.status, response.loc()), (422, json!(["query", "by"])));
 }
+
+#[test]
+fn several_sources_and_bots_are_told_apart() {
+    let (_folder, daemon) = started();
+    for source in ["blog", "app"] {
+        daemon.source(&json!({"id": source, "name": source, "type": ["rest"]}));
+    }
+    let bot = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+    let person = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+    for (number, (source, agent)) in
+        [("shop", person), ("shop", bot), ("blog", person), ("app", person), ("app", bot), ("app", bot)]
+            .iter()
+            .enumerate()
+    {
+        let body = json!({
+            "source": {"id": source}, "session": {"id": format!("s{number}")},
+            "context": {"page": {"url": "https://shop.example/"}},
+            "events": [{"type": "page-view"}, {"type": "seen"}],
+        });
+        let headers = [("Content-Type", "application/json"), ("User-Agent", agent)];
+        assert_eq!(daemon.request("POST", "/track", &headers, body.to_string().as_bytes()).status, 200);
+    }
+    for (filter, events) in [
+        ("", 12),
+        ("source=shop", 4),
+        ("source=shop&source=blog", 6),
+        ("source=shop&source=shop", 4),
+        ("source=nowhere", 0),
+        ("bot=true", 6),
+        ("bot=false", 6),
+        ("bot=false&source=shop&source=app", 4),
+    ] {
+        let sum = |path: &str, name: &str| -> u64 {
+            let rows = daemon.record(&format!("{path}&{filter}"))["result"].as_array().unwrap().clone();
+            rows.iter().map(|row| row[name].as_u64().unwrap()).sum()
+        };
+        assert_eq!(
+            daemon.record(&format!("/events?{filter}"))["result"].as_array().unwrap().len(),
+            events as usize,
+            "{filter}"
+        );
+        for by in ["day", "type", "minute", "source,type"] {
+            assert_eq!(sum(&format!("/stats/events?by={by}"), "events"), events, "{by} {filter}");
+        }
+        assert_eq!(sum("/stats/visits?by=day", "visits"), events / 2, "{filter}");
+        assert_eq!(sum("/stats/top?of=page", "events"), events, "{filter}");
+        let funnel = daemon.record(&format!("/stats/funnel?step=page-view&step=seen&within=1d&{filter}"));
+        assert_eq!(funnel["result"][0]["profiles"], events / 2, "{filter}");
+        assert_eq!(sum("/stats/retention?by=week", "profiles"), events / 2, "{filter}");
+    }
+    assert_eq!(daemon.admin("GET", "/stats/events?by=day&bot=perhaps").loc(), json!(["query", "bot"]));
+}

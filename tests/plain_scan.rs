@@ -46,13 +46,18 @@ struct Sent {
     is_large: bool,
 }
 
+/// Whether the request of these events counts as a bot's.
+fn is_bot(events: &[Sent]) -> bool {
+    events.first().is_some_and(|sent| sent.price % 3 == 0)
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let sent = (0_u8..8, 0_u8..4, any::<bool>(), 0_u8..20, prop::bool::weighted(0.3));
     let sent = sent.prop_map(|(id, kind, valid, price, is_large)| Sent { id, kind, valid, price, is_large });
     let events = prop::collection::vec(sent, 1..5);
     // Times that mostly grow, and those of what is imported.
     let time = prop_oneof![3 => Just(None), 1 => (0_i64..40).prop_map(Some)];
-    let events = (prop::option::of(0..PEOPLE), prop::option::of(0_u8..6), 0_u8..2, time, events);
+    let events = (prop::option::of(0..PEOPLE), prop::option::of(0_u8..6), 0_u8..3, time, events);
     let events = events.prop_map(|(who, session, source, time, events)| Op::Events {
         who,
         session,
@@ -73,11 +78,12 @@ fn op() -> impl Strategy<Value = Op> {
 struct Question {
     kinds: Vec<u8>,
     begins: bool,
-    source: Option<u8>,
+    sources: Vec<u8>,
     session: Option<u8>,
     who: Option<u8>,
     tag: Option<u8>,
     valid: Option<bool>,
+    bot: Option<bool>,
     from: Option<i64>,
     to: Option<i64>,
     price: Option<u8>,
@@ -91,18 +97,20 @@ fn question() -> impl Strategy<Value = Question> {
     ) -> impl Strategy<Value = Option<T>> {
         prop::option::weighted(0.25, strategy)
     }
-    let names = (prop::collection::vec(0_u8..4, 0..3), prop::bool::weighted(0.1), rarely(0_u8..2), rarely(0_u8..6));
-    let whose = (rarely(0..PEOPLE), rarely(0_u8..4), rarely(any::<bool>()));
+    let sources = prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(0_u8..3, 1..3)];
+    let names = (prop::collection::vec(0_u8..4, 0..3), prop::bool::weighted(0.1), sources, rarely(0_u8..6));
+    let whose = (rarely(0..PEOPLE), rarely(0_u8..4), rarely(any::<bool>()), rarely(any::<bool>()));
     let times = (rarely(0_i64..60), rarely(0_i64..60), rarely(0_u8..20));
     (names, whose, times, any::<bool>(), 1_usize..12).prop_map(
-        |((kinds, begins, source, session), (who, tag, valid), (from, to, price), newest, limit)| Question {
+        |((kinds, begins, sources, session), (who, tag, valid, bot), (from, to, price), newest, limit)| Question {
             kinds,
             begins,
-            source,
+            sources,
             session,
             who,
             tag,
             valid,
+            bot,
             from,
             to,
             price,
@@ -181,7 +189,7 @@ impl Model {
                     profile_less: who.is_none(),
                     context: Json::empty_object(),
                     client: Arc::new(ClientFacts::default()),
-                    bot: false,
+                    bot: is_bot(events),
                     imported: false,
                 });
                 entries.push(Entry::Request(request.clone()));
@@ -256,7 +264,9 @@ impl Model {
                 question.begins || question.kinds.is_empty() || kinds.into_iter().any(|kind| kind == *event.kind);
             let price: u8 = event.properties.get(&["price".into()]).unwrap().to_text().parse().unwrap();
             is_of_kind
-                && question.source.is_none_or(|source| *request.source.text() == *format!("source-{source}"))
+                && (question.sources.is_empty()
+                    || question.sources.iter().any(|source| *request.source.text() == *format!("source-{source}")))
+                && question.bot.is_none_or(|bot| request.bot == bot)
                 && question.session.is_none_or(|session| request.session == Some(id(format!("s{session}"))))
                 && ids.as_ref().is_none_or(|ids| request.profile.as_ref().is_some_and(|it| ids.contains(&it.id)))
                 && question.tag.is_none_or(|tag| *event.tags[0] == *format!("tag-{tag}"))
@@ -339,12 +349,13 @@ impl Question {
         let mut said: Vec<(&str, String)> = self.kinds.iter().map(|kind| ("type", format!("kind-{kind}"))).collect();
         let mut add = |name, value: Option<String>| said.extend(value.map(|value| (name, value)));
         add("type", self.begins.then(|| "kind-*".to_owned()));
-        add("source", self.source.map(|source| format!("source-{source}")));
         add("session", self.session.map(|session| format!("s{session}")));
         add("profile", self.who.map(|who| format!("p{who}")));
         add("tag", self.tag.map(|tag| format!("tag-{tag}")));
         add("valid", self.valid.map(|valid| valid.to_string()));
+        add("bot", self.bot.map(|bot| bot.to_string()));
         add("where", self.price.map(|price| format!("event.properties.price >= {price}")));
+        said.extend(self.sources.iter().map(|source| ("source", format!("source-{source}"))));
         said.extend(self.times());
         said
     }
@@ -450,11 +461,12 @@ fn everything(newest: bool, limit: usize) -> Question {
     Question {
         kinds: Vec::new(),
         begins: false,
-        source: None,
+        sources: Vec::new(),
         session: None,
         who: None,
         tag: None,
         valid: None,
+        bot: None,
         from: None,
         to: None,
         price: None,

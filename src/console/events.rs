@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The filters of an address; `from` and `to` are what the endpoint takes, too.
-const FILTERS: [&str; 9] = ["type", "source", "session", "profile", "tag", "valid", "where", "from", "to"];
+const FILTERS: [&str; 10] = ["type", "source", "session", "profile", "tag", "valid", "bot", "where", "from", "to"];
 /// What a row shows.
 const FIELDS: &str = "id,type,source.id,session.id,profile.id,hit.url,properties,metadata";
 const PAGE: &str = "50";
@@ -61,6 +61,14 @@ impl Console {
                 label { "From" input name="from" value=[asked.said("from")] placeholder="-24h" size="12"; }
                 label { "To" input name="to" value=[asked.said("to")] placeholder="now" size="12"; }
                 label { "Where" input name="where" value=[asked.said("where")] placeholder="event.properties.price > 100" size="28"; }
+                label {
+                    "Bots"
+                    select name="bot" {
+                        @for (word, name) in [("", "in"), ("false", "out"), ("true", "alone")] {
+                            option value=(word) selected[asked.said("bot").unwrap_or_default() == word] { (name) }
+                        }
+                    }
+                }
                 @for name in ["session", "profile", "tag", "valid"] {
                     @if let Some(value) = asked.said(name) { label { (name) input name=(name) value=(value); } }
                 }

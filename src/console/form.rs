@@ -32,8 +32,9 @@ impl Asked {
 
     /// What the address says, of these names, as a query of another address.
     pub fn pairs(&self, names: &[&str]) -> Vec<(String, String)> {
-        let said = |name: &&str| self.said(name).map(|value| ((*name).to_owned(), value.to_owned()));
-        names.iter().filter_map(said).collect()
+        let all = self.query.pairs().map(|(name, value)| (name, value.trim()));
+        let said = all.filter(|(name, value)| names.contains(name) && !value.is_empty());
+        said.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 }
 

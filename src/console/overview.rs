@@ -56,6 +56,7 @@ impl Console {
                     (compared(events, before))
                 }
                 (self.visit_figures(asked, &said))
+                div.card { span.quiet { "By known bots" } (loaded(asked, "overview", "bots", &said)) }
             }
             section.card {
                 h2 { "Events over time, " (period.name()) }
@@ -82,6 +83,15 @@ impl Console {
         let period = Period::read(asked, self.queries.now())?;
         if part == "chart" {
             return Ok(Answer::part(self.chart_of(&period, period.query()).await?));
+        }
+        if part == "bots" {
+            let mut query = period.query();
+            query.retain(|(name, _)| name != "bot");
+            let bots = self.count(with(query, "bot", "true")).await?;
+            return Ok(Answer::part(html! {
+                span.figure { (count(bots)) }
+                span.small.quiet { @if period.without_bots { "events, not counted here" } @else { "events, counted in" } }
+            }));
         }
         if part == "visits" {
             let now = self.visit_sums(period.query(), &period).await?;

@@ -29,7 +29,9 @@ pub struct Period {
     pub before: (Time, Time),
     /// `hour` or `day`: in which steps it is shown.
     pub step: &'static str,
-    pub source: Option<Id>,
+    pub sources: Vec<Id>,
+    /// Known bots do not count.
+    pub without_bots: bool,
     pub zone: Tz,
 }
 
@@ -41,7 +43,9 @@ impl Period {
     pub fn read(asked: &Asked, now: Time) -> Result<Self, Trouble> {
         let zone = asked.visitor.zone;
         let today = day_of(now, zone);
-        let source = asked.said("source").map(Id::required).transpose().map_err(|fault| fault.at("source"))?;
+        let sources = asked.sources().map(Id::required).collect::<Result<Vec<_>, _>>();
+        let sources = sources.map_err(|fault| fault.at("source"))?;
+        let without_bots = asked.said(BOTS) == Some(BOTS_OUT);
         let day = |name: &str| match asked.said(name) {
             None => Ok(None),
             Some(text) => {
@@ -68,7 +72,7 @@ impl Period {
         let ended = to.micros().min(now.micros()) - from.micros();
         let before_to = Time::from_micros(before.0.micros().saturating_add(ended)).min(before.1);
         let step = if days > DAYS_BY_HOUR { "day" } else { "hour" };
-        Ok(Self { from, to, before: (before.0, before_to), step, source, zone })
+        Ok(Self { from, to, before: (before.0, before_to), step, sources, without_bots, zone })
     }
 
     /// The parameters of a query over it.
@@ -83,7 +87,8 @@ impl Period {
 
     fn query_of(&self, from: Time, to: Time) -> Vec<(String, String)> {
         let mut query = vec![("from".into(), rfc3339(from)), ("to".into(), rfc3339(to))];
-        query.extend(self.source.iter().map(|source| ("source".into(), source.to_string())));
+        query.extend(self.sources.iter().map(|source| ("source".into(), source.to_string())));
+        query.extend(self.without_bots.then(|| ("bot".into(), "false".into())));
         query
     }
 
@@ -95,8 +100,18 @@ impl Period {
     }
 }
 
-/// The names under which an address says a period and a source.
-pub const NAMES: [&str; 4] = ["period", "from", "to", "source"];
+/// The switch that takes known bots out.
+const BOTS: &str = "bots";
+const BOTS_OUT: &str = "out";
+/// The names under which an address says a period, sources and whether bots count.
+pub const NAMES: [&str; 5] = ["period", "from", "to", "source", BOTS];
+
+impl Asked {
+    /// The sources that the address says.
+    pub fn sources(&self) -> impl Iterator<Item = &str> {
+        self.query.pairs().filter(|(name, id)| *name == "source" && !id.trim().is_empty()).map(|(_, id)| id.trim())
+    }
+}
 
 impl Console {
     /// Where period and source are chosen; `more` are other fields of the same form.
@@ -121,21 +136,35 @@ impl Console {
                     label { "To" input type="date" name="to" value=[asked.said("to")]; }
                 }
                 (self.source_choice(asked))
+                label.row.small {
+                    input type="checkbox" name=(BOTS) value=(BOTS_OUT) checked[asked.said(BOTS) == Some(BOTS_OUT)];
+                    "Without bots"
+                }
                 (more)
                 button.second { "Show" }
             }
         }
     }
 
+    /// Where one or several sources are picked; none is all.
     pub fn source_choice(&self, asked: &Asked) -> Markup {
-        let chosen = asked.said("source").unwrap_or_default();
+        let chosen: Vec<&str> = asked.sources().collect();
+        let all = self.admin.sources(None);
+        let name = match &chosen[..] {
+            [] => "All".to_owned(),
+            [one] => all.iter().find(|it| *it.source.id.text() == **one).map_or("One", |it| &it.source.name).to_owned(),
+            several => format!("{} sources", several.len()),
+        };
         html! {
-            label {
-                "Source"
-                select name="source" {
-                    option value="" { "All" }
-                    @for found in self.admin.sources(None) {
-                        option value=(found.source.id) selected[*found.source.id.text() == *chosen] { (found.source.name) }
+            details.choice {
+                summary { "Source: " (name) }
+                div {
+                    @for found in all {
+                        label.row {
+                            input type="checkbox" name="source" value=(found.source.id)
+                                checked[chosen.contains(&&*found.source.id.text())];
+                            (found.source.name)
+                        }
                     }
                 }
             }

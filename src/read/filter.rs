@@ -2,28 +2,61 @@
 
 use std::{ops::Range, sync::Arc};
 
+use super::parameters::Parameters;
 use crate::{
-    model::{Id, MergeKey, Place, Profile, ShownEvent, Time, Value},
+    model::{Fault, Id, MergeKey, Place, Profile, ShownEvent, Time, Value},
     process::Expression,
 };
+
+/// The most sources that are asked for at once.
+const SOURCES_MAX: usize = 100;
 
 /// All of it must be so.
 #[derive(Clone, Debug, Default)]
 pub struct EventFilter {
     /// Any of these; none: of any type.
     pub kinds: Vec<KindPattern>,
-    pub source: Option<Id>,
+    pub sources: Sources,
     pub session: Option<Id>,
     /// Any id of a person; stands for all of them.
     pub profile: Option<Id>,
     pub tag: Option<Box<str>>,
     pub valid: Option<bool>,
+    /// Whether a known bot sent it.
+    pub bot: Option<bool>,
     /// At this server time or later.
     pub from: Option<Time>,
     /// Before this server time.
     pub to: Option<Time>,
     /// Over `event`. One that cannot be evaluated does not hold.
     pub condition: Option<Arc<Expression>>,
+}
+
+/// The sources that are meant; none: all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources(Vec<Id>);
+
+impl Sources {
+    /// Takes `source`, which may be said more than once.
+    ///
+    /// # Errors
+    /// One is no id, or there are too many.
+    pub fn read(parameters: &mut Parameters) -> Result<Self, Fault> {
+        let said = parameters.all("source");
+        if said.len() > SOURCES_MAX {
+            return Err(Fault::new("value_error", format!("at most {SOURCES_MAX} are taken")).at("source"));
+        }
+        let ids = said.iter().map(|text| Id::required(text)).collect::<Result<_, _>>();
+        ids.map(Self).map_err(|fault| fault.at("source"))
+    }
+
+    pub fn are_all(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn takes(&self, source: &Id) -> bool {
+        self.are_all() || self.0.contains(source)
+    }
 }
 
 /// Event types by name.
@@ -61,7 +94,8 @@ impl EventFilter {
             |people: &[Id]| request.profile.as_ref().is_some_and(|profile| people.binary_search(&profile.id).is_ok());
         self.takes_kind(&event.kind)
             && self.takes_time(request.inserted)
-            && self.source.as_ref().is_none_or(|source| request.source == *source)
+            && self.sources.takes(&request.source)
+            && self.bot.is_none_or(|bot| request.bot == bot)
             && self.session.as_ref().is_none_or(|session| request.session.as_ref() == Some(session))
             && self.tag.as_ref().is_none_or(|tag| event.tags.contains(tag))
             && self.valid.is_none_or(|valid| event.outcome.valid == valid)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::filter::KindPattern;
 use crate::{
-    model::{EventType, Fault, Time},
+    model::{EventType, Fault, Time, boolean_word},
     process::duration,
 };
 
@@ -103,6 +103,12 @@ pub fn kind_pattern(text: &str) -> Result<KindPattern, Fault> {
         Some(_) => Err(Fault::new("value_error", "a * stands at the end only")),
         None => EventType::parse(text).map(|kind| KindPattern::Exactly(kind.id)),
     }
+}
+
+/// # Errors
+/// It is none.
+pub fn boolean(text: &str) -> Result<bool, Fault> {
+    boolean_word(text).ok_or_else(|| Fault::wrong_type("a boolean"))
 }
 
 /// A time, or how long ago: `-15m`.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, collections::HashSet, ops::Range};
 use super::filter::EventFilter;
 use crate::{
     model::{Id, Place},
-    store::{Column, PageSpan, SegmentIndex, StoreError, VALID, Visitor, number_time, time_number},
+    store::{BOT, Column, PageSpan, SegmentIndex, StoreError, VALID, Visitor, number_time, time_number},
 };
 
 /// Of more ids than this, visits are found by looking through all of them.
@@ -68,6 +68,9 @@ impl SegmentPlan {
                 let expected = if valid { VALID } else { 0 };
                 tests.push(Test { column: Column::Flags, takes: Takes::Bits(VALID, expected) });
             }
+            if let Some(bot) = filter.bot {
+                tests.push(Test { column: Column::Flags, takes: Takes::Bits(BOT, if bot { BOT } else { 0 }) });
+            }
         }
         Ok(Self { index, tests, pages })
     }
@@ -104,7 +107,7 @@ impl SegmentPlan {
 
 /// What types, source and tag come to in this segment's numbers.
 fn add_name_tests(index: &SegmentIndex, filter: &EventFilter, tests: &mut Vec<Test>) -> Result<(), StoreError> {
-    if filter.kinds.is_empty() && filter.source.is_none() && filter.tag.is_none() {
+    if filter.kinds.is_empty() && filter.sources.are_all() && filter.tag.is_none() {
         return Ok(());
     }
     let names = index.names()?;
@@ -112,8 +115,8 @@ fn add_name_tests(index: &SegmentIndex, filter: &EventFilter, tests: &mut Vec<Te
     if !filter.kinds.is_empty() {
         marked(Column::Kind, names.kinds.iter().map(|kind| filter.takes_kind(kind)).collect());
     }
-    if let Some(source) = &filter.source {
-        marked(Column::Source, names.sources.iter().map(|known| known == source).collect());
+    if !filter.sources.are_all() {
+        marked(Column::Source, names.sources.iter().map(|known| filter.sources.takes(known)).collect());
     }
     if let Some(tag) = &filter.tag {
         marked(Column::Tags, names.tags.iter().map(|tags| tags.contains(tag)).collect());

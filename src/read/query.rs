@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::{
     cursor::Cursor,
-    filter::{EventFilter, Order, ProfileFilter, SessionFilter},
-    parameters::{Parameters, kind_patterns, moment},
+    filter::{EventFilter, Order, ProfileFilter, SessionFilter, Sources},
+    parameters::{Parameters, boolean, kind_patterns, moment},
     projection::Projection,
 };
 use crate::{
-    model::{Fault, Id, KnownBy, Time, Value, boolean_word, check_tag},
+    model::{Fault, Id, KnownBy, Time, Value, check_tag},
     process::{Expression, Identity},
 };
 
@@ -167,7 +167,7 @@ impl EventFilter {
     /// meant, if the address does.
     fn read(parameters: &mut Parameters, about: Option<About>, now: Time) -> Result<Self, Fault> {
         let mut filter = Self { kinds: kind_patterns(parameters)?, ..Self::default() };
-        filter.source = parameters.read("source", Id::required)?;
+        filter.sources = Sources::read(parameters)?;
         match about {
             Some(About::Profile(id)) => filter.profile = Some(id),
             Some(About::Session(id)) => filter.session = Some(id),
@@ -181,6 +181,7 @@ impl EventFilter {
         }
         filter.tag = parameters.read("tag", |tag| check_tag(0, tag).map(|()| tag.into()))?;
         filter.valid = parameters.read("valid", boolean)?;
+        filter.bot = parameters.read("bot", boolean)?;
         filter.from = parameters.read("from", |text| moment(text, now))?;
         filter.condition = condition(parameters, "event")?;
         Ok(filter)
@@ -228,10 +229,6 @@ fn times(parameters: &mut Parameters, now: Time) -> Result<(Option<Time>, Option
 
 fn condition(parameters: &mut Parameters, record: &'static str) -> Result<Option<Arc<Expression>>, Fault> {
     parameters.read("where", |text| Expression::compile_over(text, record).map(Arc::new))
-}
-
-fn boolean(text: &str) -> Result<bool, Fault> {
-    boolean_word(text).ok_or_else(|| Fault::wrong_type("a boolean"))
 }
 
 fn order(text: &str) -> Result<Order, Fault> {

@@ -59,9 +59,9 @@ pub use error::{Refused, StoreError};
 pub use figures::{Holdings, StoreFigures};
 pub use files::folder::{Durability, Folder};
 pub use index::{
-    BETWEEN, Began, Column, Count, NOWHERE, Names, PAGE_ROWS, PageSpan, QUARTER_MICROS, SegmentIndex, SegmentProfiles,
-    SegmentSessions, SegmentSpan, UNLISTED, UNTOLD, VALID, VisitColumns, Visitor, facet_text, number_time, place_of,
-    time_number,
+    BETWEEN, BOT, Began, Column, Count, NOWHERE, Names, PAGE_ROWS, PageSpan, QUARTER_MICROS, SegmentIndex,
+    SegmentProfiles, SegmentSessions, SegmentSpan, UNLISTED, UNTOLD, VALID, VisitColumns, Visitor, facet_text,
+    number_time, place_of, time_number,
 };
 pub use log::{EventBlock, FoundEvent};
 pub use log_view::LogView;

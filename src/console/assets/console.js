@@ -86,5 +86,6 @@ document.addEventListener('click', event => {
 // A choice that is made filters at once.
 document.addEventListener('change', event => {
   const form = event.target.closest('form.filters');
-  if (form && event.target.matches('select, input[type="checkbox"]')) form.requestSubmit();
+  // Of several sources, each may be chosen before they are shown.
+  if (form && event.target.matches('select, input[name="bots"]')) form.requestSubmit();
 });

@@ -106,8 +106,18 @@ fn types() -> Parameter {
     )
 }
 
+/// Of sessions: the one that they began with.
 fn source() -> Parameter {
     Parameter::new("source", "Only what came from this source.", source_id())
+}
+
+fn sources() -> Parameter {
+    let schema = json!({ "type": "array", "items": source_id(), "maxItems": 100 });
+    Parameter::new("source", "Only what came from these sources; may be said more than once.", schema)
+}
+
+fn bot() -> Parameter {
+    Parameter::new("bot", "Whether known bots sent them.", boolean())
 }
 
 fn session() -> Parameter {
@@ -146,7 +156,8 @@ fn event_filters() -> Vec<Parameter> {
     let tag = json!({ "type": "string", "format": "tag", "maxLength": NAME_MAX });
     vec![
         types(),
-        source(),
+        sources(),
+        bot(),
         Parameter::new("tag", "Only events with this tag.", tag),
         Parameter::new("valid", "Whether they keep to their type's schema.", boolean()),
         from(),
@@ -250,7 +261,7 @@ pub fn counts() -> Vec<Parameter> {
     let by = json!({ "type": "string", "pattern": pattern, "examples": ["day", "day,type"] });
     let text =
         "One or two of `minute`, `hour`, `day`, `week`, `month`, `type`, `source`, `tag`; at most one of them a time.";
-    vec![Parameter::new("by", text, by).required(), types(), source(), from(), to(), time_zone()]
+    vec![Parameter::new("by", text, by).required(), types(), sources(), bot(), from(), to(), time_zone()]
 }
 
 pub fn with_events() -> Parameter {
@@ -259,7 +270,7 @@ pub fn with_events() -> Parameter {
 
 pub fn visits() -> Vec<Parameter> {
     let by = word(&["hour", "day", "week", "month"]);
-    vec![Parameter::new("by", "The periods.", by).required(), types(), source(), from(), to(), time_zone()]
+    vec![Parameter::new("by", "The periods.", by).required(), types(), sources(), bot(), from(), to(), time_zone()]
 }
 
 pub fn top() -> Vec<Parameter> {
@@ -272,7 +283,8 @@ pub fn top() -> Vec<Parameter> {
         Parameter::new("of", text, of).required(),
         Parameter::new("limit", "How many values are told at most.", limit),
         types(),
-        source(),
+        sources(),
+        bot(),
         from(),
         to(),
         time_zone(),
@@ -287,7 +299,8 @@ pub fn funnel() -> Vec<Parameter> {
         Parameter::new("step", "An event type, perhaps with a condition: `TYPE[event.properties.price > 100]`.", steps)
             .required(),
         Parameter::new("within", "How long all steps may take; `7d` if it is not said.", within),
-        source(),
+        sources(),
+        bot(),
         from(),
         to(),
     ]
@@ -302,7 +315,8 @@ pub fn retention() -> Vec<Parameter> {
             event_type_pattern(),
         ),
         Parameter::new("again", "The event type by which they come back; any if it is not said.", event_type_pattern()),
-        source(),
+        sources(),
+        bot(),
         from(),
         to(),
         time_zone(),

@@ -12,13 +12,14 @@ use foldhash::HashMap;
 use super::{
     calendar::{self, Calendar, Unit},
     rows::{Cell, Counts, NotCounted, ROWS_MAX, Row},
+    terms::is_bot,
 };
 use crate::{
-    model::{Fault, Id, Time},
+    model::{Fault, Time},
     read::{
         Queries,
-        filter::KindPattern,
-        parameters::{Parameters, kind_patterns, moment},
+        filter::{KindPattern, Sources},
+        parameters::{Parameters, boolean, kind_patterns, moment},
     },
     store::{Column, LogView, Names, QUARTER_MICROS, SegmentIndex, StoreError, number_time},
 };
@@ -68,7 +69,9 @@ impl By {
 pub struct CountQuery {
     by: Vec<By>,
     kinds: Vec<KindPattern>,
-    source: Option<Id>,
+    sources: Sources,
+    /// Whether known bots sent them.
+    bot: Option<bool>,
     from: Option<Time>,
     to: Option<Time>,
     zone: Tz,
@@ -82,12 +85,13 @@ impl CountQuery {
         let said = parameters.all("by").join(",");
         let by = by(&said).map_err(|fault| fault.at("by"))?;
         let kinds = kind_patterns(&mut parameters)?;
-        let source = parameters.read("source", Id::required)?;
+        let sources = Sources::read(&mut parameters)?;
+        let bot = parameters.read("bot", boolean)?;
         let from = parameters.read("from", |text| moment(text, now))?;
         let to = parameters.read("to", |text| moment(text, now))?;
         let zone = parameters.read("tz", calendar::zone)?.unwrap_or(Tz::UTC);
         parameters.end()?;
-        Ok(Self { by, kinds, source, from, to, zone, now })
+        Ok(Self { by, kinds, sources, bot, from, to, zone, now })
     }
 
     fn calendar(&self) -> Option<Calendar> {
@@ -97,7 +101,7 @@ impl CountQuery {
 
     /// Whether the counts that an index has by quarter of an hour say all that is asked.
     fn is_by_quarter(&self) -> bool {
-        !self.by.iter().any(|by| matches!(by, By::Tag | By::Time(Unit::Minute)))
+        self.bot.is_none() && !self.by.iter().any(|by| matches!(by, By::Tag | By::Time(Unit::Minute)))
     }
 }
 
@@ -206,8 +210,7 @@ impl<'a> Segment<'a> {
     fn new(index: &'a SegmentIndex, query: &'a CountQuery) -> Result<Self, StoreError> {
         let names = index.names()?;
         let kinds = names.kinds.iter().map(|kind| KindPattern::any_takes(&query.kinds, kind)).collect();
-        let is_meant = |source: &Id| query.source.as_ref().is_none_or(|wanted| wanted == source);
-        let sources = names.sources.iter().map(is_meant).collect();
+        let sources = names.sources.iter().map(|source| query.sources.takes(source)).collect();
         Ok(Self { index, query, calendar: query.calendar(), names, kinds, sources, sums: HashMap::default() })
     }
 
@@ -269,7 +272,10 @@ impl<'a> Segment<'a> {
                 let rows = Rows::read(self.index, page, self.query)?;
                 for row in 0..rows.inserted.len() {
                     let time = number_time(rows.inserted[row]);
-                    if micros.contains(&time.micros()) && self.takes(rows.kinds[row], rows.sources[row]) {
+                    if micros.contains(&time.micros())
+                        && rows.are_of(row, self.query.bot)
+                        && self.takes(rows.kinds[row], rows.sources[row])
+                    {
                         self.add(time, |column| rows.number(column, row), 1);
                     }
                 }
@@ -295,7 +301,10 @@ impl<'a> Segment<'a> {
             };
             let Ok(row) = offsets.binary_search(&offset) else { continue };
             let time = number_time(rows.inserted[row]);
-            if micros.contains(&time.micros()) && self.takes(rows.kinds[row], rows.sources[row]) {
+            if micros.contains(&time.micros())
+                && rows.are_of(row, self.query.bot)
+                && self.takes(rows.kinds[row], rows.sources[row])
+            {
                 let sum = self.sum(time, |column| rows.number(column, row));
                 *sum = sum.saturating_sub(1);
             }
@@ -340,6 +349,8 @@ struct Rows {
     sources: Vec<u64>,
     /// Empty where nothing is counted by them.
     tags: Vec<u64>,
+    /// Empty where it does not count who sent them.
+    flags: Vec<u64>,
 }
 
 impl Rows {
@@ -350,7 +361,13 @@ impl Rows {
             kinds: index.column(page, Column::Kind)?,
             sources: index.column(page, Column::Source)?,
             tags: if is_by_tag { index.column(page, Column::Tags)? } else { Vec::new() },
+            flags: if query.bot.is_some() { index.column(page, Column::Flags)? } else { Vec::new() },
         })
+    }
+
+    /// Whether a row was sent by a known bot, or not, as it is asked.
+    fn are_of(&self, row: usize, bot: Option<bool>) -> bool {
+        bot.is_none_or(|bot| self.flags.get(row).is_some_and(|flags| is_bot(*flags) == bot))
     }
 
     fn number(&self, column: Column, row: usize) -> u64 {

@@ -3,17 +3,19 @@
 use crate::{
     model::{Fault, Id, Time},
     read::{
-        filter::KindPattern,
-        parameters::{Parameters, kind_patterns, moment},
+        filter::{KindPattern, Sources},
+        parameters::{Parameters, boolean, kind_patterns, moment},
     },
-    store::{Column, Names, PageSpan, SegmentIndex, StoreError, time_number},
+    store::{BOT, Column, Names, PageSpan, SegmentIndex, StoreError, time_number},
 };
 
 /// All of it must be so.
 pub struct Terms {
     /// Any of these; none: of any type.
     pub kinds: Vec<KindPattern>,
-    pub source: Option<Id>,
+    pub sources: Sources,
+    /// Whether known bots sent them.
+    pub bot: Option<bool>,
     /// At this server time or later.
     pub from: Option<Time>,
     /// Before this server time.
@@ -21,14 +23,15 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Takes `type`, `source`, `from` and `to`.
+    /// Takes `type`, `source`, `bot`, `from` and `to`.
     ///
     /// # Errors
     /// One of them cannot be read; the fault names it.
     pub fn read(parameters: &mut Parameters, now: Time) -> Result<Self, Fault> {
         Ok(Self {
             kinds: kind_patterns(parameters)?,
-            source: parameters.read("source", Id::required)?,
+            sources: Sources::read(parameters)?,
+            bot: parameters.read("bot", boolean)?,
             from: parameters.read("from", |text| moment(text, now))?,
             to: parameters.read("to", |text| moment(text, now))?,
         })
@@ -49,10 +52,11 @@ impl Terms {
 
     /// What types and sources come to in a segment's numbers.
     pub fn in_segment(&self, names: &Names) -> SegmentTerms {
-        let is_meant = |source: &Id| self.source.as_ref().is_none_or(|wanted| wanted == source);
+        let is_meant = |source: &Id| self.sources.takes(source);
         SegmentTerms {
             kinds: names.kinds.iter().map(|kind| KindPattern::any_takes(&self.kinds, kind)).collect(),
-            sources: self.source.is_some().then(|| names.sources.iter().map(is_meant).collect()),
+            sources: (!self.sources.are_all()).then(|| names.sources.iter().map(is_meant).collect()),
+            bot: self.bot,
         }
     }
 }
@@ -62,6 +66,8 @@ pub struct SegmentTerms {
     kinds: Vec<bool>,
     /// `None`: any.
     sources: Option<Vec<bool>>,
+    /// `None`: whoever sent them.
+    bot: Option<bool>,
 }
 
 impl SegmentTerms {
@@ -82,6 +88,15 @@ impl SegmentTerms {
             let column = index.column(page, Column::Source)?;
             rows.iter_mut().zip(&column).for_each(|(row, source)| *row &= is_marked(sources, source));
         }
+        if let Some(bot) = self.bot {
+            let column = index.column(page, Column::Flags)?;
+            rows.iter_mut().zip(&column).for_each(|(row, flags)| *row &= is_bot(*flags) == bot);
+        }
         Ok(rows)
     }
+}
+
+/// Whether a row's flags say that a known bot sent it.
+pub fn is_bot(flags: u64) -> bool {
+    flags & BOT > 0
 }

@@ -10,11 +10,12 @@ use super::{
     walk::{Class, Row, RowFilter, walk},
 };
 use crate::{
-    model::{Fault, Id, Time},
+    model::{Fault, Time},
     process::{Expression, duration},
     read::{
         Queries,
-        parameters::{Parameters, kind_pattern, moment},
+        filter::Sources,
+        parameters::{Parameters, boolean, kind_pattern, moment},
     },
     store::Refused,
 };
@@ -40,11 +41,12 @@ impl FunnelQuery {
         let classes = steps.iter().map(|step| read_step(step)).collect::<Result<_, _>>();
         let classes = classes.map_err(|fault| fault.at("step"))?;
         let within = parameters.read("within", duration)?.unwrap_or(WITHIN);
-        let source = parameters.read("source", Id::required)?;
+        let sources = Sources::read(&mut parameters)?;
+        let bot = parameters.read("bot", boolean)?;
         let from = parameters.read("from", |text| moment(text, now))?;
         let to = parameters.read("to", |text| moment(text, now))?;
         parameters.end()?;
-        Ok(Self { filter: RowFilter { classes, source, from, to, now }, within })
+        Ok(Self { filter: RowFilter { classes, sources, bot, from, to, now }, within })
     }
 }
 

@@ -12,10 +12,11 @@ use super::{
     walk::{Class, Row, RowFilter, walk},
 };
 use crate::{
-    model::{Fault, Id, Time},
+    model::{Fault, Time},
     read::{
         Queries,
-        parameters::{Parameters, kind_pattern, moment},
+        filter::Sources,
+        parameters::{Parameters, boolean, kind_pattern, moment},
     },
     store::Refused,
 };
@@ -49,12 +50,13 @@ impl RetentionQuery {
             Ok(Class { kinds: kind.into_iter().collect(), condition: None })
         };
         let classes = vec![class("first")?, class("again")?];
-        let source = parameters.read("source", Id::required)?;
+        let sources = Sources::read(&mut parameters)?;
+        let bot = parameters.read("bot", boolean)?;
         let from = parameters.read("from", |text| moment(text, now))?;
         let to = parameters.read("to", |text| moment(text, now))?;
         let zone = parameters.read("tz", calendar::zone)?.unwrap_or(Tz::UTC);
         parameters.end()?;
-        Ok(Self { filter: RowFilter { classes, source, from, to, now }, unit, zone })
+        Ok(Self { filter: RowFilter { classes, sources, bot, from, to, now }, unit, zone })
     }
 }
 

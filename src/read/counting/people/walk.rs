@@ -6,13 +6,14 @@ use super::{
     super::{
         blocks::each_event,
         persons::{NOBODY, Persons},
+        terms::is_bot,
     },
     by_time::by_time,
 };
 use crate::{
-    model::{Id, Time},
+    model::Time,
     process::{Expression, Scope},
-    read::filter::KindPattern,
+    read::filter::{KindPattern, Sources},
     store::{Column, LogView, PAGE_ROWS, ReadView, Refused, SegmentIndex, StoreError, number_time, time_number},
 };
 
@@ -30,7 +31,9 @@ pub struct Class {
 pub struct RowFilter {
     /// At most 16, one for each bit of [`Row::classes`].
     pub classes: Vec<Class>,
-    pub source: Option<Id>,
+    pub sources: Sources,
+    /// Whether known bots sent them.
+    pub bot: Option<bool>,
     pub from: Option<Time>,
     pub to: Option<Time>,
     /// The server's time, for conditions.
@@ -88,8 +91,8 @@ pub fn walk_segment(
         filter.classes.iter().enumerate().filter(|(_, class)| takes(class)).map(|(place, _)| 1_u16 << place).sum()
     };
     let classes: Vec<u16> = names.kinds.iter().map(classes_of).collect();
-    let are_meant = |wanted: &Id| names.sources.iter().map(|source| source == wanted).collect();
-    let sources: Option<Vec<bool>> = filter.source.as_ref().map(are_meant);
+    let are_meant = || names.sources.iter().map(|source| filter.sources.takes(source)).collect();
+    let sources: Option<Vec<bool>> = (!filter.sources.are_all()).then(are_meant);
     let conditional = filter.classes.iter().enumerate().filter(|(_, class)| class.condition.is_some());
     let conditional: u16 = conditional.map(|(place, _)| 1 << place).sum();
     if classes.iter().all(|classes| *classes == 0) {
@@ -111,6 +114,10 @@ pub fn walk_segment(
         if let Some(sources) = &sources {
             let is_meant = |source: u64| sources.get(source as usize).copied().unwrap_or(false);
             kinds.iter_mut().zip(column(Column::Source)?).for_each(|(row, source)| *row *= u64::from(is_meant(source)));
+        }
+        if let Some(bot) = filter.bot {
+            let flags = column(Column::Flags)?;
+            kinds.iter_mut().zip(flags).for_each(|(row, flags)| *row *= u64::from(is_bot(flags) == bot));
         }
         if kinds.iter().all(|classes| *classes == 0) {
             continue;
