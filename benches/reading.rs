@@ -1,11 +1,12 @@
 //! What reading back costs: queries and counts over a store of realistic visits, made here in the same way each time.
 //!
 //! `cargo bench --bench reading -- --events 5000000` makes the store, starts the release daemon on it and prints median
-//! and 99th percentile of each query, the first one after the start apart from the later ones. `--store FOLDER` keeps the
+//! and 99th percentile of each query and each page of the console, the first one after the start apart from the later ones. `--store FOLDER` keeps the
 //! store, or measures one that is there. `TRACARDI_BIN` names another daemon than the one just built. Then all events are
 //! written to files, and a DuckDB that is there (the tests' one) is asked the same of the Parquet file.
 
 mod reading {
+    pub mod console;
     pub mod exports;
     pub mod fill;
     pub mod queries;

@@ -160,7 +160,7 @@ fn the_first_visit_is_seen_as_it_comes() {
     let address = daemon.address.clone();
     let browser = logged_in(&daemon);
     browser.wait_for_text("Nothing has come yet");
-    let line = browser.find("#snippet").text();
+    let line = browser.text_of("#snippet");
     picture(&browser, "overview-empty-light");
     // Whoever pastes the line, as it stands, into a page.
     let site = site(move |_| format!("<!doctype html><title>Mine</title><body>Hello{line}"));
@@ -243,7 +243,7 @@ fn a_workflow_is_set_up_and_tried() {
                     set = { \"profile.traits.big\" = true }\n";
     browser.find("textarea[name=text]").fill(mistaken);
     browser.find("button[value=check]").click();
-    assert!(browser.find("mark").text().contains("event.properties.total >"), "{}", browser.text());
+    assert!(browser.text_of("mark").contains("event.properties.total >"), "{}", browser.text());
     picture(&browser, "set-up-mistake");
     assert_eq!(accessibility(&browser), [""; 0]);
     browser.find("textarea[name=text]").fill(&mistaken.replace("total >", "total > 20"));
@@ -252,12 +252,12 @@ fn a_workflow_is_set_up_and_tried() {
     // The newest order is offered.
     let offered = browser.run("return document.querySelector('textarea[name=payload]').value");
     assert!(offered.as_str().unwrap().contains("order-completed"), "{offered}");
-    let tried = browser.find("#tried").text();
+    let tried = browser.text_of("#tried");
     assert!(tried.contains("big: ") && tried.contains("\"big\": true"), "{tried}");
     picture(&browser, "set-up-tried");
     assert_eq!(daemon.admin("GET", "/workflow/big").status, 404, "nothing is saved yet");
     browser.find("button[value=check]").click();
-    assert!(browser.find("ins").text().contains("{"), "{}", browser.text());
+    assert!(browser.text_of("ins").contains("{"), "{}", browser.text());
     picture(&browser, "set-up-difference");
     browser.find("button[value=save]").click();
     browser.find("h1");
@@ -316,7 +316,7 @@ fn a_source_is_made_changed_and_ended() {
     let source = daemon.record("/event-source/blog");
     assert_eq!((&source["name"], &source["config"]["origins"]), (&json!("Blog"), &json!(["https://blog.example"])));
     browser.find("form[action$='/secret'] button").click();
-    let secret = browser.find("#secret").text();
+    let secret = browser.text_of("#secret");
     assert!(secret.starts_with("trs_"), "{secret}");
     open(&browser, &daemon, "sources/blog");
     assert!(

@@ -282,7 +282,7 @@ fn what_workflows_draw_runs_no_script() {
     let site = pages(&daemon.address, "", "");
     let browser = Browser::start();
     browser.open(&site);
-    assert_eq!(browser.find("#drawn").text(), "<b>Hello</b>");
+    assert_eq!(browser.text_of("#drawn"), "<b>Hello</b>");
     browser.find("#last").click();
     assert_eq!(browser.find("#safe").attribute("href").as_deref(), Some("https://shop.example/"));
     assert_eq!(browser.find("#js").attribute("href"), None);
@@ -425,7 +425,7 @@ fn the_reference_s_snippet_and_calls_go_on_working() {
         [json!(true), json!(true), json!("shop")]
     );
     browser.find("#button").click();
-    wait_for("the answer", || (browser.find("#said").text() == view["profile"]["id"].as_str().unwrap()).then_some(()));
+    wait_for("the answer", || (browser.text_of("#said") == view["profile"]["id"].as_str().unwrap()).then_some(()));
     assert_eq!(events(&daemon, "pressed").len(), 1);
     // Who Tracardi's own script knew stays who they are.
     let known = daemon.tracked(&json!({"source": {"id": "shop"}, "session": {"id": "old"}, "events": []}));

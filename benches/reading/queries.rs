@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     super::{Result, server},
-    exports, fill,
+    console, exports, fill,
 };
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
@@ -76,6 +76,7 @@ pub fn measure(daemon: &Path, store: &Path, rounds: u64) -> Result<()> {
     };
     let events = stored_events(&server)?;
     scan_all(&server, events)?;
+    console::measure(&server, rounds)?;
     memory("after the queries")?;
     let parquet = exports::measure(&server, store.parent().unwrap_or(store), events)?;
     memory("after the exports")?;

@@ -90,7 +90,13 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
         () = signals.next() => return Ok(()),
     };
     let (deliveries, scheduler, rights) = (rooms.deliveries.clone(), rooms.scheduler.clone(), rooms.rights.clone());
+    let metrics = rooms.metrics.clone();
     app.open(rooms);
+    // Ends with the runtime: it notes figures, and owes nothing.
+    tokio::spawn({
+        let app = app.clone();
+        async move { metrics.follow(|| app.requests_answered()).await }
+    });
     announce(&settings, address, first_source.as_ref());
     let (stop, stopped) = watch::channel(false);
     let delivering = tokio::spawn(deliveries.run(stopped.clone()));

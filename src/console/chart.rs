@@ -58,6 +58,23 @@ pub fn bars(what: &str, bars: &[Bar]) -> Markup {
     }
 }
 
+/// A figure as it went, from the left to the right.
+pub fn curve(what: &str, points: &[f64]) -> Markup {
+    let most = points.iter().copied().fold(0.0, f64::max);
+    let last = points.last().copied().unwrap_or(0.0);
+    let (height, step) = (HEIGHT / 2.0, WIDTH / points.len().saturating_sub(1).max(1) as f64);
+    let y = |value: f64| height - 2.0 - (height - 6.0) * value / most.max(f64::MIN_POSITIVE);
+    let line: Vec<String> =
+        points.iter().enumerate().map(|(at, value)| format!("{:.1},{:.1}", at as f64 * step, y(*value))).collect();
+    html! {
+        p.quiet.small { "now " (rounded(last)) ", at most " (rounded(most)) }
+        svg.chart viewBox={ "0 0 " (WIDTH) " " (height) } role="img"
+            aria-label={ (what) ": now " (rounded(last)) ", at most " (rounded(most)) } {
+            polyline points=(line.join(" ")) {}
+        }
+    }
+}
+
 /// A line as long as the share that `part` is of `whole`.
 pub fn share(part: u64, whole: u64) -> Markup {
     let width = 100.0 * part as f64 / whole.max(1) as f64;

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     admin::{Configuration, Difference, line_of, to_toml},
     collect::{Credentials, Incoming, Trial},
-    model::{ClientFacts, DefinitionKind, Fault, Json, Object, Payload, PayloadError, SourceType, Value},
+    model::{ClientFacts, DefinitionKind, Fault, Id, Json, Object, Payload, PayloadError, Reader, SourceType, Value},
     process::read_toml,
     read::Asked as Records,
 };
@@ -63,8 +63,17 @@ enum Outcome {
     Mistake(Fault),
     /// What saving it would change.
     Differences(Vec<Difference>),
-    /// How a payload fared.
-    Tried(Result<Value, String>),
+    /// How a payload fared, or why it would be refused.
+    Tried(Result<Fared, String>),
+}
+
+/// How a payload fared.
+struct Fared {
+    answer: Value,
+    /// Whose profile it was, as it is stored.
+    before: Option<Value>,
+    /// What was tried, beside what is set up.
+    tried: Value,
 }
 
 impl Console {
@@ -229,8 +238,17 @@ impl Console {
         };
         match self.collector.collect(incoming).await.map_err(Trouble::from) {
             Ok(answer) => {
-                let answer = crate::model::Reader::new(&answer, 0).and_then(|mut reader| reader.value());
-                Ok(Outcome::Tried(answer.map(|answer| Value::from(&answer)).map_err(|fault| fault.to_string())))
+                let answer = Reader::new(&answer, 0).and_then(|mut reader| reader.value());
+                let answer = match answer {
+                    Ok(answer) => Value::from(&answer),
+                    Err(fault) => return Ok(Outcome::Tried(Err(fault.to_string()))),
+                };
+                let before = match Id::parse(&text(&answer, "profile.id")) {
+                    Ok(Some(id)) => self.profile(&id).await?,
+                    _ => None,
+                };
+                let tried = read_toml(written).map_or(Value::Null, |tried| Value::from(&tried));
+                Ok(Outcome::Tried(Ok(Fared { answer, before, tried })))
             }
             Err(Trouble::Invalid(fault)) => Ok(Outcome::Tried(Err(fault.to_string()))),
             Err(other) => Err(other),
@@ -366,14 +384,15 @@ pub fn difference(before: &str, after: &str) -> Markup {
     }
 }
 
-/// How a payload fared: each step of each workflow, and the rest of the answer.
-fn fared(tried: &Result<Value, String>) -> Markup {
-    let answer = match tried {
-        Ok(answer) => answer,
+/// How a payload fared: what each step of each workflow is, did and took, and what would change in the person.
+fn fared(tried: &Result<Fared, String>) -> Markup {
+    let Fared { answer, before, tried } = match tried {
+        Ok(fared) => fared,
         Err(why) => return html! { section.card { h2 { "It would be refused" } (mistake(Some(why))) } },
     };
     let executions = at(answer, "debugging.execution").and_then(Value::as_object);
-    let lists = |value: &Value| if let Value::List(list) = value { list.clone() } else { Vec::new() };
+    let after = at(answer, "profile").map(|after| record::indented(&without_times(after))).unwrap_or_default();
+    let before = before.as_ref().map(|before| record::indented(&without_times(before))).unwrap_or_default();
     html! {
         section.card #tried {
             h2 { "What would happen" }
@@ -381,31 +400,61 @@ fn fared(tried: &Result<Value, String>) -> Markup {
                 None => { p.quiet { "No workflow starts." } }
                 Some(all) => {
                     @for (workflow, runs) in Object::iter(all) {
-                        @for run in lists(runs) {
-                            h3 { (workflow) ": " (text(&run, "status")) }
-                            (mistake(Some(text(&run, "error")).filter(|why| !why.is_empty()).as_deref()))
-                            table {
-                                thead { tr { th scope="col" { "Step" } th scope="col" { "What it did" } th scope="col" { "What came of it" } th.number scope="col" { "ms" } } }
-                                tbody {
-                                    @for step in at(&run, "steps").map(lists).unwrap_or_default() {
-                                        tr {
-                                            td { (text(&step, "id")) }
-                                            td { (text(&step, "status")) }
-                                            td.mono { (text(&step, "result")) (text(&step, "error")) }
-                                            td.number { (text(&step, "time_ms")) }
-                                        }
-                                    }
-                                }
-                            }
+                        @for run in list(runs) { (run_of(workflow, run, tried)) }
+                    }
+                }
+            }
+            h3 { "What would change in the person" }
+            @if before == after { p.quiet { "Nothing." } } @else { (difference(&before, &after)) }
+            details { summary { "The whole answer" } (record::whole(answer)) }
+        }
+    }
+}
+
+fn run_of(workflow: &str, run: &Value, tried: &Value) -> Markup {
+    let error = text(run, "error");
+    html! {
+        h3 { (workflow) ": " (text(run, "status")) }
+        (mistake(Some(error.as_str()).filter(|error| !error.is_empty())))
+        div.scroll tabindex="0" {
+            table {
+                thead { tr { th scope="col" { "Step" } th scope="col" { "What it is" } th scope="col" { "Went" } th scope="col" { "What came of it" } th.number scope="col" { "ms" } } }
+                tbody {
+                    @for (place, step) in at(run, "steps").map(list).unwrap_or_default().iter().enumerate() {
+                        tr {
+                            td { (text(step, "id")) }
+                            td.mono { (written_step(tried, workflow, &text(step, "id"), place)) }
+                            td { (text(step, "status")) }
+                            td.mono { (text(step, "result")) (text(step, "error")) }
+                            td.number { (text(step, "time_ms")) }
                         }
                     }
                 }
             }
-            h3 { "Who it would be then" }
-            (record::whole(&at(answer, "profile").cloned().unwrap_or(Value::Null)))
-            details { summary { "The whole answer" } (record::whole(answer)) }
         }
     }
+}
+
+fn list(value: &Value) -> &[Value] {
+    if let Value::List(list) = value { list } else { &[] }
+}
+
+/// A step of a workflow as it is written: the one that has this id or, among those without one, stands at this place.
+fn written_step(tried: &Value, workflow: &str, id: &str, place: usize) -> String {
+    let workflows = at(tried, "workflow").map(list).unwrap_or_default();
+    let found = workflows.iter().find(|it| text(it, "id") == workflow);
+    let steps = found.and_then(|it| at(it, "step")).map(list).unwrap_or_default();
+    let named = steps.iter().find(|step| text(step, "id") == id);
+    named.or_else(|| steps.get(place)).map(Value::to_text).unwrap_or_default()
+}
+
+/// A profile without what each event changes.
+fn without_times(profile: &Value) -> Value {
+    let mut profile = profile.clone();
+    if let Some(fields) = profile.as_object_mut() {
+        fields.remove("metadata");
+    }
+    profile
 }
 
 #[cfg(test)]

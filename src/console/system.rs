@@ -6,10 +6,14 @@ use super::{
     Answer, Asked, Console, Trouble,
     access::share,
     ask::{at, number, text},
+    chart,
     frame::{bytes, count, moment, seconds},
     record,
 };
-use crate::model::{Object, Value};
+use crate::{
+    metrics::Stretch,
+    model::{Object, Value},
+};
 
 impl Console {
     pub(super) async fn system(&self, asked: &Asked) -> Result<Answer, Trouble> {
@@ -37,6 +41,7 @@ impl Console {
                 (figure("Free on the disk", &bytes(number(&figures, "disk_free_bytes"))))
                 (figure("Waiting to be stored", &count(number(&figures, "store.queue.requests"))))
             }
+            (curves(&self.metrics.last_hour()))
             div.grid {
                 section.card {
                     h2 { "What takes the disk" }
@@ -64,6 +69,25 @@ impl Console {
 
 fn figure(name: &str, value: &str) -> Markup {
     html! { div.card { span.quiet { (name) } span.figure { (value) } } }
+}
+
+/// The last hour.
+fn curves(hour: &[Stretch]) -> Markup {
+    let curve = |name: &str, value: &dyn Fn(&Stretch) -> f64| {
+        let points: Vec<f64> = hour.iter().map(value).collect();
+        html! { section.card { h2 { (name) } (chart::curve(name, &points)) } }
+    };
+    html! {
+        div.grid {
+            @if hour.len() < 2 { section.card { h2 { "The last hour" } p.quiet { "Curves are drawn once a minute has passed." } } }
+            @else {
+                (curve("Events a second, the last hour", &|stretch| stretch.events_per_second))
+                (curve("Requests a second", &|stretch| stretch.requests_per_second))
+                (curve("Processor, % of a core", &|stretch| stretch.cpu_percent))
+                (curve("Memory, MB", &|stretch| stretch.resident_bytes as f64 / 1e6))
+            }
+        }
+    }
 }
 
 fn fraction(figures: &Value, path: &str) -> f64 {

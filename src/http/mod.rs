@@ -114,6 +114,11 @@ impl App {
         }
     }
 
+    /// How many requests were answered.
+    pub fn requests_answered(&self) -> u64 {
+        self.requests.count()
+    }
+
     /// Recovery is done: from here on requests are taken.
     pub fn open(&self, rooms: Rooms) {
         self.rooms.get_or_init(|| rooms);

@@ -82,6 +82,11 @@ impl Requests {
         }
     }
 
+    /// How many requests were answered.
+    pub fn count(&self) -> u64 {
+        self.paths.iter().flat_map(|path| &path.by_status).map(Counter::get).sum()
+    }
+
     /// The paths that were asked for.
     pub fn by_path(&self) -> BTreeMap<&'static str, RequestFigures> {
         let patterns = route::patterns().chain([OTHER]);

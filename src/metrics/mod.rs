@@ -4,6 +4,7 @@
 //! [`Figures`] is all of it; [`Format`] writes it as Prometheus reads it. Knows no HTTP: what is to be told of that is
 //! handed to it.
 
+mod curves;
 mod figures;
 mod text;
 
@@ -23,6 +24,9 @@ use crate::{
     store::{Holdings, Store},
 };
 
+use curves::Curves;
+
+pub use curves::Stretch;
 pub use figures::{ConnectionFigures, Figures, HttpFigures, ProcessFigures, RequestFigures};
 pub use text::Format;
 
@@ -42,6 +46,7 @@ pub struct Metrics {
     began: Instant,
     /// What was found last, and until when it stands. Held by whoever looks, so that one does at a time.
     found: Arc<Mutex<Option<(Holdings, Instant)>>>,
+    curves: Curves,
 }
 
 impl Metrics {
@@ -53,7 +58,7 @@ impl Metrics {
         lookups: Arc<Lookups>,
     ) -> Self {
         let (started, began) = (clock.now(), Instant::now());
-        Self { store, rules, deliveries, lookups, started, began, found: Arc::default() }
+        Self { store, rules, deliveries, lookups, started, began, found: Arc::default(), curves: Curves::default() }
     }
 
     /// Everything, as it is now; what is on the disk as it was within the last second, or longer ago where looking takes

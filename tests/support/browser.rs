@@ -136,6 +136,11 @@ impl Browser {
         Some(Element { browser: self, id: found[ELEMENT].as_str()?.to_owned() })
     }
 
+    /// What the first element that a CSS selector finds says, once there is one that stays.
+    pub fn text_of(&self, selector: &str) -> String {
+        wait_for(selector, || self.try_find(selector)?.text())
+    }
+
     /// What the page says to who reads it.
     pub fn text(&self) -> String {
         self.run("return document.body.innerText").as_str().unwrap_or_default().to_owned()
@@ -214,8 +219,9 @@ impl Element<'_> {
         self.call("POST", "/click", None).expect("it can be clicked");
     }
 
-    pub fn text(&self) -> String {
-        self.call("GET", "/text", None).expect("its text").as_str().unwrap_or_default().to_owned()
+    /// What it says; `None`: the page is another one by now.
+    pub fn text(&self) -> Option<String> {
+        Some(self.call("GET", "/text", None).ok()?.as_str()?.to_owned())
     }
 
     pub fn attribute(&self, name: &str) -> Option<String> {
