@@ -35,25 +35,27 @@ impl Console {
     pub(super) async fn overview(&self, asked: &Asked) -> Result<Answer, Trouble> {
         let period = Period::read(asked, self.queries.now())?;
         let here = self.here(asked).await?;
-        let events = self.count(period.query()).await?;
-        let before = self.count(period.query_before()).await?;
-        let kinds = self.counts(with(period.query(), "by", "type")).await?;
-        let is_empty = events == 0 && here.is_empty() && self.is_empty().await?;
         let said = asked.pairs(&NAMES);
+        // Without bots every event is looked at, else counts are kept.
+        let (events, types) = if period.without_bots {
+            (loaded(asked, "overview", "events", &said), loaded(asked, "overview", "types", &said))
+        } else {
+            (self.event_figure(&period).await?, self.types(asked, &period, &said).await?)
+        };
+        let is_empty = here.is_empty() && self.is_empty().await?;
         let content = html! {
             h1 { "Overview" }
             (share(asked))
             (self.choice(asked, "overview", &html! {}))
             div #first data-live { @if is_empty && asked.may_change() { (self.first_steps(asked)) } }
-            section.figures data-live #figures {
-                div.card {
+            section.figures {
+                div.card #now data-live {
                     span.quiet { "Here now" }
                     span.figure.now { (count(here.len() as u64)) }
                 }
-                div.card {
+                div.card #events data-live[!period.without_bots] {
                     span.quiet { "Events" }
-                    span.figure { (count(events)) }
-                    (compared(events, before))
+                    (events)
                 }
                 (self.visit_figures(asked, &said))
                 div.card { span.quiet { "By known bots" } (loaded(asked, "overview", "bots", &said)) }
@@ -69,7 +71,7 @@ impl Console {
                 }
             }
             div.grid {
-                section.card { h2 { "Types of events" } (types(asked, &kinds, &said)) }
+                section.card { h2 { "Types of events" } (types) }
                 @for (word, name) in LISTS {
                     section.card { h2 { (name) } (loaded(asked, "overview", word, &said)) }
                 }
@@ -83,6 +85,12 @@ impl Console {
         let period = Period::read(asked, self.queries.now())?;
         if part == "chart" {
             return Ok(Answer::part(self.chart_of(&period, period.query()).await?));
+        }
+        if part == "events" {
+            return Ok(Answer::part(self.event_figure(&period).await?));
+        }
+        if part == "types" {
+            return Ok(Answer::part(self.types(asked, &period, &asked.pairs(&NAMES)).await?));
         }
         if part == "bots" {
             let mut query = period.query();
@@ -116,6 +124,17 @@ impl Console {
             @if bars.iter().all(|bar| bar.value == 0) { p.quiet { "Nothing happened in this time." } }
             @else { (chart::bars("Events", &bars)) }
         })
+    }
+
+    async fn event_figure(&self, period: &Period) -> Result<Markup, Trouble> {
+        let events = self.count(period.query()).await?;
+        let before = self.count(period.query_before()).await?;
+        Ok(html! { span.figure { (count(events)) } (compared(events, before)) })
+    }
+
+    async fn types(&self, asked: &Asked, period: &Period, said: &[(String, String)]) -> Result<Markup, Trouble> {
+        let kinds = self.counts(with(period.query(), "by", "type")).await?;
+        Ok(types(asked, &kinds, said))
     }
 
     fn visit_figures(&self, asked: &Asked, said: &[(String, String)]) -> Markup {

@@ -43,11 +43,13 @@ const load = part =>
 const loadAll = within => Promise.all([...within.querySelectorAll('[data-load]')].map(load));
 loadAll(document);
 
-// Pages that follow: what is marked is made anew when an event is stored, at most twice a second.
+// Pages that follow: what is marked is made anew when an event is stored, at most twice a second, and parts, which take
+// longer, at most every ten seconds.
 const followed = () => [...document.querySelectorAll('[data-live]')];
 if (followed().length) {
   let timer;
   let is_due = false;
+  let loaded = Date.now();
   const renew = async () => {
     is_due = false;
     timer = setTimeout(() => {
@@ -55,6 +57,10 @@ if (followed().length) {
       if (is_due) renew();
     }, 500);
     const page = new DOMParser().parseFromString(await fetched(location.href), 'text/html');
+    if (Date.now() - loaded > 10e3) {
+      loaded = Date.now();
+      loadAll(document);
+    }
     for (const part of followed()) {
       const anew = page.getElementById(part.id);
       if (anew && anew.innerHTML !== part.innerHTML && !part.contains(document.activeElement)) part.innerHTML = anew.innerHTML;
