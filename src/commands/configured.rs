@@ -1,17 +1,12 @@
 //! Work on a store: on itself if nobody has it, else through the daemon that has.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
-use super::{
-    CommandError,
-    secret_file::{ADMIN_TOKEN, IDENTITY_KEY},
-    terminal::Progress,
-};
+use super::{CommandError, daemon::Daemon, secret_file::IDENTITY_KEY, terminal::Progress};
 use crate::{
     admin::Admin,
     clock::Clock,
     import::Importer,
-    model::{Json, Reader, Value},
     process::{Identity, Rules, RulesInForce},
     read::Queries,
     settings::Settings,
@@ -41,7 +36,7 @@ pub fn on_store_or_daemon<T>(
         Err(error @ StoreError::InUse { .. }) => {
             // The one that has this store, wherever the settings say that one would listen.
             let address = Folder::address_of(&settings.storage.path)?.ok_or(error)?;
-            return runtime.block_on(on_daemon(&Daemon::new(settings, address)?));
+            return runtime.block_on(on_daemon(&Daemon::new(settings, &address)?));
         }
         taken => taken?,
     };
@@ -81,110 +76,4 @@ impl OpenStore {
         let key = super::serve::identity_key(storage, &self.store, key).await?;
         Ok(Identity::new(&key, settings.merge_keys.clone()))
     }
-}
-
-/// The daemon that has the store.
-pub struct Daemon {
-    url: String,
-    token: String,
-}
-
-impl Daemon {
-    pub fn new(settings: &Settings, address: SocketAddr) -> Result<Self, CommandError> {
-        let token = match &settings.admin_token {
-            Some(token) => token.clone(),
-            None => {
-                let missing = || ADMIN_TOKEN.refused(&settings.storage.path, "it is missing, and the daemon runs");
-                ADMIN_TOKEN.read(&settings.storage.path)?.ok_or_else(missing)?.text
-            }
-        };
-        Ok(Self { url: format!("http://{}", super::serve::reachable(address)), token })
-    }
-
-    /// What it answers.
-    ///
-    /// # Errors
-    /// It cannot be reached, or refuses: the message says why.
-    pub async fn call(&self, method: reqwest::Method, path: &str, body: Option<&str>) -> Result<Json, CommandError> {
-        let mut request = client()?.request(method, self.address(path)).bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body.to_owned());
-        }
-        let response = request.send().await.map_err(|error| self.failed(error.to_string()))?;
-        self.answer(response).await
-    }
-
-    /// Sends records, one a line; what it answers.
-    ///
-    /// # Errors
-    /// As [`Daemon::call`].
-    pub async fn send_lines(&self, path: &str, body: reqwest::Body) -> Result<Json, CommandError> {
-        let request = client()?.post(self.address(path)).bearer_auth(&self.token);
-        let request = request.header(reqwest::header::CONTENT_TYPE, "application/x-ndjson").body(body);
-        let response = request.send().await.map_err(|error| self.failed(error.to_string()))?;
-        self.answer(response).await
-    }
-
-    /// An answer of any length, or one that has no end: of `path`, behind what has the id `last`.
-    ///
-    /// # Errors
-    /// As [`Daemon::call`].
-    pub async fn follow(&self, path: &str, last: Option<&str>) -> Result<reqwest::Response, CommandError> {
-        let mut request = client()?.get(self.address(path)).bearer_auth(&self.token);
-        if let Some(last) = last {
-            request = request.header("Last-Event-ID", last);
-        }
-        let response = request
-            .send()
-            .await
-            .map_err(|error| CommandError::DaemonAway(self.failed(error.to_string()).to_string()))?;
-        match response.status() {
-            status if status.is_success() => Ok(response),
-            status if status.is_server_error() => {
-                let refused = self.answer(response).await.err();
-                Err(CommandError::DaemonAway(refused.map_or_else(|| status.to_string(), |error| error.to_string())))
-            }
-            _ => Err(self.answer(response).await.err().unwrap_or_else(|| self.failed("no stream".into()))),
-        }
-    }
-
-    fn address(&self, path: &str) -> String {
-        format!("{}{path}", self.url)
-    }
-
-    fn failed(&self, what: String) -> CommandError {
-        CommandError::Daemon { url: self.url.clone(), what }
-    }
-
-    /// An answer's JSON, or why it is refused.
-    async fn answer(&self, response: reqwest::Response) -> Result<Json, CommandError> {
-        let status = response.status();
-        let text = response.text().await.map_err(|error| self.failed(error.to_string()))?;
-        let answer = Reader::new(text.as_bytes(), 0).and_then(|mut reader| reader.value());
-        let answer = answer.map_err(|fault| self.failed(format!("{status}: {fault}")))?;
-        if status.is_success() {
-            Ok(answer)
-        } else {
-            Err(self.failed(format!("{status}: {}", told(&Value::from(&answer)))))
-        }
-    }
-}
-
-fn client() -> Result<reqwest::Client, CommandError> {
-    crate::process::plain_client().map_err(CommandError::Client)
-}
-
-/// What an error's body says, for people.
-fn told(answer: &Value) -> String {
-    let detail = answer.get(&["detail".into()]);
-    let fault = match detail {
-        Some(Value::List(faults)) => faults.first(),
-        other => return other.map(Value::to_text).unwrap_or_default(),
-    };
-    let part = |name: &str| fault.and_then(|fault| fault.get(&[name.into()]));
-    let steps = match part("loc") {
-        Some(Value::List(steps)) => steps.iter().skip(1).map(|step| format!("{}: ", step.to_text())).collect(),
-        _ => String::new(),
-    };
-    format!("{steps}{}", part("msg").map(Value::to_text).unwrap_or_default())
 }

@@ -11,7 +11,8 @@ use clap::{Args, ValueEnum};
 
 use super::{
     CommandError, Printable,
-    configured::{Daemon, WithoutStore, on_store_or_daemon},
+    configured::{WithoutStore, on_store_or_daemon},
+    daemon::Daemon,
     terminal::Progress,
 };
 use crate::{

@@ -13,7 +13,8 @@ use http_body_util::StreamBody;
 
 use super::{
     CommandError, Printable,
-    configured::{Daemon, WithoutStore, on_store_or_daemon},
+    configured::{WithoutStore, on_store_or_daemon},
+    daemon::Daemon,
     terminal::Progress,
 };
 use crate::{

@@ -3,6 +3,7 @@
 mod apply;
 mod check;
 mod configured;
+mod daemon;
 mod dump;
 mod export;
 mod import;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::{
+    http::ListenError,
     model::Fault,
     process::{Mistake, SecretsError},
     settings::{Settings, SettingsError},
@@ -87,8 +89,8 @@ pub enum CommandError {
     Settings(#[from] SettingsError),
     #[error("{0}")]
     Store(#[from] StoreError),
-    #[error("{address}: {source}")]
-    Listen { address: String, source: std::io::Error },
+    #[error("{0}")]
+    Listen(#[from] ListenError),
     #[error("{path}: {source}")]
     File { path: String, source: std::io::Error },
     #[error("{0}")]

@@ -1,14 +1,9 @@
 //! `tracardi serve`: the daemon.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
-    sync::Arc,
-};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
-    net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
@@ -24,7 +19,7 @@ use crate::{
     collect::Collector,
     console::Console,
     deliver::Deliveries,
-    http::{self, App, Rooms},
+    http::{self, Address, App, Rooms},
     import::Importer,
     metrics::Metrics,
     model::Id,
@@ -71,17 +66,18 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     let secrets = Secrets::load(settings.lookup.secrets_file.as_deref())?;
     let lookup = &settings.lookup;
     let lookups = Arc::new(Lookups::new(lookup.allowed_hosts.clone(), lookup.name_servers.clone(), secrets));
-    let listen_error = |source| CommandError::Listen { address: settings.server.listen.to_string(), source };
-    let listener = TcpListener::bind(settings.server.listen).await.map_err(listen_error)?;
-    let address = listener.local_addr().map_err(listen_error)?;
-    folder.note_address(address)?;
+    let (listeners, socket_files) = http::listen(&settings.server).await?;
+    let (addresses, redirecting) = (listeners.addresses().to_vec(), listeners.redirecting());
+    if let Some(first) = addresses.first() {
+        folder.note_address(&first.noted())?;
+    }
     // Whoever asks meanwhile is told that the store is being opened.
     tracing::info!(path = %settings.storage.path.display(), version = env!("CARGO_PKG_VERSION"), "opening the store");
     let mut signals = Signals::new().map_err(CommandError::Runtime)?;
     let app = Arc::new(App::new(&settings, token));
     let mut opening = tokio::spawn(open(settings.clone(), folder, key, lookups));
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(http::serve(app.clone(), listener, async {
+    let serving = tokio::spawn(http::serve(app.clone(), listeners, async {
         _ = ended.await;
     }));
     let Opened { store, rooms, first_source } = tokio::select! {
@@ -97,7 +93,7 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
         let app = app.clone();
         async move { metrics.follow(|| app.requests_answered()).await }
     });
-    announce(&settings, address, first_source.as_ref());
+    announce(&settings, &addresses, redirecting, first_source.as_ref());
     let (stop, stopped) = watch::channel(false);
     let delivering = tokio::spawn(deliveries.run(stopped.clone()));
     let scheduling = tokio::spawn(scheduler.run(stopped.clone()));
@@ -114,6 +110,7 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     });
     drop(end);
     _ = serving.await;
+    drop(socket_files); // while the folder is still this process's
     _ = stop.send(true);
     _ = delivering.await; // what is under way is delivered again after the next start
     _ = scheduling.await;
@@ -205,12 +202,19 @@ async fn open_rooms(
 }
 
 /// Says that requests are taken from now on, and where; on the first start also how to begin.
-fn announce(settings: &Settings, address: SocketAddr, first_source: Option<&Id>) {
-    println!("listening on http://{address}");
-    tracing::info!(%address, "listening");
-    if let Some(id) = first_source {
+fn announce(settings: &Settings, addresses: &[Address], redirecting: Option<SocketAddr>, first_source: Option<&Id>) {
+    for address in addresses {
+        let address = address.to_string();
+        println!("listening on {}", Printable(&address));
+        tracing::info!(%address, "listening");
+    }
+    if let Some(address) = redirecting {
+        println!("sending on from http://{address} to https");
+        tracing::info!(%address, "sending on plain HTTP");
+    }
+    if let (Some(address), Some(id)) = (addresses.first(), first_source) {
         println!("registered the source \"default\" with the id {id}; send it a first event:\n");
-        println!("{}\n", first_event(address, &id.text()));
+        println!("{}\n", Printable(&first_event(address, &id.text())));
         if settings.admin_token.is_none() {
             let path = ADMIN_TOKEN.path(&settings.storage.path).display().to_string();
             println!("the administrator's token is in {}", Printable(&path));
@@ -218,23 +222,19 @@ fn announce(settings: &Settings, address: SocketAddr, first_source: Option<&Id>)
     }
 }
 
-/// The address at which the daemon is reached from its own machine.
-pub fn reachable(mut address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    address
-}
-
-/// A curl line that works as it stands: neither the shell nor curl takes a bracket of the address for a pattern.
-fn first_event(address: SocketAddr, source: &str) -> String {
-    // In a URL, what tells the network of a link-local address stands behind %25 (RFC 6874).
-    let url = reachable(address).to_string().replace('%', "%25");
+/// A curl line that works as it stands: neither the shell nor curl takes a bracket of the address for a pattern, and the
+/// certificate need not have the address for a name.
+fn first_event(address: &Address, source: &str) -> String {
+    let address = address.clone().reachable();
+    let options = match &address {
+        Address::Http(_) => "-g".to_owned(),
+        Address::Https(_) => "-gk".to_owned(),
+        Address::Unix(path) => format!("--unix-socket '{}'", path.display().to_string().replace('\'', "'\\''")),
+    };
     format!(
-        "curl -g 'http://{url}/track' -H 'Content-Type: application/json' -d '{{\"source\": {{\"id\": \"{source}\"}}, \
-         \"session\": {{\"id\": \"my-first-session\"}}, \"events\": [{{\"type\": \"page-view\"}}]}}'"
+        "curl {options} '{}/track' -H 'Content-Type: application/json' -d '{{\"source\": {{\"id\": \"{source}\"}}, \
+         \"session\": {{\"id\": \"my-first-session\"}}, \"events\": [{{\"type\": \"page-view\"}}]}}'",
+        address.url()
     )
 }
 
@@ -282,15 +282,15 @@ mod tests {
 
     #[test]
     fn the_first_event_goes_to_an_address_that_can_be_connected_to() {
-        for (listening, url) in [
-            ("127.0.0.1:8686", "'http://127.0.0.1:8686/track'"),
-            ("0.0.0.0:80", "'http://127.0.0.1:80/track'"),
-            ("[::]:8686", "'http://[::1]:8686/track'"),
-            ("[fd00::2]:8686", "'http://[fd00::2]:8686/track'"),
-            ("[fe80::1%2]:8686", "'http://[fe80::1%252]:8686/track'"),
+        for (listening, curl) in [
+            ("http://127.0.0.1:8686", "curl -g 'http://127.0.0.1:8686/track'"),
+            ("http://[::]:8686", "curl -g 'http://[::1]:8686/track'"),
+            ("https://0.0.0.0:443", "curl -gk 'https://127.0.0.1:443/track'"),
+            ("http://[fe80::1%2]:8686", "curl -g 'http://[fe80::1%252]:8686/track'"),
+            ("unix:/run/it's.sock", "curl --unix-socket '/run/it'\\''s.sock' 'http://localhost/track'"),
         ] {
-            let line = first_event(listening.parse().unwrap(), "0199");
-            assert!(line.starts_with(&format!("curl -g {url} -H ")), "{line}");
+            let line = first_event(&listening.parse().unwrap(), "0199");
+            assert!(line.starts_with(&format!("{curl} -H ")), "{line}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 
-use super::{CommandError, Printable, configured::Daemon};
+use super::{CommandError, Printable, daemon::Daemon};
 use crate::{
     model::{Reader, Value},
     settings::Settings,
@@ -108,7 +108,7 @@ async fn follow(
     let none = || CommandError::NoDaemon { path: storage.display().to_string() };
     // It may listen elsewhere each time that it starts.
     let address = Folder::address_of(storage)?.ok_or_else(none)?;
-    let mut response = Daemon::new(settings, address)?.follow(path, last.as_deref()).await?;
+    let mut response = Daemon::new(settings, &address)?.follow(path, last.as_deref()).await?;
     *was_there = true;
     let away = |what: String| CommandError::DaemonAway(what);
     let mut blocks = Blocks::default();

@@ -25,7 +25,7 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// Who changes something by a call of an endpoint.
 pub fn author(app: &App, request: &Request) -> Author {
-    let address = client::address(&app.settings.trusted_proxies, request.peer, &request.headers);
+    let address = client::address(&app.settings.trusted_proxies, &request.peer, &request.headers);
     Author { name: "the administrator's token".into(), address: Some(address.to_string()) }
 }
 

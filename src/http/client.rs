@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use hyper::header::{ACCEPT_LANGUAGE, FORWARDED, HeaderMap, HeaderName, ORIGIN, REFERER, USER_AGENT};
 use ipnet::IpNet;
 
-use super::App;
+use super::{App, connection::Peer};
 use crate::{model::ClientFacts, settings::KeepIp};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The written list of what is kept of a request, and no more.
-pub fn facts(app: &App, peer: IpAddr, headers: &HeaderMap) -> ClientFacts {
+pub fn facts(app: &App, peer: &Peer, headers: &HeaderMap) -> ClientFacts {
     let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into());
     let ip = match app.ip {
         KeepIp::None => None,
@@ -28,12 +28,12 @@ pub fn facts(app: &App, peer: IpAddr, headers: &HeaderMap) -> ClientFacts {
 }
 
 /// The client's address: the peer's, or what trusted proxies say: from the right, the first that is no such proxy.
-pub fn address(trusted: &[IpNet], peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-    let peer = peer.to_canonical();
-    let is_trusted = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
-    if !is_trusted(&peer) {
+pub fn address(trusted: &[IpNet], connected: &Peer, headers: &HeaderMap) -> IpAddr {
+    let peer = connected.ip.to_canonical();
+    if !connected.is_trusted(trusted) {
         return peer;
     }
+    let is_trusted = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
     let list = |name: HeaderName| {
         let values = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?"));
         values.flat_map(|value| value.split(',')).map(str::to_owned).collect::<Vec<_>>()
@@ -90,7 +90,7 @@ mod tests {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
         let mut headers = HeaderMap::new();
         headers.insert(name, value.parse().unwrap());
-        address(&trusted, peer.parse().unwrap(), &headers).to_string()
+        address(&trusted, &Peer::at(peer.parse().unwrap(), false), &headers).to_string()
     }
 
     #[test]
@@ -102,6 +102,15 @@ mod tests {
         assert_eq!(seen("10.0.0.1", xff, "198.51.100.7, unknown"), "10.0.0.1");
         assert_eq!(seen("fd00::1", "forwarded", "for=1.1.1.1, For=\"[2001:db8::7]:4711\";proto=https"), "2001:db8::7");
         assert_eq!(seen("10.0.0.1", "forwarded", "for=_hidden"), "10.0.0.1");
+    }
+
+    #[test]
+    fn who_comes_over_a_unix_socket_is_a_trusted_proxy() {
+        let mut headers = HeaderMap::new();
+        let seen = |headers: &HeaderMap| address(&[], &Peer::on_unix_socket(), headers).to_string();
+        assert_eq!(seen(&headers), "127.0.0.1");
+        headers.insert("x-forwarded-for", "192.0.2.1, 198.51.100.7".parse().unwrap());
+        assert_eq!(seen(&headers), "198.51.100.7");
     }
 
     #[test]

@@ -131,7 +131,7 @@ async fn shown(
         path,
         query,
         form,
-        address: Some(client::address(&app.settings.trusted_proxies, request.peer, &request.headers).to_string()),
+        address: Some(client::address(&app.settings.trusted_proxies, &request.peer, &request.headers).to_string()),
         origin: format!("{scheme}://{}", host(&request.headers)),
         client: request.client.clone(),
         http: app.http_figures(),
@@ -172,7 +172,7 @@ fn asset(name: &str) -> Result<Reply, Failure> {
 fn log_in(app: &App, request: &Request) -> Result<Reply, Failure> {
     check_origin(&request.headers)?;
     let form = Form::parse_urlencoded(&request.body.bytes);
-    let address = client::address(&app.settings.trusted_proxies, request.peer, &request.headers);
+    let address = client::address(&app.settings.trusted_proxies, &request.peer, &request.headers);
     app.check_password(address, form.last("password").unwrap_or_default().trim(), true)
         .map(|by| {
             let name: String = form.last("name").unwrap_or_default().trim().chars().take(NAME_MAX).collect();
@@ -247,11 +247,11 @@ fn host(headers: &HeaderMap) -> &str {
     headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default()
 }
 
-/// Whether the visitor's browser speaks TLS, to a proxy that says so.
+/// Whether the visitor's browser speaks TLS: with this very process, or with a proxy that says so.
 fn is_secure(app: &App, request: &Request) -> bool {
-    let is_trusted = app.settings.trusted_proxies.iter().any(|net| net.contains(&request.peer.to_canonical()));
+    let is_trusted = request.peer.is_trusted(&app.settings.trusted_proxies);
     let said = request.headers.get(X_FORWARDED_PROTO).and_then(|proto| proto.to_str().ok()).unwrap_or_default();
-    is_trusted && said.trim().eq_ignore_ascii_case("https")
+    request.peer.speaks_tls || (is_trusted && said.trim().eq_ignore_ascii_case("https"))
 }
 
 /// What the cookie says.

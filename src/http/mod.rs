@@ -4,6 +4,7 @@
 //! becomes a status in one place, `failure`. Knows no sled.
 
 mod access;
+mod answer;
 mod auth;
 mod body;
 mod client;
@@ -17,7 +18,9 @@ mod dispatch;
 mod failure;
 mod finish;
 mod health;
+mod http1;
 mod import;
+mod listen;
 mod live;
 mod media;
 mod metrics;
@@ -31,6 +34,7 @@ mod rights;
 mod route;
 mod serve;
 mod sources;
+mod to_https;
 mod track;
 mod tracker;
 mod user;
@@ -57,6 +61,7 @@ use connection::Admission;
 use requests::Requests;
 
 pub use console::SESSION_MIN as CONSOLE_SESSION_MIN;
+pub use listen::{Address, ListenError, listen};
 pub use serve::serve;
 
 /// What every request needs.

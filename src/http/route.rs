@@ -1,15 +1,13 @@
 //! Every path and what it leads to.
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, LazyLock},
-};
+use std::sync::{Arc, LazyLock};
 
 use hyper::{Method, Uri, header::HeaderMap};
 use percent_encoding::percent_decode_str;
 
 use super::{
     body::{Body, Pieces},
+    connection::Peer,
     failure::Failure,
 };
 use crate::model::{ClientFacts, DefinitionKind, Fault, Form, Id, boolean_word};
@@ -254,7 +252,7 @@ pub struct Request {
     pub pieces: Option<Box<Pieces>>,
     pub client: Arc<ClientFacts>,
     /// Who is connected: the client, or a proxy.
-    pub peer: IpAddr,
+    pub peer: Peer,
 }
 
 impl Route {

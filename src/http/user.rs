@@ -24,7 +24,7 @@ const ADMIN: &str = "admin";
 pub fn token(app: &App, request: &Request) -> Result<Reply, Failure> {
     let form = Form::parse_urlencoded(&request.body.bytes);
     let is_admin = form.last("username").is_some_and(|name| name == ADMIN);
-    let address = client::address(&app.settings.trusted_proxies, request.peer, &request.headers);
+    let address = client::address(&app.settings.trusted_proxies, &request.peer, &request.headers);
     // Who calls themselves otherwise has no password, and is not asked for one.
     let password = form.last("password").filter(|_| is_admin).unwrap_or_default();
     app.check_password(address, password, false).map_err(|failure| match failure {

@@ -12,7 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use lru::LruCache;
 use parking_lot::Mutex;
 use reqwest::{
-    Client, Method, Response, Url,
+    Client, ClientBuilder, Method, Response, Url,
     header::{
         CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, TRANSFER_ENCODING,
     },
@@ -329,12 +329,12 @@ impl Lookups {
     }
 }
 
-/// A client that goes wherever it is told to.
+/// A client that goes wherever it is told to, as `set_up` makes it.
 ///
 /// # Errors
 /// The system's certificates cannot be read.
-pub fn plain_client() -> Result<Client, String> {
-    builder().build().map_err(|error| reason(&error))
+pub fn plain_client(set_up: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Result<Client, String> {
+    set_up(builder()).build().map_err(|error| reason(&error))
 }
 
 /// Whether an address has a step on its way that leads elsewhere: who sends a value must not choose what is asked.
@@ -350,7 +350,7 @@ fn signature(secret: &str, seconds: u64, body: &str) -> String {
     format!("t={seconds},v1={}", digest::hex(&mac.finalize().into_bytes()))
 }
 
-fn builder() -> reqwest::ClientBuilder {
+fn builder() -> ClientBuilder {
     // Another part of the process may have chosen one: then that one stands.
     _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder().user_agent(concat!("tracardi/", env!("CARGO_PKG_VERSION"))).no_proxy()

@@ -1,5 +1,6 @@
 //! What can be set (contract, section 11): `source` has where it is set, `read` what counts as a value.
 
+mod listen;
 mod read;
 mod source;
 
@@ -16,6 +17,7 @@ use crate::{
     store::StoreSettings,
 };
 
+pub use listen::{Listen, TlsFiles};
 pub use source::FILE;
 
 /// Every setting, checked.
@@ -45,7 +47,12 @@ pub struct Settings {
 
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
-    pub listen: SocketAddr,
+    /// At least one, each once.
+    pub listen: Vec<Listen>,
+    /// There if what listens at addresses speaks TLS.
+    pub tls: Option<TlsFiles>,
+    /// Where plain HTTP is sent on to where TLS is spoken.
+    pub redirect_http: Option<SocketAddr>,
     /// Of a decoded body.
     pub body_bytes_max: usize,
     /// Of all bodies that are read or answered at a time; a quarter of it is for small ones.

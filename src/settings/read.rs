@@ -9,7 +9,9 @@ use std::{
 use config::{Value, ValueKind};
 use ipnet::IpNet;
 
-use super::{AllowedOrigins, KeepIp, LookupSettings, ServerSettings, Settings, SettingsError, source::Values};
+use super::{
+    AllowedOrigins, KeepIp, Listen, LookupSettings, ServerSettings, Settings, SettingsError, TlsFiles, source::Values,
+};
 use crate::{
     collect::{Bots, CollectSettings, Disclosure},
     http::CONSOLE_SESSION_MIN,
@@ -40,10 +42,14 @@ impl<'a> Reader<'a> {
     /// A value is wrong; the error names its key and where it was set.
     pub fn settings(&self) -> Result<Settings, SettingsError> {
         let body_bytes_max = self.size("server.max_body_bytes", 1)?;
+        let listen = self.listen("server.listen")?;
+        let tls = self.tls("server.tls.cert", "server.tls.key", &listen)?;
         let mut notices = Vec::new();
         Ok(Settings {
             server: ServerSettings {
-                listen: self.parsed("server.listen", "an address and a port, like 127.0.0.1:8686")?,
+                redirect_http: self.redirect_http("server.redirect_http", tls.as_ref())?,
+                listen,
+                tls,
                 body_bytes_max,
                 bodies_bytes_max: self.size("server.max_bodies_bytes", 2 * body_bytes_max)?,
                 head_bytes_max: self.size("server.max_header_bytes", 8_192)?,
@@ -128,11 +134,19 @@ impl<'a> Reader<'a> {
                 ValueKind::Boolean(_) => self.boolean(key)?.into(),
                 ValueKind::I64(_) => self.parsed::<u64>(key, "a whole number is expected")?.into(),
                 ValueKind::Array(_) => self.texts(key)?.into(),
+                // What may be one text or a list of them is shown as it is set.
+                _ if matches!(self.take(key)?.kind, ValueKind::Array(_)) => self.texts(key)?.into(),
                 _ => serde_json::Value::from(self.text(key)?),
             };
             let (section, name) = key.split_once('.').unwrap_or(("", key));
-            let section = sections.entry(section).or_insert_with(|| serde_json::Map::new().into());
-            section[name] = value;
+            let mut place = sections.entry(section).or_insert_with(|| serde_json::Map::new().into());
+            for step in name.split('.') {
+                if place.is_null() {
+                    *place = serde_json::Map::new().into();
+                }
+                place = &mut place[step];
+            }
+            *place = value;
         }
         Ok(sections.into())
     }
@@ -190,6 +204,47 @@ impl<'a> Reader<'a> {
             let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             self.wrong(key, &format!("expected one of {}", words.join(", ")))
         })
+    }
+
+    fn listen(&self, key: &str) -> Result<Vec<Listen>, SettingsError> {
+        let addresses: Option<Vec<Listen>> = self.texts(key)?.iter().map(|text| text.parse().ok()).collect();
+        let expected =
+            "addresses with a port or Unix sockets are expected, like 127.0.0.1:8686 or unix:/run/tracardi.sock";
+        let addresses = addresses.filter(|addresses| !addresses.is_empty()).ok_or_else(|| self.wrong(key, expected))?;
+        // Of each port 0 a free one is taken.
+        let is_free_port = |address: &Listen| matches!(address, Listen::Tcp(address) if address.port() == 0);
+        let twice = addresses
+            .iter()
+            .enumerate()
+            .find(|(place, address)| !is_free_port(address) && addresses[..*place].contains(address));
+        match twice {
+            Some((_, address)) => Err(self.wrong(key, &format!("{address} stands there twice"))),
+            None => Ok(addresses),
+        }
+    }
+
+    /// Both files, or none.
+    fn tls(&self, cert: &str, key: &str, listen: &[Listen]) -> Result<Option<TlsFiles>, SettingsError> {
+        match (self.path(cert)?, self.path(key)?) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) if !listen.iter().any(|address| matches!(address, Listen::Tcp(_))) => {
+                Err(self.wrong(cert, "server.listen names no address where TLS could be spoken"))
+            }
+            (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+            (None, Some(_)) => Err(self.wrong(cert, &format!("a file is expected beside {key}"))),
+            (Some(_), None) => Err(self.wrong(key, &format!("a file is expected beside {cert}"))),
+        }
+    }
+
+    fn redirect_http(&self, key: &str, tls: Option<&TlsFiles>) -> Result<Option<SocketAddr>, SettingsError> {
+        if self.text(key)?.is_empty() {
+            return Ok(None);
+        }
+        let address = self.parsed(key, "an address and a port are expected, like 0.0.0.0:80")?;
+        if tls.is_none() {
+            return Err(self.wrong(key, "server.tls.cert and server.tls.key are expected beside it"));
+        }
+        Ok(Some(address))
     }
 
     fn origins(&self, key: &str) -> Result<AllowedOrigins, SettingsError> {

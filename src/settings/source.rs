@@ -111,7 +111,8 @@ mod tests {
     #[test]
     fn the_file_that_is_shipped_holds_the_defaults() {
         let settings = load("").unwrap();
-        assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8686");
+        assert_eq!(settings.server.listen, ["127.0.0.1:8686".parse().unwrap()]);
+        assert_eq!((settings.server.tls, settings.server.redirect_http), (None, None));
         assert_eq!(settings.server.body_bytes_max, 1 << 20);
         assert_eq!(settings.server.cors_origins, AllowedOrigins::Any);
         assert_eq!(settings.server.admin_origins, AllowedOrigins::These(Vec::new()));
@@ -130,6 +131,19 @@ mod tests {
     fn an_unknown_key_or_a_wrong_value_names_key_and_file() {
         for (toml, key) in [
             ("[server]\nlisten = \"nowhere\"", "server.listen"),
+            ("[server]\nlisten = []", "server.listen"),
+            ("[server]\nlisten = \"unix:/\"", "server.listen"),
+            ("[server]\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:1\"]", "server.listen"),
+            ("[server.tls]\ncert = \"cert.pem\"", "server.tls.key"),
+            ("[server.tls]\nkey = \"key.pem\"", "server.tls.cert"),
+            ("[server.tls]\nchain = \"x\"", "server.tls.chain"),
+            ("[server]\ntls = \"cert.pem\"", "server.tls"),
+            ("[server]\nlisten = \"unix:/x\"\ntls = { cert = \"cert.pem\", key = \"key.pem\" }", "server.tls.cert"),
+            ("[server]\nredirect_http = \"0.0.0.0:80\"", "server.redirect_http"),
+            (
+                "[server]\nredirect_http = \"80\"\ntls = { cert = \"cert.pem\", key = \"key.pem\" }",
+                "server.redirect_http",
+            ),
             ("[server]\nmax_body_bytes = \"many\"", "server.max_body_bytes"),
             ("[server]\nmax_body_bytes = -1", "server.max_body_bytes"),
             ("[server]\ntrusted_proxies = [\"x\"]", "server.trusted_proxies"),
@@ -168,7 +182,7 @@ mod tests {
         let defaults = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml)).build().unwrap();
         let names_a_secret = |key: &str| ["token", "secret", "password", "key"].iter().any(|word| key.contains(word));
         for (key, _) in flatten(defaults.cache).iter().filter(|(key, _)| names_a_secret(key)) {
-            let is_harmless = ["lookup.secrets_file", "identity.merge_keys"].contains(&&**key);
+            let is_harmless = ["lookup.secrets_file", "identity.merge_keys", "server.tls.key"].contains(&&**key);
             assert!(SECRETS.contains(&&**key) || is_harmless, "{key}");
         }
     }
@@ -202,6 +216,25 @@ mod tests {
             let said = ["some.toml", "track.debugger", &format!("read as \"{word}\"")];
             assert!(said.iter().all(|what| notices[0].contains(what)), "{notices:?}");
         }
+    }
+
+    #[test]
+    fn it_may_listen_at_several_addresses() {
+        for listen in [
+            "\"127.0.0.1:1, unix:/run/t.sock,[::1]:0,[::1]:0\"",
+            "[\"127.0.0.1:1\", \"unix:/run/t.sock\", \"[::1]:0\", \"[::1]:0\"]",
+        ] {
+            let settings = load(&format!("[server]\nlisten = {listen}")).unwrap();
+            let texts: Vec<String> = settings.server.listen.iter().map(ToString::to_string).collect();
+            assert_eq!(texts, ["127.0.0.1:1", "unix:/run/t.sock", "[::1]:0", "[::1]:0"]);
+        }
+        let settings =
+            load("[server]\nlisten = [\"127.0.0.1:1\"]\ntls = { cert = \"a.pem\", key = \"b.pem\" }").unwrap();
+        let shown = &settings.shown["server"];
+        assert_eq!(
+            (&shown["listen"], &shown["tls"]),
+            (&serde_json::json!(["127.0.0.1:1"]), &serde_json::json!({"cert": "a.pem", "key": "b.pem"}))
+        );
     }
 
     #[test]

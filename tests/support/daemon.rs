@@ -41,7 +41,9 @@ impl Setup {
     /// Sets a setting (`server.listen`) or, by its own name, a variable of the environment.
     pub fn set(mut self, key: &str, value: impl ToString) -> Self {
         let name = match key.split_once('.') {
-            Some((section, key)) => format!("TRACARDI__{}__{}", section.to_uppercase(), key.to_uppercase()),
+            Some((section, key)) => {
+                format!("TRACARDI__{}__{}", section.to_uppercase(), key.to_uppercase().replace('.', "__"))
+            }
             None => key.to_owned(),
         };
         self.environment.push((name, value.to_string()));
@@ -80,12 +82,12 @@ impl Setup {
         let (mut child, stderr) = self.spawn();
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let first = lines.next().and_then(Result::ok);
-        let Some(address) = first.as_deref().and_then(|line| line.strip_prefix("listening on http://")) else {
+        let Some(address) = first.as_deref().and_then(|line| line.strip_prefix("listening on ")) else {
             let status = child.wait().expect("it is a child");
             assert_eq!(first, None, "a start that is refused says why, and nothing before");
             return Err((status, stderr.whole_text()));
         };
-        let address = address.to_owned();
+        let address = address.split_once("://").map_or(address, |(_, address)| address).to_owned();
         let stdout = Arc::new(Mutex::new(String::new()));
         std::thread::spawn({
             let stdout = stdout.clone();
@@ -126,6 +128,7 @@ pub fn started() -> (tempfile::TempDir, Daemon) {
 
 pub struct Daemon {
     child: Child,
+    /// Where it listens first, without the scheme.
     pub address: String,
     stdout: Arc<Mutex<String>>,
     stderr: Collected,

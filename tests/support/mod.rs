@@ -7,6 +7,7 @@ pub mod load;
 pub mod power_cut;
 pub mod residue;
 pub mod site;
+pub mod tls;
 
 pub use daemon::{Daemon, Setup};
 pub mod duckdb;

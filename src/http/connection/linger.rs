@@ -7,9 +7,10 @@ use std::{future::poll_fn, io, pin::Pin, time::Duration};
 
 use tokio::{
     io::AsyncWrite,
-    net::TcpStream,
     time::{Instant, timeout_at},
 };
+
+use super::wire::{Transport, Wire};
 
 /// How long, and for how much, a client is listened to after its answer.
 pub struct Limits {
@@ -30,19 +31,43 @@ pub const SHORT_LINGER: Limits =
 const PIECE: usize = 16 * 1024;
 
 /// Says that nothing more will be sent, and reads until the client has closed, or to a limit.
-pub async fn linger(mut tcp: TcpStream, limits: Limits) {
-    if poll_fn(|context| Pin::new(&mut tcp).poll_shutdown(context)).await.is_err() {
-        return; // the client is gone
-    }
+pub async fn linger(mut transport: impl Transport, limits: Limits) {
     let end = Instant::now() + limits.time_max;
+    if says_that_it_ends(&mut transport, end).await {
+        drain(transport.socket().wire(), &limits, end).await;
+    }
+}
+
+/// The same for a socket that was never more than that.
+pub async fn linger_on_wire(mut wire: impl Wire, limits: Limits) {
+    let end = Instant::now() + limits.time_max;
+    if says_that_it_ends(&mut wire, end).await {
+        drain(&wire, &limits, end).await;
+    }
+}
+
+/// Closes a connection at whose end everything was read; what came behind is read as by [`linger`].
+pub async fn linger_if_unread(transport: impl Transport, limits: Limits) {
+    if read(transport.socket().wire()).is_ok_and(|bytes| bytes > 0) {
+        linger(transport, limits).await;
+    }
+}
+
+/// Whether the client is still there to hear it. Over TLS it has to take what was written before.
+async fn says_that_it_ends(io: &mut (impl AsyncWrite + Unpin), end: Instant) -> bool {
+    let said = timeout_at(end, poll_fn(|context| Pin::new(&mut *io).poll_shutdown(context))).await;
+    matches!(said, Ok(Ok(())))
+}
+
+async fn drain(wire: &impl Wire, limits: &Limits, end: Instant) {
     let mut left = limits.bytes_max;
     while left > 0 {
-        match read(&tcp) {
+        match read(wire) {
             Ok(0) => return,
             Ok(bytes) => left = left.saturating_sub(bytes),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let quiet = end.min(Instant::now() + limits.quiet_max);
-                if !matches!(timeout_at(quiet, tcp.readable()).await, Ok(Ok(()))) {
+                if !matches!(timeout_at(quiet, wire.readable()).await, Ok(Ok(()))) {
                     return;
                 }
             }
@@ -55,13 +80,6 @@ pub async fn linger(mut tcp: TcpStream, limits: Limits) {
     }
 }
 
-/// Closes a connection at whose end everything was read; what came behind is read as by [`linger`].
-pub async fn linger_if_unread(tcp: TcpStream, limits: Limits) {
-    if read(&tcp).is_ok_and(|bytes| bytes > 0) {
-        linger(tcp, limits).await;
-    }
-}
-
-fn read(tcp: &TcpStream) -> io::Result<usize> {
-    tcp.try_read(&mut [0; PIECE])
+fn read(wire: &impl Wire) -> io::Result<usize> {
+    wire.try_read(&mut [0; PIECE])
 }

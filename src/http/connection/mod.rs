@@ -3,11 +3,17 @@
 mod activity;
 mod admission;
 mod linger;
+mod peer;
+mod phases;
 mod socket;
 mod streamed;
+mod wire;
 
 pub use activity::Activity;
 pub use admission::{Admission, Place, Refused};
-pub use linger::{LINGER, SHORT_LINGER, linger, linger_if_unread};
-pub use socket::Socket;
+pub use linger::{LINGER, SHORT_LINGER, linger, linger_if_unread, linger_on_wire};
+pub use peer::Peer;
+pub use phases::Phased;
+pub use socket::{Socket, prepare};
 pub use streamed::Streamed;
+pub use wire::{Transport, Wire};

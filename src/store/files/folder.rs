@@ -3,7 +3,6 @@
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Read, Write},
-    net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -258,8 +257,8 @@ impl Folder {
         sync_dir(&self.path)
     }
 
-    /// Says where this process listens, until the folder is dropped.
-    pub fn note_address(&mut self, address: SocketAddr) -> Result<(), StoreError> {
+    /// Says where this process is reached, until the folder is dropped.
+    pub fn note_address(&mut self, address: &str) -> Result<(), StoreError> {
         let path = address_path(&self.path);
         let new = path.with_extension("new");
         let mut file = File::create(&new).at(&new)?;
@@ -271,12 +270,12 @@ impl Folder {
         Ok(())
     }
 
-    /// Where the process that has the folder at `path` listens, if it does. What a process left that is gone counts for
+    /// What the process that has the folder at `path` says of where it is reached, if it does. What a process left that is gone counts for
     /// nothing: somebody else may listen there by now.
     ///
     /// # Errors
     /// The file that says so cannot be read.
-    pub fn address_of(path: &Path) -> Result<Option<SocketAddr>, StoreError> {
+    pub fn address_of(path: &Path) -> Result<Option<String>, StoreError> {
         let path = address_path(path);
         let mut file = match File::open(&path) {
             Ok(file) => file,
@@ -290,7 +289,8 @@ impl Folder {
         }
         let mut text = String::new();
         file.read_to_string(&mut text).at(&path)?;
-        Ok(text.trim_end().parse().ok())
+        text.truncate(text.trim_end().len());
+        Ok(Some(text))
     }
 
     /// Whether the folder held a format whose views are not those of this one.
