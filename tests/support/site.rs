@@ -27,8 +27,8 @@ impl Sent {
     }
 }
 
-/// Takes each connection's one request; what `answer` writes is all that comes back.
-fn serve(answer: impl Fn(Sent, TcpStream) + Send + Sync + 'static) -> String {
+/// Takes each connection's one request; what `answer` writes is all that comes back. Its address.
+pub fn serve(answer: impl Fn(Sent, TcpStream) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound").to_string();
     let answer = Arc::new(answer);
