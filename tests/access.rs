@@ -155,7 +155,7 @@ fn a_shared_link_leads_to_one_page_without_people_until_it_ends() {
     assert_eq!(daemon.admin("GET", "/shares").json()["result"][0]["page"], "overview?period=30d&source=shop");
     assert_eq!(daemon.admin("DELETE", &format!("/share/{id}")).json(), true);
     assert_eq!(daemon.get(path).status, 404);
-    let ended = made(&daemon, "/share", &json!({"page": "retention", "expires": "1ms"}));
+    let ended = made(&daemon, "/share", &json!({"page": "retention", "expires": "1s"}));
     support::daemon::wait_for("its end", || (daemon.get(ended["path"].as_str().unwrap()).status == 404).then_some(()));
     for (body, place) in [
         (json!({"page": "people"}), "page"),

@@ -275,7 +275,7 @@ mod tests {
             (Asked::Events(None), "valid=perhaps", "a boolean"),
             (Asked::Events(None), "limit=0", "from 1 on"),
             (Asked::Events(None), "order=random", "newest or oldest"),
-            (Asked::Events(None), "source=a&source=b", "more than once"),
+            (Asked::Events(None), "session=a&session=b", "more than once"),
             (Asked::Events(None), "where=profile.traits.x == 1", "unknown name profile"),
             (Asked::Events(None), "where=event.properties.price >", "not an expression"),
             (Asked::Events(None), "cursor=abc", "cursor"),
