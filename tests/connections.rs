@@ -5,10 +5,6 @@ mod support;
 use std::{
     io::{ErrorKind, Read, Write},
     net::{IpAddr, Shutdown, SocketAddr, TcpStream, UdpSocket},
-    sync::{
-        Arc, Condvar, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
     time::{Duration, Instant},
 };
 
@@ -16,7 +12,7 @@ use serde_json::json;
 use support::{
     Daemon, Setup,
     daemon::{read_answer, started, wait_for},
-    external::External,
+    external::Slow,
 };
 
 /// A request to /track for a session, whole, whose event is of the type `slow`.
@@ -26,57 +22,6 @@ fn slow_request(session: &str, padding: usize) -> Vec<u8> {
         "events": [{"type": "slow"}]})
         .to_string();
     format!("POST /track HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
-}
-
-/// A system that answers no lookup before it is told to.
-struct Slow {
-    external: External,
-    asked: Arc<AtomicUsize>,
-    open: Arc<(Mutex<bool>, Condvar)>,
-}
-
-impl Slow {
-    fn start() -> Self {
-        let (asked, open) = (Arc::new(AtomicUsize::new(0)), Arc::new((Mutex::new(false), Condvar::new())));
-        let external = External::start({
-            let (asked, open) = (asked.clone(), open.clone());
-            move |_| {
-                asked.fetch_add(1, Ordering::SeqCst);
-                drop(open.1.wait_while(open.0.lock().unwrap(), |open| !*open).unwrap());
-                (200, "{}".into())
-            }
-        });
-        Self { external, asked, open }
-    }
-
-    /// A daemon whose events of the type `slow` wait for this system.
-    fn daemon(&self, setup: Setup) -> Daemon {
-        let daemon = setup.set("lookup.allowed_hosts", "127.0.0.1").start();
-        daemon.shop();
-        let lookup = json!({"url": format!("http://{}/", self.external.address), "timeout_ms": 10_000});
-        let workflow = json!({"id": "slow", "on": ["slow"], "step": [{"lookup": lookup, "id": "asked"}]});
-        assert_eq!(daemon.post_admin("/workflow", &workflow).status, 200);
-        daemon
-    }
-
-    /// Sends a whole request and goes away once it has led to a lookup, the `count`th.
-    fn send_and_leave(&self, daemon: &Daemon, request: &[u8], count: usize) {
-        wait_for("a place", || {
-            let mut socket = daemon.connect().unwrap();
-            socket.write_all(request).unwrap();
-            socket.set_nonblocking(true).unwrap();
-            wait_for("the lookup or a refusal", || {
-                let taken = self.asked.load(Ordering::SeqCst) == count;
-                (taken || socket.read(&mut [0; 1024]).is_ok()).then_some(taken)
-            })
-            .then_some(())
-        });
-    }
-
-    fn answer(&self) {
-        *self.open.0.lock().unwrap() = true;
-        self.open.1.notify_all();
-    }
 }
 
 /// A connection over which a request was answered, and that is kept.
@@ -122,7 +67,7 @@ fn clients_that_went_away_hold_their_places_until_they_are_served() {
         let _ = daemon.connect().unwrap().write_all(&slow_request(&format!("refused-{number}"), 0));
         assert_eq!(daemon.get("/health").status, 503);
     }
-    assert_eq!(slow.asked.load(Ordering::SeqCst), 5);
+    assert_eq!(slow.asked(), 5);
     slow.answer();
     for number in 0..5 {
         let path = format!("/session/taken-{number}");

@@ -3,9 +3,10 @@
 use std::{future::Future, sync::Arc};
 
 use hyper::{
-    Method,
+    Method, Version,
     body::{Body as _, Incoming},
     header::{CONNECTION, EXPECT, HeaderValue, ORIGIN},
+    http::request::Parts,
 };
 
 use super::{
@@ -46,8 +47,11 @@ pub fn answer(
         let (app, activity) = (app.clone(), activity.clone());
         async move {
             let under_way = app.requests.begin(route.as_ref().ok());
+            let is_one_of_many = request.version() == Version::HTTP_2;
+            let (head, body) = request.into_parts();
+            let mut body = Some(body);
             let answered = async {
-                match read(&app, route?, request, peer, &activity).await? {
+                match read(&app, route?, head, &mut body, peer, &activity).await? {
                     Read::Request(request) => dispatch::answer(&app, request).await,
                     Read::Preflight(reply) => Ok(reply),
                 }
@@ -59,6 +63,9 @@ pub fn answer(
                     (Reply::from(failure), Some(reason))
                 }
             };
+            if let Some(body) = body.filter(|_| is_one_of_many && activity.leaves_unread()) {
+                activity.leave_body(body);
+            }
             under_way.answered(reply.status(), refused);
             Ok(reply)
         }
@@ -79,16 +86,17 @@ enum Read {
     Preflight(Reply),
 }
 
-/// Checks a request's head and reads its body, in the order of the contract's section 2.
+/// Checks a request's head and reads its body, in the order of the contract's section 2. What nobody read of the body
+/// stays.
 async fn read(
     app: &App,
     route: Route,
-    request: hyper::Request<Incoming>,
+    head: Parts,
+    body: &mut Option<Incoming>,
     peer: Peer,
     activity: &Arc<Activity>,
 ) -> Result<Read, Failure> {
     let settings = &app.settings;
-    let (head, body) = request.into_parts();
     let target_len = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target_len > settings.target_bytes_max {
         return Err(Failure::TargetTooLong(settings.target_bytes_max));
@@ -98,6 +106,8 @@ async fn read(
     if target_len + headers_len > settings.head_bytes_max {
         return Err(Failure::HeadTooLarge(settings.head_bytes_max));
     }
+    let is_one_of_many = head.version == Version::HTTP_2;
+    let head_share = if is_one_of_many { app.bodies.for_head(target_len + headers_len).await? } else { None };
     if head.method == Method::OPTIONS && cors::answers_preflight(settings, route.audience) {
         return Ok(Read::Preflight(cors::preflight(settings, &route, &head.headers)));
     }
@@ -108,19 +118,32 @@ async fn read(
     if route.endpoint == Endpoint::Import {
         pieces = Some(Box::new(body_in_pieces(settings, &head.headers, body, activity)?));
     } else if head.method == Method::POST {
-        read = read_body(app, route.endpoint, &head.headers, body, activity).await?;
+        let body = body.as_mut().ok_or(Failure::Bug)?; // nobody took it yet
+        read = read_body(app, route.endpoint, &head.headers, body, is_one_of_many, activity).await?;
     } else {
         body::check_head(settings, &head.headers, media::Encoding::Plain)?;
     }
+    if !is_one_of_many {
+        *body = None; // the connection reads on what is left
+    }
     let client = Arc::new(client::facts(app, &peer, &head.headers));
-    Ok(Read::Request(Request { method: head.method, route, headers: head.headers, body: read, pieces, client, peer }))
+    Ok(Read::Request(Request {
+        method: head.method,
+        route,
+        headers: head.headers,
+        _head_share: head_share,
+        body: read,
+        pieces,
+        client,
+        peer,
+    }))
 }
 
 /// A body of any length: whoever it is for reads it.
 fn body_in_pieces(
     settings: &ServerSettings,
     headers: &hyper::HeaderMap,
-    body: Incoming,
+    body: &mut Option<Incoming>,
     activity: &Arc<Activity>,
 ) -> Result<Pieces, Failure> {
     if !media::is_lines(headers) {
@@ -128,6 +151,7 @@ fn body_in_pieces(
     }
     let encoding = media::encoding(headers)?;
     body::check_transfer(headers)?;
+    let body = body.take().ok_or(Failure::Bug)?; // nobody took it yet
     Pieces::new(settings, body, encoding, activity.clone())
 }
 
@@ -135,7 +159,8 @@ async fn read_body(
     app: &App,
     endpoint: Endpoint,
     headers: &hyper::HeaderMap,
-    body: Incoming,
+    body: &mut Incoming,
+    is_one_of_many: bool,
     activity: &Activity,
 ) -> Result<Body, Failure> {
     let App { settings, bodies, .. } = app;
@@ -143,7 +168,7 @@ async fn read_body(
     // An empty webhook is an event, whatever its media type and encoding say.
     let may_be_empty = endpoint == Endpoint::Collect;
     let encoding = media::media(headers, forms).and_then(|_| media::encoding(headers));
-    if may_be_empty && body::is_empty(&body) {
+    if may_be_empty && body::is_empty(body) {
         return Ok(Body::default());
     }
     let sent_as = match &encoding {
@@ -154,7 +179,7 @@ async fn read_body(
         Err(_) if may_be_empty => media::Encoding::Plain,
         Err(_) => return encoding.map(|_| Body::default()),
     };
-    let sent = body::read(settings, bodies, body, sent_as).await?;
+    let sent = body::read(settings, bodies, body, is_one_of_many, sent_as).await?;
     activity.body_was_read();
     if may_be_empty && sent.bytes.is_empty() {
         return Ok(sent);

@@ -33,6 +33,8 @@ static DECODING: Semaphore = Semaphore::const_new(8);
 
 /// The largest body that counts as a small one.
 const SMALL_BYTES_MAX: usize = 64 * 1024;
+/// The largest head that counts as a small one.
+const SMALL_HEAD_BYTES_MAX: usize = 4 * 1024;
 /// How long a body waits for room among the others.
 const ROOM_WAIT: Duration = Duration::from_secs(1);
 
@@ -51,6 +53,15 @@ struct Pool {
 impl Budget {
     pub fn new(bytes: usize) -> Self {
         Self { large: Pool::new(bytes - bytes / 4), small: Pool::new(bytes / 4) }
+    }
+
+    /// The share of a request's head where a connection may have many at a time; a small one needs none.
+    pub async fn for_head(&self, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Failure> {
+        let mut share = None;
+        if bytes > SMALL_HEAD_BYTES_MAX {
+            self.large.take(bytes, &mut share).await?;
+        }
+        Ok(share)
     }
 
     /// Where a body counts of which `bytes` are there, and no more come.
@@ -122,11 +133,13 @@ pub fn check_transfer(headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 /// Reads the body as it was sent. While it comes, what is gathered of several pieces counts against the budget; the first
-/// piece lies where the connection read it, which the number of connections bounds, and counts once it is all.
+/// piece lies where the connection read it, which the number of connections bounds, and counts once it is all; where the
+/// request `is_one_of_many` of its connection, it counts at once.
 pub async fn read(
     settings: &ServerSettings,
     budget: &Budget,
-    mut body: Incoming,
+    body: &mut Incoming,
+    is_one_of_many: bool,
     encoding: Encoding,
 ) -> Result<Body, Failure> {
     let most = sent_max(settings, encoding);
@@ -147,6 +160,9 @@ pub async fn read(
         }
         // A body mostly comes in one piece, which is taken as it is.
         if first.is_none() && all.is_empty() {
+            if is_one_of_many && !is_empty(body) {
+                budget.large.take(data.len(), &mut share).await?;
+            }
             first = Some(data);
             continue;
         }
@@ -163,6 +179,7 @@ pub async fn read(
     }
     let bytes = match first {
         Some(whole) => {
+            share = None;
             budget.for_whole(whole.len()).take(whole.len(), &mut share).await?;
             whole
         }

@@ -10,9 +10,7 @@ use tokio::{io::AsyncWriteExt, time::Instant};
 use super::{
     App,
     answer::answer,
-    connection::{
-        Activity, LINGER, Peer, Phased, Place, SHORT_LINGER, Streamed, Transport, Wire, linger, linger_if_unread,
-    },
+    connection::{Activity, LINGER, Peer, Phased, Place, SHORT_LINGER, Streamed, Transport, linger, linger_if_unread},
     reply::{Endless, Reply},
 };
 
@@ -90,7 +88,7 @@ async fn end(transport: impl Transport, activity: &Activity) {
         drop(transport);
         rest.await;
     } else if transport.socket().has_stalled() {
-        transport.socket().wire().forget_unsent(); // what it did not take is not kept for it either
+        drop(transport); // it would not read why
     } else if activity.leaves_unread() {
         tokio::select! {
             () = linger(transport, LINGER) => {}

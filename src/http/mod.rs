@@ -19,6 +19,7 @@ mod failure;
 mod finish;
 mod health;
 mod http1;
+mod http2;
 mod import;
 mod listen;
 mod live;

@@ -15,7 +15,9 @@ use serde::Serialize;
 
 use crate::{model::Id, store::Refused};
 
-pub type Reply = Response<Either<Full<Bytes>, StreamBody<Pin<Box<dyn Stream<Item = Piece> + Send>>>>>;
+pub type Reply = Response<ReplyBody>;
+/// Whole, or in pieces as they come.
+pub type ReplyBody = Either<Full<Bytes>, StreamBody<Pin<Box<dyn Stream<Item = Piece> + Send>>>>;
 
 /// A piece of an answer that is written while it is made, or why it ends before its end.
 pub type Piece = Result<Frame<Bytes>, Refused>;

@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use hyper::{Method, Uri, header::HeaderMap};
 use percent_encoding::percent_decode_str;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     body::{Body, Pieces},
@@ -247,6 +248,8 @@ pub struct Request {
     pub method: Method,
     pub route: Route,
     pub headers: HeaderMap,
+    /// The share that the head has of the room for bodies, if it has one.
+    pub _head_share: Option<OwnedSemaphorePermit>,
     pub body: Body,
     /// A body of any length, which is not read yet.
     pub pieces: Option<Box<Pieces>>,

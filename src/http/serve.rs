@@ -14,8 +14,8 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     App,
     connection::{Peer, Place, Refused, SHORT_LINGER, Socket, Wire, linger_if_unread, linger_on_wire},
-    http1,
-    listen::{Accept, Encryption, Listeners, Redirecting},
+    http1, http2,
+    listen::{Accept, Encryption, HTTP2, Listeners, Redirecting},
     to_https,
 };
 
@@ -113,6 +113,9 @@ async fn serve_encrypted(app: Arc<App>, acceptor: TlsAcceptor, wire: TcpStream, 
         () = place.activity().asked_to_leave() => return,
     };
     match agreed {
+        Ok(Ok(transport)) if transport.get_ref().1.alpn_protocol() == Some(HTTP2) => {
+            http2::serve(app, transport, peer, place).await;
+        }
         Ok(Ok(transport)) => http1::serve(app, transport, peer, place).await,
         Ok(Err((error, socket))) => {
             tracing::debug!(%error, %peer, "a client and the server do not agree on TLS");

@@ -3,8 +3,15 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
+
+use serde_json::{Value, json};
+
+use super::{Daemon, Setup, daemon::wait_for};
 
 /// What was asked: request line, headers in lower case, body.
 #[derive(Clone, Debug)]
@@ -60,5 +67,65 @@ impl External {
 
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
+    }
+}
+
+/// A system that answers no lookup before it is told to.
+pub struct Slow {
+    external: External,
+    asked: Arc<AtomicUsize>,
+    open: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Slow {
+    pub fn start() -> Self {
+        let (asked, open) = (Arc::new(AtomicUsize::new(0)), Arc::new((Mutex::new(false), Condvar::new())));
+        let external = External::start({
+            let (asked, open) = (asked.clone(), open.clone());
+            move |_| {
+                asked.fetch_add(1, Ordering::SeqCst);
+                drop(open.1.wait_while(open.0.lock().unwrap(), |open| !*open).unwrap());
+                (200, "{}".into())
+            }
+        });
+        Self { external, asked, open }
+    }
+
+    /// How many lookups came.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// A workflow in which events of the type `slow` wait for this system.
+    pub fn workflow(&self) -> Value {
+        let lookup = json!({"url": format!("http://{}/", self.external.address), "timeout_ms": 10_000});
+        json!({"id": "slow", "on": ["slow"], "step": [{"lookup": lookup, "id": "asked"}]})
+    }
+
+    /// A daemon whose events of the type `slow` wait for this system.
+    pub fn daemon(&self, setup: Setup) -> Daemon {
+        let daemon = setup.set("lookup.allowed_hosts", "127.0.0.1").start();
+        daemon.shop();
+        assert_eq!(daemon.post_admin("/workflow", &self.workflow()).status, 200);
+        daemon
+    }
+
+    /// Sends a whole request and goes away once it has led to a lookup, the `count`th.
+    pub fn send_and_leave(&self, daemon: &Daemon, request: &[u8], count: usize) {
+        wait_for("a place", || {
+            let mut socket = daemon.connect().unwrap();
+            socket.write_all(request).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            wait_for("the lookup or a refusal", || {
+                let taken = self.asked.load(Ordering::SeqCst) == count;
+                (taken || socket.read(&mut [0; 1024]).is_ok()).then_some(taken)
+            })
+            .then_some(())
+        });
+    }
+
+    pub fn answer(&self) {
+        *self.open.0.lock().unwrap() = true;
+        self.open.1.notify_all();
     }
 }

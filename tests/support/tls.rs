@@ -19,6 +19,7 @@ use rustls::{
 
 use super::{Daemon, Setup};
 
+/// Self-signed, of P-256, for localhost and 127.0.0.1, until 2126; nobody has them but these tests.
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/");
 
 /// Puts a certificate, or its key, where a daemon reads it: all of it at once, as those do that renew certificates.

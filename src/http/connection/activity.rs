@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
@@ -40,6 +41,8 @@ pub struct Activity {
     /// The request's body was not read whole.
     body_left: AtomicBool,
     unfinished: Mutex<Option<Rest>>,
+    /// What was not read, where it can be read on without the connection.
+    left_body: Mutex<Option<Incoming>>,
 }
 
 const IDLE: u64 = 0;
@@ -59,6 +62,7 @@ impl Activity {
             asked: Notify::new(),
             body_left: AtomicBool::new(false),
             unfinished: Mutex::new(None),
+            left_body: Mutex::new(None),
         }
     }
 
@@ -125,11 +129,16 @@ impl Activity {
         matches!(self.phase(), Phase::Idle | Phase::Head)
     }
 
-    /// Since when no request is under way; `None` while one is, or once the connection was asked to end.
-    pub fn rests_since(&self) -> Option<Instant> {
+    /// Since when no request is under way; `None` while one is.
+    pub fn resting_since(&self) -> Option<Instant> {
         let state = self.state.load(Ordering::Relaxed);
-        let rests = matches!(phase(state), Phase::Idle | Phase::Head) && !self.was_asked_to_leave();
+        let rests = matches!(phase(state), Phase::Idle | Phase::Head);
         rests.then(|| self.opened + Duration::from_millis(state >> PHASE_BITS))
+    }
+
+    /// The same of a connection that was not asked to end.
+    pub fn rests_since(&self) -> Option<Instant> {
+        self.resting_since().filter(|_| !self.was_asked_to_leave())
     }
 
     /// Asks the connection to end: now if no request is under way, else once it is answered.
@@ -150,6 +159,15 @@ impl Activity {
     /// Keeps what is left to do for a request whose connection ended; the connection's task does it.
     pub fn leave_unfinished(&self, rest: Rest) {
         *self.unfinished.lock() = Some(rest);
+    }
+
+    /// Keeps a body that was not read, of a request that is one of many.
+    pub fn leave_body(&self, body: Incoming) {
+        *self.left_body.lock() = Some(body);
+    }
+
+    pub fn take_left_body(&self) -> Option<Incoming> {
+        self.left_body.lock().take()
     }
 
     pub fn take_unfinished(&self) -> Option<Rest> {

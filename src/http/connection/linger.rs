@@ -1,13 +1,16 @@
 //! The end of a connection whose client may still be sending.
 //!
 //! Closing a socket with bytes that nobody read resets the connection, and the client loses the answer that it has not
-//! read yet. So what it sends is read on and thrown away, within limits.
+//! read yet. So what it sends is read on and thrown away, within limits. It is the same with one request of many.
 
 use std::{future::poll_fn, io, pin::Pin, time::Duration};
 
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use tokio::{
     io::AsyncWrite,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::wire::{Transport, Wire};
@@ -43,6 +46,18 @@ pub async fn linger_on_wire(mut wire: impl Wire, limits: Limits) {
     let end = Instant::now() + limits.time_max;
     if says_that_it_ends(&mut wire, end).await {
         drain(&wire, &limits, end).await;
+    }
+}
+
+/// Reads the rest of a request's body, or to a limit; dropping it then tells the client to stop.
+pub async fn read_on(mut body: Incoming, limits: Limits) {
+    let end = Instant::now() + limits.time_max;
+    let mut left = limits.bytes_max;
+    while let Ok(Some(Ok(frame))) = timeout(limits.quiet_max, body.frame()).await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 || Instant::now() >= end {
+            return;
+        }
     }
 }
 

@@ -80,6 +80,7 @@ impl<W: Wire> Socket<W> {
         while stall.alarm.as_mut().poll(context).is_ready() {
             if is_too_little(stall.taken, most) {
                 self.has_stalled = true;
+                self.wire.forget_unsent(); // what it did not take is not kept for it either
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             stall.taken = 0;

@@ -28,7 +28,8 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Those who are neither the file's owner nor of its group.
 const OTHERS: u32 = 0o007;
 /// The protocols that are spoken over TLS, the one that is liked best first.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
+pub const HTTP2: &[u8] = b"h2";
 
 /// Why a certificate cannot be used; names the setting and its file.
 #[derive(Debug, thiserror::Error)]

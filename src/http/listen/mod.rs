@@ -13,7 +13,7 @@ use super::connection::{Peer, Wire, prepare};
 use crate::settings::{Listen, ServerSettings};
 
 pub use address::Address;
-pub use certificate::{Certificate, CertificateError};
+pub use certificate::{Certificate, CertificateError, HTTP2};
 pub use unix_socket::SocketFile;
 
 /// Why the daemon cannot listen.
