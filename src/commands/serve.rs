@@ -88,15 +88,14 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     let (deliveries, scheduler, rights) = (rooms.deliveries.clone(), rooms.scheduler.clone(), rooms.rights.clone());
     let metrics = rooms.metrics.clone();
     app.open(rooms);
-    // Ends with the runtime: it notes figures, and owes nothing.
-    tokio::spawn({
-        let app = app.clone();
-        async move { metrics.follow(|| app.requests_answered()).await }
-    });
     announce(&settings, &addresses, redirecting, first_source.as_ref());
     let (stop, stopped) = watch::channel(false);
     let delivering = tokio::spawn(deliveries.run(stopped.clone()));
     let scheduling = tokio::spawn(scheduler.run(stopped.clone()));
+    let following = tokio::spawn({
+        let (app, stopped) = (app.clone(), stopped.clone());
+        async move { metrics.follow(|| app.requests_answered(), stopped).await }
+    });
     let erasing = tokio::spawn(rights.run(stopped));
     tokio::select! {
         () = signals.next() => {}
@@ -115,6 +114,7 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     _ = delivering.await; // what is under way is delivered again after the next start
     _ = scheduling.await;
     _ = erasing.await;
+    _ = following.await;
     // The collector's clones of the store end with their requests; closing needs none of them.
     _ = tokio::task::spawn_blocking(move || store.close()).await;
     Ok(())

@@ -6,6 +6,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 /// How often the figures are noted, and how many times are kept.
 const EVERY: Duration = Duration::from_secs(30);
@@ -41,12 +42,15 @@ pub struct Stretch {
 pub struct Curves(Mutex<VecDeque<Moment>>);
 
 impl super::Metrics {
-    /// Notes the figures again and again; `requests` tells how many requests there were.
-    pub async fn follow(&self, requests: impl Fn() -> u64) {
+    /// Notes the figures again and again until `ended` says so; `requests` tells how many requests there were.
+    pub async fn follow(&self, requests: impl Fn() -> u64, mut ended: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = ended.wait_for(|ended| *ended) => return,
+            }
             let (store, process) = (self.store.figures(), super::process_figures());
             self.curves.note(Moment {
                 at: Instant::now(),

@@ -59,12 +59,13 @@ const batchOf = (queued, max) => {
   }
   if (!first) return;
   const id = first.profile || (first.hasLeft ? '' : profile());
+  // `Intl` takes ten milliseconds when it is first asked; not every browser has the other.
   const body = JSON.stringify({
     source: { id: source },
     session: { id: first.session },
     profile: { id },
     context: {
-      time: { tz: Intl.DateTimeFormat().resolvedOptions().timeZone },
+      time: { tz: window.Temporal ? Temporal.Now.timeZoneId() : Intl.DateTimeFormat().resolvedOptions().timeZone },
       screen: { local: { width: screen.width, height: screen.height } },
       tracardi: pass && { pass },
     },
