@@ -1,7 +1,8 @@
 //! HTTP: turns requests into calls of the other rooms, and what comes back into answers.
 //!
 //! One file per group of endpoints; `route` has the table of all of them, `dispatch` calls them. What can go wrong
-//! becomes a status in one place, `failure`. Knows no sled.
+//! becomes a status in one place, `failure`. Connections come from `listen`, `serve` lets them in, `http1` or `http2` serves
+//! each, and `answer` answers a request. Knows no sled.
 
 mod access;
 mod answer;
