@@ -144,7 +144,7 @@ fn a_shared_link_leads_to_one_page_without_people_until_it_ends() {
     }
     // Its filters are those it was made with, and it leads nowhere else.
     assert_eq!(daemon.get(&format!("{path}?period=ever")).status, 200);
-    for elsewhere in ["../people", "events", "chart/x"] {
+    for elsewhere in ["../people", "timeline", "chart/x"] {
         assert_ne!(daemon.get(&format!("{path}/{elsewhere}")).status, 200, "{elsewhere}");
     }
     let own = format!("http://{}", daemon.address);

@@ -263,7 +263,28 @@ fn a_workflow_is_set_up_and_tried() {
     browser.find("h1");
     wait_for("the workflow", || (daemon.admin("GET", "/workflow/big").status == 200).then_some(()));
     open(&browser, &daemon, "set-up/workflow/big");
+    // Two who change the same: the later one does not undo what they did not see.
+    let changed = json!({"id": "big", "on": ["order-completed"], "step": [{"log": "changed meanwhile"}]});
+    browser.find("textarea[name=text]").fill(&mistaken.replace("total >", "total > 30"));
+    browser.find("button[value=check]").click();
+    browser.find("ins");
+    assert_eq!(daemon.post_admin("/workflow", &changed).status, 200);
+    browser.find("button[value=save]").click();
+    browser.wait_for_text("it was changed meanwhile");
+    assert_eq!(daemon.record("/workflow/big")["step"][0]["log"], "changed meanwhile");
+    for (page, text, wrong) in [
+        ("big", "[[workflow]]\nid = \"other\"\non = [\"t\"]\nstep = []\n", "the id stays"),
+        ("new", "[[workflow]]\nid = \"big\"\non = [\"t\"]\nstep = []\n", "there is one with this id"),
+        ("new", " ", "field required"),
+    ] {
+        open(&browser, &daemon, &format!("set-up/workflow/{page}"));
+        browser.find("textarea[name=text]").fill(text);
+        browser.find("button[value=check]").click();
+        browser.wait_for_text(wrong);
+    }
+    open(&browser, &daemon, "set-up/workflow/big");
     browser.find("button[value=delete]").click();
+    browser.find("button[value=delete-surely]").click();
     wait_for("its end", || (daemon.admin("GET", "/workflow/big").status == 404).then_some(()));
     assert_quiet(&browser, "set-up");
 }
@@ -273,6 +294,9 @@ fn a_person_is_found_by_their_address_and_erased() {
     let (_folder, daemon) = started();
     seed(&daemon);
     let browser = logged_in(&daemon);
+    let today = browser.run("return new Date().toISOString().slice(0, 10)");
+    open(&browser, &daemon, &format!("events?from={0}&to={0}", today.as_str().unwrap()));
+    browser.wait_for_text("order-completed");
     open(&browser, &daemon, "people");
     browser.find("input[name=q]").fill("ADA-1@example.com");
     browser.press("\u{e007}");
@@ -287,6 +311,8 @@ fn a_person_is_found_by_their_address_and_erased() {
     browser.find("a[href$='/erase']").click();
     browser.wait_for_text("It cannot be taken back.");
     browser.find("button.danger").click();
+    browser.wait_for_text("are gone from every page and answer");
+    browser.run("location.reload()");
     browser.wait_for_text("are gone from every page and answer");
     assert_eq!(daemon.admin("GET", "/profiles?email=ada-1@example.com").json()["result"], json!([]));
     open(&browser, &daemon, "people?q=ada-1%40example.com");
@@ -318,6 +344,9 @@ fn a_source_is_made_changed_and_ended() {
     browser.find("form[action$='/secret'] button").click();
     let secret = browser.text_of("#secret");
     assert!(secret.starts_with("trs_"), "{secret}");
+    browser.run("location.reload()");
+    wait_for("the page without it", || browser.try_find("#secret").is_none().then_some(()));
+    assert_eq!(daemon.record("/event-source/blog")["secrets"].as_array().unwrap().len(), 1, "nothing is made again");
     open(&browser, &daemon, "sources/blog");
     assert!(
         !browser.run("return document.documentElement.outerHTML").to_string().contains(&secret),
@@ -376,7 +405,8 @@ fn nobody_else_gets_in_and_no_other_site_sends() {
     let own = format!("http://{}", daemon.address);
     for page in PAGES.into_iter().chain(["live", "people/x/export", "overview/chart"]) {
         let answer = daemon.get(&format!("/console/{page}"));
-        assert_eq!((answer.status, answer.header("location")), (303, Some("/console/log-in")), "{page}");
+        let location = answer.header("location").unwrap_or_default();
+        assert_eq!((answer.status, location.starts_with("/console/log-in?to=%2Fconsole%2F")), (303, true), "{page}");
     }
     let password = format!("password={TOKEN}&name=Ada&tz=Europe/Warsaw");
     for foreign in ["https://elsewhere.example", "null", ""] {
@@ -384,6 +414,16 @@ fn nobody_else_gets_in_and_no_other_site_sends() {
     }
     let logged_in = post(&daemon, "/console/log-in", &[("Origin", &own)], &password);
     assert_eq!((logged_in.status, logged_in.header("location")), (303, Some("/console/overview")));
+    // To what was asked for, and nowhere else.
+    for (to, location) in [
+        ("%2Fconsole%2Fevents%3Ftype%3Dpage-view", "/console/events?type=page-view"),
+        ("%2F%2Felsewhere.example%2F", "/console/overview"),
+        ("https%3A%2F%2Felsewhere.example", "/console/overview"),
+        ("%2Fconsole%2Fa%0D%0ASet-Cookie%3Ab%3Dc", "/console/overview"),
+    ] {
+        let on = post(&daemon, "/console/log-in", &[("Origin", &own)], &format!("{password}&to={to}"));
+        assert_eq!(on.header("location"), Some(location), "{to}");
+    }
     let cookie = logged_in.header("set-cookie").unwrap().to_owned();
     for part in ["HttpOnly", "SameSite=Strict", "Path=/console", "Max-Age=43200"] {
         assert!(cookie.contains(part), "{cookie}");

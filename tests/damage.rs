@@ -207,6 +207,8 @@ fn a_folder_that_is_no_store_is_refused_and_left_as_it_is() {
     // What a file system leaves there is no obstacle.
     let fresh = folder.path().join("data");
     fs::create_dir_all(fresh.join("lost+found")).unwrap();
+    // As a clone of the project has it.
+    fs::write(fresh.join(".gitkeep"), "").unwrap();
     Setup::new(&fresh).start().stop();
 }
 

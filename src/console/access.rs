@@ -47,7 +47,11 @@ pub fn share(asked: &Asked) -> Markup {
 
 impl Console {
     pub(super) fn access(&self, asked: &Asked, wrong: Option<&Fault>) -> Result<Answer, Trouble> {
-        let content = self.accesses(asked, wrong, None);
+        let made = asked
+            .told
+            .as_deref()
+            .map(|secret| (if secret.contains("/shared/") { "The link" } else { "The token" }, secret));
+        let content = self.accesses(asked, wrong, made);
         let page = page(asked, "set-up", "Access", &content);
         Ok(if wrong.is_some() { Answer::Mistaken(page) } else { Answer::Page(page) })
     }
@@ -106,13 +110,11 @@ impl Console {
         };
         match made.map_err(Trouble::from) {
             Ok(made) => {
-                let (what, secret) = if action == "token" {
-                    ("The token", made.secret)
-                } else {
-                    ("The link", format!("{}/console/shared/{}", asked.origin, made.secret))
+                let secret = match action {
+                    "token" => made.secret,
+                    _ => format!("{}/console/shared/{}", asked.origin, made.secret),
                 };
-                let content = self.accesses(asked, None, Some((what, &secret)));
-                Ok(Answer::page(asked, "set-up", "Access", &content))
+                Ok(Answer::ToldOnce("/console/set-up/access".into(), secret))
             }
             Err(Trouble::Invalid(fault)) => self.access(asked, Some(&fault)),
             Err(other) => Err(other),
@@ -130,7 +132,7 @@ fn list(asked: &Asked, what: &str, all: &[Access]) -> Markup {
                     tbody {
                         @for access in all {
                             tr {
-                                td { (access.page.as_deref().unwrap_or(&access.name)) }
+                                td.long { (access.page.as_deref().unwrap_or(&access.name)) }
                                 td { (moment(&rfc3339(access.made), asked.visitor.zone)) }
                                 td { @match access.expires { Some(ends) => (moment(&rfc3339(ends), asked.visitor.zone)), None => "never" } }
                                 td.number {

@@ -7,7 +7,7 @@ use super::{
     ask::{RecordPage, text, with},
     form::{address, part},
     frame::{loaded, mistake, moment},
-    period::Period,
+    period::{Period, day_or_time, rfc3339},
     record,
 };
 use crate::{
@@ -24,6 +24,12 @@ const PAGE: &str = "50";
 impl Console {
     pub(super) async fn events(&self, asked: &Asked) -> Result<Answer, Trouble> {
         let mut filters = asked.pairs(&FILTERS);
+        // Days and times as the page shows them, beside what the endpoint takes.
+        for (name, value) in &mut filters {
+            if let Some(time) = day_or_time(value, asked.visitor.zone, name == "to") {
+                *value = rfc3339(time);
+            }
+        }
         let is_bare_type = filters.iter().all(|(name, _)| ["type", "source"].contains(&name.as_str()));
         filters.extend(asked.cursor());
         let query = with(with(filters, "limit", PAGE), "fields", FIELDS);
@@ -58,8 +64,8 @@ impl Console {
                 label { "Type" input name="type" value=[asked.said("type")] list="kinds" placeholder="checkout-*"; }
                 datalist #kinds { @for kind in self.kinds().await? { option value=(kind) {} } }
                 (self.source_choice(asked))
-                label { "From" input name="from" value=[asked.said("from")] placeholder="-24h" size="12"; }
-                label { "To" input name="to" value=[asked.said("to")] placeholder="now" size="12"; }
+                label { "From" input name="from" value=[asked.said("from")] placeholder="-24h or 2026-11-30" size="18"; }
+                label { "To" input name="to" value=[asked.said("to")] placeholder="now" size="14"; }
                 label { "Where" input name="where" value=[asked.said("where")] placeholder="event.properties.price > 100" size="28"; }
                 label {
                     "Bots"

@@ -72,7 +72,7 @@ pub fn page(asked: &Asked, place: &str, title: &str, content: &Markup) -> String
                         }
                     }
                     div.visitor {
-                        span { (asked.visitor.name) }
+                        span { (asked.visitor.name) @if asked.visitor.role != Role::Guest { br; span.small { "times in " (asked.visitor.zone.name()) } } }
                         @if asked.visitor.role != Role::Guest {
                             form method="post" action="/console/log-out" {
                                 (token(asked))
@@ -161,6 +161,11 @@ pub fn count(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// So many of something.
+pub fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
 /// Bytes, in the unit that people say.

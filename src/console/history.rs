@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How many changes a page shows.
-const SHOWN: usize = 100;
+const SHOWN: usize = 50;
 
 impl Console {
     pub(super) async fn history(&self, asked: &Asked) -> Result<Answer, Trouble> {
@@ -27,11 +27,15 @@ impl Console {
             }
         }
         let changes = self.admin.changes();
+        let from: usize = asked.said("from").and_then(|from| from.parse().ok()).unwrap_or(0);
         let content = html! {
             h1 { "History" }
             (mistake(wrong.as_deref()))
             @if changes.is_empty() { p.quiet { "Nothing was changed yet." } }
-            @for change in changes.iter().take(SHOWN) { (shown(asked, change)) }
+            @for change in changes.iter().skip(from).take(SHOWN) { (shown(asked, change)) }
+            @if changes.len() > from.saturating_add(SHOWN) {
+                div.actions { a.button.second href={ "/console/set-up/history?from=" (from + SHOWN) } { "Older" } }
+            }
         };
         let page = page(asked, "set-up", "History", &content);
         Ok(if wrong.is_some() { Answer::Mistaken(page) } else { Answer::Page(page) })

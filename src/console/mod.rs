@@ -87,6 +87,8 @@ pub struct Asked {
     pub form: Option<Form>,
     /// Where the daemon is found, as the visitor's browser knows it: `https://HOST`.
     pub origin: String,
+    /// A secret that was made just before, which this page is to show.
+    pub told: Option<String>,
     /// From where it is asked.
     pub address: Option<String>,
     pub client: Arc<ClientFacts>,
@@ -101,6 +103,8 @@ pub enum Answer {
     Mistaken(String),
     /// Something was done; it is shown there.
     SeeOther(String),
+    /// Something was made with a secret, which is shown there this once.
+    ToldOnce(String, String),
 }
 
 /// Why there is no answer.
@@ -185,6 +189,7 @@ impl Console {
             ["set-up", "history"] => self.history(asked).await,
             ["set-up", "access"] => self.access(asked, None),
             ["set-up", "access", action] => self.act_on_access(asked, action).await,
+            ["erasures", id] => self.erasure(asked, id).await,
             ["set-up", kind] => self.definitions(asked, kind),
             ["set-up", kind, id] => self.definition(asked, kind, id).await,
             ["system"] => self.system(asked).await,

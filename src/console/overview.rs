@@ -98,7 +98,7 @@ impl Console {
             let bots = self.count(with(query, "bot", "true")).await?;
             return Ok(Answer::part(html! {
                 span.figure { (count(bots)) }
-                span.small.quiet { @if period.without_bots { "events, not counted here" } @else { "events, counted in" } }
+                span.small.quiet { @if period.without_bots { "left out of the figures here" } @else { "among the figures here" } }
             }));
         }
         if part == "visits" {
@@ -203,7 +203,7 @@ fn who_is_here(asked: &Asked, here: &[Value]) -> Markup {
                             tr {
                                 td { (moment(&text(event, "metadata.time.insert"), asked.visitor.zone)) }
                                 td { a href={ "/console/events/" (part(&text(event, "id"))) } { (text(event, "type")) } }
-                                td { (text(event, "hit.url")) }
+                                td.long { (text(event, "hit.url")) }
                                 td {
                                     @let profile = text(event, "profile.id");
                                     @if profile.is_empty() {
@@ -258,7 +258,7 @@ fn top(rows: &[Value]) -> Markup {
                 tbody {
                     @for row in rows {
                         tr {
-                            td { (text(row, "value")) (chart::share(number(row, "events"), most)) }
+                            td.long { (text(row, "value")) (chart::share(number(row, "events"), most)) }
                             td.number { (count(number(row, "visits"))) }
                             td.number { (count(number(row, "events"))) }
                         }
@@ -275,8 +275,8 @@ fn visits(now: &[u64; 4], before: &[u64; 4]) -> Markup {
         span.figure { (count(visits)) }
         (compared(visits, before[0]))
         p.small.quiet {
-            (count(people)) " people, " (count(new)) " new, "
-            @if visits > 0 { ((100.0 * bounced as f64 / visits as f64).round()) " % bounced" }
+            (people) @if people == 1 { " person, " } @else { " people, " } (count(new)) " new"
+            @if visits > 0 { ", " ((100.0 * bounced as f64 / visits as f64).round()) " % bounced" }
         }
     }
 }
@@ -286,7 +286,7 @@ fn compared(now: u64, before: u64) -> Markup {
     let change = (now as f64 - before as f64) / before.max(1) as f64 * 100.0;
     html! {
         span.small.quiet {
-            @if before == 0 { "none the period before" }
+            @if before == 0 { "nothing the period before" }
             @else { (format!("{change:+.0}").replace('-', "−")) " % against the period before (" (count(before)) ")" }
         }
     }

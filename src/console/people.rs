@@ -7,11 +7,11 @@ use super::{
     ask::{RecordPage, at, name_of, number, text, with},
     events::older,
     form::{address, part},
-    frame::{count, loaded, mistake, moment, token},
+    frame::{count, counted, loaded, mistake, moment, token},
     record::{self, about},
 };
 use crate::{
-    model::{DefinitionKind, Id, Object, Value},
+    model::{DefinitionKind, ErasureKind, Id, Object, Value},
     read::Asked as Records,
 };
 
@@ -99,14 +99,14 @@ impl Console {
                     dt { "Id" } dd.mono { (id) }
                     dt { "First seen" } dd { (moment(&text(profile, "metadata.time.insert"), zone)) }
                     dt { "Latest visit" } dd { (moment(&text(profile, "metadata.time.visit.current"), zone)) }
-                    dt { "Visits" } dd { (count(number(profile, "stats.visits"))) ", " (count(number(profile, "stats.views"))) " pages" }
+                    dt { "Visits" } dd { (counted(number(profile, "stats.visits"), "visit")) ", " (counted(number(profile, "stats.views"), "page")) }
                     dt { "Segments" } dd { (tags(&at_path("segments"))) }
                     dt { "Consents" } dd { (consents(&at_path("consents"))) }
                 }
             }
             div.grid {
                 section.card { h2 { "What is known" } (record::facts(&at_path("data"))) }
-                section.card { h2 { "Traits and interests" } (record::facts(&at_path("traits"))) (record::facts(&at_path("interests"))) }
+                section.card { h2 { "Traits" } (record::facts(&at_path("traits"))) @if at(profile, "interests").is_some_and(|it| *it != Value::object()) { h3 { "Interests" } (record::facts(&at_path("interests"))) } }
             }
             section.card { h2 { "Timeline" } (loaded(asked, &format!("people/{}", part(&id)), "timeline", &[])) }
             @if !other_ids.is_empty() && asked.may_change() {
@@ -117,7 +117,7 @@ impl Console {
                         tbody {
                             @for other in &other_ids {
                                 tr {
-                                    td.mono { (other) }
+                                    td.mono.long { (other) }
                                     td.number {
                                         form method="post" action={ "/console/people/" (part(&id)) "/split" } {
                                             (token(asked))
@@ -201,26 +201,38 @@ impl Console {
             ("erase" | "forget", None) => {
                 Ok(Answer::page(asked, "people", "Sure?", &asked_again(asked, &profile, action)))
             }
-            ("erase", Some(_)) => {
-                let erasure = self.rights.erase(&id).await?.ok_or(Trouble::NotFound)?;
-                Ok(Answer::page(
-                    asked,
-                    "people",
-                    "Erased",
-                    &ended("Erased", erasure.events, erasure.sessions, &erasure.id),
-                ))
-            }
-            ("forget", Some(_)) => {
-                let erasure = self.rights.forget(&id).await?.ok_or(Trouble::NotFound)?;
-                Ok(Answer::page(
-                    asked,
-                    "people",
-                    "Forgotten",
-                    &ended("Forgotten", erasure.events, erasure.sessions, &erasure.id),
-                ))
+            ("erase" | "forget", Some(_)) => {
+                let begun =
+                    if action == "erase" { self.rights.erase(&id).await? } else { self.rights.forget(&id).await? };
+                let erasure = begun.ok_or(Trouble::NotFound)?;
+                Ok(Answer::SeeOther(format!("/console/erasures/{}", part(&erasure.id.text()))))
             }
             _ => Err(Trouble::NotFound),
         }
+    }
+
+    /// How far an erasure is.
+    pub(super) async fn erasure(&self, asked: &Asked, id: &str) -> Result<Answer, Trouble> {
+        let erasure = self.rights.erasure(&asked.id(id)?).await?.ok_or(Trouble::NotFound)?;
+        let word = match erasure.kind {
+            ErasureKind::Erased => "Erased",
+            ErasureKind::Forgotten => "Forgotten",
+        };
+        let content = html! {
+            h1 { (word) }
+            section.card {
+                p.done role="status" {
+                    (counted(erasure.events, "event")) " and " (counted(erasure.sessions, "visit")) " are gone from every page and answer."
+                }
+                p.quiet {
+                    @if erasure.done.is_some() { "Nothing of it is on the disk any more." }
+                    @else { "It goes from the disk in the background; this page tells when it is done." }
+                    @if !erasure.left.is_empty() { " What was handed on before is left in " (counted(erasure.left.len() as u64, "other place")) ": " code { "GET /erasure/" (erasure.id) } " lists them." }
+                }
+                a.button.second href="/console/people" { "To the others" }
+            }
+        };
+        Ok(Answer::page(asked, "people", word, &content))
     }
 }
 
@@ -296,17 +308,6 @@ fn asked_again(asked: &Asked, profile: &Value, action: &str) -> Markup {
                     a.button.second href={ "/console/people/" (part(&id)) } { "No, go back" }
                 }
             }
-        }
-    }
-}
-
-fn ended(word: &str, events: u64, sessions: u64, erasure: &Id) -> Markup {
-    html! {
-        h1 { (word) }
-        section.card {
-            p.done role="status" { (count(events)) " events and " (count(sessions)) " visits are gone from every page and answer." }
-            p.quiet { "On the disk it is done behind it. The call " code { "GET /erasure/" (erasure) } " tells when it is, and what it does not reach." }
-            a.button.second href="/console/people" { "To the others" }
         }
     }
 }

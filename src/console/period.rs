@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use maud::{Markup, html};
 
@@ -172,6 +172,17 @@ impl Console {
     }
 }
 
+/// A day or a time in a zone, as pages show them: `2026-11-30`, `2026-11-30 14:05`; of a day that something ends with, its
+/// end. `None`: it is neither.
+pub fn day_or_time(text: &str, zone: Tz, is_end: bool) -> Option<Time> {
+    if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        return Some(beginning(if is_end { day + TimeDelta::days(1) } else { day }, zone));
+    }
+    let formats = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"];
+    let time = formats.iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())?;
+    Some(Time::from_micros(zone.from_local_datetime(&time).earliest()?.timestamp_micros()))
+}
+
 /// A moment as a query says it.
 pub fn rfc3339(time: Time) -> String {
     in_zone(time, Tz::UTC, "%Y-%m-%dT%H:%M:%S%.6fZ")
@@ -192,6 +203,15 @@ fn beginning(day: NaiveDate, zone: Tz) -> Time {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_and_times_are_read_as_they_are_shown() {
+        let read = |text, is_end| day_or_time(text, Tz::Europe__Warsaw, is_end).map(rfc3339);
+        assert_eq!(read("2026-11-30", false).as_deref(), Some("2026-11-29T23:00:00.000000Z"));
+        assert_eq!(read("2026-11-30", true).as_deref(), Some("2026-11-30T23:00:00.000000Z"));
+        assert_eq!(read("2026-11-30 14:05", true).as_deref(), Some("2026-11-30T13:05:00.000000Z"));
+        assert_eq!((read("-24h", false), read("30.11.2026", false)), (None, None));
+    }
 
     #[test]
     fn a_day_begins_where_the_zone_says() {

@@ -104,7 +104,7 @@ pub fn events(asked: &Asked, events: &[Value]) -> Markup {
                                 @if text(event, "metadata.bot") == "true" { " " span.tag.off { "bot" } }
                                 @if text(event, "metadata.valid") == "false" { " " span.tag.off { "invalid" } }
                             }
-                            td { (about(event)) }
+                            td.long { (about(event)) }
                             td {
                                 @if !profile.is_empty() {
                                     a href={ "/console/people/" (part(&profile)) } { "person" }

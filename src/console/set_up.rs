@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use maud::{Markup, html};
+use sha2::{Digest, Sha256};
 
 use super::{
     Answer, Asked, Console, Trouble,
@@ -16,7 +17,7 @@ use crate::{
     admin::{Configuration, Difference, line_of, to_toml},
     collect::{Credentials, Incoming, Trial},
     model::{ClientFacts, DefinitionKind, Fault, Id, Json, Object, Payload, PayloadError, Reader, SourceType, Value},
-    process::read_toml,
+    process::{hex, read_toml},
     read::Asked as Records,
 };
 
@@ -55,6 +56,7 @@ const BEGINNINGS: [(DefinitionKind, &str); 6] = [
          \"SOURCE-ID\"\n",
     ),
 ];
+const ABOUT_CHARS_MAX: usize = 160;
 /// In the place of an id: one that is made.
 const NEW: &str = "new";
 
@@ -108,6 +110,7 @@ impl Console {
         let content = html! {
             h1 { (name) }
             p.quiet { (what) }
+            div.actions.above { a.button href={ "/console/set-up/" (word) "/" (NEW) } { "New" } }
             section.card {
                 @if all.is_empty() { p.quiet { "There are none." } }
                 @else {
@@ -117,15 +120,14 @@ impl Console {
                             @for definition in &all {
                                 @let body = Value::from(&definition.body);
                                 tr {
-                                    td { a href={ "/console/set-up/" (word) "/" (part(&definition.id.text())) } { (definition.id) } }
-                                    td { (text(&body, "name")) " " span.quiet { (text(&body, "description")) } @if text(&body, "enabled") == "false" { " " span.tag.off { "off" } } }
+                                    td.long { a href={ "/console/set-up/" (word) "/" (part(&definition.id.text())) } { (definition.id) } }
+                                    td.long { (text(&body, "name")) " " span.quiet { (about(&body)) } @if text(&body, "enabled") == "false" { " " span.tag.off { "off" } } }
                                 }
                             }
                         }
                     }
                 }
             }
-            div.actions { a.button href={ "/console/set-up/" (word) "/" (NEW) } { "New" } }
         };
         Ok(Answer::page(asked, "set-up", name, &content))
     }
@@ -136,25 +138,49 @@ impl Console {
             if id == NEW { None } else { Some(self.admin.definition(kind, &asked.id(id)?).ok_or(Trouble::NotFound)?) };
         let saved = match &known {
             Some(definition) => written(kind, &Value::from(&definition.body)),
-            None => beginning(kind).to_owned(),
+            None => self.beginning(kind),
         };
+        let state =
+            known.as_ref().map_or_else(String::new, |definition| hex(&Sha256::digest(definition.body.as_str())));
         let here = format!("/console/set-up/{word}");
-        let written = asked.filled("text").map_or_else(|| saved.clone(), |text| text.replace("\r\n", "\n"));
+        let written = match &asked.form {
+            Some(form) => form.last("text").unwrap_or_default().replace("\r\n", "\n"),
+            None => saved,
+        };
+        // Somebody else may have changed it since the page was loaded.
+        let is_stale = asked.form.is_some() && asked.filled("state").unwrap_or_default() != state;
         let outcome = match asked.filled("do") {
             Some("delete") if known.is_some() => {
+                let title = known.as_ref().map(|definition| definition.id.to_string()).unwrap_or_default();
+                return Ok(Answer::page(
+                    asked,
+                    "set-up",
+                    "Sure?",
+                    &sure(asked, &title, &format!("{here}/{}", part(id))),
+                ));
+            }
+            Some("delete-surely") if known.is_some() => {
                 self.admin.delete_definition(kind, &asked.id(id)?, &asked.author()).await?;
                 return Ok(Answer::SeeOther(here));
             }
-            Some("save") => match self.save(&written, asked).await {
-                Ok(()) => return Ok(Answer::SeeOther(here)),
-                Err(Trouble::Invalid(fault)) => Some(Outcome::Mistake(fault)),
-                Err(other) => return Err(other),
-            },
+            Some("save") if is_stale => Some(Outcome::Mistake(Fault::new(
+                "value_error",
+                "it was changed meanwhile: load the page again to see how it is now",
+            ))),
+            Some("save") => {
+                match self.save(&written, asked, kind, known.as_ref().map(|definition| &definition.id)).await {
+                    Ok(()) => return Ok(Answer::SeeOther(here)),
+                    Err(Trouble::Invalid(fault)) => Some(Outcome::Mistake(fault)),
+                    Err(other) => return Err(other),
+                }
+            }
             Some("try") => Some(self.try_out(asked, &written).await?),
-            Some(_) => Some(match self.differences(&written).await {
-                Ok(differences) => Outcome::Differences(differences),
-                Err(fault) => Outcome::Mistake(fault),
-            }),
+            Some(_) => {
+                Some(match self.differences(&written, kind, known.as_ref().map(|definition| &definition.id)).await {
+                    Ok(differences) => Outcome::Differences(differences),
+                    Err(fault) => Outcome::Mistake(fault),
+                })
+            }
             None => None,
         };
         let payload = match asked.filled("payload") {
@@ -165,10 +191,18 @@ impl Console {
         let is_mistaken = matches!(outcome, Some(Outcome::Mistake(_)));
         let content = html! {
             h1 { (title) }
+            @if let (DefinitionKind::Redirect, Some(definition)) = (kind, &known) {
+                section.card {
+                    h2 { "Its address" }
+                    pre #address { (asked.origin) "/redirect/" (part(&definition.id.text())) }
+                    div.actions { button.second type="button" data-copy="address" { "Copy" } }
+                }
+            }
             (shown(&written, outcome.as_ref()))
             @if let Some(Outcome::Tried(tried)) = &outcome { (fared(tried)) }
             form method="post" {
                 (token(asked))
+                input type="hidden" name="state" value=(state);
                 section.card {
                     label { "What it is, in TOML" textarea.code name="text" rows="20" spellcheck="false" { "\n" (written) } }
                     div.actions {
@@ -179,12 +213,12 @@ impl Console {
                         @if known.is_some() { button.danger name="do" value="delete" { "Delete it" } }
                     }
                 }
-                section.card {
+                @if kind != DefinitionKind::Redirect { section.card {
                     h2 { "Try it" }
                     p.quiet { "A payload, as it would come, runs through all that is set up with what stands above. Nothing is stored and nobody else is asked." }
                     label { "Payload, in JSON" textarea.code name="payload" rows="10" spellcheck="false" { "\n" (payload) } }
                     div.actions { button.second name="do" value="try" { "Try it" } }
-                }
+                } }
             }
         };
         let page = page(asked, "set-up", &title, &content);
@@ -195,12 +229,55 @@ impl Console {
         self.admin.read_configuration(&read_toml(written)?)
     }
 
-    async fn differences(&self, written: &str) -> Result<Vec<Difference>, Fault> {
-        self.admin.difference(&self.read(written)?).await
+    /// Reads what is to be saved as `known`, or as something new: it keeps its id, and takes no other one's place.
+    fn read_one(&self, written: &str, kind: DefinitionKind, known: Option<&Id>) -> Result<Configuration, Fault> {
+        let tables = read_toml(written)?;
+        let listed = Value::from(&tables);
+        let ids: Vec<String> =
+            at(&listed, kind.word()).map(list).unwrap_or_default().iter().map(|it| text(it, "id")).collect();
+        let fault = |msg: &str| Err(Fault::new("value_error", msg).at("id").at_index(0).at(kind.word()));
+        match (&ids[..], known) {
+            ([], _) => return Err(Fault::missing().at(kind.word())),
+            ([id], Some(known)) if *id != *known.text() => {
+                return fault("the id stays: make a new one under another id");
+            }
+            (ids, None) => {
+                let is_there = |id: &&String| {
+                    Id::parse(id).ok().flatten().is_some_and(|id| self.admin.definition(kind, &id).is_some())
+                };
+                if ids.iter().any(|id| is_there(&id)) {
+                    return fault("there is one with this id: change that one, or take another id");
+                }
+            }
+            _ => {}
+        }
+        self.admin.read_configuration(&tables)
     }
 
-    async fn save(&self, written: &str, asked: &Asked) -> Result<(), Trouble> {
-        let configuration = self.read(written)?;
+    async fn differences(
+        &self,
+        written: &str,
+        kind: DefinitionKind,
+        known: Option<&Id>,
+    ) -> Result<Vec<Difference>, Fault> {
+        self.admin.difference(&self.read_one(written, kind, known)?).await
+    }
+
+    /// What a new one may look like; a redirect's names a source that there is.
+    fn beginning(&self, kind: DefinitionKind) -> String {
+        let text = BEGINNINGS.iter().find(|(known, _)| *known == kind).map_or("", |(_, text)| text);
+        let source = self.admin.sources(None).first().map(|found| found.source.id.to_string());
+        text.replace("SOURCE-ID", source.as_deref().unwrap_or("SOURCE-ID"))
+    }
+
+    async fn save(
+        &self,
+        written: &str,
+        asked: &Asked,
+        kind: DefinitionKind,
+        known: Option<&Id>,
+    ) -> Result<(), Trouble> {
+        let configuration = self.read_one(written, kind, known)?;
         self.admin.apply(configuration, &asked.author()).await?;
         Ok(())
     }
@@ -307,8 +384,28 @@ fn kind_of(word: &str) -> Result<(DefinitionKind, &'static str, &'static str, &'
     KINDS.into_iter().find(|(_, known, ..)| *known == word).ok_or(Trouble::NotFound)
 }
 
-fn beginning(kind: DefinitionKind) -> &'static str {
-    BEGINNINGS.iter().find(|(known, _)| *known == kind).map_or("", |(_, text)| text)
+/// What cannot be undone by a mistake alone is asked twice.
+fn sure(asked: &Asked, title: &str, here: &str) -> Markup {
+    html! {
+        h1 { "Delete " (title) "?" }
+        section.card {
+            p { "It ends at once. Its history keeps how it was, and can bring it back." }
+            form method="post" action=(here) {
+                (token(asked))
+                div.actions {
+                    button.danger name="do" value="delete-surely" { "Delete it" }
+                    a.button.second href=(here) { "No, go back" }
+                }
+            }
+        }
+    }
+}
+
+/// What one of a kind is about, in a line.
+fn about(body: &Value) -> String {
+    let places = ["description", "condition", "on", "url", "events", "expires_after", "journey"];
+    let found = places.iter().map(|place| text(body, place)).find(|found| !found.is_empty());
+    found.unwrap_or_default().chars().take(ABOUT_CHARS_MAX).collect()
 }
 
 /// A definition as TOML; where TOML does not hold it, what keeps it.
@@ -423,9 +520,9 @@ fn run_of(workflow: &str, run: &Value, tried: &Value) -> Markup {
                     @for (place, step) in at(run, "steps").map(list).unwrap_or_default().iter().enumerate() {
                         tr {
                             td { (text(step, "id")) }
-                            td.mono { (written_step(tried, workflow, &text(step, "id"), place)) }
+                            td.mono.long { (written_step(tried, workflow, &text(step, "id"), place)) }
                             td { (text(step, "status")) }
-                            td.mono { (text(step, "result")) (text(step, "error")) }
+                            td.mono.long { (text(step, "result")) (text(step, "error")) }
                             td.number { (text(step, "time_ms")) }
                         }
                     }

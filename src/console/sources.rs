@@ -23,6 +23,7 @@ impl Console {
         let content = html! {
             h1 { "Sources" }
             p.quiet { "Who may send. A source's id stands in web pages; a secret proves that a server of yours sends." }
+            div.actions.above { a.button href="/console/sources/new" { "New source" } }
             section.card {
                 @if sources.is_empty() { p.quiet { "There are none." } }
                 @else {
@@ -33,8 +34,8 @@ impl Console {
                                 @for found in &sources {
                                     @let source = &found.source;
                                     tr {
-                                        td { a href={ "/console/sources/" (part(&source.id.text())) } { (source.name) } }
-                                        td.mono { (source.id) }
+                                        td.long { a href={ "/console/sources/" (part(&source.id.text())) } { (source.name) } }
+                                        td.mono.long { (source.id) }
                                         td { @for kind in &source.types { span.tag { (kind.word()) } } }
                                         td { @if source.enabled { "on" } @else { span.tag.off { "off" } } }
                                     }
@@ -44,7 +45,6 @@ impl Console {
                     }
                 }
             }
-            div.actions { a.button href="/console/sources/new" { "New source" } }
         };
         Ok(Answer::page(asked, "sources", "Sources", &content))
     }
@@ -77,18 +77,12 @@ impl Console {
                 Err(other) => return Err(other),
             },
         };
-        let content = self.source_page(asked, &found.source, wrong.as_ref(), None).await?;
+        let content = self.source_page(asked, &found.source, wrong.as_ref()).await?;
         let page = page(asked, "sources", &found.source.name, &content);
         Ok(if wrong.is_some() { Answer::Mistaken(page) } else { Answer::Page(page) })
     }
 
-    async fn source_page(
-        &self,
-        asked: &Asked,
-        source: &Source,
-        wrong: Option<&Fault>,
-        secret: Option<&str>,
-    ) -> Result<Markup, Trouble> {
+    async fn source_page(&self, asked: &Asked, source: &Source, wrong: Option<&Fault>) -> Result<Markup, Trouble> {
         let id = source.id.to_string();
         let newest = with(vec![("source".into(), id.clone())], "limit", "5");
         let events = self.records(Records::Events(None), newest).await?.records;
@@ -96,7 +90,7 @@ impl Console {
         let here = format!("/console/sources/{}", part(&id));
         Ok(html! {
             h1 { (source.name) }
-            @if let Some(secret) = secret {
+            @if let Some(secret) = &asked.told {
                 section.card {
                     h2 { "The secret, shown this once" }
                     pre #secret { (secret) }
@@ -138,8 +132,7 @@ impl Console {
         match (action, &asked.form) {
             ("secret", Some(_)) => {
                 let secret = self.admin.make_source_secret(&id, &asked.author()).await?.ok_or(Trouble::NotFound)?;
-                let content = self.source_page(asked, &found.source, None, Some(secret.as_str())).await?;
-                Ok(Answer::page(asked, "sources", &found.source.name, &content))
+                Ok(Answer::ToldOnce(here, secret.as_str().to_owned()))
             }
             ("end-secrets", Some(_)) => {
                 self.admin.end_source_secrets(&id, &asked.author()).await?;
@@ -178,6 +171,15 @@ impl Console {
                 config.insert("origins", Value::List(origins));
             }
         }
+        // Somebody else may have changed it since the page was loaded.
+        let state = before.map(|before| before.timestamp.micros().to_string()).unwrap_or_default();
+        if asked.filled("state").unwrap_or_default() != state {
+            return Err(Fault::new(
+                "value_error",
+                "it was changed meanwhile: load the page again to see how it is now",
+            )
+            .into());
+        }
         let Some(fields) = body.as_object_mut() else { return Err(Trouble::NotFound) };
         if before.is_none()
             && let Some(id) = asked.filled("id")
@@ -203,7 +205,9 @@ impl Console {
 /// The line that is pasted into a page.
 pub fn snippet(asked: &Asked, source: &str) -> Markup {
     html! {
-        pre #snippet { "<script async src=\"" (asked.origin) "/tracker/tracardi.js\" data-source=\"" (source) "\"></script>" }
+        // As it stands in a page, where a quote would end the attribute.
+        @let attribute = html! { (source) }.into_string();
+        pre #snippet { "<script async src=\"" (asked.origin) "/tracker/tracardi.js\" data-source=\"" (attribute) "\"></script>" }
         div.actions { button.second type="button" data-copy="snippet" { "Copy the line" } }
     }
 }
@@ -218,7 +222,11 @@ fn fields(asked: &Asked, source: Option<&Source>, wrong: Option<&Fault>) -> Mark
     let origins = source.map(|source| origins(&source.config)).unwrap_or_else(|| ANY_ORIGIN.into());
     let of = |field: &str| {
         let is_of = |fault: &&Fault| fault.to_string().contains(&format!("{field}:"));
-        html! { @if let Some(fault) = wrong.filter(is_of) { span.mistake role="alert" { (fault.msg) } } }
+        html! {
+            @if let Some(fault) = wrong.filter(is_of) {
+                span.mistake role="alert" { @if field == "type" { "Choose at least one." } @else { (fault.msg) } }
+            }
+        }
     };
     let is_elsewhere = wrong.is_some_and(|fault| {
         !["id", "name", "type", "origins"].iter().any(|field| fault.to_string().contains(&format!("{field}:")))
@@ -226,14 +234,15 @@ fn fields(asked: &Asked, source: Option<&Source>, wrong: Option<&Fault>) -> Mark
     html! {
         form.fields method="post" {
             (token(asked))
+            @if let Some(source) = source { input type="hidden" name="state" value=(source.timestamp.micros()); }
             @if is_elsewhere { (mistake(wrong.map(Fault::to_string).as_deref())) }
             @if source.is_none() {
                 label { "Id" input name="id" value=(text("id", None)) placeholder="made if it is left out" maxlength="128"; }
                 (of("id"))
             }
-            label { "Name" input name="name" required value=(text("name", source.map(|source| source.name.to_string()))); }
+            label { "Name" input name="name" required maxlength="200" value=(text("name", source.map(|source| source.name.to_string()))); }
             (of("name"))
-            label { "Description" input name="description" value=(text("description", source.map(|source| source.description.to_string()))); }
+            label { "Description" input name="description" maxlength="2000" value=(text("description", source.map(|source| source.description.to_string()))); }
             @for kind in SourceType::ALL {
                 label.row {
                     input type="checkbox" name=(kind.word()) checked[checked(kind.word(), source.is_none_or(|source| source.types.contains(&kind)))];
@@ -252,7 +261,7 @@ fn fields(asked: &Asked, source: Option<&Source>, wrong: Option<&Fault>) -> Mark
                 "Needs people's consent"
             }
             @if let Some(source) = source {
-                p.quiet.small { "Last saved " (moment(&super::period::rfc3339(source.timestamp), asked.visitor.zone)) ". What else it can have stands in " a href="/console/set-up" { "Set-up" } " and the README." }
+                p.quiet.small { "Last saved " (moment(&super::period::rfc3339(source.timestamp), asked.visitor.zone)) ". Its other settings are kept; " code { "POST /event-source" } " changes them." }
             }
             div { button { @if source.is_some() { "Save" } @else { "Make it" } } }
         }

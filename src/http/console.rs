@@ -37,6 +37,8 @@ pub use tries::Tries;
 const SESSION: &str = "tracardi_console";
 const LOG_IN: &str = "/console/log-in";
 const FIRST_PAGE: &str = "/console/overview";
+/// Under which name an address says where somebody goes on to once they logged in.
+const TO: &str = "to";
 /// Where an address of the console has the content's hash, it never changes.
 const FOR_GOOD: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -65,7 +67,7 @@ async fn route(app: &App, request: Request) -> Result<Reply, Failure> {
     let is_post = request.method == Method::POST;
     match (&path[..], is_post) {
         (["assets", name], false) => return asset(name),
-        (["log-in"], false) => return Ok(reply::html(console::log_in(None).into())),
+        (["log-in"], false) => return Ok(reply::html(console::log_in(None, request.route.query().last(TO)).into())),
         (["log-in"], true) => return log_in(app, &request),
         _ => {}
     }
@@ -78,7 +80,7 @@ async fn route(app: &App, request: Request) -> Result<Reply, Failure> {
         rooms.is_ok_and(|rooms| rooms.admin.definition(DefinitionKind::Token, token).is_some())
     };
     let Some(visitor) = session.and_then(|session| app.log_ins.visitor(session, is_valid)) else {
-        return Ok(see_other(LOG_IN));
+        return Ok(see_other(&log_in_and_on_to(&request)));
     };
     let form = is_post.then(|| Form::parse_urlencoded(&request.body.bytes));
     if let Some(form) = &form {
@@ -100,34 +102,42 @@ async fn route(app: &App, request: Request) -> Result<Reply, Failure> {
         _ => {}
     }
     let path = path.iter().map(|part| (*part).to_owned()).collect();
-    shown(app, &request, visitor, None, path, request.route.query(), form).await
+    let is_page = form.is_none();
+    let told = session.filter(|_| is_page).and_then(|session| app.log_ins.told(session));
+    let view = View { visitor, shared: None, told, path, query: request.route.query(), form };
+    shown(app, &request, session, view).await
 }
 
 /// What a link to a single page leads to: the page, or a part of it, as it was when the link was made.
 async fn shared(app: &App, request: &Request, secret: &str, part: &[&str]) -> Result<Reply, Failure> {
     let rooms = app.rooms()?;
     let Some((page, query)) = rooms.admin.share(secret) else {
-        return Ok(with_status(StatusCode::NOT_FOUND, console::log_in(Some("The link has ended, or is none."))));
+        return Ok(with_status(StatusCode::NOT_FOUND, console::log_in(Some("The link has ended, or is none."), None)));
     };
     let visitor = Visitor { name: String::new(), zone: Tz::UTC, forgery_token: String::new(), role: Role::Guest };
     let path = [&[page.as_str()], part].concat().into_iter().map(str::to_owned).collect();
-    shown(app, request, visitor, Some(secret.to_owned()), path, query, None).await
+    let view = View { visitor, shared: Some(secret.to_owned()), told: None, path, query, form: None };
+    shown(app, request, None, view).await
 }
 
-async fn shown(
-    app: &App,
-    request: &Request,
+/// What is asked of the console, by whom.
+struct View {
     visitor: Visitor,
     shared: Option<String>,
+    told: Option<String>,
     path: Vec<String>,
     query: Form,
     form: Option<Form>,
-) -> Result<Reply, Failure> {
+}
+
+async fn shown(app: &App, request: &Request, session: Option<&str>, view: View) -> Result<Reply, Failure> {
+    let View { visitor, shared, told, path, query, form } = view;
     let rooms = app.rooms()?;
     let scheme = if is_secure(app, request) { "https" } else { "http" };
     let asked = Asked {
         visitor,
         shared,
+        told,
         path,
         query,
         form,
@@ -140,6 +150,10 @@ async fn shown(
         Ok(Answer::Page(page)) => reply::html(page.into()),
         Ok(Answer::Mistaken(page)) => with_status(StatusCode::UNPROCESSABLE_ENTITY, page),
         Ok(Answer::SeeOther(address)) => see_other(&address),
+        Ok(Answer::ToldOnce(address, secret)) => {
+            session.into_iter().for_each(|session| app.log_ins.tell(session, secret.clone()));
+            see_other(&address)
+        }
         Err(trouble) => {
             let status = match &trouble {
                 console::Trouble::NotFound => StatusCode::NOT_FOUND,
@@ -150,6 +164,15 @@ async fn shown(
             with_status(status, console::trouble(&asked, &trouble))
         }
     })
+}
+
+/// Where somebody logs in first, and then goes on to what they asked for.
+fn log_in_and_on_to(request: &Request) -> String {
+    let query = request.route.raw_query();
+    let query = if query.is_empty() || request.method == Method::POST { String::new() } else { format!("?{query}") };
+    let to = format!("/console/{}{query}", request.route.raw("*path"));
+    let to: String = form_urlencoded::byte_serialize(to.as_bytes()).collect();
+    format!("{LOG_IN}?{TO}={to}")
 }
 
 /// The parts of the path behind `/console`, each decoded once.
@@ -185,17 +208,23 @@ fn log_in(app: &App, request: &Request) -> Result<Reply, Failure> {
                 "{SESSION}={session}; Path=/console; HttpOnly; SameSite=Strict; Max-Age={}{secure}",
                 app.console_session.as_secs()
             );
-            let mut reply = see_other(FIRST_PAGE);
+            // Nowhere but here: nothing but a path of the console is gone on to.
+            let to = form
+                .last(TO)
+                .filter(|to| to.starts_with("/console/") && to.bytes().all(|byte| byte.is_ascii_graphic()));
+            let mut reply = see_other(to.unwrap_or(FIRST_PAGE));
             reply.headers_mut().extend(HeaderValue::try_from(cookie).ok().map(|cookie| (SET_COOKIE, cookie)));
             reply
         })
         .or_else(|failure| match failure {
-            Failure::Unauthorized => {
-                Ok(with_status(StatusCode::UNAUTHORIZED, console::log_in(Some("This is no token that lets in."))))
-            }
-            Failure::TooManyTries(_) => {
-                Ok(with_status(StatusCode::TOO_MANY_REQUESTS, console::log_in(Some("Too many tries: wait a minute."))))
-            }
+            Failure::Unauthorized => Ok(with_status(
+                StatusCode::UNAUTHORIZED,
+                console::log_in(Some("This token is not known here."), form.last(TO)),
+            )),
+            Failure::TooManyTries(_) => Ok(with_status(
+                StatusCode::TOO_MANY_REQUESTS,
+                console::log_in(Some("Too many tries: wait a minute."), form.last(TO)),
+            )),
             other => Err(other),
         })
 }

@@ -307,6 +307,11 @@ impl Route {
         Id::parse(&part).map_err(|fault| in_path("id", fault))?.ok_or(Failure::NoRecord)
     }
 
+    /// The query as it was sent.
+    pub fn raw_query(&self) -> &str {
+        &self.query
+    }
+
     pub fn query(&self) -> Form {
         Form::parse_urlencoded(self.query.as_bytes())
     }

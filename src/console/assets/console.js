@@ -49,7 +49,8 @@ const followed = () => [...document.querySelectorAll('[data-live]')];
 if (followed().length) {
   let timer;
   let is_due = false;
-  let loaded = Date.now();
+  let loaded = 0;
+  let loading;
   const renew = async () => {
     is_due = false;
     timer = setTimeout(() => {
@@ -57,10 +58,11 @@ if (followed().length) {
       if (is_due) renew();
     }, 500);
     const page = new DOMParser().parseFromString(await fetched(location.href), 'text/html');
-    if (Date.now() - loaded > 10e3) {
+    loading ||= setTimeout(() => {
+      loading = 0;
       loaded = Date.now();
       loadAll(document);
-    }
+    }, Math.max(0, loaded + 10e3 - Date.now()));
     for (const part of followed()) {
       const anew = page.getElementById(part.id);
       if (anew && anew.innerHTML !== part.innerHTML && !part.contains(document.activeElement)) part.innerHTML = anew.innerHTML;
@@ -88,6 +90,13 @@ document.addEventListener('click', event => {
     () => getSelection().selectAllChildren(document.getElementById(button.dataset.copy))
   );
 });
+
+// What was opened to choose from closes again.
+const close = except => {
+  for (const open of document.querySelectorAll('details.choice[open]')) if (open !== except) open.open = false;
+};
+document.addEventListener('click', event => close(event.target.closest('details.choice')));
+document.addEventListener('keydown', event => event.key === 'Escape' && close());
 
 // A choice that is made filters at once.
 document.addEventListener('change', event => {

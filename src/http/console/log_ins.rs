@@ -25,6 +25,8 @@ pub struct LogIns(Mutex<HashMap<[u8; 32], LogIn>>);
 struct LogIn {
     visitor: Visitor,
     by: LoggedInBy,
+    /// A secret that is to be shown on the next page.
+    told: Option<String>,
     ends: Instant,
 }
 
@@ -45,7 +47,7 @@ impl LogIns {
         }
         let role = if by.is_none() { Role::Administrator } else { Role::Viewer };
         let visitor = Visitor { name, zone, forgery_token, role };
-        all.insert(hash(&session), LogIn { visitor, by, ends: now + lasts });
+        all.insert(hash(&session), LogIn { visitor, by, told: None, ends: now + lasts });
         session
     }
 
@@ -54,6 +56,18 @@ impl LogIns {
         let all = self.0.lock();
         let log_in = all.get(&hash(session)).filter(|log_in| log_in.ends > Instant::now())?;
         log_in.by.as_ref().is_none_or(is_valid).then(|| log_in.visitor.clone())
+    }
+
+    /// Keeps a secret for the next page of somebody who is logged in.
+    pub fn tell(&self, session: &str, secret: String) {
+        if let Some(log_in) = self.0.lock().get_mut(&hash(session)) {
+            log_in.told = Some(secret);
+        }
+    }
+
+    /// What was kept for this page; it is told once.
+    pub fn told(&self, session: &str) -> Option<String> {
+        self.0.lock().get_mut(&hash(session))?.told.take()
     }
 
     pub fn end(&self, session: &str) {

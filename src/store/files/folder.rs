@@ -17,7 +17,8 @@ const FORMATS_OF_FEWER_ENTRIES: [u32; 2] = [5, 4];
 /// The oldest that is carried over. Its blocks stay as they are, its views are made anew.
 const FORMAT_OF_OTHER_VIEWS: u32 = 3;
 /// What may stand in the folder before it is a store: what a start that was cut short left, and what file systems make.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
+    ".gitkeep", // of the project's own folder, before the first start
     "lock",
     "epoch",
     "epoch.new",
