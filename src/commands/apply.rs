@@ -22,8 +22,8 @@ pub const EXAMPLES: &str = "Examples:
   tracardi apply config.toml            set up what the file says; what it does not name stays
   tracardi apply config.toml --dry-run  tell what that would change
 
-A file has tables [[source]], [[event_type]], [[segment]], [[workflow]], [[consent]] and [[destination]] in TOML, or
-lists of these names in JSON.";
+A file has tables [[source]], [[event_type]], [[segment]], [[workflow]], [[consent]], [[destination]] and [[redirect]]
+in TOML, or lists of these names in JSON.";
 
 #[derive(Debug, Args)]
 pub struct ApplyCommand {
