@@ -3,6 +3,7 @@
 use std::{collections::hash_map::RandomState, hash::BuildHasher};
 
 use foldhash::HashMap;
+use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::{
     model::{Id, ProfileRef, ShortId},
@@ -41,9 +42,11 @@ pub struct Persons {
     keys: IdKeys,
     /// Where another id of somebody leads.
     leads: HashMap<Key, Key>,
-    numbers: HashMap<Key, u32>,
-    /// The offset at which each person was made.
-    made: Vec<u64>,
+    /// Found by the hashes of their keys, which stand once: of a million people, a map would take twice as much.
+    numbers: HashTable<u32>,
+    hasher: foldhash::fast::RandomState,
+    /// By their numbers, the key of each person: the id's halves, and the offset.
+    people: Vec<[u64; 3]>,
 }
 
 impl Persons {
@@ -67,7 +70,6 @@ impl Persons {
     pub fn of_visits(&mut self, columns: &VisitColumns, profiles: &SegmentProfiles) -> Vec<u32> {
         let keys: Vec<Key> =
             profiles.ids.iter().zip(&profiles.since).map(|(id, since)| (self.keys.key(id), *since)).collect();
-        self.numbers.reserve(keys.len());
         let people: Vec<u32> = keys.into_iter().map(|key| self.number(key)).collect();
         let person = |profile: &u32| match *profile {
             NOWHERE => NOBODY,
@@ -78,7 +80,7 @@ impl Persons {
 
     /// The offset at which a person was made.
     pub fn made(&self, person: u32) -> Option<u64> {
-        self.made.get(person as usize).copied()
+        self.people.get(person as usize).map(|[.., made]| *made)
     }
 
     /// The number of the person that a profile is part of.
@@ -91,12 +93,19 @@ impl Persons {
                 _ => break,
             }
         }
-        let next = u32::try_from(self.made.len()).unwrap_or(NOBODY);
-        let number = *self.numbers.entry(at).or_insert(next);
-        if number == next {
-            self.made.push(at.1);
+        let ((id, made), Self { numbers, hasher, people, .. }) = (at, self);
+        let key = [(id >> 64) as u64, id as u64, made];
+        let is_it = |number: &u32| people.get(*number as usize) == Some(&key);
+        let hash_of = |number: &u32| hasher.hash_one(people[*number as usize]);
+        match numbers.entry(hasher.hash_one(key), is_it, hash_of) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(place) => {
+                let number = u32::try_from(people.len()).unwrap_or(NOBODY);
+                place.insert(number);
+                people.push(key);
+                number
+            }
         }
-        number
     }
 
     fn key(&self, profile: &ProfileRef) -> Key {

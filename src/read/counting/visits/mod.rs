@@ -82,7 +82,7 @@ impl Stretches {
         stretch.views += u64::from(visit.meant_views);
         stretch.events += u64::from(visit.meant_events);
         stretch.bounced += u64::from(visit.events == 1 || visit.views == 1);
-        stretch.people.extend(visit.people);
+        stretch.people.extend(visit.people.iter());
         stretch.durations.push((visit.ended.micros() - visit.begun.micros()).max(0) as u64);
     }
 }

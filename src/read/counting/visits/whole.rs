@@ -37,7 +37,7 @@ pub struct WholeVisit {
     pub meant_events: u32,
     pub meant_views: u32,
     /// Whose the meant events are; where people are asked for.
-    pub people: Vec<u32>,
+    pub people: Whose,
     /// The first page that an event of it tells, or [`NO_VALUE`]; where pages are asked for.
     pub entry: u32,
 }
@@ -48,6 +48,34 @@ pub struct VisitQuery {
     pub terms: Terms,
     pub people: bool,
     pub pages: bool,
+}
+
+/// Whose a visit is: mostly one person's, which takes no room beside.
+#[derive(Clone, Default)]
+pub struct Whose {
+    first: Option<u32>,
+    #[expect(clippy::box_collection, reason = "a vector takes three words of each visit, and few have one")]
+    others: Option<Box<Vec<u32>>>,
+}
+
+impl Whose {
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.first.into_iter().chain(self.others.iter().flat_map(|others| others.iter().copied()))
+    }
+
+    fn add(&mut self, person: u32) {
+        match self.first {
+            None => self.first = Some(person),
+            Some(first) if first != person => {
+                let others = self.others.get_or_insert_default();
+                // Who comes again stands there again: whoever counts people knows each once.
+                if others.last() != Some(&person) {
+                    others.push(person);
+                }
+            }
+            Some(_) => {}
+        }
+    }
 }
 
 /// A visit, as far as it was met.
@@ -63,7 +91,7 @@ struct Met {
     entry: u32,
     /// When the page was seen that `entry` is.
     entered: u64,
-    people: Vec<u32>,
+    people: Whose,
 }
 
 impl Met {
@@ -76,7 +104,7 @@ impl Met {
         meant_views: 0,
         entry: NO_VALUE,
         entered: u64::MAX,
-        people: Vec::new(),
+        people: Whose { first: None, others: None },
     };
 
     /// With what was met of the visit in a later segment.
@@ -90,13 +118,13 @@ impl Met {
         if later.entered < self.entered {
             (self.entry, self.entered) = (later.entry, later.entered);
         }
-        self.people.extend(later.people);
+        later.people.iter().for_each(|person| self.people.add(person));
         self
     }
 
     fn see(&mut self, person: u32) {
-        if person != NOBODY && self.people.last() != Some(&person) {
-            self.people.push(person);
+        if person != NOBODY {
+            self.people.add(person);
         }
     }
 }
