@@ -17,7 +17,7 @@ pub(super) struct Written {
     /// The type of the event that is noted.
     event_type: String,
     /// The id of the source that the event is of.
-    #[schemars(with = "Id")]
+    #[schemars(extend("format" = "source-id", "minLength" = 1, "maxLength" = 128, "not" = { "enum": Id::MISSING_WORDS }))]
     source: String,
     /// Properties of the event; those of the address's query join them, and these win.
     #[schemars(with = "Option<std::collections::BTreeMap<String, Json>>")]

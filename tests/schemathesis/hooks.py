@@ -58,7 +58,7 @@ CALLS = itertools.count()
 
 
 # The filters of events that an export of other records does not know.
-OF_EVENTS = {"sessions": {"session", "type", "tag", "valid"}}
+OF_EVENTS = {"sessions": {"session", "type", "tag", "valid", "bot"}}
 OF_EVENTS["profiles"] = OF_EVENTS["sessions"] | {"profile", "source"}
 
 
@@ -91,6 +91,9 @@ def before_call(context, case, kwargs):
         if case.operation.path == "/export":
             for name in OF_EVENTS.get(case.query.get("what"), ()):
                 case.query.pop(name, None)
+            # A session began with one source.
+            if case.query.get("what") == "sessions" and isinstance(case.query.get("source"), list):
+                case.query["source"] = case.query["source"][:1]
         limit = case.query.get("limit")
         if isinstance(limit, int) and limit > 1000:
             case.query["limit"] = 1000
