@@ -149,7 +149,9 @@ impl Payload {
 
     /// The profile and the source that `context.tracardi.pass` names: who came with a link from another domain.
     pub fn pass(&self) -> Option<(Id, Id)> {
-        let pass = member(member(self.context.as_str(), "tracardi")?, "pass")?;
+        // A look at the text first: few come from another domain.
+        let context = self.context.as_str();
+        let pass = context.contains("\"tracardi\"").then(|| member(member(context, "tracardi")?, "pass"))??;
         let id = |name| Id::parse(&text(member(pass, name)?)?).ok()?;
         Some((id("profile")?, id("source")?))
     }
