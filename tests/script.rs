@@ -201,6 +201,7 @@ fn who_asks_not_to_be_tracked_is_not_unless_the_page_says_otherwise() {
         wait_for("the script", || browser.run("return !!window.tracardi").as_bool().filter(|there| *there));
         browser.run("tracardi.track('one'); tracardi.identify({}); tracardi.consent({ a: true }); tracardi.reset()");
         assert_eq!(browser.run("return Object.keys(localStorage).length"), 0);
+        assert_eq!(browser.run("return tracardi.track('one') instanceof Promise"), true);
         let before = events(&daemon, "page-view").len();
         browser.open(&format!("http://{site}/ignored"));
         arrived(&daemon, "page-view", before + 1);
@@ -252,6 +253,11 @@ fn who_follows_a_link_to_another_of_the_domains_stays_who_they_are() {
     browser.open(&here);
     let first = arrived(&daemon, "page-view", 1).remove(0);
     settle(&browser);
+    browser.run("link.addEventListener('click', event => event.preventDefault(), { once: true })");
+    browser.find("#link").click();
+    wait_for("the link as it was", || {
+        browser.run("return link.href").as_str().filter(|url| *url == format!("{there}/landing?a=1#top")).map(drop)
+    });
     browser.find("#link").click();
     let second = arrived(&daemon, "page-view", 2).remove(1);
     assert_eq!(second["profile"]["id"], first["profile"]["id"]);
@@ -343,6 +349,40 @@ fn one_wrong_event_does_not_keep_the_others() {
     settle(&browser);
     let numbers: Vec<u64> = right.iter().map(|event| event["properties"]["n"].as_u64().unwrap()).collect();
     assert_eq!(numbers, [0, 1, 2, 3, 5, 6, 7, 8]);
+    assert_no_error(&browser);
+}
+
+#[test]
+fn who_gets_no_answer_waits_longer_each_time() {
+    const ANSWERS: [&str; 3] =
+        ["Promise.reject(Error())", "Promise.resolve(new Response('null'))", "Promise.resolve(new Response('<p>'))"];
+    let (_folder, daemon) = started();
+    let site = pages(&daemon.address, "", "");
+    let browser = Browser::start();
+    for (turn, answer) in ANSWERS.into_iter().enumerate() {
+        browser.open(&site);
+        arrived(&daemon, "page-view", turn + 1);
+        settle(&browser);
+        browser.run(&format!(
+            "window.asked = []; window.fetch = () => (asked.push(Date.now()), {answer}); tracardi.track('x')"
+        ));
+        let waited = "return asked.length > 1 ? asked[1] - asked[0] : null";
+        let waited = wait_for("two requests", || browser.run(waited).as_u64());
+        assert!(waited >= 900, "{answer}: {waited} ms");
+    }
+}
+
+#[test]
+fn what_others_left_in_the_storage_is_no_id() {
+    let (_folder, daemon) = started();
+    let address = daemon.address.clone();
+    let spoiled = "<script>localStorage['tracardi-profile-id'] = '{\"a\": 1}'; localStorage['tracardi-session'] = \
+                   JSON.stringify({ id: [1], at: Date.now() })</script>";
+    let site = site(move |_| format!("{spoiled}{}", page(&address, "", "")));
+    let browser = Browser::start();
+    browser.open(&format!("http://{site}/"));
+    let view = arrived(&daemon, "page-view", 1).remove(0);
+    assert!(view["session"]["id"].as_str().is_some_and(|id| id.len() == 36), "{view}");
     assert_no_error(&browser);
 }
 

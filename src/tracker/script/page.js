@@ -69,7 +69,10 @@ const watchClicks = () => {
       if (isStopped || !profile()) return;
       url.searchParams.set('__tr_pid', profile());
       url.searchParams.set('__tr_src', source);
+      // For this click alone: the page has no need to know.
+      const written = link.getAttribute('href');
       link.href = url;
+      setTimeout(() => link.setAttribute('href', written));
     } else if (isOn('downloads') && (link.hasAttribute('download') || DOWNLOADS.test(url.pathname))) {
       track('file-downloaded', { url });
     } else if (leaves && isOn('outbound')) {

@@ -8,6 +8,8 @@ const BATCH_MAX = 50;
 const KEPT_ALIVE_MAX = 2e4;
 const RETRY_MS = 1e3;
 const RETRY_MS_MAX = 6e4;
+// The server may ask for more patience, up to an hour.
+const ASKED_MS_MAX = 36e5;
 
 let count = 1e6;
 let timer;
@@ -108,7 +110,7 @@ const send = () => {
           failures = 0;
           batchMax = BATCH_MAX;
           settle(batch, said);
-          const { id } = said.profile || 0;
+          const id = asId((said.profile || 0).id);
           if (id && who == person && !isStopped && !batch.hasLeft) write(PROFILE, id);
           answer = said;
           listeners.splice(0).forEach(listener => listener(said));
@@ -120,7 +122,8 @@ const send = () => {
           else settle(batch);
         } else if (!/40[014]/.test(status)) {
           const ms = Math.min(RETRY_MS * 2 ** failures++, RETRY_MS_MAX);
-          schedule(Math.max(after * 1e3, ms) * (1 + Math.random()));
+          // There may be no answer, or none that says for how long.
+          schedule(Math.min(Math.max(after * 1e3 || 0, ms), ASKED_MS_MAX) * (1 + Math.random()));
         }
       })
     );

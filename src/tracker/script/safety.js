@@ -9,4 +9,7 @@ const safe = run =>
     }
   };
 
+// The same, for what always answers a promise.
+const promised = run => (...said) => Promise.resolve(safe(run)(...said));
+
 const on = (target, name, listener) => target.addEventListener(name, safe(listener), true);

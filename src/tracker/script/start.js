@@ -11,10 +11,10 @@ const held = [];
 
 // A call that waits for the consent, where one is needed.
 const afterConsent = run =>
-  safe((...said) => {
+  promised((...said) => {
     if (!isStopped) return run(...said);
     if (needsConsent && !isRefused && held.length < HELD_MAX)
-      return new Promise(resolve => held.push(() => resolve(run(...said))));
+      return new Promise(resolve => held.push(() => resolve(safe(run)(...said))));
   });
 
 const begin = () => {
@@ -30,7 +30,7 @@ const begin = () => {
   held.splice(0).forEach(call => call());
 };
 
-const consent = safe(consents => {
+const consent = promised(consents => {
   const isGranted = Object.values(consents).some(value => /^(grant(ed)?|yes|true|allow(ed)?)$/i.test(value));
   const tell = () => track('consent-update', { consents });
   if (!needsConsent || isRefused) return tell();
@@ -71,7 +71,7 @@ const start = calls => {
 
 // The calls of Tracardi's own snippet, whose loader puts `default` in the place of `window.tracker`.
 const answerSnippet = api => {
-  const track = (...said) => Promise.resolve(api.track(...said)).then(data => ({ data, status: 200 }));
+  const track = (...said) => api.track(...said).then(data => ({ data, status: 200 }));
   const addListener = (target, name, listener) => target.addEventListener(name, listener);
   const helpers = { track, addListener, onClick: (target, listener) => addListener(target, 'click', listener) };
   const tracker = { track, plugins: { tracardi: helpers }, getState: () => ({ plugins: { tracardi: { initialized: 1 } } }) };

@@ -5,12 +5,15 @@ const VISIT_REST_MS = 18e5;
 const PROFILE = 'tracardi-profile-id';
 const SESSION = 'tracardi-session';
 
-const profile = () => (snippet.profile || 0).id || read(PROFILE) || '';
+// Others write to the storage, too: what can be no id is none.
+const asId = value => (typeof value == 'string' && value.length <= 128 ? value : '');
+
+const profile = () => asId((snippet.profile || 0).id) || asId(read(PROFILE));
 
 const session = () => {
   const visit = read(SESSION) || 0;
   const at = Date.now();
-  const id = Math.abs(at - visit.at) < VISIT_REST_MS ? visit.id : uuid();
+  const id = (Math.abs(at - visit.at) < VISIT_REST_MS && asId(visit.id)) || uuid();
   write(SESSION, { id, at });
   return id;
 };
