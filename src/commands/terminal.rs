@@ -8,7 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing_subscriber::{field::MakeExt, fmt::format::debug_fn};
+use tracing_subscriber::{
+    field::MakeExt,
+    filter::{LevelFilter, Targets},
+    fmt::format::debug_fn,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::model::is_escaped;
 
@@ -59,6 +65,9 @@ pub fn init_log(level: tracing::Level) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_max_level(level)
+        .finish()
+        // What clients do wrong on a connection of HTTP/2 is worth no line each.
+        .with(Targets::new().with_default(level).with_target("h2", LevelFilter::ERROR.min(level.into())))
         .init();
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::{
     failure::Failure,
     reply::{self, Reply},
-    route::{Request, in_path},
+    route::Request,
 };
 use crate::{
     collect::{Collector, Credentials, Incoming},
@@ -28,10 +28,8 @@ struct Person {
 pub async fn follow(collector: &Collector, request: &Request) -> Result<Reply, Failure> {
     let route = &request.route;
     let redirect = collector.redirect(&route.record_id()?).ok_or(Failure::NoRecord)?;
-    let session = match route.part("session_id")? {
-        Some(part) => Id::parse(&part).map_err(|fault| in_path("session_id", fault))?,
-        None => None,
-    };
+    // What is no id is no session, and whoever follows the link goes on all the same.
+    let session = route.part("session_id").ok().flatten().and_then(|part| Id::parse(&part).ok().flatten());
     let mut profile = None;
     // Who asks for the head alone looks where the link leads, and does not follow it.
     if request.method == Method::GET {
@@ -48,7 +46,8 @@ pub async fn follow(collector: &Collector, request: &Request) -> Result<Reply, F
         };
         match collector.collect(incoming).await {
             Ok(answer) => profile = serde_json::from_slice(&answer).ok().and_then(|it: Answered| it.profile.id),
-            Err(why) => tracing::warn!(%why, source = %redirect.source, "the event of a redirect is not stored"),
+            // Refused payloads are counted; a line for each visitor would fill the log.
+            Err(why) => tracing::debug!(%why, source = %redirect.source, "the event of a redirect is not stored"),
         }
     }
     let url = match profile.filter(|_| redirect.pass) {
