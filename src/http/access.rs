@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    App, auth,
+    App, Rooms, auth,
     failure::Failure,
     reply::{self, Reply},
     route::{Request, Route},
@@ -114,6 +114,14 @@ pub fn check_viewer(app: &App, request: &Request) -> Result<(), Failure> {
     let may_look = auth::bearer(&request.headers)
         .is_some_and(|token| app.rooms().is_ok_and(|rooms| rooms.admin.viewer(token).is_some()));
     if may_look { Ok(()) } else { auth::check_token(app, &request.headers) }
+}
+
+/// Whether the token that came with a request is still one: a viewer's can be ended while its request is answered.
+pub fn still_allowed(rooms: &Rooms, request: &Request) -> impl Fn() -> bool + Send + 'static {
+    let token = auth::bearer(&request.headers).map(str::to_owned).unwrap_or_default();
+    let admin = rooms.admin.clone();
+    let is_viewer = admin.viewer(&token).is_some();
+    move || !is_viewer || admin.viewer(&token).is_some()
 }
 
 /// The texts of an object's fields.

@@ -105,7 +105,9 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::Funnel, _) => query::funnel(&rooms, &request).await,
         (Endpoint::Retention, _) => query::retention(&rooms, &request).await,
         (Endpoint::CountedEvents, _) => query::counts(&rooms, &request).await,
-        (Endpoint::LiveEvents, _) => live::events(&rooms.queries, &request).await,
+        (Endpoint::LiveEvents, _) => {
+            live::events(&rooms.queries, &request, access::still_allowed(&rooms, &request)).await
+        }
         (Endpoint::ExportProfile, _) => rights::export(&rooms.rights, route).await,
         (Endpoint::ForgetProfile, _) => rights::forget(&rooms.rights, route).await,
         (Endpoint::Erasure, _) => rights::erasure(&rooms.rights, route).await,

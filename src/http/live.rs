@@ -25,15 +25,19 @@ const LAST_EVENT_ID: &str = "Last-Event-ID";
 /// Asks a proxy (nginx reads it) to hand on what comes, and not to gather it first.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// `GET /events/live`
-pub async fn events(queries: &Arc<Queries>, request: &Request) -> Result<Reply, Failure> {
+/// `GET /events/live`. It ends once whoever reads it may do so no more.
+pub async fn events(
+    queries: &Arc<Queries>,
+    request: &Request,
+    may_read: impl Fn() -> bool + Send + 'static,
+) -> Result<Reply, Failure> {
     let parameters = Parameters::new(request.route.query().into_pairs());
     let mut query = queries.live_query(parameters).map_err(in_query)?;
     if let Some(id) = request.headers.get(LAST_EVENT_ID) {
         let in_header = |fault: Fault| Failure::Invalid("header", fault.at(LAST_EVENT_ID));
         query = query.go_on_behind(id.to_str().unwrap_or_default(), queries.end()).map_err(in_header)?;
     }
-    let mut reply = written(queries.live(query).await?);
+    let mut reply = written(queries.live(query).await?, may_read);
     reply.extensions_mut().insert(Endless);
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -44,17 +48,21 @@ pub async fn events(queries: &Arc<Queries>, request: &Request) -> Result<Reply, 
 
 /// Writes what comes as it comes. Each block has an id, also the first one and those without an event: who goes on
 /// behind it misses nothing, even if no event came before.
-fn written(live: LiveStream) -> Reply {
+fn written(live: LiveStream, may_read: impl Fn() -> bool + Send + 'static) -> Reply {
     let head = format!("retry: 2000\nid: {}\n\n", live.cursor());
-    let rest = stream::unfold((live, false), |(mut live, was_cut)| async move {
+    let rest = stream::unfold((live, may_read, false), |(mut live, may_read, was_cut)| async move {
         if was_cut {
             return None;
         }
-        match live.next().await {
-            Ok(piece) => piece.map(|piece| (Ok(Frame::data(blocks(piece))), (live, false))),
+        let next = live.next().await;
+        if !may_read() {
+            return None;
+        }
+        match next {
+            Ok(piece) => piece.map(|piece| (Ok(Frame::data(blocks(piece))), (live, may_read, false))),
             Err(refused) => {
                 tracing::warn!(%refused, "a live stream is cut off");
-                Some((Err(refused), (live, true)))
+                Some((Err(refused), (live, may_read, true)))
             }
         }
     });

@@ -78,7 +78,7 @@ pub struct App {
     admission: Arc<Admission>,
     requests: Requests,
     /// Who is logged in to the console, for how long one stays so, and who tried to.
-    log_ins: console::LogIns,
+    log_ins: Arc<console::LogIns>,
     console_session: Duration,
     tries: console::Tries,
     bodies: body::Budget,
@@ -109,7 +109,7 @@ impl App {
             bodies: body::Budget::new(server.bodies_bytes_max),
             admission: Arc::new(admission),
             requests: Requests::new(),
-            log_ins: console::LogIns::default(),
+            log_ins: Arc::default(),
             console_session: settings.console_session,
             tries: console::Tries::default(),
             settings: server,
