@@ -2,6 +2,12 @@
 
 mod support;
 
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
 use serde_json::{Value, json};
 use support::{
     Daemon, Setup,
@@ -27,6 +33,25 @@ fn log_in(daemon: &Daemon, password: &str) -> Response {
 
 fn cookie(response: &Response) -> String {
     response.header("set-cookie").and_then(|cookie| cookie.split(';').next()).expect("a cookie").to_owned()
+}
+
+/// Follows a live stream on a connection of its own.
+fn follow(daemon: &Daemon, path: &str, header: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(&*daemon.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\n{header}\r\nConnection: close\r\n\r\n", daemon.address).unwrap();
+    read_until(&mut stream, "retry:");
+    stream
+}
+
+fn read_until(stream: &mut TcpStream, text: &str) {
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains(text) {
+        let mut piece = [0; 4096];
+        let count = stream.read(&mut piece).unwrap();
+        assert!(count > 0, "it ends: {}", String::from_utf8_lossy(&read));
+        read.extend_from_slice(&piece[..count]);
+    }
 }
 
 fn visit(daemon: &Daemon) -> String {
@@ -120,7 +145,21 @@ fn a_viewer_reads_and_changes_nothing() {
     let daemon = daemon.restart();
     assert_eq!(with_token(&daemon, "GET", "/events", token).status, 200);
     let session = cookie(&log_in(&daemon, token));
+    let mut followed = [
+        follow(&daemon, "/events/live", &format!("Authorization: Bearer {token}")),
+        follow(&daemon, "/console/live", &format!("Cookie: {session}")),
+    ];
+    visit(&daemon);
+    for stream in &mut followed {
+        read_until(stream, "ada@example.com");
+    }
     assert_eq!(daemon.admin("DELETE", &format!("/token/{id}")).json(), true);
+    visit(&daemon);
+    for stream in &mut followed {
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).unwrap();
+        assert!(!rest.contains("page-view"), "what comes after its end is not sent: {rest}");
+    }
     assert_eq!(with_token(&daemon, "GET", "/events", token).status, 401);
     assert_eq!(daemon.request("GET", "/console/overview", &[("Cookie", &*session)], b"").status, 303);
     assert_eq!(daemon.admin("DELETE", &format!("/token/{id}")).status, 404);

@@ -462,6 +462,17 @@ fn nobody_else_gets_in_and_no_other_site_sends() {
     assert_eq!(daemon.admin("GET", "/event-source/x").status, 200);
     assert_eq!(get("/console/nowhere").status, 404);
     assert_eq!(get("/console/overview?period=ever").status, 422);
+    for day in ["262142-12-31", "-0001-01-01", "0001-01-01", "9999-12-31"] {
+        assert_eq!(get(&format!("/console/overview?from={day}")).status, 422, "{day}");
+        assert_eq!(get(&format!("/console/overview?from=2020-01-01&to={day}")).status, 422, "{day}");
+        assert!(matches!(get(&format!("/console/events?from={day}&to={day}")).status, 200 | 422), "{day}");
+    }
+    assert_eq!(get("/console/overview?from=0002-01-01&to=9998-12-31").status, 200);
+    let odd = get("/console/%ff");
+    assert_eq!(
+        (odd.status, odd.header("x-frame-options"), odd.header("cache-control")),
+        (404, Some("DENY"), Some("no-store"))
+    );
     // It ends with its owner, and with the process.
     let ended = post(&daemon, "/console/log-out", &[("Cookie", &*cookie), ("Origin", &own)], &format!("token={token}"));
     assert_eq!(ended.status, 303);

@@ -185,7 +185,19 @@ impl Admin {
     /// Saves what is new or different in the configuration, all or nothing; what it does not name stays as it is.
     /// Returns what changed, once that is durable.
     pub async fn apply(&self, configuration: Configuration, by: &Author) -> Result<Vec<Difference>, NotSaved> {
+        self.apply_if(|| Ok(()), configuration, by).await
+    }
+
+    /// Saves a configuration as [`Admin::apply`] does, if `still_so` finds what is set up as whoever wrote it saw it:
+    /// nothing changes between the two.
+    pub async fn apply_if(
+        &self,
+        still_so: impl FnOnce() -> Result<(), Fault>,
+        configuration: Configuration,
+        by: &Author,
+    ) -> Result<Vec<Difference>, NotSaved> {
         let _one = self.configuring.lock().await;
+        still_so().map_err(NotSaved::Invalid)?;
         let differences = self.difference(&configuration).await.map_err(NotSaved::Invalid)?;
         let changes = |kind: &str, id: &Id| differences.iter().any(|changed| changed.kind == kind && changed.id == *id);
         let Configuration { mut sources, mut definitions } = configuration;

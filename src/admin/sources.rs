@@ -8,7 +8,7 @@ use super::{
     retry,
 };
 use crate::{
-    model::{Fault, Id, PlainSecret, RegisteredSource, Source, SourceSecrets},
+    model::{Fault, Id, PlainSecret, RegisteredSource, Source, SourceSecrets, Time},
     store::{Entry, Key, Refused},
 };
 
@@ -31,6 +31,19 @@ impl Admin {
         Ok(source.id.clone())
     }
 
+    /// Creates a source, or replaces the one that was last saved at `before`. `false` if it is another one by now.
+    pub async fn replace_source(&self, source: Source, before: Option<Time>, by: &Author) -> Result<bool, Refused> {
+        let source = Arc::new(source);
+        retry(|| async {
+            let decided = self.decide(vec![Key::Source(source.id.clone())]).await?;
+            if self.store.source(&source.id).map(|found| found.source.timestamp) != before {
+                return decided.view.answer(false).await;
+            }
+            self.write(decided, self.saved(&source, by)).await
+        })
+        .await
+    }
+
     /// Deletes a source. `false` if there is none.
     pub async fn delete_source(&self, id: &Id, by: &Author) -> Result<bool, Refused> {
         retry(|| self.try_delete_source(id, by)).await
@@ -38,9 +51,13 @@ impl Admin {
 
     async fn try_save_source(&self, source: Arc<Source>, by: &Author) -> Result<bool, Refused> {
         let decided = self.decide(vec![Key::Source(source.id.clone())]).await?;
-        let mut entries = self.noted(by, &[self.difference_of_source(&source)]);
-        entries.push(Entry::Source(source));
-        self.write(decided, entries).await
+        self.write(decided, self.saved(&source, by)).await
+    }
+
+    fn saved(&self, source: &Arc<Source>, by: &Author) -> Vec<Entry> {
+        let mut entries = self.noted(by, &[self.difference_of_source(source)]);
+        entries.push(Entry::Source(source.clone()));
+        entries
     }
 
     async fn try_delete_source(&self, id: &Id, by: &Author) -> Result<bool, Refused> {

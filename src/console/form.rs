@@ -3,7 +3,7 @@
 use super::{Asked, Trouble};
 use crate::{
     admin::Author,
-    model::{Form, Id},
+    model::{Fault, Form, Id},
 };
 
 impl Asked {
@@ -40,6 +40,11 @@ impl Asked {
 
 fn last<'a>(form: &'a Form, name: &str) -> Option<&'a str> {
     form.last(name).map(str::trim).filter(|value| !value.is_empty())
+}
+
+/// What was filled in is about what is no more.
+pub fn changed_meanwhile() -> Fault {
+    Fault::new("value_error", "it was changed meanwhile: load the page again to see how it is now")
 }
 
 /// An address of the console, with a query; a part that is empty is left out.

@@ -206,7 +206,7 @@ impl Asked {
             Role::Administrator => true,
             Role::Viewer => {
                 let acts = page == "people" && self.path.len() > 2 && self.path[2] != "timeline";
-                self.form.is_none() && !["sources", "set-up"].contains(&page) && !acts
+                self.form.is_none() && !["sources", "set-up", "erasures"].contains(&page) && !acts
             }
             Role::Guest => self.form.is_none() && SHARED_PAGES.contains(&page),
         };

@@ -1,8 +1,8 @@
 //! The time that a page is about, and the source, as its address says them.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
-use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use maud::{Markup, html};
 
@@ -20,6 +20,10 @@ const PERIODS: [(&str, &str, i64); 5] = [
 const USUAL: &str = "7d";
 /// A period of more days than this is shown by days, else by hours.
 const DAYS_BY_HOUR: i64 = 2;
+/// The years that may be said: what is a day before or behind them can still be written as a time (RFC 3339).
+const YEARS: RangeInclusive<i32> = 2..=9998;
+/// No period begins before it.
+const FIRST_DAY: NaiveDate = NaiveDate::from_ymd_opt(2, 1, 1).unwrap(); // there is such a day, or it does not compile
 
 /// A time from a day's beginning on, up to now or to a day's end.
 pub struct Period {
@@ -50,7 +54,7 @@ impl Period {
             None => Ok(None),
             Some(text) => {
                 let fault = || Fault::new("value_error", "a day is expected, like 2026-11-30").at(name);
-                NaiveDate::parse_from_str(text, "%Y-%m-%d").map(Some).map_err(|_| fault())
+                a_day(text).map(Some).ok_or_else(fault)
             }
         };
         let (first, last) = match (day("from")?, day("to")?) {
@@ -67,7 +71,7 @@ impl Period {
         }
         let days = (last - first).num_days() + 1;
         let (from, to) = (beginning(first, zone), beginning(last + TimeDelta::days(1), zone));
-        let before = (beginning(first - TimeDelta::days(days), zone), from);
+        let before = (beginning((first - TimeDelta::days(days)).max(FIRST_DAY), zone), from);
         // What has not been yet is compared with nothing.
         let ended = to.micros().min(now.micros()) - from.micros();
         let before_to = Time::from_micros(before.0.micros().saturating_add(ended)).min(before.1);
@@ -175,17 +179,23 @@ impl Console {
 /// A day or a time in a zone, as pages show them: `2026-11-30`, `2026-11-30 14:05`; of a day that something ends with, its
 /// end. `None`: it is neither.
 pub fn day_or_time(text: &str, zone: Tz, is_end: bool) -> Option<Time> {
-    if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+    if let Some(day) = a_day(text) {
         return Some(beginning(if is_end { day + TimeDelta::days(1) } else { day }, zone));
     }
     let formats = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"];
     let time = formats.iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())?;
+    let time = Some(time).filter(|time| YEARS.contains(&time.year()))?;
     Some(Time::from_micros(zone.from_local_datetime(&time).earliest()?.timestamp_micros()))
 }
 
 /// A moment as a query says it.
 pub fn rfc3339(time: Time) -> String {
     in_zone(time, Tz::UTC, "%Y-%m-%dT%H:%M:%S%.6fZ")
+}
+
+/// A day of a year that times are known of.
+fn a_day(text: &str) -> Option<NaiveDate> {
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|day| YEARS.contains(&day.year()))
 }
 
 fn day_of(time: Time, zone: Tz) -> NaiveDate {

@@ -9,14 +9,17 @@ use sha2::{Digest, Sha256};
 use super::{
     Answer, Asked, Console, Trouble,
     ask::{at, text, with},
-    form::part,
+    form::{changed_meanwhile, part},
     frame::{mistake, page, token},
     record,
 };
 use crate::{
     admin::{Configuration, Difference, line_of, to_toml},
     collect::{Credentials, Incoming, Trial},
-    model::{ClientFacts, DefinitionKind, Fault, Id, Json, Object, Payload, PayloadError, Reader, SourceType, Value},
+    model::{
+        ClientFacts, Definition, DefinitionKind, Fault, Id, Json, Object, Payload, PayloadError, Reader, SourceType,
+        Value,
+    },
     process::{hex, read_toml},
     read::Asked as Records,
 };
@@ -140,8 +143,7 @@ impl Console {
             Some(definition) => written(kind, &Value::from(&definition.body)),
             None => self.beginning(kind),
         };
-        let state =
-            known.as_ref().map_or_else(String::new, |definition| hex(&Sha256::digest(definition.body.as_str())));
+        let state = state_of(known.as_deref());
         let here = format!("/console/set-up/{word}");
         let written = match &asked.form {
             Some(form) => form.last("text").unwrap_or_default().replace("\r\n", "\n"),
@@ -156,17 +158,14 @@ impl Console {
                     asked,
                     "set-up",
                     "Sure?",
-                    &sure(asked, &title, &format!("{here}/{}", part(id))),
+                    &sure(asked, &title, &format!("{here}/{}", part(id)), &state),
                 ));
             }
-            Some("delete-surely") if known.is_some() => {
+            Some("delete-surely") if known.is_some() && !is_stale => {
                 self.admin.delete_definition(kind, &asked.id(id)?, &asked.author()).await?;
                 return Ok(Answer::SeeOther(here));
             }
-            Some("save") if is_stale => Some(Outcome::Mistake(Fault::new(
-                "value_error",
-                "it was changed meanwhile: load the page again to see how it is now",
-            ))),
+            Some("save" | "delete-surely") if is_stale => Some(Outcome::Mistake(changed_meanwhile())),
             Some("save") => {
                 match self.save(&written, asked, kind, known.as_ref().map(|definition| &definition.id)).await {
                     Ok(()) => return Ok(Answer::SeeOther(here)),
@@ -235,23 +234,23 @@ impl Console {
         let listed = Value::from(&tables);
         let ids: Vec<String> =
             at(&listed, kind.word()).map(list).unwrap_or_default().iter().map(|it| text(it, "id")).collect();
-        let fault = |msg: &str| Err(Fault::new("value_error", msg).at("id").at_index(0).at(kind.word()));
-        match (&ids[..], known) {
-            ([], _) => return Err(Fault::missing().at(kind.word())),
-            ([id], Some(known)) if *id != *known.text() => {
-                return fault("the id stays: make a new one under another id");
-            }
-            (ids, None) => {
-                let is_there = |id: &&String| {
-                    Id::parse(id).ok().flatten().is_some_and(|id| self.admin.definition(kind, &id).is_some())
-                };
-                if ids.iter().any(|id| is_there(&id)) {
-                    return fault("there is one with this id: change that one, or take another id");
-                }
-            }
-            _ => {}
+        let others = listed.as_object().into_iter().flat_map(Object::iter).map(|(name, _)| name);
+        if let Some(other) = others.into_iter().find(|name| *name != kind.word()) {
+            return Err(Fault::new("value_error", format!("only {} is set up here", kind.word())).at(other));
         }
-        self.admin.read_configuration(&tables)
+        let fault = |msg: &str| Err(Fault::new("value_error", msg).at("id").at_index(0).at(kind.word()));
+        let id = match &ids[..] {
+            [] => return Err(Fault::missing().at(kind.word())),
+            [id] => Id::parse(id).ok().flatten(),
+            _ => return Err(Fault::new("value_error", "one is set up here at a time").at_index(1).at(kind.word())),
+        };
+        match known {
+            Some(_) if id.as_ref() != known => fault("the id stays: make a new one under another id"),
+            None if id.is_some_and(|id| self.admin.definition(kind, &id).is_some()) => {
+                fault("there is one with this id: change that one, or take another id")
+            }
+            _ => self.admin.read_configuration(&tables),
+        }
     }
 
     async fn differences(
@@ -278,7 +277,12 @@ impl Console {
         known: Option<&Id>,
     ) -> Result<(), Trouble> {
         let configuration = self.read_one(written, kind, known)?;
-        self.admin.apply(configuration, &asked.author()).await?;
+        let still_so = || {
+            let now = known.and_then(|id| self.admin.definition(kind, id));
+            let seen = asked.filled("state").unwrap_or_default();
+            if state_of(now.as_deref()) == seen { Ok(()) } else { Err(changed_meanwhile()) }
+        };
+        self.admin.apply_if(still_so, configuration, &asked.author()).await?;
         Ok(())
     }
 
@@ -380,18 +384,24 @@ impl Console {
     }
 }
 
+/// Tells one state of a definition from another; of none, it is empty.
+fn state_of(definition: Option<&Definition>) -> String {
+    definition.map_or_else(String::new, |definition| hex(&Sha256::digest(definition.body.as_str())))
+}
+
 fn kind_of(word: &str) -> Result<(DefinitionKind, &'static str, &'static str, &'static str), Trouble> {
     KINDS.into_iter().find(|(_, known, ..)| *known == word).ok_or(Trouble::NotFound)
 }
 
 /// What cannot be undone by a mistake alone is asked twice.
-fn sure(asked: &Asked, title: &str, here: &str) -> Markup {
+fn sure(asked: &Asked, title: &str, here: &str, state: &str) -> Markup {
     html! {
         h1 { "Delete " (title) "?" }
         section.card {
             p { "It ends at once. Its history keeps how it was, and can bring it back." }
             form method="post" action=(here) {
                 (token(asked))
+                input type="hidden" name="state" value=(state);
                 div.actions {
                     button.danger name="do" value="delete-surely" { "Delete it" }
                     a.button.second href=(here) { "No, go back" }

@@ -5,12 +5,12 @@ use maud::{Markup, html};
 use super::{
     Answer, Asked, Console, Trouble,
     ask::with,
-    form::part,
+    form::{changed_meanwhile, part},
     frame::{mistake, moment, page, token},
     record,
 };
 use crate::{
-    model::{Fault, Id, Json, Object, Source, SourceType, Value},
+    model::{Fault, Id, Json, Object, Source, SourceType, Time, Value},
     read::Asked as Records,
 };
 
@@ -171,15 +171,6 @@ impl Console {
                 config.insert("origins", Value::List(origins));
             }
         }
-        // Somebody else may have changed it since the page was loaded.
-        let state = before.map(|before| before.timestamp.micros().to_string()).unwrap_or_default();
-        if asked.filled("state").unwrap_or_default() != state {
-            return Err(Fault::new(
-                "value_error",
-                "it was changed meanwhile: load the page again to see how it is now",
-            )
-            .into());
-        }
         let Some(fields) = body.as_object_mut() else { return Err(Trouble::NotFound) };
         if before.is_none()
             && let Some(id) = asked.filled("id")
@@ -198,7 +189,13 @@ impl Console {
         if before.is_none() && self.admin.source(&source.id).is_some() {
             return Err(Fault::new("value_error", "there is a source with this id").at("id").into());
         }
-        Ok(self.admin.save_source(source, &asked.author()).await?)
+        // Somebody else may have changed it since the page was loaded.
+        let seen = asked.filled("state").and_then(|micros| micros.parse().ok()).map(Time::from_micros);
+        let id = source.id.clone();
+        if !self.admin.replace_source(source, seen, &asked.author()).await? {
+            return Err(changed_meanwhile().into());
+        }
+        Ok(id)
     }
 }
 

@@ -51,7 +51,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 
 /// Answers a request under `/console`.
 pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
-    let mut reply = route(app, request).await?;
+    let mut reply = route(app, request).await.unwrap_or_else(Reply::from);
     let headers = reply.headers_mut();
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(CONTENT_SECURITY_POLICY, POLICY);
@@ -92,7 +92,15 @@ async fn route(app: &App, request: Request) -> Result<Reply, Failure> {
     }
     let rooms = app.rooms()?;
     match &path[..] {
-        ["live"] => return live::events(&rooms.queries, &request).await,
+        ["live"] => {
+            let (log_ins, admin) = (app.log_ins.clone(), rooms.admin.clone());
+            let session = session.unwrap_or_default().to_owned();
+            let may_look = move || {
+                let is_valid = |token: &Id| admin.definition(DefinitionKind::Token, token).is_some();
+                log_ins.visitor(&session, is_valid).is_some()
+            };
+            return live::events(&rooms.queries, &request, may_look).await;
+        }
         ["people", id, "export"] if !is_post && visitor.role == Role::Administrator => {
             let id = Id::parse(id).ok().flatten().ok_or(Failure::NoRecord)?;
             let mut reply = rights::export_of(&rooms.rights, &id).await?;
@@ -102,8 +110,9 @@ async fn route(app: &App, request: Request) -> Result<Reply, Failure> {
         _ => {}
     }
     let path = path.iter().map(|part| (*part).to_owned()).collect();
-    let is_page = form.is_none();
-    let told = session.filter(|_| is_page).and_then(|session| app.log_ins.told(session));
+    let here = format!("/console/{}", request.route.raw("*path"));
+    let is_page = request.method == Method::GET;
+    let told = session.filter(|_| is_page).and_then(|session| app.log_ins.told(session, &here));
     let view = View { visitor, shared: None, told, path, query: request.route.query(), form };
     shown(app, &request, session, view).await
 }
@@ -151,7 +160,7 @@ async fn shown(app: &App, request: &Request, session: Option<&str>, view: View) 
         Ok(Answer::Mistaken(page)) => with_status(StatusCode::UNPROCESSABLE_ENTITY, page),
         Ok(Answer::SeeOther(address)) => see_other(&address),
         Ok(Answer::ToldOnce(address, secret)) => {
-            session.into_iter().for_each(|session| app.log_ins.tell(session, secret.clone()));
+            session.into_iter().for_each(|session| app.log_ins.tell(session, &address, secret.clone()));
             see_other(&address)
         }
         Err(trouble) => {

@@ -47,16 +47,11 @@ loadAll(document);
 // longer, at most every ten seconds.
 const followed = () => [...document.querySelectorAll('[data-live]')];
 if (followed().length) {
-  let timer;
   let is_due = false;
+  let is_busy = false;
   let loaded = 0;
   let loading;
-  const renew = async () => {
-    is_due = false;
-    timer = setTimeout(() => {
-      timer = 0;
-      if (is_due) renew();
-    }, 500);
+  const made_anew = async () => {
     const page = new DOMParser().parseFromString(await fetched(location.href), 'text/html');
     loading ||= setTimeout(() => {
       loading = 0;
@@ -68,11 +63,23 @@ if (followed().length) {
       if (anew && anew.innerHTML !== part.innerHTML && !part.contains(document.activeElement)) part.innerHTML = anew.innerHTML;
     }
   };
+  // One at a time, and none while nobody sees the page.
+  const renew = async () => {
+    if (is_busy || !is_due || document.hidden) return;
+    is_due = false;
+    is_busy = true;
+    await made_anew().catch(() => {});
+    setTimeout(() => {
+      is_busy = false;
+      renew();
+    }, 500);
+  };
   const stream = new EventSource('/console/live');
   stream.addEventListener('event', () => {
     is_due = true;
-    if (!timer) renew().catch(() => {});
+    renew();
   });
+  document.addEventListener('visibilitychange', renew);
   addEventListener('pagehide', () => stream.close());
 }
 

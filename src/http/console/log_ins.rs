@@ -15,7 +15,8 @@ use crate::{
     process::hex,
 };
 
-/// How many may be logged in; one more ends the one that would end first.
+/// How many may be logged in; one more ends the one that would end first, a viewer's before an
+/// administrator's.
 const LOG_INS_MAX: usize = 1_000;
 
 /// By the hash of what their cookie says: what is in memory lets nobody in.
@@ -25,8 +26,8 @@ pub struct LogIns(Mutex<HashMap<[u8; 32], LogIn>>);
 struct LogIn {
     visitor: Visitor,
     by: LoggedInBy,
-    /// A secret that is to be shown on the next page.
-    told: Option<String>,
+    /// A secret that is to be shown once, and the path of the page that shows it.
+    told: Option<(String, String)>,
     ends: Instant,
 }
 
@@ -41,7 +42,8 @@ impl LogIns {
         let mut all = self.0.lock();
         all.retain(|_, log_in| log_in.ends > now);
         if all.len() >= LOG_INS_MAX
-            && let Some(first) = all.iter().min_by_key(|(_, log_in)| log_in.ends).map(|(hash, _)| *hash)
+            && let Some(first) =
+                all.iter().min_by_key(|(_, log_in)| (log_in.by.is_none(), log_in.ends)).map(|(hash, _)| *hash)
         {
             all.remove(&first);
         }
@@ -58,16 +60,17 @@ impl LogIns {
         log_in.by.as_ref().is_none_or(is_valid).then(|| log_in.visitor.clone())
     }
 
-    /// Keeps a secret for the next page of somebody who is logged in.
-    pub fn tell(&self, session: &str, secret: String) {
+    /// Keeps a secret for a page of somebody who is logged in.
+    pub fn tell(&self, session: &str, path: &str, secret: String) {
         if let Some(log_in) = self.0.lock().get_mut(&hash(session)) {
-            log_in.told = Some(secret);
+            log_in.told = Some((path.to_owned(), secret));
         }
     }
 
     /// What was kept for this page; it is told once.
-    pub fn told(&self, session: &str) -> Option<String> {
-        self.0.lock().get_mut(&hash(session))?.told.take()
+    pub fn told(&self, session: &str, path: &str) -> Option<String> {
+        let mut all = self.0.lock();
+        all.get_mut(&hash(session))?.told.take_if(|(page, _)| page == path).map(|(_, secret)| secret)
     }
 
     pub fn end(&self, session: &str) {
@@ -115,5 +118,21 @@ mod tests {
         }
         assert!(log_ins.visitor(&first, |_| true).is_none());
         assert_eq!(log_ins.0.lock().len(), LOG_INS_MAX);
+        let by = || Some(Id::required("t").unwrap());
+        let viewer = log_ins.begin("viewer".into(), Tz::UTC, by(), Duration::from_secs(6_000));
+        let last = log_ins.begin("last".into(), Tz::UTC, by(), Duration::from_secs(600));
+        assert!(log_ins.visitor(&viewer, |_| true).is_none(), "no administrator has to go for a viewer");
+        assert!(log_ins.visitor(&last, |_| true).is_some());
+    }
+
+    #[test]
+    fn a_secret_is_told_once_and_on_its_page() {
+        let log_ins = LogIns::default();
+        let session = log_ins.begin("Ada".into(), Tz::UTC, None, Duration::from_secs(60));
+        log_ins.tell(&session, "/console/sources/a", "secret".into());
+        assert_eq!(log_ins.told(&session, "/console/overview"), None);
+        assert_eq!(log_ins.told("", "/console/sources/a"), None);
+        assert_eq!(log_ins.told(&session, "/console/sources/a").as_deref(), Some("secret"));
+        assert_eq!(log_ins.told(&session, "/console/sources/a"), None);
     }
 }
