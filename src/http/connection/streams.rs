@@ -27,7 +27,7 @@ use super::{
 };
 
 /// How many requests of a connection are answered at a time, those counted whose client has given them up.
-pub const STREAMS_MAX: usize = 64;
+pub const STREAMS_MAX: usize = 32;
 
 tokio::task_local! {
     /// The one whose task this is.
