@@ -12,9 +12,10 @@ const source = asked.source || (snippet.source || 0).id;
 // Where the daemon is: where the script came from, up to its folder.
 const endpoint = asked.endpoint || (snippet.url || 0).api || script.src.replace(/\/tracker\/[^/]*$/, '');
 const domains = settings.trackExternalLinks || (asked.domains || '').split(/[\s,]+/).filter(Boolean);
-const needsConsent = asked.consent == 'required';
 // By Do Not Track or Global Privacy Control, which the page may tell to be ignored.
 const isRefused =
   (navigator.globalPrivacyControl || navigator.doNotTrack == 1) &&
   asked.dnt != 'ignore' &&
   settings.respectDoNotTrack !== false;
+// Who refused is not asked.
+const needsConsent = !isRefused && asked.consent == 'required';

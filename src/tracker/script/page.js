@@ -62,7 +62,8 @@ const watchClicks = () => {
   const clicked = ({ target }) => {
     // What is no link, or leads to no page, ends here: `safe` takes it.
     const link = target.closest('a[href]');
-    const url = new URL(link.href);
+    const { href } = link;
+    const url = new URL(href);
     if (!/^http/.test(url)) return;
     const leaves = url.host != location.host;
     if (leaves && domains.some(domain => ('.' + url.hostname).endsWith('.' + domain))) {
@@ -70,9 +71,8 @@ const watchClicks = () => {
       url.searchParams.set('__tr_pid', profile());
       url.searchParams.set('__tr_src', source);
       // For this click alone: the page has no need to know.
-      const written = link.getAttribute('href');
       link.href = url;
-      setTimeout(() => link.setAttribute('href', written));
+      setTimeout(() => (link.href = href));
     } else if (isOn('downloads') && (link.hasAttribute('download') || DOWNLOADS.test(url.pathname))) {
       track('file-downloaded', { url });
     } else if (leaves && isOn('outbound')) {

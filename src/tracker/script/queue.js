@@ -6,10 +6,8 @@ const QUEUED_MAX = 500;
 const BATCH_MAX = 50;
 // A browser sends at most 64 KiB behind a page that goes; a character takes up to three bytes.
 const KEPT_ALIVE_MAX = 2e4;
+// After a failure, and twice as long after each that follows, six times.
 const RETRY_MS = 1e3;
-const RETRY_MS_MAX = 6e4;
-// The server may ask for more patience, up to an hour.
-const ASKED_MS_MAX = 36e5;
 
 let count = 1e6;
 let timer;
@@ -98,8 +96,8 @@ const send = () => {
     keepalive: batch.body.length <= KEPT_ALIVE_MAX,
     credentials: 'omit',
   })
-    .then(got =>
-      got.ok ? got.json().then(said => ({ said })) : { status: got.status, after: got.headers.get('Retry-After') }
+    .then(async got =>
+      got.ok ? { said: await got.json() } : { status: got.status, after: got.headers.get('Retry-After') }
     )
     .catch(() => ({}))
     .then(
@@ -110,7 +108,7 @@ const send = () => {
           failures = 0;
           batchMax = BATCH_MAX;
           settle(batch, said);
-          const id = asId((said.profile || 0).id);
+          const { id } = said.profile || 0;
           if (id && who == person && !isStopped && !batch.hasLeft) write(PROFILE, id);
           answer = said;
           listeners.splice(0).forEach(listener => listener(said));
@@ -121,9 +119,9 @@ const send = () => {
           if (batch.keys.length > 1) batchMax = batch.keys.length >> 1;
           else settle(batch);
         } else if (!/40[014]/.test(status)) {
-          const ms = Math.min(RETRY_MS * 2 ** failures++, RETRY_MS_MAX);
-          // There may be no answer, or none that says for how long.
-          schedule(Math.min(Math.max(after * 1e3 || 0, ms), ASKED_MS_MAX) * (1 + Math.random()));
+          const ms = Math.max(RETRY_MS << Math.min(failures++, 6), after * 1e3 || 0);
+          // Who asks for more than a visit's rest is asked again then.
+          schedule(Math.min(ms, VISIT_REST_MS) * (1 + Math.random()));
         }
       })
     );

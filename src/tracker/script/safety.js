@@ -10,6 +10,6 @@ const safe = run =>
   };
 
 // The same, for what always answers a promise.
-const promised = run => (...said) => Promise.resolve(safe(run)(...said));
+const promised = run => async (...said) => safe(run)(...said);
 
 const on = (target, name, listener) => target.addEventListener(name, safe(listener), true);

@@ -13,7 +13,7 @@ const held = [];
 const afterConsent = run =>
   promised((...said) => {
     if (!isStopped) return run(...said);
-    if (needsConsent && !isRefused && held.length < HELD_MAX)
+    if (needsConsent && held.length < HELD_MAX)
       return new Promise(resolve => held.push(() => resolve(safe(run)(...said))));
   });
 
@@ -32,21 +32,18 @@ const begin = () => {
 
 const consent = promised(consents => {
   const isGranted = Object.values(consents).some(value => /^(grant(ed)?|yes|true|allow(ed)?)$/i.test(value));
-  const tell = () => track('consent-update', { consents });
-  if (!needsConsent || isRefused) return tell();
-  if (isGranted) {
+  if (needsConsent && isGranted) isStopped = 0;
+  const told = track('consent-update', { consents });
+  if (needsConsent && isGranted) {
     write(CONSENT, 1);
-    isStopped = 0;
-    const told = tell();
     begin();
-    return told;
+  } else if (needsConsent) {
+    // Who takes it back is heard, and forgotten.
+    held.length = 0;
+    isStopped = 1;
+    forget(CONSENT);
+    leave();
   }
-  // Who takes it back is heard, and forgotten.
-  const told = tell();
-  held.length = 0;
-  isStopped = 1;
-  forget(CONSENT);
-  leave();
   return told;
 });
 

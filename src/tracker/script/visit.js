@@ -6,9 +6,9 @@ const PROFILE = 'tracardi-profile-id';
 const SESSION = 'tracardi-session';
 
 // Others write to the storage, too: what can be no id is none.
-const asId = value => (typeof value == 'string' && value.length <= 128 ? value : '');
+const asId = value => (value && value.trim && value.length < 129 ? value : '');
 
-const profile = () => asId((snippet.profile || 0).id) || asId(read(PROFILE));
+const profile = () => (snippet.profile || 0).id || asId(read(PROFILE));
 
 const session = () => {
   const visit = read(SESSION) || 0;
