@@ -118,10 +118,9 @@ pub fn check_viewer(app: &App, request: &Request) -> Result<(), Failure> {
 
 /// Whether the token that came with a request is still one: a viewer's can be ended while its request is answered.
 pub fn still_allowed(rooms: &Rooms, request: &Request) -> impl Fn() -> bool + Send + 'static {
-    let token = auth::bearer(&request.headers).map(str::to_owned).unwrap_or_default();
+    let viewer = auth::bearer(&request.headers).and_then(|token| rooms.admin.viewer(token));
     let admin = rooms.admin.clone();
-    let is_viewer = admin.viewer(&token).is_some();
-    move || !is_viewer || admin.viewer(&token).is_some()
+    move || viewer.as_ref().is_none_or(|it| admin.definition(DefinitionKind::Token, &it.id).is_some())
 }
 
 /// The texts of an object's fields.
