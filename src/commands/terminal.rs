@@ -67,7 +67,7 @@ pub fn init_log(level: tracing::Level) {
         .with_max_level(level)
         .finish()
         // What clients do wrong on a connection of HTTP/2 is worth no line each.
-        .with(Targets::new().with_default(level).with_target("h2", LevelFilter::ERROR.min(level.into())))
+        .with(Targets::new().with_default(level).with_target("h2", LevelFilter::ERROR))
         .init();
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
