@@ -4,7 +4,7 @@
 //! follows what comes. Who asks, and whether they may, is decided before: this room knows no HTTP. Every page is made of
 //! what its address says ([`Asked`]), so that a view can be sent to somebody else.
 //!
-//! One file a page, in the order of the menu; `frame` is what stands around each, `ask` asks the other rooms, `form` reads
+//! One file a page, set-up a folder; `frame` is what stands around each, `ask` asks the other rooms, `form` reads
 //! what was filled in, `period` is the time that a page is about, and `chart` draws.
 
 mod access;
@@ -14,7 +14,6 @@ mod events;
 mod form;
 mod frame;
 mod funnels;
-mod history;
 mod log_in;
 mod overview;
 mod people;

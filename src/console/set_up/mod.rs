@@ -1,28 +1,26 @@
 //! Set-up: what happens to events, as the TOML of `tracardi dump`. A mistake is marked where it stands, a difference is
 //! shown before it is saved, and a payload may be tried against it.
 
-use std::sync::Arc;
+mod difference;
+mod history;
+mod try_out;
 
 use maud::{Markup, html};
 use sha2::{Digest, Sha256};
 
 use super::{
     Answer, Asked, Console, Trouble,
-    ask::{at, text, with},
+    ask::{at, text},
     form::{changed_meanwhile, part},
     frame::{mistake, page, token},
-    record,
 };
 use crate::{
     admin::{Configuration, Difference, line_of, to_toml},
-    collect::{Credentials, Incoming, Trial},
-    model::{
-        ClientFacts, Definition, DefinitionKind, Fault, Id, Json, Object, Payload, PayloadError, Reader, SourceType,
-        Value,
-    },
+    model::{Definition, DefinitionKind, Fault, Id, Object, Value},
     process::{hex, read_toml},
-    read::Asked as Records,
 };
+use difference::{difference, side};
+use try_out::{Fared, fared};
 
 /// What can be set up: the part of an address, the name, and what it is.
 const KINDS: [(DefinitionKind, &str, &str, &str); 6] = [
@@ -70,15 +68,6 @@ enum Outcome {
     Differences(Vec<Difference>),
     /// How a payload fared, or why it would be refused.
     Tried(Result<Fared, String>),
-}
-
-/// How a payload fared.
-struct Fared {
-    answer: Value,
-    /// Whose profile it was, as it is stored.
-    before: Option<Value>,
-    /// What was tried, beside what is set up.
-    tried: Value,
 }
 
 impl Console {
@@ -285,103 +274,6 @@ impl Console {
         self.admin.apply_if(still_so, configuration, &asked.author()).await?;
         Ok(())
     }
-
-    /// How a payload would fare if what is written was saved.
-    async fn try_out(&self, asked: &Asked, written: &str) -> Result<Outcome, Trouble> {
-        let rules = match self.read(written) {
-            Ok(configuration) => self.admin.compiled_with(&configuration).await,
-            Err(fault) => Err(fault),
-        };
-        let rules = match rules {
-            Ok(rules) => Arc::new(rules),
-            Err(fault) => return Ok(Outcome::Mistake(fault)),
-        };
-        let payload = match Payload::parse(asked.filled("payload").unwrap_or_default().as_bytes()) {
-            Ok(mut payload) => {
-                payload.options.debugger = true;
-                payload.options.profile = true;
-                payload
-            }
-            Err(PayloadError::Invalid(fault)) => return Ok(Outcome::Tried(Err(fault.to_string()))),
-            Err(PayloadError::TooManyEvents) => return Ok(Outcome::Tried(Err("there are too many events".into()))),
-        };
-        // What is tried goes by the rules, and not by who may send.
-        let found = self.admin.source(&payload.source);
-        let is_webhook = found.is_some_and(|found| found.source.types == [SourceType::Webhook]);
-        let incoming = Incoming {
-            endpoint: if is_webhook { SourceType::Webhook } else { SourceType::Rest },
-            payload,
-            profile_less: false,
-            client: Arc::new(ClientFacts { origin: None, ..(*asked.client).clone() }),
-            credentials: Credentials::Administrator,
-            bytes: 0,
-            trial: Some(Trial { lookups: false, rules: Some(rules) }),
-        };
-        match self.collector.collect(incoming).await.map_err(Trouble::from) {
-            Ok(answer) => {
-                let answer = Reader::new(&answer, 0).and_then(|mut reader| reader.value());
-                let answer = match answer {
-                    Ok(answer) => Value::from(&answer),
-                    Err(fault) => return Ok(Outcome::Tried(Err(fault.to_string()))),
-                };
-                let before = match Id::parse(&text(&answer, "profile.id")) {
-                    Ok(Some(id)) => self.profile(&id).await?,
-                    _ => None,
-                };
-                let tried = read_toml(written).map_or(Value::Null, |tried| Value::from(&tried));
-                Ok(Outcome::Tried(Ok(Fared { answer, before, tried })))
-            }
-            Err(Trouble::Invalid(fault)) => Ok(Outcome::Tried(Err(fault.to_string()))),
-            Err(other) => Err(other),
-        }
-    }
-
-    /// A payload to begin with: the newest event of a type that it is about, as if it came again.
-    async fn example(&self, kind: DefinitionKind, body: Option<&Value>) -> Result<String, Trouble> {
-        let wanted = body.and_then(|body| match kind {
-            DefinitionKind::EventType => at(body, "id").map(Value::to_text),
-            DefinitionKind::Workflow => at(body, "on.0").or_else(|| at(body, "on")).map(Value::to_text),
-            DefinitionKind::Destination => at(body, "events.0").map(Value::to_text),
-            _ => None,
-        });
-        let wanted = wanted.filter(|wanted| wanted != "*");
-        let mut query = vec![("limit".to_owned(), "1".to_owned())];
-        if let Some(wanted) = &wanted {
-            query = with(query, "type", wanted);
-        }
-        let newest = match self.records(Records::Events(None), query).await {
-            Ok(found) => found.records.into_iter().next(),
-            Err(Trouble::Invalid(_)) => None,
-            Err(other) => return Err(other),
-        };
-        let entity = |id: String| {
-            let mut entity = Object::default();
-            entity.insert("id", Value::text(&id));
-            Value::Object(entity)
-        };
-        let mut event = Object::default();
-        let (mut source, mut session) = (String::new(), "a-visit-to-try".to_owned());
-        event.insert("type", Value::text(wanted.as_deref().unwrap_or("page-view")));
-        if let Some(newest) = &newest {
-            source = text(newest, "source.id");
-            let of_visit = text(newest, "session.id");
-            if !of_visit.is_empty() {
-                session = of_visit;
-            }
-            event.insert("type", Value::text(&text(newest, "type")));
-            for name in ["properties", "context"] {
-                event.insert(name, at(newest, name).cloned().unwrap_or_else(Value::object));
-            }
-        }
-        if source.is_empty() {
-            source = self.admin.sources(None).first().map(|found| found.source.id.to_string()).unwrap_or_default();
-        }
-        let mut payload = Object::default();
-        payload.insert("source", entity(source));
-        payload.insert("session", entity(session));
-        payload.insert("events", Value::List(vec![Value::Object(event)]));
-        Ok(record::indented(&Value::Object(payload)))
-    }
 }
 
 /// Tells one state of a definition from another; of none, it is empty.
@@ -448,11 +340,6 @@ fn shown(written: &str, outcome: Option<&Outcome>) -> Markup {
     }
 }
 
-/// One side of a difference.
-pub fn side(json: Option<&Json>) -> String {
-    json.map(|json| record::indented(&Value::from(json))).unwrap_or_default()
-}
-
 /// The line that TOML's reader names.
 fn said_line(message: &str) -> Option<usize> {
     message.strip_prefix("line ")?.split(':').next()?.parse().ok()
@@ -474,94 +361,8 @@ fn marked(written: &str, line: usize) -> Markup {
     }
 }
 
-/// The lines that go and come, among the others.
-pub fn difference(before: &str, after: &str) -> Markup {
-    let (before, after): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
-    let same = before.iter().zip(&after).take_while(|(one, other)| one == other).count();
-    let rest =
-        before[same..].iter().rev().zip(after[same..].iter().rev()).take_while(|(one, other)| one == other).count();
-    let (gone, come) = (&before[same..before.len() - rest], &after[same..after.len() - rest]);
-    html! {
-        pre {
-            @for line in &after[..same] { "  " (line) "\n" }
-            @for line in gone { del { "− " (line) } }
-            @for line in come { ins { "+ " (line) } }
-            @for line in &after[after.len() - rest..] { "  " (line) "\n" }
-        }
-    }
-}
-
-/// How a payload fared: what each step of each workflow is, did and took, and what would change in the person.
-fn fared(tried: &Result<Fared, String>) -> Markup {
-    let Fared { answer, before, tried } = match tried {
-        Ok(fared) => fared,
-        Err(why) => return html! { section.card { h2 { "It would be refused" } (mistake(Some(why))) } },
-    };
-    let executions = at(answer, "debugging.execution").and_then(Value::as_object);
-    let after = at(answer, "profile").map(|after| record::indented(&without_times(after))).unwrap_or_default();
-    let before = before.as_ref().map(|before| record::indented(&without_times(before))).unwrap_or_default();
-    html! {
-        section.card #tried {
-            h2 { "What would happen" }
-            @match executions.filter(|all| !all.is_empty()) {
-                None => { p.quiet { "No workflow starts." } }
-                Some(all) => {
-                    @for (workflow, runs) in Object::iter(all) {
-                        @for run in list(runs) { (run_of(workflow, run, tried)) }
-                    }
-                }
-            }
-            h3 { "What would change in the person" }
-            @if before == after { p.quiet { "Nothing." } } @else { (difference(&before, &after)) }
-            details { summary { "The whole answer" } (record::whole(answer)) }
-        }
-    }
-}
-
-fn run_of(workflow: &str, run: &Value, tried: &Value) -> Markup {
-    let error = text(run, "error");
-    html! {
-        h3 { (workflow) ": " (text(run, "status")) }
-        (mistake(Some(error.as_str()).filter(|error| !error.is_empty())))
-        div.scroll tabindex="0" {
-            table {
-                thead { tr { th scope="col" { "Step" } th scope="col" { "What it is" } th scope="col" { "Went" } th scope="col" { "What came of it" } th.number scope="col" { "ms" } } }
-                tbody {
-                    @for (place, step) in at(run, "steps").map(list).unwrap_or_default().iter().enumerate() {
-                        tr {
-                            td { (text(step, "id")) }
-                            td.mono.long { (written_step(tried, workflow, &text(step, "id"), place)) }
-                            td { (text(step, "status")) }
-                            td.mono.long { (text(step, "result")) (text(step, "error")) }
-                            td.number { (text(step, "time_ms")) }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
 fn list(value: &Value) -> &[Value] {
     if let Value::List(list) = value { list } else { &[] }
-}
-
-/// A step of a workflow as it is written: the one that has this id or, among those without one, stands at this place.
-fn written_step(tried: &Value, workflow: &str, id: &str, place: usize) -> String {
-    let workflows = at(tried, "workflow").map(list).unwrap_or_default();
-    let found = workflows.iter().find(|it| text(it, "id") == workflow);
-    let steps = found.and_then(|it| at(it, "step")).map(list).unwrap_or_default();
-    let named = steps.iter().find(|step| text(step, "id") == id);
-    named.or_else(|| steps.get(place)).map(Value::to_text).unwrap_or_default()
-}
-
-/// A profile without what each event changes.
-fn without_times(profile: &Value) -> Value {
-    let mut profile = profile.clone();
-    if let Some(fields) = profile.as_object_mut() {
-        fields.remove("metadata");
-    }
-    profile
 }
 
 #[cfg(test)]
@@ -585,11 +386,5 @@ mod tests {
         let read = Fault::new("value_error", "x").at("name").at_index(0).at("workflow");
         assert_eq!(line_of(text, &read), Some(1), "as far as it is there");
         assert_eq!(said_line("line 7: expected a value"), Some(7));
-    }
-
-    #[test]
-    fn a_difference_shows_what_goes_and_comes() {
-        let shown = difference("a\nb\nc", "a\nx\nc").into_string();
-        assert_eq!(shown, "<pre>  a\n<del>− b</del><ins>+ x</ins>  c\n</pre>");
     }
 }

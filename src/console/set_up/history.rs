@@ -2,14 +2,14 @@
 
 use maud::{Markup, html};
 
-use super::{
-    Answer, Asked, Console, Trouble,
-    frame::{mistake, moment, page, token},
-    period::rfc3339,
-    set_up::{difference, side},
-};
+use super::difference::{difference, side};
 use crate::{
     admin::Change,
+    console::{
+        Answer, Asked, Console, Trouble,
+        frame::{mistake, moment, page, token},
+        period::rfc3339,
+    },
     model::{Id, Object, Value},
 };
 
@@ -17,7 +17,7 @@ use crate::{
 const SHOWN: usize = 50;
 
 impl Console {
-    pub(super) async fn history(&self, asked: &Asked) -> Result<Answer, Trouble> {
+    pub(in crate::console) async fn history(&self, asked: &Asked) -> Result<Answer, Trouble> {
         let mut wrong = None;
         if asked.form.is_some() {
             match self.take_back(asked).await {
