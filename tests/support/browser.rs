@@ -148,7 +148,9 @@ impl Browser {
 
     /// Waits until the page says `text`.
     pub fn wait_for_text(&self, text: &str) {
-        wait_for(text, || self.text().contains(text).then_some(()));
+        // Between two pages there is no text to be had.
+        let said = || self.try_run("return document.body.innerText").ok();
+        wait_for(text, || said()?.as_str()?.contains(text).then_some(()));
     }
 
     /// Presses keys where the focus is.
