@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
-    bodies,
+    answers, bodies,
     operation::{Group, Operation},
     parameters,
     schemas::Schemas,
@@ -39,57 +39,6 @@ const QUERIES: Group = Group("Queries");
 const COUNTS: Group = Group("Counts");
 const WATCHING: Group = Group("Watching");
 const CLIENTS: Group = Group("Existing clients");
-
-/// What an erasure took out at once; its id tells how far it is.
-fn begun_erasure(done: &str) -> Value {
-    json!({
-        "type": "object",
-        "required": [done, "erasure"],
-        "properties": { done: erased_counts(), "erasure": { "type": "string" } },
-    })
-}
-
-fn erased_counts() -> Value {
-    let count = json!({ "type": "integer", "minimum": 0 });
-    json!({
-        "type": "object",
-        "required": ["events", "sessions", "profiles"],
-        "properties": { "events": count, "sessions": count, "profiles": count },
-    })
-}
-
-fn erasure() -> Value {
-    let time = json!({ "type": ["string", "null"], "format": "date-time" });
-    json!({
-        "type": "object",
-        "required": ["id", "kind", "done", "time", "left"],
-        "properties": {
-            "id": { "type": "string" },
-            "kind": { "enum": ["erase", "forget"] },
-            "done": { "type": "boolean" },
-            "time": { "type": "object", "properties": { "asked": time, "done": time } },
-            "erased": erased_counts(),
-            "forgotten": erased_counts(),
-            "left": { "type": "array", "items": { "type": "object", "required": ["kind"] } },
-        },
-    })
-}
-
-/// One of the events of a stream, which is read as such.
-fn live_event() -> Value {
-    let text = json!({ "type": "string" });
-    json!({
-        "description": "Each event of the stream.",
-        "type": "object",
-        "properties": { "id": text, "event": { "enum": ["event", "behind"] }, "data": text },
-    })
-}
-
-/// What a list of records is written as: a page of JSON, or lines.
-fn lists(page: Value) -> Vec<(&'static str, Value)> {
-    let text = json!({ "type": "string" });
-    vec![("application/json", page), ("application/x-ndjson", text.clone()), ("text/csv", text)]
-}
 
 /// The operations of an endpoint.
 pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
@@ -139,7 +88,7 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
         ],
         Endpoint::Source => vec![
             SOURCES.get("A source").answers(it.answer::<sources::Shown>()).or_null(),
-            SOURCES.delete("Deletes a source and its secrets").answers(deleted()).or_null(),
+            SOURCES.delete("Deletes a source and its secrets").answers(answers::deleted()).or_null(),
         ],
         Endpoint::SourceSecret => vec![
             SOURCES
@@ -147,7 +96,7 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
                 .text("Two are valid at a time: a third ends the oldest.")
                 .answers(it.answer::<sources::MadeSecret>())
                 .or_null(),
-            SOURCES.delete("Ends all secrets of the source").answers(deleted()).or_null(),
+            SOURCES.delete("Ends all secrets of the source").answers(answers::deleted()).or_null(),
         ],
         Endpoint::Sources => vec![
             SOURCES
@@ -200,7 +149,7 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
         }
         Endpoint::Definition(kind) => vec![
             SETTING_UP.get("As it was saved").answers(it.definition(kind)).or_null(),
-            SETTING_UP.delete("Deletes it").answers(deleted()).or_null(),
+            SETTING_UP.delete("Deletes it").answers(answers::deleted()).or_null(),
         ],
         Endpoint::Definitions(kind) => {
             let result = json!({ "type": "array", "items": it.definition(kind) });
@@ -225,7 +174,7 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
         }
         Endpoint::RedirectInSession => vec![redirect()],
         Endpoint::Redirect => {
-            vec![redirect(), SETTING_UP.delete("Deletes a redirect").by_administrator().answers(deleted()).or_null()]
+            vec![redirect(), SETTING_UP.delete("Deletes a redirect").by_administrator().answers(answers::deleted()).or_null()]
         }
         Endpoint::CustomerConsent => vec![
             COLLECTING
@@ -260,19 +209,19 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
             SETTING_UP
                 .post("Delivers everything from a place in the log on again")
                 .sent(bodies::replay(), json!({ "from": 0 }))
-                .answers(deleted())
+                .answers(answers::deleted())
                 .or_null(),
         ],
         Endpoint::Event => {
             let source = || [parameters::source_of_event()];
             vec![
                 RECORDS.get("An event").takes(source()).answers(it.answer::<records::EventRecord>()).or_null(),
-                RECORDS.delete("Deletes an event").takes(source()).answers(deleted()).or_null(),
+                RECORDS.delete("Deletes an event").takes(source()).answers(answers::deleted()).or_null(),
             ]
         }
         Endpoint::Session => vec![
             RECORDS.get("A session").answers(it.answer::<ShownSession<'_>>()).or_null(),
-            RECORDS.delete("Deletes a session; its events stay").answers(deleted()).or_null(),
+            RECORDS.delete("Deletes a session; its events stay").answers(answers::deleted()).or_null(),
         ],
         Endpoint::Profile => vec![
             RECORDS.get("A profile, by any of its ids").answers(it.answer::<ShownProfile<'_>>()).or_null(),
@@ -280,7 +229,7 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
                 .delete("Deletes a profile, its names and its keys; sessions and events stay")
                 .text("With `events=true` everything that is known of the person goes, also from the disk.")
                 .takes([parameters::with_events()])
-                .answers(json!({ "anyOf": [deleted(), begun_erasure("erased")] }))
+                .answers(json!({ "anyOf": [answers::deleted(), answers::begun_erasure("erased")] }))
                 .or_null(),
         ],
         Endpoint::ExportProfile => vec![
@@ -292,11 +241,11 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
         Endpoint::ForgetProfile => vec![
             RECORDS
                 .post("Keeps what counts of a person, and removes what identifies them")
-                .answers(begun_erasure("forgotten"))
+                .answers(answers::begun_erasure("forgotten"))
                 .or_null(),
         ],
         Endpoint::Erasure => {
-            vec![RECORDS.get("Whether an erasure is done, and what it does not reach").answers(erasure()).or_null()]
+            vec![RECORDS.get("Whether an erasure is done, and what it does not reach").answers(answers::erasure()).or_null()]
         }
         Endpoint::SplitProfile => vec![
             RECORDS
@@ -307,35 +256,35 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
         ],
         Endpoint::Events => {
             let page = it.answer::<query::RecordPage<ShownEvent>>();
-            vec![QUERIES.get("Events").takes(parameters::events()).answers_as(lists(page))]
+            vec![QUERIES.get("Events").takes(parameters::events()).answers_as(answers::lists(page))]
         }
         Endpoint::SessionEvents => {
             let page = it.answer::<query::RecordPage<ShownEvent>>();
             let events = QUERIES.get("The events of a session").takes(parameters::events_of_session());
-            vec![events.answers_as(lists(page)).or_null()]
+            vec![events.answers_as(answers::lists(page)).or_null()]
         }
         Endpoint::ProfileEvents => {
             let page = it.answer::<query::RecordPage<ShownEvent>>();
             let events = QUERIES.get("The events of a person").takes(parameters::events_of_profile());
-            vec![events.answers_as(lists(page)).or_null()]
+            vec![events.answers_as(answers::lists(page)).or_null()]
         }
         Endpoint::Sessions => {
             let page = it.answer::<query::RecordPage<ShownSession<'_>>>();
-            vec![QUERIES.get("Sessions").takes(parameters::sessions()).answers_as(lists(page))]
+            vec![QUERIES.get("Sessions").takes(parameters::sessions()).answers_as(answers::lists(page))]
         }
         Endpoint::ProfileSessions => {
             let page = it.answer::<query::RecordPage<ShownSession<'_>>>();
             let sessions = QUERIES.get("The sessions of a person").takes(parameters::sessions_of_profile());
-            vec![sessions.answers_as(lists(page)).or_null()]
+            vec![sessions.answers_as(answers::lists(page)).or_null()]
         }
         Endpoint::Profiles => {
             let page = it.answer::<query::RecordPage<ShownProfile<'_>>>();
-            vec![QUERIES.get("Profiles").takes(parameters::profiles()).answers_as(lists(page))]
+            vec![QUERIES.get("Profiles").takes(parameters::profiles()).answers_as(answers::lists(page))]
         }
         Endpoint::Timeline => {
             let page = it.answer::<query::RecordPage<query::TimelineEntry>>();
             let timeline = QUERIES.get("A person's sessions and events in one list").takes(parameters::timeline());
-            vec![timeline.answers_as(lists(page)).or_null()]
+            vec![timeline.answers_as(answers::lists(page)).or_null()]
         }
         Endpoint::LiveEvents => vec![
             QUERIES
@@ -345,7 +294,7 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
                     behind; a reader that does not keep up is sent `behind` and is closed.",
                 )
                 .takes(parameters::live())
-                .answers_as(vec![("text/event-stream", live_event())]),
+                .answers_as(vec![("text/event-stream", answers::live_event())]),
         ],
         Endpoint::Export => {
             let file = |media| (media, json!({ "type": "string" }));
@@ -430,7 +379,7 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
                 .sent(it.body("NewToken", bodies::token()), bodies::token_example())
                 .answers(it.answer::<access::MadeToken>()),
         ],
-        Endpoint::Access(_) => vec![SETTING_UP.delete("Ends it").answers(deleted()).or_null()],
+        Endpoint::Access(_) => vec![SETTING_UP.delete("Ends it").answers(answers::deleted()).or_null()],
         Endpoint::Accesses(_) => vec![SETTING_UP.get("Those that there are").answers(it.answer::<access::Accesses>())],
         Endpoint::Changes => {
             vec![SETTING_UP.get("Who changed what is set up, the newest first").answers(it.answer::<access::Changes>())]
@@ -454,11 +403,6 @@ fn redirect() -> Operation {
         .takes([parameters::properties()])
         .answers_with(StatusCode::FOUND)
         .or_null()
-}
-
-/// `true`.
-fn deleted() -> Value {
-    json!({ "const": true })
 }
 
 /// Everything that can be set up, each kind in a list of its own.

@@ -5,6 +5,7 @@
 //! from the types that are written and read. What clients send is read by hand, so `bodies` says by hand what is taken,
 //! and `parameters` what a query may say.
 
+mod answers;
 mod bodies;
 mod endpoints;
 mod operation;
