@@ -5,6 +5,7 @@
 //! store, or measures one that is there. `TRACARDI_BIN` names another daemon than the one just built. Then all events are
 //! written to files, and a DuckDB that is there (the tests' one) is asked the same of the Parquet file.
 
+mod command;
 mod reading {
     pub mod console;
     pub mod exports;
@@ -17,9 +18,8 @@ mod server;
 
 use std::{path::PathBuf, process::ExitCode};
 
+use command::{Arguments, Result};
 use reading::{fill, queries};
-
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const USAGE: &str = "\
 usage: cargo bench --bench reading -- [OPTION VALUE]...
@@ -28,33 +28,12 @@ usage: cargo bench --bench reading -- [OPTION VALUE]...
   --rounds N       times that each query is asked (default: 100)";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let given = |name: &str| arguments.iter().any(|argument| argument == name);
-    let outcome = if given("--help") {
-        println!("{USAGE}");
-        Ok(())
-    } else if given("--bench") {
-        run(arguments.into_iter())
-    } else {
-        println!("figures are measured by `cargo bench` only");
-        Ok(())
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    command::run(USAGE, run)
 }
 
-fn run(mut arguments: impl Iterator<Item = String>) -> Result<()> {
+fn run(mut arguments: Arguments) -> Result<()> {
     let (mut events, mut rounds, mut store) = (500_000, 100, None);
-    while let Some(name) = arguments.next() {
-        if name == "--bench" {
-            continue;
-        }
-        let value = arguments.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"))?;
+    while let Some((name, value)) = arguments.next()? {
         match name.as_str() {
             "--events" => events = value.parse()?,
             "--rounds" => rounds = value.parse()?,

@@ -6,6 +6,7 @@
 //! `NAME.html`, with DAEMON where the address stands that it is loaded from (as `http://DAEMON/scripts/NAME/` and any
 //! name) and sends to. What a daemon of ours does not know there (`/api/event`) is answered with an empty 200.
 
+mod command;
 mod script {
     pub mod candidate;
     pub mod report;
@@ -18,6 +19,7 @@ mod support;
 
 use std::{path::PathBuf, process::ExitCode};
 
+use command::{Arguments, Result};
 use script::{
     candidate::{self, Candidate},
     report,
@@ -26,41 +28,18 @@ use script::{
 };
 use support::daemon::started;
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
-
 const USAGE: &str = "\
 usage: cargo bench --profile dev --bench script -- [OPTION VALUE]...
   --beside FOLDER  other scripts to be measured: NAME.js, and NAME.html as it stands in a page
   --rounds N       times that each of them is visited (default: 20)";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let given = |name: &str| arguments.iter().any(|argument| argument == name);
-    let outcome = if given("--help") {
-        println!("{USAGE}");
-        Ok(())
-    } else if given("--bench") {
-        run(arguments.into_iter())
-    } else {
-        println!("figures are measured by `cargo bench` only");
-        Ok(())
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    command::run(USAGE, run)
 }
 
-fn run(mut arguments: impl Iterator<Item = String>) -> Result<()> {
+fn run(mut arguments: Arguments) -> Result<()> {
     let (mut rounds, mut beside) = (20, None);
-    while let Some(name) = arguments.next() {
-        if name == "--bench" {
-            continue;
-        }
-        let value = arguments.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"))?;
+    while let Some((name, value)) = arguments.next()? {
         match name.as_str() {
             "--rounds" => rounds = value.parse()?,
             "--beside" => beside = Some(PathBuf::from(value)),

@@ -7,6 +7,7 @@
 //!
 //! `cargo bench --bench throughput -- --help` lists the options.
 
+mod command;
 mod throughput {
     pub mod bare_hyper;
     pub mod comparison;
@@ -21,7 +22,7 @@ mod throughput {
     pub mod report;
     pub mod server;
 
-    pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+    pub use crate::command::Result;
 }
 
 use std::error::Error;
@@ -47,27 +48,10 @@ const LOG_LINES_SHOWN: usize = 20;
 const IDLE_REST: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let given = |name: &str| arguments.iter().any(|argument| argument == name);
-    let outcome = if given(bare_hyper::ARGUMENT) {
-        bare_hyper::serve()
-    } else if given("--help") {
-        println!("{USAGE}");
-        Ok(())
-    } else if !given("--bench") {
-        // `cargo test --all-targets` runs this too, with a daemon that is not optimised.
-        println!("figures are measured by `cargo bench` only");
-        Ok(())
-    } else {
-        Options::parse(arguments.into_iter()).and_then(|options| run(&options))
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+    if std::env::args().any(|argument| argument == bare_hyper::ARGUMENT) {
+        return command::exit_code(bare_hyper::serve());
     }
+    command::run(USAGE, |arguments| run(&Options::parse(arguments)?))
 }
 
 fn run(options: &Options) -> Result<()> {

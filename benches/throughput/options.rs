@@ -3,6 +3,7 @@
 use super::Result;
 use super::comparison::{COMPARISONS, Comparison};
 use super::payload::Case;
+use crate::command::Arguments;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ pub struct Options {
 }
 
 impl Options {
-    pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
+    pub fn parse(mut arguments: Arguments) -> Result<Options> {
         let mut options = Options {
             cases: vec![Case::Visits, Case::NewVisitors],
             idle: true,
@@ -53,12 +54,7 @@ impl Options {
             daemon: std::env::var_os("TRACARDI_BIN").unwrap_or(env!("CARGO_BIN_EXE_tracardi").into()).into(),
         };
         let mut merges = MERGES;
-        while let Some(name) = arguments.next() {
-            // Cargo's own way of telling a benchmark from a test.
-            if name == "--bench" {
-                continue;
-            }
-            let value = arguments.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"))?;
+        while let Some((name, value)) = arguments.next()? {
             let wrong = |_| format!("{name} cannot be {value}\n{USAGE}");
             match name.as_str() {
                 "--case" => {
