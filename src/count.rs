@@ -1,4 +1,4 @@
-//! Numbers that the rooms keep of what they do: any thread adds to them at the price of an atomic addition, and nobody
+//! Numbers that the modules keep of what they do: any thread adds to them at the price of an atomic addition, and nobody
 //! waits for anybody.
 
 use std::{

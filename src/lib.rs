@@ -1,6 +1,6 @@
 //! Tracardi in one binary: event tracking with its store inside.
 //!
-//! The rooms, in the order in which a request goes through them:
+//! The modules, in the order in which a request goes through them:
 //!
 //! * [`http`] reads a request within its limits and finds what it asks for;
 //! * [`model`] is what is received, stored and answered, and what makes it valid;
@@ -18,8 +18,8 @@
 //! * [`metrics`] is what the daemon tells of itself to who watches it.
 //!
 //! Around them: [`commands`] is the command line, [`settings`] what can be set, [`clock`] the time and the ids made
-//! from it, [`count`] the numbers that rooms keep of what they do, [`supervise`] keeps work going that panicked. What a
-//! room may know: `model` nothing of the others, `collect`, `process`, `admin`, `import`, `store` and `metrics` no HTTP server,
+//! from it, [`count`] the numbers that modules keep of what they do, [`supervise`] keeps work going that panicked. What a
+//! module may know: `model` nothing of the others, `collect`, `process`, `admin`, `import`, `store` and `metrics` no HTTP server,
 //! `http` no sled.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]

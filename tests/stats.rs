@@ -137,7 +137,7 @@ impl Shop {
             client: Arc::new(client),
             credentials: Credentials::None,
             bytes: body.len(),
-            trial: None,
+            dry_run: None,
         };
         self.collector.collect(incoming).await.unwrap();
         self.sent.extend(events);

@@ -48,7 +48,7 @@ impl Collector {
             save_session: payload.options.save_session && !source.source.transitional,
             save_events: payload.options.save_events && !source.source.transitional,
             debugger: payload.options.debugger
-                && (self.settings.debugger != Disclosure::None || incoming.trial.is_some()),
+                && (self.settings.debugger != Disclosure::None || incoming.dry_run.is_some()),
             source,
             incoming,
         })

@@ -60,21 +60,21 @@ impl Processed<'_> {
         profiles.iter_mut().for_each(|profile| profile.changed = false);
         sessions.iter_mut().for_each(|session| session.saved = false);
         let (prepared, mut answer) = self.prepare(admitted, view).await?;
-        answer.profile = prepared.fix(Moment { now, offset: 0 }).profile;
+        answer.profile = prepared.finalize(Moment { now, offset: 0 }).profile;
         view.answer(to_json(&answer)).await
     }
 
     /// Everything that does not need the request's moment: what it leads to, and the answer but for its profile.
     pub async fn prepare(self, admitted: &Admitted, view: &ReadView) -> Result<(Prepared, Answer), Refused> {
-        let Self { parts, left, mut warnings, task, withheld, whole_profile, tells_changes } = self;
+        let Self { parts, outcome, mut warnings, task, withheld, whole_profile, tells_changes } = self;
         let happens = parts.events.iter().any(|part| !part.list.is_empty());
         warnings.extend(withheld.warnings());
         let mut debugging = task.map(|task| (task, saved(&parts, withheld.debugging)));
         if let Some((_, shown)) = debugging.as_mut().filter(|_| !withheld.debugging) {
-            shown.segment_errors = left.segment_errors().collect();
-            shown.segments = left.segments;
-            shown.execution = left.executions;
-            shown.logs = left.logs;
+            shown.segment_errors = outcome.segment_errors().collect();
+            shown.segments = outcome.segments;
+            shown.execution = outcome.executions;
+            shown.logs = outcome.logs;
         }
         let prepared = Prepared::new(parts, view, tells_changes, happens).await?;
         let answer = Answer {
@@ -82,8 +82,8 @@ impl Processed<'_> {
             whole_profile,
             consent: admitted.source.source.requires_consent,
             warnings,
-            response: left.response,
-            ux: left.ux,
+            response: outcome.response,
+            ux: outcome.ux,
             debugging,
         };
         Ok((prepared, answer))
@@ -136,7 +136,7 @@ struct PreparedEvents {
 }
 
 /// What a request leads to, with times and offsets.
-pub struct Fixed {
+pub struct Finalized {
     pub entries: Vec<Entry>,
     /// The profile that it is about, if it is about one.
     pub profile: Option<Arc<Profile>>,
@@ -174,7 +174,7 @@ impl Prepared {
     }
 
     /// Fills in times and offsets.
-    pub fn fix(self, moment: Moment) -> Fixed {
+    pub fn finalize(self, moment: Moment) -> Finalized {
         let Self { profiles, sessions, events, happens } = self;
         let saved: usize = events.iter().map(|part| part.list.len()).sum();
         let changed: usize = profiles.iter().map(PreparedProfile::entries).sum();
@@ -201,7 +201,7 @@ impl Prepared {
             entries.add_events(part, profile.map(|place| fixed[place].profile.reference()));
         }
         let profile = if fixed.len() == 1 { fixed.pop().map(|fixed| fixed.profile) } else { None };
-        Fixed { entries: entries.list, profile }
+        Finalized { entries: entries.list, profile }
     }
 }
 
@@ -212,12 +212,12 @@ fn moves(profiles: &[PreparedProfile], parts: &[usize], earlier: &ProfileRef) ->
 }
 
 /// A profile that is stored with the request, and those that became part of it.
-struct FixedProfile {
+struct FinalizedProfile {
     profile: Arc<Profile>,
     took_in: Vec<ProfileRef>,
 }
 
-impl FixedProfile {
+impl FinalizedProfile {
     fn is_or_took_in(&self, reference: &ProfileRef) -> bool {
         self.profile.id == reference.id && self.profile.since == reference.since || self.took_in.contains(reference)
     }
@@ -258,19 +258,19 @@ impl Entries {
         self.list.extend(list.into_iter().map(Entry::Event));
     }
 
-    fn add_profile(&mut self, prepared: PreparedProfile) -> FixedProfile {
-        let (profile, entries) = prepared.fix(self.moment, self.list.len() as u64, self.last);
+    fn add_profile(&mut self, prepared: PreparedProfile) -> FinalizedProfile {
+        let (profile, entries) = prepared.finalize(self.moment, self.list.len() as u64, self.last);
         let took_in = entries.iter().filter_map(|entry| match entry {
             Entry::Absorbed { absorbed, .. } => Some(absorbed.clone()),
             _ => None,
         });
         let took_in = took_in.collect();
         self.list.extend(entries);
-        FixedProfile { profile, took_in }
+        FinalizedProfile { profile, took_in }
     }
 
     /// Adds a session with the profiles that it had in the request, one after another.
-    fn add_session(&mut self, prepared: PreparedSession, whose: &[Option<usize>], profiles: &[FixedProfile]) {
+    fn add_session(&mut self, prepared: PreparedSession, whose: &[Option<usize>], profiles: &[FinalizedProfile]) {
         let PreparedSession { mut session, is_new, parts, whose: mut so_far } = prepared;
         if is_new {
             session.number = self.moment.offset + self.list.len() as u64;

@@ -60,9 +60,9 @@ impl Collector {
         admitted.incoming.payload.options.profile && self.settings.profile != Disclosure::None && !withheld.profile
     }
 
-    /// What is withheld from whoever sent a request that is about `parts`. `sought`: it looked for people, or asked
+    /// What is withheld from whoever sent a request that is about `parts`. `searched`: it looked for people, or asked
     /// external systems, so that all that was done since speaks of them, whether or not somebody was found.
-    pub(super) fn withheld(&self, admitted: &Admitted, parts: &Parts<'_>, rules: &Rules, sought: bool) -> Withheld {
+    pub(super) fn withheld(&self, admitted: &Admitted, parts: &Parts<'_>, rules: &Rules, searched: bool) -> Withheld {
         let keeps = |from: Disclosure| from == Disclosure::Anonymous && !admitted.trusted;
         let profile = admitted.incoming.payload.options.profile && keeps(self.settings.profile);
         let debugging = admitted.debugger && keeps(self.settings.debugger);
@@ -70,7 +70,7 @@ impl Collector {
             return Withheld::default();
         }
         let known = parts.profiles.iter().any(|draft| rules.is_known(&self.identity, draft));
-        Withheld { profile: profile && known, debugging: debugging && (known || sought || has_unread_profile(parts)) }
+        Withheld { profile: profile && known, debugging: debugging && (known || searched || has_unread_profile(parts)) }
     }
 
     /// What is withheld of the answer to repeats, whose first one is of the profile `whose`: whoever guesses an event's id

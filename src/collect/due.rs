@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use super::{Collector, Rejection, Tries, commit::Prepared, parts::Parts};
+use super::{Collector, Rejection, RetryBudget, commit::Prepared, parts::Parts};
 use crate::{
     model::{DefinitionKind, DelayedEvent, EventType, Id, Pass, Profile, ProfileRef, Session, Time},
     process::{
-        EventDraft, Interrupted, Left, Memory, People, Processing, ProfileDraft, Records, Rules, SessionDraft,
+        EventDraft, Interrupted, Outcome, People, Processing, ProfileDraft, Records, RetryState, Rules, SessionDraft,
         referred_profile,
     },
     store::{Entry, Held, Key, Pending, ReadView, Refused},
@@ -57,11 +57,11 @@ impl Collector {
     /// # Errors
     /// It is due still, or can never be done.
     pub async fn perform(&self, due: &Due) -> Result<Option<Performed>, NotDone> {
-        let (mut memory, mut tries) = (Memory::default(), Tries::default());
+        let (mut retry, mut budget) = (RetryState::default(), RetryBudget::default());
         loop {
-            match self.attempt_due(due, &self.rules.get(), &mut memory).await {
+            match self.attempt_due(due, &self.rules.get(), &mut retry).await {
                 Ok(performed) => return Ok(performed),
-                Err(why) => match tries.again(why, &mut memory) {
+                Err(why) => match budget.again(why, &mut retry) {
                     Ok(()) => {}
                     Err(Interrupted::Refused(refused)) => return Err(NotDone::Refused(refused)),
                     Err(why) => return Err(NotDone::Impossible(Rejection::from(why).to_string())),
@@ -74,35 +74,35 @@ impl Collector {
         &self,
         due: &Due,
         rules: &Arc<Rules>,
-        memory: &mut Memory,
+        retry: &mut RetryState,
     ) -> Result<Option<Performed>, Interrupted> {
-        memory.begin();
-        let Some(opened) = self.open_due(due, memory).await? else { return Ok(None) };
+        retry.begin();
+        let Some(opened) = self.open_due(due, retry).await? else { return Ok(None) };
         let Opened { view, held, event, session, attachable, profile } = opened;
         if profile.is_none() && due.profile(event.as_deref()).is_some() {
             let pending = self.note(due).await?; // who was deleted meanwhile
             return Ok(Some(Performed { pending, error: None }));
         }
         let people = People { view: &view, held: &held, searches: &self.searches };
-        let ground = self.ground(&people, true);
-        let mut records = self.due_records(event.as_deref(), session, profile, memory);
+        let context = self.context(&people, true);
+        let mut records = self.due_records(event.as_deref(), session, profile, retry);
         records.attachable = attachable;
-        let mut left = Left::default();
-        let processing = Processing { rules, ground: &ground, records: &mut records, memory, left: &mut left };
+        let mut outcome = Outcome::default();
+        let processing = Processing { rules, context: &context, records: &mut records, retry, outcome: &mut outcome };
         match due {
             // Time went by: what a segment's condition holds for may be another.
             Due::Event { .. } => processing.events(true).await?,
             Due::Scheduled { kind, id, .. } => processing.scheduled(*kind, id).await?,
         }
-        self.check_in_force(rules, memory)?;
-        let error = left.logs.errors().next().map(str::to_owned);
-        let outcomes = left.outcomes();
+        self.check_in_force(rules, retry)?;
+        let error = outcome.logs.errors().next().map(str::to_owned);
+        let outcomes = outcome.outcomes();
         let mut parts = Parts::default();
         parts.push(records);
         let prepared = Prepared::new(parts, &view, rules.tells_changes(), false).await?;
         let permit = self.store.permit(prepared.bytes()).await?;
         let ((), pending) = view.push(permit, |moment| {
-            let mut entries = prepared.fix(moment).entries;
+            let mut entries = prepared.finalize(moment).entries;
             entries.push(due.done());
             (entries, ())
         })?;
@@ -112,16 +112,16 @@ impl Collector {
     }
 
     /// Holds the names of what it is about; `None` if it was done before.
-    async fn open_due(&self, due: &Due, memory: &Memory) -> Result<Option<Opened>, Interrupted> {
+    async fn open_due(&self, due: &Due, retry: &RetryState) -> Result<Option<Opened>, Interrupted> {
         let event = delayed_event(&self.store.read_view(), due).await?;
         if event.is_none() && matches!(due, Due::Event { .. }) {
             return Ok(None);
         }
         let reference = due.profile(event.as_deref());
         let session_id = event.as_ref().and_then(|event| event.session.as_ref());
-        let mut names = memory.names.clone();
+        let mut names = retry.names.clone();
         names.push(due.key());
-        names.extend(session_id.into_iter().chain(memory.session(0)).cloned().map(Key::Session));
+        names.extend(session_id.into_iter().chain(retry.session(0)).cloned().map(Key::Session));
         names.extend(reference.map(|profile| Key::Profile(profile.id.clone())));
         let held = self.store.lock(names).await?;
         let view = self.store.read_view();
@@ -142,7 +142,7 @@ impl Collector {
             None => None,
         };
         let session = session.map(|session| SessionDraft::new((*session).clone(), true, false));
-        let attachable = match memory.session(0) {
+        let attachable = match retry.session(0) {
             Some(id) => Some(self.attachable(&view, id).await?),
             None => None,
         };
@@ -162,7 +162,7 @@ impl Collector {
         event: Option<&DelayedEvent>,
         session: Option<SessionDraft>,
         profile: Option<Arc<Profile>>,
-        memory: &mut Memory,
+        retry: &mut RetryState,
     ) -> Records<'static> {
         // Of a source that is not there any more, it comes from nowhere.
         let source = event.and_then(|event| self.store.source(&event.source));
@@ -173,7 +173,7 @@ impl Collector {
         records.session = session;
         if let Some(event) = event {
             let kind = EventType { id: event.kind.clone(), name: event.name.clone() };
-            let (id, properties) = (memory.event_id(0, &self.clock), event.properties.clone());
+            let (id, properties) = (retry.event_id(0, &self.clock), event.properties.clone());
             let mut draft = EventDraft::internal(kind, properties, id, records.saves_events);
             draft.depth = event.depth;
             records.events.push(draft);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Collector, admit::Admitted};
 use crate::{
     model::{Id, Profile, Session},
-    process::{Memory, find_profile, referred_profile},
+    process::{RetryState, find_profile, referred_profile},
     store::{EventPlace, Held, Key, ReadView, Refused},
 };
 
@@ -46,11 +46,11 @@ impl Identified {
 
 impl Collector {
     /// Holds the names that the payload names, and those that turned up when the request was processed before.
-    pub(super) async fn identify(&self, admitted: &Admitted, memory: &Memory) -> Result<Identified, Refused> {
+    pub(super) async fn identify(&self, admitted: &Admitted, retry: &RetryState) -> Result<Identified, Refused> {
         let payload = &admitted.incoming.payload;
         let source = &admitted.source.source.id;
-        let session_ids: Vec<&Id> = payload.session.iter().chain(memory.sessions()).collect();
-        let mut names = memory.names.clone();
+        let session_ids: Vec<&Id> = payload.session.iter().chain(retry.sessions()).collect();
+        let mut names = retry.names.clone();
         names.extend(session_ids.iter().map(|id| Key::Session((*id).clone())));
         names.extend(payload.profile.iter().chain(&admitted.passed).cloned().map(Key::Profile));
         let event_ids = payload.events.iter().filter_map(|event| event.id.clone());

@@ -29,12 +29,12 @@ pub use disclosure::Disclosure;
 pub use due::{Due, NotDone, Performed};
 
 use bots::BotAgents;
-use commit::{Fixed, to_json};
+use commit::{Finalized, to_json};
 
 use crate::{
     clock::Clock,
     model::{ClientFacts, Fault, Id, Payload, SourceType},
-    process::{Identity, Interrupted, Lookups, Memory, Redirect, Rules, RulesInForce, Searches},
+    process::{Identity, Interrupted, Lookups, Redirect, RetryState, Rules, RulesInForce, Searches},
     store::{Refused, Store},
 };
 
@@ -76,7 +76,7 @@ pub struct Incoming {
     /// The length of the body, for the queue's sake.
     pub bytes: usize,
     /// Process it and answer, and store nothing.
-    pub trial: Option<Trial>,
+    pub dry_run: Option<DryRun>,
 }
 
 /// What a request brings to show that it is not a stranger's. It has no `Debug`, so that secrets stand in no log.
@@ -92,7 +92,7 @@ pub enum Credentials {
 
 /// How a payload is tried out.
 #[derive(Clone)]
-pub struct Trial {
+pub struct DryRun {
     /// Whether external systems are asked.
     pub lookups: bool,
     /// By which rules, if not by those in force.
@@ -127,22 +127,22 @@ impl From<Interrupted> for Rejection {
 
 /// How often a request started again.
 #[derive(Default)]
-struct Tries {
+struct RetryBudget {
     stale: usize,
     more: usize,
 }
 
-impl Tries {
+impl RetryBudget {
     /// Whether it is to start again, with what it remembers.
     ///
     /// # Errors
     /// It is not: why.
-    fn again(&mut self, why: Interrupted, memory: &mut Memory) -> Result<(), Interrupted> {
+    fn again(&mut self, why: Interrupted, retry: &mut RetryState) -> Result<(), Interrupted> {
         if let Interrupted::Refused(Refused::Stale) = why {
             self.stale += 1;
             return if self.stale < ATTEMPTS_MAX { Ok(()) } else { Err(too_fast().into()) };
         }
-        memory.note(why, 0)?;
+        retry.note(why, 0)?;
         self.more += 1;
         if self.more < MORE_NAMES_MAX { Ok(()) } else { Err(too_fast().into()) }
     }
@@ -193,13 +193,13 @@ impl Collector {
     /// Takes a payload; returns the answer as JSON once everything that it speaks of is durable.
     pub async fn collect(&self, incoming: Incoming) -> Result<Vec<u8>, Rejection> {
         let admitted = self.admit(incoming)?;
-        let (mut memory, mut tries) = (Memory::default(), Tries::default());
+        let (mut retry, mut budget) = (RetryState::default(), RetryBudget::default());
         loop {
-            let tried = admitted.incoming.trial.as_ref().and_then(|trial| trial.rules.clone());
+            let tried = admitted.incoming.dry_run.as_ref().and_then(|dry_run| dry_run.rules.clone());
             let rules = tried.unwrap_or_else(|| self.rules.get());
-            match self.attempt(&admitted, &rules, &mut memory).await {
+            match self.attempt(&admitted, &rules, &mut retry).await {
                 Ok(answer) => return Ok(answer),
-                Err(why) => tries.again(why, &mut memory)?,
+                Err(why) => budget.again(why, &mut retry)?,
             }
         }
     }
@@ -208,26 +208,26 @@ impl Collector {
         &self,
         admitted: &admit::Admitted,
         rules: &Arc<Rules>,
-        memory: &mut Memory,
+        retry: &mut RetryState,
     ) -> Result<Vec<u8>, Interrupted> {
-        memory.begin();
-        let identified = self.identify(admitted, memory).await?;
+        retry.begin();
+        let identified = self.identify(admitted, retry).await?;
         let sifted = repeats::sift(admitted, &identified);
         if sifted.only_repeats {
             return self.answer_repeats(admitted, &identified, sifted, rules).await;
         }
         // On the heap, as what follows: while it waits for the disk, a request does not carry the room that this took.
-        let processed = Box::pin(self.process(admitted, &identified, sifted, rules, memory)).await?;
+        let processed = Box::pin(self.process(admitted, &identified, sifted, rules, retry)).await?;
         let view = &identified.view;
-        if admitted.incoming.trial.is_some() {
+        if admitted.incoming.dry_run.is_some() {
             return Ok(Box::pin(processed.answer_trial(admitted, view, self.clock.now())).await?);
         }
-        self.check_in_force(rules, memory)?;
-        let outcomes = processed.left.outcomes();
+        self.check_in_force(rules, retry)?;
+        let outcomes = processed.outcome.outcomes();
         let (prepared, mut answer) = Box::pin(processed.prepare(admitted, view)).await?;
         let permit = self.store.permit(admitted.incoming.bytes + prepared.bytes()).await?;
         let (profile, pending) = view.push(permit, |moment| {
-            let Fixed { entries, profile } = prepared.fix(moment);
+            let Finalized { entries, profile } = prepared.finalize(moment);
             (entries, profile)
         })?;
         drop(identified); // the next request of this session sees it already; only the answer waits for the disk
@@ -240,11 +240,11 @@ impl Collector {
 
     /// What was set up meanwhile counts for a request that took long, too: whoever looks through all profiles for it comes
     /// by before the request is stored.
-    fn check_in_force(&self, rules: &Arc<Rules>, memory: &mut Memory) -> Result<(), Interrupted> {
-        if Arc::ptr_eq(&self.rules.get(), rules) || memory.outdated == ATTEMPTS_MAX {
+    fn check_in_force(&self, rules: &Arc<Rules>, retry: &mut RetryState) -> Result<(), Interrupted> {
+        if Arc::ptr_eq(&self.rules.get(), rules) || retry.outdated == ATTEMPTS_MAX {
             return Ok(());
         }
-        memory.outdated += 1;
+        retry.outdated += 1;
         Err(Interrupted::Again)
     }
 }

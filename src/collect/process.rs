@@ -13,14 +13,15 @@ use super::{
 use crate::{
     model::{EventRequest, Fault, Id, Json, Session, SourceType, Time, landing},
     process::{
-        EventDraft, Ground, Interrupted, Left, Memory, People, Processing, ProfileDraft, Records, Rules, SessionDraft,
+        EventDraft, Interrupted, Outcome, People, ProcessContext, Processing, ProfileDraft, Records, RetryState, Rules,
+        SessionDraft,
     },
 };
 
 /// A request that is ready but for its time and its place in the log.
 pub struct Processed<'a> {
     pub parts: Parts<'a>,
-    pub left: Left,
+    pub outcome: Outcome,
     pub warnings: Vec<String>,
     /// This request's id, if the answer is to tell.
     pub task: Option<Id>,
@@ -38,23 +39,24 @@ impl Collector {
         identified: &Identified,
         sifted: Sifted<'a>,
         rules: &Rules,
-        memory: &mut Memory,
+        retry: &mut RetryState,
     ) -> Result<Processed<'a>, Interrupted> {
         let incoming = &admitted.incoming;
-        let asks = incoming.trial.as_ref().is_none_or(|trial| trial.lookups);
+        let asks = incoming.dry_run.as_ref().is_none_or(|dry_run| dry_run.lookups);
         let people = People { view: &identified.view, held: &identified.held, searches: &self.searches };
-        let ground = self.ground(&people, asks);
-        let (mut parts, mut left, mut again) = (Parts::default(), Left::new(admitted.debugger), false);
+        let context = self.context(&people, asks);
+        let (mut parts, mut outcome, mut again) = (Parts::default(), Outcome::new(admitted.debugger), false);
         for (place, events) in in_parts(admitted, sifted.events) {
-            let mut records = self.records(admitted, identified, &mut parts, place, rules, memory)?;
+            let mut records = self.records(admitted, identified, &mut parts, place, rules, retry)?;
             records.events.extend(events.into_iter().map(|SiftedEvent { event, save, place, .. }| {
-                let id = event.id.clone().unwrap_or_else(|| memory.event_id(place, &self.clock));
+                let id = event.id.clone().unwrap_or_else(|| retry.event_id(place, &self.clock));
                 EventDraft::new(Cow::Borrowed(event), id, save)
             }));
-            let processing = Processing { rules, ground: &ground, records: &mut records, memory, left: &mut left };
+            let processing =
+                Processing { rules, context: &context, records: &mut records, retry, outcome: &mut outcome };
             if let Err(why) = processing.events(false).await {
                 // The others are gone through too, so that it starts again with all names at once.
-                memory.note(why, place)?;
+                retry.note(why, place)?;
                 again = true;
             }
             parts.push(records);
@@ -62,12 +64,12 @@ impl Collector {
         if again {
             return Err(Interrupted::Again);
         }
-        let withheld = self.withheld(admitted, &parts, rules, memory.has_sought());
+        let withheld = self.withheld(admitted, &parts, rules, retry.has_sought());
         let mut warnings = sifted.warnings;
-        warnings.append(&mut left.warnings);
+        warnings.append(&mut outcome.warnings);
         Ok(Processed {
             parts,
-            left,
+            outcome,
             warnings,
             task: admitted.debugger.then(|| self.clock.make_id()),
             withheld,
@@ -77,8 +79,8 @@ impl Collector {
     }
 
     /// What processing stands on.
-    pub(super) fn ground<'a>(&'a self, people: &'a People<'a>, asks: bool) -> Ground<'a> {
-        Ground {
+    pub(super) fn context<'a>(&'a self, people: &'a People<'a>, asks: bool) -> ProcessContext<'a> {
+        ProcessContext {
             lookups: asks.then_some(&*self.lookups),
             identity: &self.identity,
             clock: &self.clock,
@@ -95,7 +97,7 @@ impl Collector {
         parts: &mut Parts<'a>,
         place: usize,
         rules: &Rules,
-        memory: &mut Memory,
+        retry: &mut RetryState,
     ) -> Result<Records<'a>, Interrupted> {
         let payload = &admitted.incoming.payload;
         let now = self.clock.now();
@@ -120,7 +122,7 @@ impl Collector {
             Person::ProfileLess => None,
             Person::Known(profile) => Some(ProfileDraft::known(profile.clone())),
             Person::New { id, alias } => {
-                let id = id.clone().unwrap_or_else(|| memory.new_id(&self.clock));
+                let id = id.clone().unwrap_or_else(|| retry.new_id(&self.clock));
                 Some(ProfileDraft::made(id, alias.clone(), records.part, now))
             }
         };
@@ -132,7 +134,7 @@ impl Collector {
                 self.session(admitted, id.clone(), stored, now, consented)
             }
         };
-        match (&payload.session, memory.session(place)) {
+        match (&payload.session, retry.session(place)) {
             (Some(id), _) => records.session = Some(session(id)?),
             (None, Some(id)) => records.attachable = Some(session(id)?),
             (None, None) => {}

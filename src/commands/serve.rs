@@ -19,7 +19,7 @@ use crate::{
     collect::Collector,
     console::Console,
     deliver::Deliveries,
-    http::{self, Address, App, Rooms},
+    http::{self, Address, App, Services},
     import::Importer,
     metrics::Metrics,
     model::Id,
@@ -123,7 +123,7 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
 /// An open store and the rooms around it.
 struct Opened {
     store: Arc<Store>,
-    rooms: Rooms,
+    rooms: Services,
     /// What was registered on the first start.
     first_source: Option<Id>,
 }
@@ -197,7 +197,7 @@ async fn open_rooms(
         queries: queries.clone(),
         rights: rights.clone(),
     });
-    let rooms = Rooms { collector, admin, deliveries, scheduler, queries, metrics, importer, rights, console };
+    let rooms = Services { collector, admin, deliveries, scheduler, queries, metrics, importer, rights, console };
     Ok(Opened { store, rooms, first_source })
 }
 

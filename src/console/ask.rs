@@ -1,4 +1,4 @@
-//! What pages ask of the other rooms, as trees: pages show what the endpoints of the same names answer.
+//! What pages ask of the other modules, as trees: pages show what the endpoints of the same names answer.
 
 use super::{Asked, Console, Trouble};
 use crate::{

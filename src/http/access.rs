@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    App, Rooms, auth,
+    App, Services, auth,
     failure::Failure,
     reply::{self, Reply},
     route::{Request, Route},
@@ -112,14 +112,14 @@ pub fn changes(admin: &Admin) -> Reply {
 /// Whether a viewer's token, or the administrator's, comes with a request.
 pub fn check_viewer(app: &App, request: &Request) -> Result<(), Failure> {
     let may_look = auth::bearer(&request.headers)
-        .is_some_and(|token| app.rooms().is_ok_and(|rooms| rooms.admin.viewer(token).is_some()));
+        .is_some_and(|token| app.services().is_ok_and(|services| services.admin.viewer(token).is_some()));
     if may_look { Ok(()) } else { auth::check_token(app, &request.headers) }
 }
 
 /// Whether the token that came with a request is still one: a viewer's can be ended while its request is answered.
-pub fn still_allowed(rooms: &Rooms, request: &Request) -> impl Fn() -> bool + Send + 'static {
-    let viewer = auth::bearer(&request.headers).and_then(|token| rooms.admin.viewer(token));
-    let admin = rooms.admin.clone();
+pub fn still_allowed(services: &Services, request: &Request) -> impl Fn() -> bool + Send + 'static {
+    let viewer = auth::bearer(&request.headers).and_then(|token| services.admin.viewer(token));
+    let admin = services.admin.clone();
     move || viewer.as_ref().is_none_or(|it| admin.definition(DefinitionKind::Token, &it.id).is_some())
 }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    App, Rooms,
+    App, Services,
     failure::Failure,
     reply::{self, Reply},
     route::Request,
@@ -31,15 +31,15 @@ struct Groups {
 }
 
 /// `POST /customer/consent`: takes what a visitor grants and revokes, as an event; with `all=true` every type is granted.
-pub async fn give(app: &App, rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
+pub async fn give(app: &App, services: &Services, request: &Request) -> Result<Reply, Failure> {
     let all: Vec<Id> = if request.route.flag("all")? {
-        rooms.admin.definitions(DefinitionKind::Consent).iter().map(|definition| definition.id.clone()).collect()
+        services.admin.definitions(DefinitionKind::Consent).iter().map(|definition| definition.id.clone()).collect()
     } else {
         Vec::new()
     };
     let payload = Payload::of_consents(&request.body.bytes, CONSENT_UPDATE, &all);
     let payload = payload.map_err(|fault| Failure::Invalid("body", fault))?;
-    track::take(app, &rooms.collector, request, SourceType::Rest, payload, false, None).await
+    track::take(app, &services.collector, request, SourceType::Rest, payload, false, None).await
 }
 
 /// `GET /consents/types`

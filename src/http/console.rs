@@ -1,5 +1,5 @@
 //! The console's pages over HTTP (contract, section 19): who is logged in, what no other site may send, and what browsers
-//! may do with the pages. What stands in them is the room `console`.
+//! may do with the pages. What stands in them is the module `console`.
 
 mod log_ins;
 mod tries;
@@ -76,8 +76,8 @@ async fn route(app: &App, request: Request) -> Result<Reply, Failure> {
     }
     let session = session(&request.headers);
     let is_valid = |token: &Id| {
-        let rooms = app.rooms();
-        rooms.is_ok_and(|rooms| rooms.admin.definition(DefinitionKind::Token, token).is_some())
+        let services = app.services();
+        services.is_ok_and(|services| services.admin.definition(DefinitionKind::Token, token).is_some())
     };
     let Some(visitor) = session.and_then(|session| app.log_ins.visitor(session, is_valid)) else {
         return Ok(see_other(&log_in_and_on_to(&request)));
@@ -90,20 +90,20 @@ async fn route(app: &App, request: Request) -> Result<Reply, Failure> {
         session.into_iter().for_each(|session| app.log_ins.end(session));
         return Ok(see_other(LOG_IN));
     }
-    let rooms = app.rooms()?;
+    let services = app.services()?;
     match &path[..] {
         ["live"] => {
-            let (log_ins, admin) = (app.log_ins.clone(), rooms.admin.clone());
+            let (log_ins, admin) = (app.log_ins.clone(), services.admin.clone());
             let session = session.unwrap_or_default().to_owned();
             let may_look = move || {
                 let is_valid = |token: &Id| admin.definition(DefinitionKind::Token, token).is_some();
                 log_ins.visitor(&session, is_valid).is_some()
             };
-            return live::events(&rooms.queries, &request, may_look).await;
+            return live::events(&services.queries, &request, may_look).await;
         }
         ["people", id, "export"] if !is_post && visitor.role == Role::Administrator => {
             let id = Id::parse(id).ok().flatten().ok_or(Failure::NoRecord)?;
-            let mut reply = rights::export_of(&rooms.rights, &id).await?;
+            let mut reply = rights::export_of(&services.rights, &id).await?;
             reply.headers_mut().insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
             return Ok(reply);
         }
@@ -119,8 +119,8 @@ async fn route(app: &App, request: Request) -> Result<Reply, Failure> {
 
 /// What a link to a single page leads to: the page, or a part of it, as it was when the link was made.
 async fn shared(app: &App, request: &Request, secret: &str, part: &[&str]) -> Result<Reply, Failure> {
-    let rooms = app.rooms()?;
-    let Some((page, query)) = rooms.admin.share(secret) else {
+    let services = app.services()?;
+    let Some((page, query)) = services.admin.share(secret) else {
         return Ok(with_status(StatusCode::NOT_FOUND, console::log_in(Some("The link has ended, or is none."), None)));
     };
     let visitor = Visitor { name: String::new(), zone: Tz::UTC, forgery_token: String::new(), role: Role::Guest };
@@ -141,7 +141,7 @@ struct View {
 
 async fn shown(app: &App, request: &Request, session: Option<&str>, view: View) -> Result<Reply, Failure> {
     let View { visitor, shared, told, path, query, form } = view;
-    let rooms = app.rooms()?;
+    let services = app.services()?;
     let scheme = if is_secure(app, request) { "https" } else { "http" };
     let asked = Asked {
         visitor,
@@ -155,7 +155,7 @@ async fn shown(app: &App, request: &Request, session: Option<&str>, view: View) 
         client: request.client.clone(),
         http: app.http_figures(),
     };
-    Ok(match rooms.console.answer(&asked).await {
+    Ok(match services.console.answer(&asked).await {
         Ok(Answer::Page(page)) => reply::html(page.into()),
         Ok(Answer::Mistaken(page)) => with_status(StatusCode::UNPROCESSABLE_ENTITY, page),
         Ok(Answer::SeeOther(address)) => see_other(&address),
@@ -254,7 +254,7 @@ impl App {
         if auth::is_token(self, password) {
             return Ok(None);
         }
-        if viewers_too && let Some(viewer) = self.rooms()?.admin.viewer(password) {
+        if viewers_too && let Some(viewer) = self.services()?.admin.viewer(password) {
             return Ok(Some(viewer.id));
         }
         self.tries.note(address);

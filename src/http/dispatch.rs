@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use super::{
-    App, Rooms, access, auth, collect, consents, console, definitions,
+    App, Services, access, auth, collect, consents, console, definitions,
     failure::Failure,
     health, import, live, metrics, openapi, query, records, redirect,
     reply::{self, Reply},
@@ -37,11 +37,11 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         Endpoint::Console => return console::answer(app, request).await,
         _ => {}
     }
-    let rooms = app.rooms()?;
+    let services = app.services()?;
     if route.endpoint == Endpoint::Import {
-        return import::file(&rooms.importer, request).await;
+        return import::file(&services.importer, request).await;
     }
-    let Rooms { collector, admin, deliveries, scheduler, .. } = &rooms;
+    let Services { collector, admin, deliveries, scheduler, .. } = &services;
     // Who changes something that is set up; collecting and reading need no author.
     let by = || auth::author(app, &request);
     match (route.endpoint, &request.method) {
@@ -53,7 +53,7 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::Access(kind), _) => access::end(admin, kind, route, &by()).await,
         (Endpoint::Accesses(kind), _) => Ok(access::list(admin, kind)),
         (Endpoint::Changes, _) => Ok(access::changes(admin)),
-        (Endpoint::CustomerConsent, _) => consents::give(app, &rooms, &request).await,
+        (Endpoint::CustomerConsent, _) => consents::give(app, &services, &request).await,
         (Endpoint::ConsentTypes, _) => Ok(consents::types(admin)),
         (Endpoint::Redirect, &Method::DELETE) => {
             auth::check_token(app, &request.headers)?;
@@ -83,40 +83,40 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::Event, _) => records::event(admin, route).await,
         (Endpoint::Session, &Method::DELETE) => records::delete_session(admin, route).await,
         (Endpoint::Session, _) => records::session(admin, route).await,
-        (Endpoint::Profile, &Method::DELETE) => rights::delete_profile(&rooms, route).await,
+        (Endpoint::Profile, &Method::DELETE) => rights::delete_profile(&services, route).await,
         (Endpoint::Profile, _) => records::profile(admin, route).await,
-        (Endpoint::Events, _) => query::records(&rooms, &request, Asked::Events(None)).await,
+        (Endpoint::Events, _) => query::records(&services, &request, Asked::Events(None)).await,
         (Endpoint::SessionEvents, _) => {
             let about = About::Session(route.record_id()?);
-            query::records(&rooms, &request, Asked::Events(Some(about))).await
+            query::records(&services, &request, Asked::Events(Some(about))).await
         }
         (Endpoint::ProfileEvents, _) => {
             let about = About::Profile(route.record_id()?);
-            query::records(&rooms, &request, Asked::Events(Some(about))).await
+            query::records(&services, &request, Asked::Events(Some(about))).await
         }
-        (Endpoint::Sessions, _) => query::records(&rooms, &request, Asked::Sessions(None)).await,
+        (Endpoint::Sessions, _) => query::records(&services, &request, Asked::Sessions(None)).await,
         (Endpoint::ProfileSessions, _) => {
-            query::records(&rooms, &request, Asked::Sessions(Some(route.record_id()?))).await
+            query::records(&services, &request, Asked::Sessions(Some(route.record_id()?))).await
         }
-        (Endpoint::Profiles, _) => query::records(&rooms, &request, Asked::Profiles).await,
-        (Endpoint::Timeline, _) => query::records(&rooms, &request, Asked::Timeline(route.record_id()?)).await,
-        (Endpoint::CountedVisits, _) => query::visits(&rooms, &request).await,
-        (Endpoint::Top, _) => query::top(&rooms, &request).await,
-        (Endpoint::Funnel, _) => query::funnel(&rooms, &request).await,
-        (Endpoint::Retention, _) => query::retention(&rooms, &request).await,
-        (Endpoint::CountedEvents, _) => query::counts(&rooms, &request).await,
+        (Endpoint::Profiles, _) => query::records(&services, &request, Asked::Profiles).await,
+        (Endpoint::Timeline, _) => query::records(&services, &request, Asked::Timeline(route.record_id()?)).await,
+        (Endpoint::CountedVisits, _) => query::visits(&services, &request).await,
+        (Endpoint::Top, _) => query::top(&services, &request).await,
+        (Endpoint::Funnel, _) => query::funnel(&services, &request).await,
+        (Endpoint::Retention, _) => query::retention(&services, &request).await,
+        (Endpoint::CountedEvents, _) => query::counts(&services, &request).await,
         (Endpoint::LiveEvents, _) => {
-            live::events(&rooms.queries, &request, access::still_allowed(&rooms, &request)).await
+            live::events(&services.queries, &request, access::still_allowed(&services, &request)).await
         }
-        (Endpoint::ExportProfile, _) => rights::export(&rooms.rights, route).await,
-        (Endpoint::ForgetProfile, _) => rights::forget(&rooms.rights, route).await,
-        (Endpoint::Erasure, _) => rights::erasure(&rooms.rights, route).await,
+        (Endpoint::ExportProfile, _) => rights::export(&services.rights, route).await,
+        (Endpoint::ForgetProfile, _) => rights::forget(&services.rights, route).await,
+        (Endpoint::Erasure, _) => rights::erasure(&services.rights, route).await,
         (Endpoint::SplitProfile, _) => records::split_profile(admin, &request).await,
-        (Endpoint::Export, _) => query::export(&rooms, &request).await,
-        (Endpoint::ImportSessions, _) => import::list(&rooms.importer, &request, RecordKind::Session).await,
-        (Endpoint::ImportProfiles, _) => import::list(&rooms.importer, &request, RecordKind::Profile).await,
-        (Endpoint::Metrics, _) => Ok(metrics::metrics(app, &rooms.metrics, &request.headers).await),
-        (Endpoint::System, _) => Ok(metrics::system(app, &rooms.metrics).await),
+        (Endpoint::Export, _) => query::export(&services, &request).await,
+        (Endpoint::ImportSessions, _) => import::list(&services.importer, &request, RecordKind::Session).await,
+        (Endpoint::ImportProfiles, _) => import::list(&services.importer, &request, RecordKind::Profile).await,
+        (Endpoint::Metrics, _) => Ok(metrics::metrics(app, &services.metrics, &request.headers).await),
+        (Endpoint::System, _) => Ok(metrics::system(app, &services.metrics).await),
         (Endpoint::Refresh, _) => Ok(reply::json(&true)), // every read is fresh anyway
         (
             Endpoint::Token

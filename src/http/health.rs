@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    App, Rooms,
+    App, Services,
     failure::Failure,
     reply::{self, Reply},
 };
@@ -33,7 +33,7 @@ pub fn health() -> Reply {
 /// Recovery is done and things can be stored; else 503 with the reason. Tells where the server's time stands if the
 /// machine's clock is behind it.
 pub async fn ready(app: &App) -> Result<Reply, Failure> {
-    let admin = app.rooms()?.admin;
+    let admin = app.services()?.admin;
     match admin.trouble().await {
         Some(trouble) => Err(Failure::Unavailable(trouble)),
         None => Ok(reply::json(&Ready { status: "ready", clock_stands_at: admin.clock_stands_at() })),
@@ -41,8 +41,8 @@ pub async fn ready(app: &App) -> Result<Reply, Failure> {
 }
 
 impl App {
-    /// The rooms, once recovery is done.
-    pub(super) fn rooms(&self) -> Result<Rooms, Failure> {
-        self.rooms.get().cloned().ok_or_else(|| Failure::Unavailable("The store is being opened.".into()))
+    /// The services, once recovery is done.
+    pub(super) fn services(&self) -> Result<Services, Failure> {
+        self.services.get().cloned().ok_or_else(|| Failure::Unavailable("The store is being opened.".into()))
     }
 }

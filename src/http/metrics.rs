@@ -50,7 +50,7 @@ impl App {
     pub(super) fn http_figures(&self) -> HttpFigures {
         HttpFigures {
             connections: self.admission.figures(),
-            live_readers: self.rooms.get().map_or(0, |rooms| rooms.queries.live_readers()),
+            live_readers: self.services.get().map_or(0, |services| services.queries.live_readers()),
             requests: self.requests.by_path(),
             refused: self.requests.refused(),
         }

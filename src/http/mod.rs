@@ -1,4 +1,4 @@
-//! HTTP: turns requests into calls of the other rooms, and what comes back into answers.
+//! HTTP: turns requests into calls of the other modules, and what comes back into answers.
 //!
 //! One file per group of endpoints; `route` has the table of all of them, `dispatch` calls them. What can go wrong
 //! becomes a status in one place, `failure`. Connections come from `listen`, `serve` lets them in, `http1` or `http2` serves
@@ -83,12 +83,12 @@ pub struct App {
     tries: console::Tries,
     bodies: body::Budget,
     /// There once recovery is done.
-    rooms: OnceLock<Rooms>,
+    services: OnceLock<Services>,
 }
 
-/// The rooms that requests are turned into calls of.
+/// The services that requests are turned into calls of.
 #[derive(Clone)]
-pub struct Rooms {
+pub struct Services {
     pub collector: Arc<Collector>,
     pub admin: Arc<Admin>,
     pub deliveries: Arc<Deliveries>,
@@ -117,7 +117,7 @@ impl App {
             admin_token,
             metrics_token: settings.metrics_token.clone(),
             shown_settings: settings.shown.clone(),
-            rooms: OnceLock::new(),
+            services: OnceLock::new(),
         }
     }
 
@@ -127,7 +127,7 @@ impl App {
     }
 
     /// Recovery is done: from here on requests are taken.
-    pub fn open(&self, rooms: Rooms) {
-        self.rooms.get_or_init(|| rooms);
+    pub fn open(&self, services: Services) {
+        self.services.get_or_init(|| services);
     }
 }

@@ -11,7 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use super::{
-    Rooms,
+    Services,
     failure::Failure,
     reply::{self, Reply},
     route::Request,
@@ -93,15 +93,15 @@ pub struct Retention {
 }
 
 /// The records that the address asks for and the query means.
-pub async fn records(rooms: &Rooms, request: &Request, asked: Asked) -> Result<Reply, Failure> {
+pub async fn records(services: &Services, request: &Request, asked: Asked) -> Result<Reply, Failure> {
     let mut parameters = Parameters::new(request.route.query().into_pairs());
     let format = format(&mut parameters, &request.headers).map_err(in_query)?;
-    let query = rooms.queries.query(parameters, asked).map_err(in_query)?;
+    let query = services.queries.query(parameters, asked).map_err(in_query)?;
     if let Some(format) = format {
-        return streamed(format, rooms.queries.written(&query, format).await?).await;
+        return streamed(format, services.queries.written(&query, format).await?).await;
     }
-    let page = rooms.queries.page(&query, query.page_limit().map_err(in_query)?).await?;
-    Ok(rooms.queries.write(move || written(page, &query.projection)).await?)
+    let page = services.queries.page(&query, query.page_limit().map_err(in_query)?).await?;
+    Ok(services.queries.write(move || written(page, &query.projection)).await?)
 }
 
 fn written(page: Page, projection: &Projection) -> Reply {
@@ -114,29 +114,29 @@ fn written(page: Page, projection: &Projection) -> Reply {
 }
 
 /// `GET /stats/events`.
-pub async fn counts(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
+pub async fn counts(services: &Services, request: &Request) -> Result<Reply, Failure> {
     let parameters = Parameters::new(request.route.query().into_pairs());
-    let query = CountQuery::read(parameters, rooms.queries.now()).map_err(in_query)?;
-    counted(rooms, rooms.queries.counts(query).await?).await
+    let query = CountQuery::read(parameters, services.queries.now()).map_err(in_query)?;
+    counted(services, services.queries.counts(query).await?).await
 }
 
 /// `GET /stats/visits`.
-pub async fn visits(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
+pub async fn visits(services: &Services, request: &Request) -> Result<Reply, Failure> {
     let parameters = Parameters::new(request.route.query().into_pairs());
-    let query = VisitsQuery::read(parameters, rooms.queries.now()).map_err(in_query)?;
-    counted(rooms, rooms.queries.visits(query).await?).await
+    let query = VisitsQuery::read(parameters, services.queries.now()).map_err(in_query)?;
+    counted(services, services.queries.visits(query).await?).await
 }
 
 /// `GET /stats/top`.
-pub async fn top(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
+pub async fn top(services: &Services, request: &Request) -> Result<Reply, Failure> {
     let parameters = Parameters::new(request.route.query().into_pairs());
-    let query = TopQuery::read(parameters, rooms.queries.now()).map_err(in_query)?;
-    Ok(reply::json(&rooms.queries.top(query).await?))
+    let query = TopQuery::read(parameters, services.queries.now()).map_err(in_query)?;
+    Ok(reply::json(&services.queries.top(query).await?))
 }
 
-async fn counted(rooms: &Rooms, counts: Counts) -> Result<Reply, Failure> {
+async fn counted(services: &Services, counts: Counts) -> Result<Reply, Failure> {
     let Counts { rows, complete_from } = counts;
-    Ok(rooms.queries.write(move || reply::json(&Counted { result: rows, complete_from })).await?)
+    Ok(services.queries.write(move || reply::json(&Counted { result: rows, complete_from })).await?)
 }
 
 impl From<NotCounted> for Failure {
@@ -149,25 +149,25 @@ impl From<NotCounted> for Failure {
 }
 
 /// `GET /stats/funnel`.
-pub async fn funnel(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
+pub async fn funnel(services: &Services, request: &Request) -> Result<Reply, Failure> {
     let parameters = Parameters::new(request.route.query().into_pairs());
-    let query = FunnelQuery::read(parameters, rooms.queries.now()).map_err(in_query)?;
-    Ok(reply::json(&Funnel { result: rooms.queries.funnel(query).await? }))
+    let query = FunnelQuery::read(parameters, services.queries.now()).map_err(in_query)?;
+    Ok(reply::json(&Funnel { result: services.queries.funnel(query).await? }))
 }
 
 /// `GET /stats/retention`.
-pub async fn retention(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
+pub async fn retention(services: &Services, request: &Request) -> Result<Reply, Failure> {
     let parameters = Parameters::new(request.route.query().into_pairs());
-    let query = RetentionQuery::read(parameters, rooms.queries.now()).map_err(in_query)?;
-    Ok(reply::json(&Retention { result: rooms.queries.retention(query).await? }))
+    let query = RetentionQuery::read(parameters, services.queries.now()).map_err(in_query)?;
+    Ok(reply::json(&Retention { result: services.queries.retention(query).await? }))
 }
 
 /// `GET /export`: all of a kind, as a file.
-pub async fn export(rooms: &Rooms, request: &Request) -> Result<Reply, Failure> {
+pub async fn export(services: &Services, request: &Request) -> Result<Reply, Failure> {
     let parameters = Parameters::new(request.route.query().into_pairs());
-    let query = rooms.queries.export_query(parameters).map_err(in_query)?;
+    let query = services.queries.export_query(parameters).map_err(in_query)?;
     let file = format!("attachment; filename=\"{}\"", query.file_name());
-    let mut reply = streamed(query.format(), rooms.queries.export(&query).await?).await?;
+    let mut reply = streamed(query.format(), services.queries.export(&query).await?).await?;
     let file = HeaderValue::from_str(&file).map_err(|_| Failure::Bug)?;
     reply.headers_mut().insert(CONTENT_DISPOSITION, file);
     Ok(reply)

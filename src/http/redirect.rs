@@ -42,7 +42,7 @@ pub async fn follow(collector: &Collector, request: &Request) -> Result<Reply, F
             client: request.client.clone(),
             credentials: Credentials::Redirect,
             bytes: 0,
-            trial: None,
+            dry_run: None,
         };
         match collector.collect(incoming).await {
             Ok(answer) => profile = serde_json::from_slice(&answer).ok().and_then(|it: Answered| it.profile.id),

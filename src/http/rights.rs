@@ -6,7 +6,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
 
 use super::{
-    Rooms,
+    Services,
     failure::Failure,
     reply::{self, Reply},
     route::Route,
@@ -17,12 +17,12 @@ use crate::{
 };
 
 /// Deletes a profile; with `events=true`, everything that is known of its person.
-pub async fn delete_profile(rooms: &Rooms, route: &Route) -> Result<Reply, Failure> {
+pub async fn delete_profile(services: &Services, route: &Route) -> Result<Reply, Failure> {
     let id = route.record_id()?;
     if !route.flag("events")? {
-        return Ok(reply::deleted(rooms.admin.delete_profile(&id).await?));
+        return Ok(reply::deleted(services.admin.delete_profile(&id).await?));
     }
-    let erased = rooms.rights.erase(&id).await?;
+    let erased = services.rights.erase(&id).await?;
     Ok(reply::record(erased.map(|erasure| json!({ "erased": counts(&erasure), "erasure": erasure.id }))))
 }
 

@@ -38,8 +38,8 @@ pub async fn serve(app: Arc<App>, listeners: Listeners, end: impl Future<Output 
     let mut accepting = accept_all(&app, listeners);
     end.await;
     accepting.shutdown().await; // nothing is listened at any more
-    if let Some(rooms) = app.rooms.get() {
-        rooms.queries.end_live();
+    if let Some(services) = app.services.get() {
+        services.queries.end_live();
     }
     if timeout(FINISH_TIME_MAX, app.admission.finish_all()).await.is_err() {
         tracing::warn!("some connections did not end in time");

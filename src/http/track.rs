@@ -9,7 +9,7 @@ use super::{
     route::Request,
 };
 use crate::{
-    collect::{Collector, Incoming, Trial},
+    collect::{Collector, DryRun, Incoming},
     model::{Payload, SourceType},
 };
 
@@ -19,10 +19,10 @@ pub async fn track(app: &App, collector: &Collector, request: &Request) -> Resul
     if dry_run {
         auth::check_token(app, &request.headers)?;
     }
-    let trial = dry_run.then_some(Trial { lookups, rules: None });
+    let dry_run = dry_run.then_some(DryRun { lookups, rules: None });
     let profile_less = route.flag("profile_less")?;
     let payload = Payload::parse(&request.body.bytes)?;
-    take(app, collector, request, SourceType::Rest, payload, profile_less, trial).await
+    take(app, collector, request, SourceType::Rest, payload, profile_less, dry_run).await
 }
 
 /// Hands a payload to the collector and answers what it answers.
@@ -33,10 +33,10 @@ pub async fn take(
     endpoint: SourceType,
     payload: Payload,
     profile_less: bool,
-    trial: Option<Trial>,
+    dry_run: Option<DryRun>,
 ) -> Result<Reply, Failure> {
     let (client, bytes) = (request.client.clone(), request.body.bytes.len());
     let credentials = auth::credentials(app, &request.headers);
-    let incoming = Incoming { endpoint, payload, profile_less, client, credentials, bytes, trial };
+    let incoming = Incoming { endpoint, payload, profile_less, client, credentials, bytes, dry_run };
     Ok(reply::json_bytes(StatusCode::OK, collector.collect(incoming).await?))
 }

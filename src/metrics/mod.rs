@@ -1,4 +1,4 @@
-//! What the daemon tells of itself: gathered when somebody asks, from the numbers that the rooms keep (`count`) and from
+//! What the daemon tells of itself: gathered when somebody asks, from the numbers that the modules keep (`count`) and from
 //! what they know anyway.
 //!
 //! [`Figures`] is all of it; [`Format`] writes it as Prometheus reads it. Knows no HTTP: what is to be told of that is

@@ -1,5 +1,5 @@
 //! What people set up beside sources: event types, segments, workflows, destinations, consents, redirects. Each is a JSON object
-//! with an id, kept as it was written; what it means is known to the room that compiles it.
+//! with an id, kept as it was written; what it means is known to the module that compiles it.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! What is received, stored and answered.
 //!
-//! Plain values and the rules that make them valid (contract, sections 1, 3, 9 and 10). This room knows nothing of the
+//! Plain values and the rules that make them valid (contract, sections 1, 3, 9 and 10). This module knows nothing of the
 //! others: no store, no HTTP, no clock.
 
 mod agent;

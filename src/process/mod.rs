@@ -7,55 +7,48 @@
 //! segments     once the profile stands; entering and leaving may start more
 //! ```
 //!
-//! [`Rules`] is what people set up, compiled once when it changes. The room changes only [`Records`]: nothing is stored
-//! here. It knows no HTTP server and no sled; it asks the store for profiles and external systems for facts.
+//! `pipeline.rs` has these steps, top to bottom. [`Rules`] is what people set up, compiled once when it changes
+//! (`definitions/` has a file for each kind). `identity/` says whose an event is, `expression/` evaluates conditions and
+//! fills templates, `run.rs` runs a workflow's steps, `outbound/` asks external systems. This module changes only
+//! [`Records`]: nothing is stored here. It knows no HTTP server and no sled; it asks the store for profiles and external
+//! systems for facts.
 
-mod attach;
-mod condition;
-mod consent;
-mod definition;
-mod destination;
+mod definitions;
 mod digest;
-mod dns;
-mod event_type;
-mod hosts;
+mod expression;
 mod identity;
-mod left;
-mod lookup;
-mod mapping;
-mod memory;
-mod operation;
-mod people;
+mod outbound;
+mod outcome;
+mod pipeline;
 mod records;
-mod redirect;
+mod retry;
 mod rules;
 mod run;
-mod schedule;
-mod schema;
-mod scope;
-mod secrets;
-mod segment;
 mod tally;
-mod template;
-mod workflow;
 
-pub use condition::Expression;
-pub use consent::CONSENT_UPDATE;
-pub use definition::{duration, read_toml};
-pub use destination::{Destination, Target};
+pub use definitions::{
+    consent::CONSENT_UPDATE,
+    destination::{Destination, Target},
+    duration, read_toml,
+    redirect::Redirect,
+    schedule::Schedule,
+};
 pub use digest::hex;
-pub use hosts::AllowedHosts;
-pub use identity::Identity;
-pub use left::Left;
-pub use lookup::{LookupFigures, Lookups, plain_client};
-pub use memory::Memory;
-pub use people::{People, Searches, find_profile, referred_profile};
+pub use expression::{condition::Expression, scope::Scope};
+pub use identity::{
+    keys::Identity,
+    people::{People, Searches, find_profile, referred_profile},
+};
+pub use outbound::{
+    hosts::AllowedHosts,
+    lookup::{LookupFigures, Lookups, plain_client},
+    secrets::{Secrets, SecretsError},
+};
+pub use outcome::Outcome;
+pub use pipeline::{PROFILE_SPLIT, Processing};
 pub use records::{EventDraft, PreparedProfile, ProfileDraft, Records, SessionDraft};
-pub use redirect::Redirect;
-pub use rules::{Mistake, PROFILE_SPLIT, Processing, Rules, RulesInForce, definition_schema};
-pub use schedule::Schedule;
-pub use scope::Scope;
-pub use secrets::{Secrets, SecretsError};
+pub use retry::RetryState;
+pub use rules::{Mistake, Rules, RulesInForce, definition_schema};
 pub use tally::{Tallies, Tally};
 
 use crate::{
@@ -65,7 +58,7 @@ use crate::{
 };
 
 /// What processing stands on.
-pub struct Ground<'a> {
+pub struct ProcessContext<'a> {
     /// `None`: external systems are not asked.
     pub lookups: Option<&'a Lookups>,
     pub identity: &'a Identity,
@@ -98,9 +91,9 @@ impl From<Refused> for Interrupted {
 }
 
 /// An event that the server itself makes, with a new id.
-fn internal_event<'a>(ground: &Ground<'_>, kind: &str, properties: Json, saved: bool) -> EventDraft<'a> {
+fn internal_event<'a>(context: &ProcessContext<'_>, kind: &str, properties: Json, saved: bool) -> EventDraft<'a> {
     let kind = TypeName { id: kind.into(), name: kind.into() };
-    EventDraft::internal(kind, properties, ground.clock.make_id(), saved)
+    EventDraft::internal(kind, properties, context.clock.make_id(), saved)
 }
 
 #[cfg(test)]
@@ -109,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_is_ready_made_compiles() {
-        let types = event_type::ready_made().unwrap();
+        let types = definitions::event_type::ready_made().unwrap();
         assert_eq!(types.len(), 65);
     }
 }

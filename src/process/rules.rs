@@ -1,7 +1,5 @@
 //! What people set up, compiled.
 
-mod events;
-
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -10,37 +8,40 @@ use std::{
 use schemars::{Schema, SchemaGenerator};
 use tokio::sync::watch;
 
-use super::{
-    Destination, Identity, ProfileDraft, Records,
-    condition::Count,
-    consent::{self, Consent},
-    definition::Whole,
-    destination::{self, Target},
-    event_type::{self, EventType, EventTypes},
-    redirect::{self, Redirect},
-    schedule::Schedule,
-    scope::Scope,
-    segment::{self, Segment},
-    tally::{Tallies, Tally},
-    workflow::{self, Workflow},
+use crate::{
+    model::{Definition, DefinitionKind, Fault, Id, Path},
+    process::{
+        definitions::{
+            Whole,
+            consent::{self, Consent},
+            destination::{self, Destination, Target},
+            event_type::{self, EventType, EventTypes},
+            redirect::{self, Redirect},
+            schedule::Schedule,
+            segment::{self, Segment},
+            workflow::{self, Workflow},
+        },
+        expression::{condition::Count, scope::Scope},
+        identity::keys::Identity,
+        records::{ProfileDraft, Records},
+        tally::{Tallies, Tally},
+    },
 };
-use crate::model::{Definition, DefinitionKind, Fault, Id, Path};
-pub use events::{PROFILE_SPLIT, Processing};
 
 /// What people set up, compiled.
 #[derive(Default)]
 pub struct Rules {
     types: EventTypes,
-    segments: Vec<Segment>,
-    /// Those that are to be left.
-    deleted_segments: Vec<Segment>,
-    workflows: Vec<Workflow>,
+    pub(super) segments: Vec<Segment>,
+    /// Those that are to be outcome.
+    pub(super) deleted_segments: Vec<Segment>,
+    pub(super) workflows: Vec<Workflow>,
     /// The workflows that a type starts, by their places.
     by_type: HashMap<Arc<str>, Vec<usize>>,
     /// The workflows that every type starts.
     by_any_type: Vec<usize>,
     destinations: Vec<Arc<Destination>>,
-    consents: Vec<Consent>,
+    pub(super) consents: Vec<Consent>,
     redirects: HashMap<Id, Arc<Redirect>>,
     /// The types that people set up themselves.
     configured: Vec<Arc<str>>,
@@ -49,7 +50,7 @@ pub struct Rules {
     /// The places in profiles by whose values workflows find people.
     searched: Vec<Path>,
     /// The types whose events conditions count, and over how many days at most.
-    counted: HashMap<Arc<str>, u64>,
+    pub(super) counted: HashMap<Arc<str>, u64>,
 }
 
 /// The rules in force: a request goes by what stands here when it begins.
@@ -190,12 +191,12 @@ impl Rules {
         }
     }
 
-    fn event_type(&self, id: &str) -> Option<&EventType> {
+    pub(super) fn event_type(&self, id: &str) -> Option<&EventType> {
         self.types.get(id).map(|kind| &**kind)
     }
 
     /// The places of the workflows that a type starts, in order.
-    fn started_by(&self, kind: &str) -> Vec<usize> {
+    pub(super) fn started_by(&self, kind: &str) -> Vec<usize> {
         let mut started = self.by_any_type.clone();
         started.extend(self.by_type.get(kind).into_iter().flatten());
         started.sort_unstable();
@@ -215,10 +216,6 @@ impl Rules {
     /// Whether the source requires a consent that the profile did not give.
     pub fn lacks_consent(&self, records: &Records<'_>) -> bool {
         consent::is_missing(&self.consents, records)
-    }
-
-    pub(super) fn consents(&self) -> &[Consent] {
-        &self.consents
     }
 
     pub fn redirect(&self, id: &Id) -> Option<Arc<Redirect>> {
@@ -269,7 +266,7 @@ impl Rules {
     }
 
     /// Whether something happens to events of a type beyond what is ready-made.
-    fn listens(&self, kind: &str) -> bool {
+    pub(super) fn listens(&self, kind: &str) -> bool {
         !self.by_any_type.is_empty()
             || self.by_type.contains_key(kind)
             || self.counted.contains_key(kind)

@@ -1,19 +1,26 @@
-//! Running workflows: step by step, each seeing what the one before left.
+//! Running workflows: step by step, each seeing what the one before outcome.
 
 use std::time::{Duration, Instant};
 
-use super::{
-    Interrupted, Processing,
-    attach::{self, NotAttached, Sought},
-    digest,
-    operation::Operation,
-    records::{EventDraft, SessionDraft},
-    scope::Scope,
-    segment,
-    template::{Place, Template, ValueTemplate},
-    workflow::{Action, AttachProfile, By, Step, Workflow},
+use crate::{
+    model::{DelayedEvent, EventStatus, EventType, Execution, Id, Object, Path, StepExecution, Value},
+    process::{
+        Interrupted,
+        definitions::{
+            operation::Operation,
+            segment,
+            workflow::{Action, AttachProfile, By, Step, Workflow},
+        },
+        digest,
+        expression::{
+            scope::Scope,
+            template::{Place, Template, ValueTemplate},
+        },
+        identity::attach::{self, NotAttached, ProfileQuery},
+        pipeline::Processing,
+        records::{EventDraft, SessionDraft},
+    },
 };
-use crate::model::{DelayedEvent, EventStatus, EventType, Execution, Id, Object, Path, StepExecution, Value};
 
 /// How many events may emit each other in a chain.
 const DEPTH_MAX: u8 = 3;
@@ -73,7 +80,7 @@ impl<'a, 'r> Run<'a, 'r> {
         let error = match ended {
             Ok(_) => None,
             Err(Failed::Step(error)) => {
-                self.on.left.logs.error(format!("workflow {}: {error}", workflow.id));
+                self.on.outcome.logs.error(format!("workflow {}: {error}", workflow.id));
                 Some(error)
             }
             Err(Failed::Request(why)) => return Err(why),
@@ -89,13 +96,13 @@ impl<'a, 'r> Run<'a, 'r> {
         });
         let status = if error.is_some() { "error" } else { "done" };
         let execution = Execution { event, status, steps: self.taken, error };
-        self.on.left.executions.entry(workflow.id.clone()).or_default().push(execution);
+        self.on.outcome.executions.entry(workflow.id.clone()).or_default().push(execution);
         Ok(())
     }
 
     async fn steps(&mut self, steps: &[Step]) -> Result<End, Failed> {
         for step in steps {
-            self.on.left.take_step()?;
+            self.on.outcome.take_step()?;
             let begun = Instant::now();
             let done = self.step(step).await;
             let time_ms = (begun.elapsed().as_secs_f64() * 1e6).round() / 1e3;
@@ -103,7 +110,7 @@ impl<'a, 'r> Run<'a, 'r> {
             match done {
                 Ok(None) => taken.status = "skipped",
                 Ok(Some(End::Done(result))) => {
-                    taken.result = result.as_ref().and_then(|result| self.on.left.shown(result));
+                    taken.result = result.as_ref().and_then(|result| self.on.outcome.shown(result));
                     if let Some(result) = result {
                         self.steps.insert(&step.id, result);
                     }
@@ -120,7 +127,7 @@ impl<'a, 'r> Run<'a, 'r> {
                     if !step.continue_on_error {
                         return Err(Failed::Step(format!("step {}: {error}", step.id)));
                     }
-                    self.on.left.logs.warn(format!("step {}: {error}", step.id));
+                    self.on.outcome.logs.warn(format!("step {}: {error}", step.id));
                     continue;
                 }
                 Err(failed) => return Err(failed),
@@ -168,24 +175,24 @@ impl<'a, 'r> Run<'a, 'r> {
                 Some(Value::text(&id.text()))
             }
             Action::PreviousSession => {
-                let session = self.on.ground.people.previous_session(self.on.records).await;
+                let session = self.on.context.people.previous_session(self.on.records).await;
                 session.map_err(Interrupted::from)?.map(|session| Value::shown(&session.shown()))
             }
             Action::Lookup(lookup) => {
-                let Some(lookups) = self.on.ground.lookups else { return Ok(None) };
+                let Some(lookups) = self.on.context.lookups else { return Ok(None) };
                 let question = lookups.question(lookup, &self.scope())?;
-                Some(self.on.memory.answer(lookups, &question).await?)
+                Some(self.on.retry.answer(lookups, &question).await?)
             }
             Action::Emit { kind, properties, delay } => Some(self.emit(kind, properties, *delay)?),
             Action::Response(template) => {
                 let filled = template.fill(&self.scope())?;
                 let entries = filled.as_object().into_iter().flat_map(Object::iter);
-                entries.for_each(|(key, value)| self.on.left.response.insert(key, value.clone()));
+                entries.for_each(|(key, value)| self.on.outcome.response.insert(key, value.clone()));
                 None
             }
             Action::Ux(template) => {
                 if let Value::List(list) = template.fill(&self.scope())? {
-                    self.on.left.ux.extend(list);
+                    self.on.outcome.ux.extend(list);
                 }
                 None
             }
@@ -197,7 +204,7 @@ impl<'a, 'r> Run<'a, 'r> {
             }
             Action::Log(template) => {
                 let message = template.text(&self.scope(), Place::Text, None)?;
-                self.on.left.logs.info(message);
+                self.on.outcome.logs.info(message);
                 None
             }
             Action::Choose(branches) => {
@@ -218,7 +225,7 @@ impl<'a, 'r> Run<'a, 'r> {
 
     fn apply(&mut self, operation: Operation, path: &Path, value: Option<Value>) -> Result<(), Failed> {
         if !self.may_write(path) {
-            self.on.left.logs.info(format!("{path}: not written, for there is no consent"));
+            self.on.outcome.logs.info(format!("{path}: not written, for there is no consent"));
             return Ok(());
         }
         let applied = operation.apply(self.on.records, self.event, path, value);
@@ -255,7 +262,7 @@ impl<'a, 'r> Run<'a, 'r> {
         }
         let path: Path = ["profile", "segments"].into_iter().collect();
         if !self.may_write(&path) {
-            self.on.left.logs.info(format!("{path}: not written, for there is no consent"));
+            self.on.outcome.logs.info(format!("{path}: not written, for there is no consent"));
             return Ok(None);
         }
         let mut members = segment::members(self.on.records);
@@ -265,7 +272,7 @@ impl<'a, 'r> Run<'a, 'r> {
                 members.push(id.clone());
             }
         }
-        segment::set_members(self.on.records, members, &mut self.on.left.logs);
+        segment::set_members(self.on.records, members, &mut self.on.outcome.logs);
         Ok(None)
     }
 
@@ -274,13 +281,13 @@ impl<'a, 'r> Run<'a, 'r> {
         let had_one = self.on.records.profile.is_some();
         let filled =
             |template: &Template| template.text(&self.scope(), Place::Text, None).map(|text| Value::text(&text));
-        let sought = match &attach.by {
-            By::New => Sought::New,
-            By::Known(known, template) => Sought::Known(*known, filled(template)?),
-            By::Field(path, template) => Sought::Field(path.clone(), filled(template)?),
+        let query = match &attach.by {
+            By::New => ProfileQuery::New,
+            By::Known(known, template) => ProfileQuery::Known(*known, filled(template)?),
+            By::Field(path, template) => ProfileQuery::Field(path.clone(), filled(template)?),
         };
-        let consents = self.on.rules.consents();
-        attach::attach(self.on.ground, self.on.records, self.on.memory, consents, sought, attach.create).await??;
+        let consents = &self.on.rules.consents;
+        attach::attach(self.on.context, self.on.records, self.on.retry, consents, query, attach.create).await??;
         if !had_one {
             self.on.catch_up(self.event).await?;
         }
@@ -299,7 +306,7 @@ impl<'a, 'r> Run<'a, 'r> {
             return Err(Failed::Step("the properties of an event are an object".into()));
         }
         let properties = properties.to_json();
-        self.on.left.take_emitted(properties.as_str().len())?;
+        self.on.outcome.take_emitted(properties.as_str().len())?;
         let saved = self.event.map_or(self.on.records.saves_events, |event| self.on.records.events[event].wanted);
         if let Some(delay) = delay {
             let due = self.on.records.now.later(delay);
@@ -316,7 +323,7 @@ impl<'a, 'r> Run<'a, 'r> {
             });
             return Ok(Value::text(&due.to_string()));
         }
-        let id = self.on.memory.new_id(self.on.ground.clock);
+        let id = self.on.retry.new_id(self.on.context.clock);
         let mut event = EventDraft::internal(kind.clone(), properties, id.clone(), saved);
         event.depth = depth;
         self.on.records.events.push(event);

@@ -6,10 +6,10 @@ use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::left::Outcome;
 use crate::{
     clock::Clock,
     model::{DefinitionKind, Id, Time},
+    process::outcome::RuleOutcome,
 };
 
 /// How often a workflow ran, or a segment's schedule did something, and what went wrong.
@@ -28,8 +28,8 @@ pub struct Tallies(Mutex<HashMap<(DefinitionKind, Id), Tally>>);
 
 impl Tallies {
     /// Notes how what is set up went.
-    pub fn note_all(&self, outcomes: Vec<Outcome>, clock: &Clock) {
-        for Outcome { kind, id, error } in outcomes {
+    pub fn note_all(&self, outcomes: Vec<RuleOutcome>, clock: &Clock) {
+        for RuleOutcome { kind, id, error } in outcomes {
             self.note(kind, &id, error, clock.now());
         }
     }

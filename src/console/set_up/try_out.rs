@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::{Outcome, difference::difference, list};
 use crate::{
-    collect::{Credentials, Incoming, Trial},
+    collect::{Credentials, DryRun, Incoming},
     console::{
         Asked, Console, Trouble,
         ask::{at, text, with},
@@ -57,7 +57,7 @@ impl Console {
             client: Arc::new(ClientFacts { origin: None, ..(*asked.client).clone() }),
             credentials: Credentials::Administrator,
             bytes: 0,
-            trial: Some(Trial { lookups: false, rules: Some(rules) }),
+            dry_run: Some(DryRun { lookups: false, rules: Some(rules) }),
         };
         match self.collector.collect(incoming).await.map_err(Trouble::from) {
             Ok(answer) => {

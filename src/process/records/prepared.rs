@@ -33,7 +33,7 @@ impl PreparedProfile {
         usize::from(self.changed)
     }
 
-    /// About what its entries take in memory.
+    /// About what its entries take in retry.
     pub fn bytes(&self) -> usize {
         if !self.changed {
             return 0;
@@ -51,7 +51,7 @@ impl PreparedProfile {
 
     /// The profile as it is stored by the request of this moment, with its entries, the first of which stands at
     /// `place` behind the request's first offset. `last` is how far behind that one may be.
-    pub fn fix(self, Moment { now, offset }: Moment, place: u64, last: u64) -> (Arc<Profile>, Vec<Entry>) {
+    pub fn finalize(self, Moment { now, offset }: Moment, place: u64, last: u64) -> (Arc<Profile>, Vec<Entry>) {
         let fixed = |at: u64| if at < THIS_REQUEST { at } else { offset + (at - THIS_REQUEST).min(last) };
         let mut profile = self.profile;
         let fix = |at: &mut u64, time: &mut Time| {

@@ -5,11 +5,13 @@ use std::collections::HashSet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{
-    records::{NotWritten, Records},
-    scope::Scope,
+use crate::{
+    model::{Path, Value},
+    process::{
+        expression::scope::Scope,
+        records::{NotWritten, Records},
+    },
 };
-use crate::model::{Path, Value};
 
 /// The most values that a list is appended to.
 const LIST_MAX: usize = 10_000;

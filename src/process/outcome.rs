@@ -5,8 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::records::NoRoom;
-use crate::model::{DefinitionKind, Execution, Id, Json, Logs, Object, Path, Value};
+use crate::{
+    model::{DefinitionKind, Execution, Id, Json, Logs, Object, Path, Value},
+    process::records::NoRoom,
+};
 
 /// The most steps that the workflows of an event take together, and how long the events of a request may take.
 const STEPS_MAX: usize = 1_000;
@@ -21,7 +23,7 @@ const RESULTS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// What processing leaves beside the records.
 #[derive(Default)]
-pub struct Left {
+pub struct Outcome {
     pub executions: BTreeMap<Id, Vec<Execution>>,
     pub logs: Logs,
     pub response: Object,
@@ -29,7 +31,7 @@ pub struct Left {
     /// What whoever sent the events is told.
     pub warnings: Vec<String>,
     /// Workflows and segments whose condition could not be evaluated.
-    pub not_evaluated: Vec<Outcome>,
+    pub not_evaluated: Vec<RuleOutcome>,
     /// The segments that the profiles are in.
     pub segments: Vec<Box<str>>,
     steps: usize,
@@ -44,13 +46,13 @@ pub struct Left {
 
 /// How a workflow, or a segment's condition, went.
 #[derive(Clone)]
-pub struct Outcome {
+pub struct RuleOutcome {
     pub kind: DefinitionKind,
     pub id: Id,
     pub error: Option<String>,
 }
 
-impl Left {
+impl Outcome {
     /// `shows`: somebody wants to see what each step led to.
     pub fn new(shows: bool) -> Self {
         Self { results_left: if shows { RESULTS_BYTES_MAX } else { 0 }, ..Self::default() }
@@ -82,21 +84,21 @@ impl Left {
     }
 
     /// How what is set up went: what ended each early, if something did.
-    pub fn outcomes(&self) -> Vec<Outcome> {
+    pub fn outcomes(&self) -> Vec<RuleOutcome> {
         let executions = self.executions.iter().flat_map(|(id, executions)| executions.iter().map(move |it| (id, it)));
         let told = |execution: &Execution| match (&execution.event, &execution.error) {
             (Some(event), Some(error)) => Some(format!("event {event}: {error}")),
             (_, error) => error.clone(),
         };
         let kind = DefinitionKind::Workflow;
-        let ran = executions.map(|(id, execution)| Outcome { kind, id: id.clone(), error: told(execution) });
+        let ran = executions.map(|(id, execution)| RuleOutcome { kind, id: id.clone(), error: told(execution) });
         ran.chain(self.not_evaluated.iter().cloned()).collect()
     }
 
     /// The segments whose condition could not be evaluated, and why.
     pub fn segment_errors(&self) -> impl Iterator<Item = String> {
         let segments = self.not_evaluated.iter().filter(|outcome| outcome.kind == DefinitionKind::Segment);
-        segments.filter_map(|Outcome { id, error, .. }| error.as_ref().map(|error| format!("{id}: {error}")))
+        segments.filter_map(|RuleOutcome { id, error, .. }| error.as_ref().map(|error| format!("{id}: {error}")))
     }
 
     /// Whether there is time left for another event; others have their turn now and then.
@@ -137,7 +139,7 @@ impl Left {
         Ok(())
     }
 
-    /// Steps are counted anew: for another event, or a segment that was entered or left.
+    /// Steps are counted anew: for another event, or a segment that was entered or outcome.
     pub fn begin(&mut self) {
         self.steps = 0;
     }

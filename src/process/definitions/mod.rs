@@ -1,4 +1,16 @@
-//! Reading definitions as people write them: JSON or TOML, with the place of a mistake in the fault.
+//! What people set up, a file for each kind of definition; here is how they are read as people write them: JSON or TOML,
+//! with the place of a mistake in the fault.
+
+pub mod consent;
+pub mod destination;
+pub mod event_type;
+pub mod mapping;
+pub mod operation;
+pub mod redirect;
+pub mod schedule;
+mod schema;
+pub mod segment;
+pub mod workflow;
 
 use std::{borrow::Cow, marker::PhantomData, time::Duration};
 

@@ -5,13 +5,15 @@ use std::{sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{
-    definition::{self, duration},
-    digest,
-    records::{EventDraft, ProfileDraft, Records},
-    scope::Scope,
+use super::duration;
+use crate::{
+    model::{Definition, Fault, Id, Logs, Object, Path, Profile, Time, Value},
+    process::{
+        digest,
+        expression::scope::Scope,
+        records::{EventDraft, ProfileDraft, Records},
+    },
 };
-use crate::model::{Definition, Fault, Id, Logs, Object, Path, Profile, Time, Value};
 
 /// The type whose events grant and revoke.
 pub const CONSENT_UPDATE: &str = "consent-update";
@@ -19,7 +21,7 @@ pub const CONSENT_UPDATE: &str = "consent-update";
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Consent")]
-pub(super) struct Written {
+pub struct Written {
     /// What counts while nobody said anything.
     #[serde(default)]
     default: Answer,
@@ -27,7 +29,7 @@ pub(super) struct Written {
     #[serde(default)]
     required: bool,
     /// How long what was said counts.
-    #[schemars(regex(pattern = definition::DURATION))]
+    #[schemars(regex(pattern = super::DURATION))]
     expires_after: Option<String>,
     /// What becomes of fields while it is not granted.
     #[serde(default)]
@@ -75,7 +77,7 @@ impl Consent {
     /// # Errors
     /// A field is missing or wrong; the fault names it.
     pub fn compile(definition: &Definition) -> Result<Self, Fault> {
-        let written: Written = definition::read(definition)?;
+        let written: Written = super::read(definition)?;
         let expires_after = written.expires_after.as_deref().map(|text| match duration(text) {
             Ok(time) if time.is_zero() => Err(Fault::new("value_error", "more than no time is expected")),
             read => read,

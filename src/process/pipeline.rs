@@ -1,20 +1,25 @@
 //! How the events of a request go through what is set up.
 
-use super::{
-    super::{
-        EventDraft, Ground, Interrupted, Left, Memory, ProfileDraft, Records, SessionDraft, attach,
-        consent::{self, CONSENT_UPDATE},
-        event_type::{EventType, OnInvalid},
-        identity, internal_event,
-        left::Outcome,
+use crate::{
+    model::{DefinitionKind, EventStatus, Id, Json, Object, Value},
+    process::{
+        Interrupted, ProcessContext,
+        definitions::{
+            consent::{self, CONSENT_UPDATE},
+            event_type::{EventType, OnInvalid},
+            segment::{self, Crossing},
+            workflow::Workflow,
+        },
+        expression::scope::Scope,
+        identity::{attach, keys},
+        internal_event,
+        outcome::{Outcome, RuleOutcome},
+        records::{EventDraft, ProfileDraft, Records, SessionDraft},
+        retry::RetryState,
+        rules::Rules,
         run::Run,
-        scope::Scope,
-        segment::{self, Crossing},
-        workflow::Workflow,
     },
-    Rules,
 };
-use crate::model::{DefinitionKind, EventStatus, Id, Json, Object, Value};
 
 /// The type whose events count as a profile's views.
 const PAGE_VIEW: &str = "page-view";
@@ -31,16 +36,16 @@ const ROUNDS_MAX: usize = 16;
 /// Events on their way through what is set up.
 pub struct Processing<'a, 'r> {
     pub rules: &'a Rules,
-    pub ground: &'a Ground<'a>,
+    pub context: &'a ProcessContext<'a>,
     pub records: &'a mut Records<'r>,
-    pub memory: &'a mut Memory,
-    pub left: &'a mut Left,
+    pub retry: &'a mut RetryState,
+    pub outcome: &'a mut Outcome,
 }
 
 impl<'r> Processing<'_, 'r> {
     fn reborrow(&mut self) -> Processing<'_, 'r> {
-        let Self { rules, ground, records, memory, left } = self;
-        Processing { rules, ground, records, memory, left }
+        let Self { rules, context, records, retry, outcome } = self;
+        Processing { rules, context, records, retry, outcome }
     }
 
     /// Processes all events in the records, and those that they lead to. `look`: the segments are looked at although
@@ -51,9 +56,10 @@ impl<'r> Processing<'_, 'r> {
                 // What does not keep to its schema tells nobody.
                 (0..self.records.events.len()).try_for_each(|event| self.check(event))?;
             }
-            attach::attach_by_source(self.ground, self.records, self.memory, &self.rules.consents, self.left).await?;
+            attach::attach_by_source(self.context, self.records, self.retry, &self.rules.consents, self.outcome)
+                .await?;
         }
-        attach::join_passed(self.ground, self.records, self.rules, self.left).await?;
+        attach::join_passed(self.context, self.records, self.rules, self.outcome).await?;
         let beginnings = self.beginnings(true, true).await?;
         self.records.events.splice(0..0, beginnings);
         self.go_through(look).await
@@ -66,7 +72,7 @@ impl<'r> Processing<'_, 'r> {
             && is_due
             && kind == DefinitionKind::DeletedSegment
         {
-            let crossing = deleted.leave(self.records, &mut self.left.logs);
+            let crossing = deleted.leave(self.records, &mut self.outcome.logs);
             self.crossing(&crossing).await?;
         }
         if let Some(workflow) = self.rules.workflows.iter().find(|workflow| workflow.id == *id)
@@ -81,7 +87,7 @@ impl<'r> Processing<'_, 'r> {
     /// What begins with the `profile` and the `session` in the records, if they have just come there: events like any
     /// other, for those who set something up for them.
     async fn beginnings(&mut self, profile: bool, session: bool) -> Result<Vec<EventDraft<'r>>, Interrupted> {
-        let visits = self.ground.people.note_visit(self.records).await?;
+        let visits = self.context.people.note_visit(self.records).await?;
         let is_created = |draft: &ProfileDraft| draft.is_new && draft.parts.is_empty();
         let is_opened = |draft: &SessionDraft| draft.is_new && draft.saved && draft.parts.is_empty();
         let beginnings = [
@@ -91,15 +97,15 @@ impl<'r> Processing<'_, 'r> {
         ];
         let noted = beginnings
             .into_iter()
-            .filter(|(kind, begun)| *begun && (self.ground.saves_internal || self.rules.listens(kind)));
-        let saved = self.ground.saves_internal && self.records.saves_events;
-        Ok(noted.map(|(kind, _)| internal_event(self.ground, kind, Json::empty_object(), saved)).collect())
+            .filter(|(kind, begun)| *begun && (self.context.saves_internal || self.rules.listens(kind)));
+        let saved = self.context.saves_internal && self.records.saves_events;
+        Ok(noted.map(|(kind, _)| internal_event(self.context, kind, Json::empty_object(), saved)).collect())
     }
 
     async fn go_through(&mut self, look: bool) -> Result<(), Interrupted> {
         let (mut next, mut again) = (0, false);
         for _ in 0..ROUNDS_MAX {
-            while next < self.records.events.len() && self.left.has_time().await {
+            while next < self.records.events.len() && self.outcome.has_time().await {
                 let done = match self.event(next).await {
                     Ok(()) if !again => self.workflows(next).await,
                     told => told,
@@ -107,7 +113,7 @@ impl<'r> Processing<'_, 'r> {
                 match done {
                     Err(Interrupted::Names(names)) => {
                         // What the others tell is listened to, so that it starts again with all names at once.
-                        self.memory.names.extend(names);
+                        self.retry.names.extend(names);
                         again = true;
                     }
                     done => done?,
@@ -121,7 +127,7 @@ impl<'r> Processing<'_, 'r> {
             if self.rules.segments.is_empty() || !(changed || look) {
                 break;
             }
-            let crossings = segment::update(&self.rules.segments, self.records, self.left);
+            let crossings = segment::update(&self.rules.segments, self.records, self.outcome);
             if crossings.is_empty() {
                 break;
             }
@@ -132,26 +138,26 @@ impl<'r> Processing<'_, 'r> {
         for event in &mut self.records.events[next..] {
             event.status = EventStatus::Error;
             let why = "the request takes too long, or segments and workflows change each other without end";
-            self.left.logs.error(format!("event {}: stored as it is: {why}", event.id));
+            self.outcome.logs.error(format!("event {}: stored as it is: {why}", event.id));
         }
         if !self.rules.consents.is_empty() {
             for event in 0..self.records.events.len() {
                 self.treat_late(event);
             }
-            consent::treat_written(&self.rules.consents, self.records, &mut self.left.logs);
+            consent::treat_written(&self.rules.consents, self.records, &mut self.outcome.logs);
         }
         if self.rules.lacks_consent(self.records) {
             self.anonymise();
         }
         if !self.rules.segments.is_empty() {
-            self.left.segments.extend(segment::members(self.records));
+            self.outcome.segments.extend(segment::members(self.records));
         }
         Ok(())
     }
 
     /// What an event means for itself, its session and its profile.
     async fn event(&mut self, event: usize) -> Result<(), Interrupted> {
-        self.left.begin();
+        self.outcome.begin();
         self.check(event)?;
         if !self.records.events[event].valid {
             return Ok(());
@@ -159,10 +165,10 @@ impl<'r> Processing<'_, 'r> {
         let kind = self.rules.event_type(self.records.events[event].kind());
         // What is granted right here counts at once.
         if self.records.profile.is_some() && self.records.events[event].kind() != CONSENT_UPDATE {
-            consent::treat_sent(&self.rules.consents, self.records, event, &mut self.left.logs);
+            consent::treat_sent(&self.rules.consents, self.records, event, &mut self.outcome.logs);
         }
         if let Some(kind) = kind {
-            kind.apply_to_event(self.records, event, &mut self.left.logs);
+            kind.apply_to_event(self.records, event, &mut self.outcome.logs);
         }
         if self.records.session.is_some() {
             self.tell_session(kind, event);
@@ -180,7 +186,7 @@ impl<'r> Processing<'_, 'r> {
         }
         for place in self.rules.started_by(self.records.events[event].kind()) {
             let workflow = &self.rules.workflows[place];
-            if starts(workflow, Scope::new(self.records, Some(event)), &self.records.request.source, self.left) {
+            if starts(workflow, Scope::new(self.records, Some(event)), &self.records.request.source, self.outcome) {
                 // On the heap, so that requests that start no workflow do not carry its room with them.
                 Box::pin(Run::new(self.reborrow(), Some(event), None).workflow(workflow)).await?;
             }
@@ -198,13 +204,13 @@ impl<'r> Processing<'_, 'r> {
             return Err(Interrupted::NotAccepted(wrong.what));
         }
         self.records.events[event].valid = false;
-        self.left.logs.warn(wrong.what);
+        self.outcome.logs.warn(wrong.what);
         Ok(())
     }
 
     /// Whether whoever sent the events must not learn what their profile holds.
     fn is_kept_from_sender(&self) -> bool {
-        let is_known = |draft| self.rules.is_known(self.ground.identity, draft);
+        let is_known = |draft| self.rules.is_known(self.context.identity, draft);
         !self.records.may_learn && self.records.profile.as_ref().is_some_and(is_known)
     }
 
@@ -214,17 +220,17 @@ impl<'r> Processing<'_, 'r> {
         if !self.rules.lacks_consent(self.records)
             && !std::mem::replace(&mut self.records.events[event].told_session, true)
         {
-            kind.mapping.apply_to_session(self.records, event, &mut self.left.logs);
+            kind.mapping.apply_to_session(self.records, event, &mut self.outcome.logs);
         }
     }
 
     /// Treats what was sent as the profile's consents let it be, after something was made of it.
     fn treat_late(&mut self, event: usize) {
-        let treated = consent::treat_sent(&self.rules.consents, self.records, event, &mut self.left.logs);
+        let treated = consent::treat_sent(&self.rules.consents, self.records, event, &mut self.outcome.logs);
         if !treated.is_empty()
             && let Some(kind) = self.rules.event_type(self.records.events[event].kind())
         {
-            kind.mapping.apply_again(self.records, event, &treated, &mut self.left.logs);
+            kind.mapping.apply_again(self.records, event, &treated, &mut self.outcome.logs);
         }
     }
 
@@ -244,8 +250,8 @@ impl<'r> Processing<'_, 'r> {
         }
         let Some(kind) = kind else { return Ok(()) };
         let mut keys = Vec::new();
-        let (identity, proven, mut unproven) = (self.ground.identity, self.records.may_identify, false);
-        kind.mapping.apply_to_profile(self.records, event, &mut self.left.logs, |path, value| {
+        let (identity, proven, mut unproven) = (self.context.identity, self.records.may_identify, false);
+        kind.mapping.apply_to_profile(self.records, event, &mut self.outcome.logs, |path, value| {
             if !kind.identifies {
                 return true;
             }
@@ -260,7 +266,7 @@ impl<'r> Processing<'_, 'r> {
         if unproven {
             self.records.events[event].note_unidentified();
         }
-        attach::identify(self.ground, self.records, keys, self.left).await?;
+        attach::identify(self.context, self.records, keys, self.outcome).await?;
         Ok(())
     }
 
@@ -280,7 +286,7 @@ impl<'r> Processing<'_, 'r> {
                     event.forget_written(path.split_root().1);
                 }
             }
-            for part in identity::PERSONAL {
+            for part in keys::PERSONAL {
                 let steps: Vec<Box<str>> = part.iter().copied().map(Into::into).collect();
                 event.forget_written(&steps);
             }
@@ -336,13 +342,13 @@ impl<'r> Processing<'_, 'r> {
 
     /// A profile entered or left a segment: that may be an event, and may start workflows.
     async fn crossing(&mut self, crossing: &Crossing) -> Result<(), Interrupted> {
-        self.left.begin();
+        self.outcome.begin();
         if crossing.event {
             let name = if crossing.entered { SEGMENT_ENTERED } else { SEGMENT_LEFT };
             let mut properties = Object::default();
             properties.insert("segment", Value::text(&crossing.segment.text()));
             let event =
-                internal_event(self.ground, name, Value::Object(properties).to_json(), self.records.saves_events);
+                internal_event(self.context, name, Value::Object(properties).to_json(), self.records.saves_events);
             self.records.events.push(event);
         }
         for workflow in &self.rules.workflows {
@@ -350,7 +356,7 @@ impl<'r> Processing<'_, 'r> {
             let segment = crossing.segment.text();
             let scope = Scope::of_crossing(self.records, Some(&segment));
             if segments.iter().any(|id| **id == *segment)
-                && starts(workflow, scope, &self.records.request.source, self.left)
+                && starts(workflow, scope, &self.records.request.source, self.outcome)
             {
                 Box::pin(Run::new(self.reborrow(), None, Some(&segment)).workflow(workflow)).await?;
             }
@@ -360,15 +366,15 @@ impl<'r> Processing<'_, 'r> {
 }
 
 /// Whether the workflow takes what comes from this source, and its condition holds.
-fn starts(workflow: &Workflow, scope: Scope<'_>, source: &Id, left: &mut Left) -> bool {
+fn starts(workflow: &Workflow, scope: Scope<'_>, source: &Id, outcome: &mut Outcome) -> bool {
     if !workflow.takes_source(source) {
         return false;
     }
     let Some(condition) = &workflow.condition else { return true };
     condition.holds(&scope).unwrap_or_else(|error| {
-        left.logs.error(format!("workflow {}: if: {error}", workflow.id));
+        outcome.logs.error(format!("workflow {}: if: {error}", workflow.id));
         let (kind, id) = (DefinitionKind::Workflow, workflow.id.clone());
-        left.not_evaluated.push(Outcome { kind, id, error: Some(format!("if: {error}")) });
+        outcome.not_evaluated.push(RuleOutcome { kind, id, error: Some(format!("if: {error}")) });
         false
     })
 }

@@ -4,13 +4,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use super::definition;
 use crate::model::{Definition, EventType, Fault, Id, Json};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Redirect")]
-pub(super) struct Written {
+pub struct Written {
     /// Where visitors are sent to, exactly as it is written.
     #[schemars(regex(pattern = "^https?://"))]
     url: String,
@@ -42,7 +41,7 @@ impl Redirect {
     /// # Errors
     /// A field is missing or wrong; the fault names it.
     pub fn compile(definition: &Definition) -> Result<Self, Fault> {
-        let written: Written = definition::read(definition)?;
+        let written: Written = super::read(definition)?;
         check(&written.url).map_err(|msg| Fault::new("value_error", msg).at("url"))?;
         let properties = written.properties.unwrap_or_else(Json::empty_object);
         if !properties.as_str().starts_with('{') {

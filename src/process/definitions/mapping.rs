@@ -3,8 +3,15 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{condition::Expression, identity, operation::Operation, records::Records, scope::Scope};
-use crate::model::{Fault, Json, Logs, Path, Value, begins_with};
+use super::operation::Operation;
+use crate::{
+    model::{Fault, Json, Logs, Path, Value, begins_with},
+    process::{
+        expression::{condition::Expression, scope::Scope},
+        identity::keys,
+        records::Records,
+    },
+};
 
 /// Stands in `to` for the word that `from` has of its braces.
 const SAME: &str = "{same}";
@@ -114,11 +121,11 @@ impl Mapping {
     /// The places in the event that speak of its person: what goes to the profile, or to a part of the event that does.
     fn personal(&self) -> Vec<Path> {
         let mut personal: Vec<Path> = Vec::new();
-        let told = self.to_profile.iter().filter(|line| identity::is_personal(&line.to.path));
+        let told = self.to_profile.iter().filter(|line| keys::is_personal(&line.to.path));
         personal.extend(told.filter_map(Line::origin).cloned());
         for line in &self.to_event {
             let passed_on = personal.contains(&line.to.path);
-            personal.extend(line.origin().filter(|_| passed_on || identity::is_personal(&line.to.path)).cloned());
+            personal.extend(line.origin().filter(|_| passed_on || keys::is_personal(&line.to.path)).cloned());
         }
         for line in &self.to_event {
             if line.origin().is_some_and(|from| personal.contains(from)) {

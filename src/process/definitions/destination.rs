@@ -1,16 +1,15 @@
-//! Destinations: where events and changed profiles are delivered to. The room `deliver` does it.
+//! Destinations: where events and changed profiles are delivered to. The module `deliver` does it.
 
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{
-    condition::Expression,
-    definition::{self, duration},
-    scope::Scope,
+use super::duration;
+use crate::{
+    model::{Definition, EventType, Fault, Id, Json, Object, Time},
+    process::expression::{condition::Expression, scope::Scope},
 };
-use crate::model::{Definition, EventType, Fault, Id, Json, Object, Time};
 
 const BATCH: usize = 100;
 const BATCH_MAX: usize = 1_000;
@@ -20,8 +19,8 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Destination")]
-pub(super) struct Written {
-    #[serde(default = "definition::enabled")]
+pub struct Written {
+    #[serde(default = "super::enabled")]
     enabled: bool,
     /// The types of the events that are delivered; `*` is every type.
     #[serde(default)]
@@ -49,7 +48,7 @@ struct WebhookDefinition {
     url: String,
     /// The name of the secret that deliveries are signed with.
     secret: Option<String>,
-    #[schemars(regex(pattern = definition::DURATION))]
+    #[schemars(regex(pattern = super::DURATION))]
     timeout: Option<String>,
 }
 
@@ -83,7 +82,7 @@ impl Destination {
     /// # Errors
     /// A field is missing or wrong, or the condition does not compile; the fault names it.
     pub fn compile(definition: &Definition) -> Result<Self, Fault> {
-        let written: Written = definition::read(definition)?;
+        let written: Written = super::read(definition)?;
         let types = written.events.iter().enumerate().map(|(index, kind)| {
             let at = |fault: Fault| fault.at_index(index).at("events");
             EventType::parse(kind).map(|kind| kind.id.as_ref().into()).map_err(at)

@@ -3,8 +3,11 @@
 //! A value is escaped for the place where it stands. A text that is one expression and nothing else has its value, of
 //! any type.
 
-use super::{condition::Expression, scope::Scope, secrets::Secrets};
-use crate::model::{Fault, Object, Value};
+use super::{condition::Expression, scope::Scope};
+use crate::{
+    model::{Fault, Object, Value},
+    process::outbound::secrets::Secrets,
+};
 
 const SECRET: &str = "secret.";
 

@@ -8,12 +8,12 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::MutexGuard;
 
-use super::{
-    Interrupted,
-    records::{ProfileDraft, Records, Visits},
-};
 use crate::{
     model::{Id, MergeKey, Path, Profile, ProfileRef, Session, Value},
+    process::{
+        Interrupted,
+        records::{ProfileDraft, Records, Visits},
+    },
     store::{Held, Key, ReadView, Refused},
 };
 

@@ -24,17 +24,21 @@ use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
 use super::{
-    definition::duration,
-    digest,
     dns::Resolver,
     hosts::{AllowedHosts, CheckedResolver},
-    scope::Scope,
     secrets::Secrets,
-    template::{Place, Template, ValueTemplate},
 };
 use crate::{
     count::{Counter, Durations, Histogram},
     model::{Fault, Json, Reader, Value},
+    process::{
+        definitions::duration,
+        digest,
+        expression::{
+            scope::Scope,
+            template::{Place, Template, ValueTemplate},
+        },
+    },
 };
 
 /// What a delivery is signed in.
@@ -65,7 +69,7 @@ pub struct Definition {
     #[schemars(range(min = 1, max = TIMEOUT_MS_MAX))]
     timeout_ms: Option<u64>,
     /// How long an answer is remembered.
-    #[schemars(regex(pattern = super::definition::DURATION))]
+    #[schemars(regex(pattern = crate::process::definitions::DURATION))]
     cache: Option<String>,
 }
 

@@ -8,7 +8,6 @@ use croner::{
     parser::{CronParser, Seconds, Year},
 };
 
-use super::definition;
 use crate::model::{Definition, DefinitionKind, Fault, Id, Time};
 
 const EVERY_MIN: Duration = Duration::from_secs(1);
@@ -49,7 +48,7 @@ impl When {
     /// # Errors
     /// It is no such time, or shorter than a second or longer than a year.
     pub fn every(text: &str) -> Result<Self, Fault> {
-        let every = definition::duration(text)?;
+        let every = super::duration(text)?;
         if (EVERY_MIN..=EVERY_MAX).contains(&every) {
             Ok(Self::Every(every))
         } else {

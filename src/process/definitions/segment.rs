@@ -3,21 +3,20 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{
-    Left,
-    condition::Expression,
-    definition,
-    left::Outcome,
-    records::Records,
-    schedule::{Schedule, When},
-    scope::Scope,
+use super::schedule::{Schedule, When};
+use crate::{
+    model::{Definition, DefinitionKind, Fault, Id, Logs, Path, Value},
+    process::{
+        expression::{condition::Expression, scope::Scope},
+        outcome::{Outcome, RuleOutcome},
+        records::Records,
+    },
 };
-use crate::model::{Definition, DefinitionKind, Fault, Id, Logs, Path, Value};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Segment")]
-pub(super) struct Written {
+pub struct Written {
     /// Over the profile.
     #[schemars(extend("format" = "cel"))]
     condition: String,
@@ -25,7 +24,7 @@ pub(super) struct Written {
     #[serde(default)]
     events: bool,
     /// How often all profiles are looked at, if the condition depends on the time.
-    #[schemars(regex(pattern = definition::DURATION))]
+    #[schemars(regex(pattern = super::DURATION))]
     every: Option<String>,
 }
 
@@ -55,7 +54,7 @@ impl Segment {
     /// # Errors
     /// A field is missing or wrong, or the condition does not compile; the fault names it.
     pub fn compile(definition: &Definition) -> Result<(Self, Schedule), Fault> {
-        let written: Written = definition::read(definition)?;
+        let written: Written = super::read(definition)?;
         let condition = Expression::compile_counting(&written.condition).map_err(|fault| fault.at("condition"))?;
         if let Some(other) =
             ["event", "session", "source", "steps", "segment"].iter().find(|name| condition.mentions(name))
@@ -78,9 +77,9 @@ impl Segment {
     }
 }
 
-/// Brings the profile's segments up to date; returns those that it entered or left. A segment that a workflow added and
+/// Brings the profile's segments up to date; returns those that it entered or outcome. A segment that a workflow added and
 /// nobody defined stays.
-pub fn update(segments: &[Segment], records: &mut Records<'_>, left: &mut Left) -> Vec<Crossing> {
+pub fn update(segments: &[Segment], records: &mut Records<'_>, outcome: &mut Outcome) -> Vec<Crossing> {
     if segments.is_empty() || records.profile.is_none() {
         return Vec::new();
     }
@@ -94,7 +93,7 @@ pub fn update(segments: &[Segment], records: &mut Records<'_>, left: &mut Left) 
             Ok(holds) => holds,
             Err(error) => {
                 let (kind, id) = (DefinitionKind::Segment, segment.id.clone());
-                left.not_evaluated.push(Outcome { kind, id, error: Some(error) });
+                outcome.not_evaluated.push(RuleOutcome { kind, id, error: Some(error) });
                 continue;
             }
         };
@@ -108,7 +107,7 @@ pub fn update(segments: &[Segment], records: &mut Records<'_>, left: &mut Left) 
         }
     }
     if !crossings.is_empty() {
-        set_members(records, members, &mut left.logs);
+        set_members(records, members, &mut outcome.logs);
     }
     crossings
 }

@@ -2,19 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{
-    Interrupted,
-    lookup::{Lookups, Question},
-};
 use crate::{
     clock::Clock,
     model::{Id, Value},
+    process::{
+        Interrupted,
+        outbound::lookup::{Lookups, Question},
+    },
     store::Key,
 };
 
 /// What a request found out about itself so far: it goes by this when it starts again.
 #[derive(Default)]
-pub struct Memory {
+pub struct RetryState {
     /// Names that turned up on the way.
     pub names: Vec<Key>,
     /// The session that a workflow attached to a part, by the place of the part's first event in the payload.
@@ -29,7 +29,7 @@ pub struct Memory {
     ids_used: usize,
 }
 
-impl Memory {
+impl RetryState {
     /// It starts again.
     pub fn begin(&mut self) {
         self.ids_used = 0;

@@ -1,19 +1,22 @@
-//! Whose events are: what is sought, who is found, and profiles that turn out to be one.
+//! Whose events are: what is query, who is found, and profiles that turn out to be one.
 
 use std::sync::Arc;
 
-use super::{
-    Ground, Interrupted, Memory,
-    consent::{self, Consent},
-    identity,
-    left::Left,
-    operation::Operation,
-    records::{EventDraft, NoRoom, ProfileDraft, Records},
-    rules::Rules,
-    scope::Scope,
-};
+use super::keys;
 use crate::{
     model::{Fault, Id, KnownBy, MergeKey, Path, Profile, ProfileTerms, Value},
+    process::{
+        Interrupted, ProcessContext,
+        definitions::{
+            consent::{self, Consent},
+            operation::Operation,
+        },
+        expression::scope::Scope,
+        outcome::Outcome,
+        records::{EventDraft, NoRoom, ProfileDraft, Records},
+        retry::RetryState,
+        rules::Rules,
+    },
     store::Key,
 };
 
@@ -24,7 +27,7 @@ const LEAVES_AT_ONCE: usize = 1_000;
 const NO_SECRET: &str = "only what comes with the source's secret tells whose it is";
 
 /// Who is sought as the person that events are about.
-pub enum Sought {
+pub enum ProfileQuery {
     /// Somebody new.
     New,
     Known(KnownBy, Value),
@@ -32,7 +35,7 @@ pub enum Sought {
     Field(Path, Value),
 }
 
-/// Why events do not have the profile that is sought, or it is not found by what they say.
+/// Why events do not have the profile that is query, or it is not found by what they say.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAttached {
     #[error("{0}")]
@@ -47,25 +50,25 @@ impl From<&str> for NotAttached {
     }
 }
 
-/// Gives events the profile that is sought, or a new one.
+/// Gives events the profile that is query, or a new one.
 ///
-/// Events that have a profile keep it: one that was made for them becomes part of the one that is sought.
+/// Events that have a profile keep it: one that was made for them becomes part of the one that is query.
 ///
 /// # Errors
 /// The inner error says why they do not have it.
 pub async fn attach(
-    ground: &Ground<'_>,
+    context: &ProcessContext<'_>,
     records: &mut Records<'_>,
-    memory: &mut Memory,
+    retry: &mut RetryState,
     consents: &[Consent],
-    sought: Sought,
+    query: ProfileQuery,
     create: bool,
 ) -> Result<Result<(), NotAttached>, Interrupted> {
-    if !records.may_identify && !matches!(sought, Sought::New | Sought::Known(KnownBy::Id, _)) {
+    if !records.may_identify && !matches!(query, ProfileQuery::New | ProfileQuery::Known(KnownBy::Id, _)) {
         records.events.iter_mut().for_each(EventDraft::note_unidentified);
         return Ok(Err(NO_SECRET.into()));
     }
-    let (found, key) = match find(ground, records, &sought).await? {
+    let (found, key) = match find(context, records, &query).await? {
         Ok(found) => found,
         Err(why) => return Ok(Err(NotAttached::Other(why))),
     };
@@ -74,22 +77,22 @@ pub async fn attach(
     }
     // A forged id must not make a profile.
     let may_be_made =
-        create && !matches!(sought, Sought::Known(KnownBy::Id, _)) && consent::may_tell(consents, records);
+        create && !matches!(query, ProfileQuery::Known(KnownBy::Id, _)) && consent::may_tell(consents, records);
     let is_taken = records.profile.as_ref().is_some_and(|draft| !draft.is_nameless);
     match found {
         Found::Same => {}
         _ if is_taken => return Ok(Err("the event has another profile already".into())),
         Found::Nobody if may_be_made => {
-            let known = known_by(consents, records, sought);
+            let known = known_by(consents, records, query);
             if records.profile.is_none() {
-                let id = memory.new_id(ground.clock);
+                let id = retry.new_id(context.clock);
                 records.profile = Some(ProfileDraft::made(id, None, records.part, records.now));
             }
             return Ok(name(records, known, key));
         }
         Found::Nobody => return Ok(Err("there is no such profile".into())),
         found if records.profile.is_some() => {
-            return Ok(become_one(ground, records, found).await?.map_err(NotAttached::from));
+            return Ok(become_one(context, records, found).await?.map_err(NotAttached::from));
         }
         found => records.profile = found.taken(records),
     }
@@ -141,56 +144,58 @@ impl Found {
     }
 }
 
-/// Who is sought, and the key that leads to them.
+/// Who is query, and the key that leads to them.
 ///
 /// # Errors
 /// The inner error says why nobody can be found by this.
 async fn find(
-    ground: &Ground<'_>,
+    context: &ProcessContext<'_>,
     records: &Records<'_>,
-    sought: &Sought,
+    query: &ProfileQuery,
 ) -> Result<Result<(Found, Option<MergeKey>), String>, Interrupted> {
     // Values stand in no log.
     let nobody = || Ok(Err("the value tells nobody".to_owned()));
-    let people = ground.people;
-    let key = match sought {
-        Sought::New => return Ok(Ok((Found::Nobody, None))),
-        Sought::Known(KnownBy::Id, value) => {
+    let people = context.people;
+    let key = match query {
+        ProfileQuery::New => return Ok(Ok((Found::Nobody, None))),
+        ProfileQuery::Known(KnownBy::Id, value) => {
             let Ok(Some(id)) = Id::parse(&value.to_text()) else { return nobody() };
             return Ok(Ok((Found::new(records, people.by_id(&id).await?, |_| false), None)));
         }
-        Sought::Known(kind, value) => match ground.identity.key(*kind, value) {
+        ProfileQuery::Known(kind, value) => match context.identity.key(*kind, value) {
             Some(key) => key,
             None => return nobody(),
         },
-        Sought::Field(path, value) => match (ground.identity.key_at(path, value), ground.identity.name_of(path, value))
-        {
-            (Some(key), _) => key,
-            (None, Some(name)) => {
-                let text = value.to_text();
-                let has =
-                    |draft: &ProfileDraft| draft.get(&path.steps()[1..]).is_some_and(|found| found.to_text() == text);
-                let found = people.by_field(name, path, value).await?;
-                return Ok(found.map(|stored| (Found::new(records, stored, has), None)));
+        ProfileQuery::Field(path, value) => {
+            match (context.identity.key_at(path, value), context.identity.name_of(path, value)) {
+                (Some(key), _) => key,
+                (None, Some(name)) => {
+                    let text = value.to_text();
+                    let has = |draft: &ProfileDraft| {
+                        draft.get(&path.steps()[1..]).is_some_and(|found| found.to_text() == text)
+                    };
+                    let found = people.by_field(name, path, value).await?;
+                    return Ok(found.map(|stored| (Found::new(records, stored, has), None)));
+                }
+                (None, None) => return nobody(),
             }
-            (None, None) => return nobody(),
-        },
+        }
     };
-    Ok(Ok((by_key(ground, records, key).await?, Some(key))))
+    Ok(Ok((by_key(context, records, key).await?, Some(key))))
 }
 
 /// Whom a merge key leads to, in the store or in what the request knows.
-async fn by_key(ground: &Ground<'_>, records: &Records<'_>, key: MergeKey) -> Result<Found, Interrupted> {
-    let stored = ground.people.by_key(key).await?;
+async fn by_key(context: &ProcessContext<'_>, records: &Records<'_>, key: MergeKey) -> Result<Found, Interrupted> {
+    let stored = context.people.by_key(key).await?;
     Ok(Found::new(records, stored, |draft| draft.profile.has_key(key)))
 }
 
 /// What a new profile is known by, and where that belongs, as far as it may be kept.
-fn known_by(consents: &[Consent], records: &Records<'_>, sought: Sought) -> Option<(Path, Value)> {
-    let (place, value) = match sought {
-        Sought::New => return None,
-        Sought::Known(kind, value) => (identity::place_of(kind)?, value),
-        Sought::Field(path, value) => (path, value),
+fn known_by(consents: &[Consent], records: &Records<'_>, query: ProfileQuery) -> Option<(Path, Value)> {
+    let (place, value) = match query {
+        ProfileQuery::New => return None,
+        ProfileQuery::Known(kind, value) => (keys::place_of(kind)?, value),
+        ProfileQuery::Field(path, value) => (path, value),
     };
     Some((place, consent::kept(consents, records, &value)?))
 }
@@ -213,7 +218,7 @@ fn name(records: &mut Records<'_>, known: Option<(Path, Value)>, key: Option<Mer
 /// # Errors
 /// The inner error: together they are more than is kept of one.
 async fn become_one(
-    ground: &Ground<'_>,
+    context: &ProcessContext<'_>,
     records: &mut Records<'_>,
     other: Found,
 ) -> Result<Result<(), NoRoom>, Interrupted> {
@@ -230,7 +235,7 @@ async fn become_one(
         }
         Found::Nobody | Found::Same => return Ok(Ok(())),
     };
-    let visits = ground.people.visits_of_both(draft, with).await?;
+    let visits = context.people.visits_of_both(draft, with).await?;
     let leaves = draft.profile.fields.len() + with.profile.fields.len();
     if let Some(other) = other.taken(records)
         && let Some(draft) = &mut records.profile
@@ -247,11 +252,11 @@ async fn become_one(
 /// Gives events the profile that their source's configuration finds in them; a session's profile becomes one with it,
 /// as if its owner signed in.
 pub async fn attach_by_source(
-    ground: &Ground<'_>,
+    context: &ProcessContext<'_>,
     records: &mut Records<'_>,
-    memory: &mut Memory,
+    retry: &mut RetryState,
     consents: &[Consent],
-    left: &mut Left,
+    outcome: &mut Outcome,
 ) -> Result<(), Interrupted> {
     let Some(ProfileTerms { path, is, create }) = &records.registered().terms.profile else { return Ok(()) };
     let (path, is, create) = (path.clone(), *is, *create);
@@ -259,28 +264,28 @@ pub async fn attach_by_source(
     let named = valid.filter_map(|event| {
         Scope::new(records, Some(event)).get(&path).map(|value| value.into_owned()).filter(|value| !value.is_empty())
     });
-    let named: Vec<Value> = named.filter(|value| ground.identity.key(is, value).is_some()).collect();
+    let named: Vec<Value> = named.filter(|value| context.identity.key(is, value).is_some()).collect();
     let Some(value) = named.first().cloned() else { return Ok(()) };
-    let key = ground.identity.key(is, &value);
+    let key = context.identity.key(is, &value);
     if is != KnownBy::Id && !records.may_identify {
         records.events.iter_mut().for_each(EventDraft::note_unidentified);
-        left.logs.warn(format!("source {}: {NO_SECRET}", records.request.source));
+        outcome.logs.warn(format!("source {}: {NO_SECRET}", records.request.source));
         return Ok(());
     }
-    if !are_one(ground, records, is, &named).await? {
+    if !are_one(context, records, is, &named).await? {
         // One session has one profile: what another person did must not become this one's.
         let msg = format!("{path}: the events of one session are about one person, and these name several");
         return Err(Interrupted::Invalid(Fault::new("value_error", msg)));
     }
-    let sought = Sought::Known(is, value);
+    let query = ProfileQuery::Known(is, value);
     let attached = match key.filter(|_| is != KnownBy::Id && records.profile.is_some()) {
-        Some(key) => identify_as(ground, records, consents, sought, key).await?,
-        None => attach(ground, records, memory, consents, sought, create).await?,
+        Some(key) => identify_as(context, records, consents, query, key).await?,
+        None => attach(context, records, retry, consents, query, create).await?,
     };
     if let Err(why) = attached {
-        left.logs.warn(format!("source {}: {why}", records.request.source));
+        outcome.logs.warn(format!("source {}: {why}", records.request.source));
         if let NotAttached::NoRoom(why) = why {
-            not_found_by(records, left, &path, why);
+            not_found_by(records, outcome, &path, why);
         }
     }
     Ok(())
@@ -289,21 +294,21 @@ pub async fn attach_by_source(
 /// The profile that a visitor has becomes one with the one that they had where they came from, if nobody is known by it:
 /// a link may have been handed on to somebody else.
 pub async fn join_passed(
-    ground: &Ground<'_>,
+    context: &ProcessContext<'_>,
     records: &mut Records<'_>,
     rules: &Rules,
-    left: &mut Left,
+    outcome: &mut Outcome,
 ) -> Result<(), Interrupted> {
     let Some(id) = records.passed.take().filter(|_| records.profile.is_some()) else { return Ok(()) };
-    let found = Found::new(records, ground.people.by_id(&id).await?, |_| false);
+    let found = Found::new(records, context.people.by_id(&id).await?, |_| false);
     let Some(profile) = found.profile(records) else { return Ok(()) };
-    let is_known = records.profile.as_ref().is_some_and(|draft| rules.is_known(ground.identity, draft));
+    let is_known = records.profile.as_ref().is_some_and(|draft| rules.is_known(context.identity, draft));
     if is_known {
-        left.warnings.push("context.tracardi.pass: the visitor is known already and stays who they are".into());
-    } else if consent::admits(rules.consents(), records, profile)
-        && let Err(why) = become_one(ground, records, found).await?
+        outcome.warnings.push("context.tracardi.pass: the visitor is known already and stays who they are".into());
+    } else if consent::admits(&rules.consents, records, profile)
+        && let Err(why) = become_one(context, records, found).await?
     {
-        left.warnings.push(format!("context.tracardi.pass: {why}"));
+        outcome.warnings.push(format!("context.tracardi.pass: {why}"));
     }
     Ok(())
 }
@@ -313,13 +318,13 @@ pub async fn join_passed(
 /// # Errors
 /// The inner error says why it is not.
 async fn identify_as(
-    ground: &Ground<'_>,
+    context: &ProcessContext<'_>,
     records: &mut Records<'_>,
     consents: &[Consent],
-    sought: Sought,
+    query: ProfileQuery,
     key: MergeKey,
 ) -> Result<Result<(), NotAttached>, Interrupted> {
-    let found = by_key(ground, records, key).await?;
+    let found = by_key(context, records, key).await?;
     let may_be = match found.profile(records) {
         Some(profile) => consent::admits(consents, records, profile),
         None => consent::may_tell(consents, records),
@@ -329,21 +334,21 @@ async fn identify_as(
     }
     // Where it leads there, it is one of its keys, though it may not be among the newest.
     let key = Some(key).filter(|_| !matches!(found, Found::Same));
-    if let Err(why) = become_one(ground, records, found).await? {
+    if let Err(why) = become_one(context, records, found).await? {
         return Ok(Err(why.into()));
     }
-    let known = known_by(consents, records, sought);
+    let known = known_by(consents, records, query);
     Ok(name(records, known, key))
 }
 
 /// Whether everything that is named is the same person's. Who may not learn of people names them in one way.
 async fn are_one(
-    ground: &Ground<'_>,
+    context: &ProcessContext<'_>,
     records: &Records<'_>,
     is: KnownBy,
     named: &[Value],
 ) -> Result<bool, Interrupted> {
-    let key = |value: &Value| ground.identity.key(is, value);
+    let key = |value: &Value| context.identity.key(is, value);
     if named.iter().all(|value| key(value) == key(&named[0])) {
         return Ok(true); // somebody, known or not
     }
@@ -352,7 +357,7 @@ async fn are_one(
     }
     let mut people = Vec::new();
     for value in named {
-        let Ok((found, _)) = find(ground, records, &Sought::Known(is, value.clone())).await? else { continue };
+        let Ok((found, _)) = find(context, records, &ProfileQuery::Known(is, value.clone())).await? else { continue };
         people.push(match found {
             Found::Same => records.profile.as_ref().map(|draft| draft.profile.reference()),
             found => found.profile(records).map(Profile::reference),
@@ -364,31 +369,31 @@ async fn are_one(
 /// The keys that an event said of its profile, each with its place, tell whose it is: one that another profile has makes
 /// them one.
 pub async fn identify(
-    ground: &Ground<'_>,
+    context: &ProcessContext<'_>,
     records: &mut Records<'_>,
     keys: Vec<(Path, MergeKey)>,
-    left: &mut Left,
+    outcome: &mut Outcome,
 ) -> Result<(), Interrupted> {
-    ground.people.hold(keys.iter().map(|(_, key)| Key::MergeKey(*key)).collect())?;
+    context.people.hold(keys.iter().map(|(_, key)| Key::MergeKey(*key)).collect())?;
     for (place, key) in keys {
         let Some(draft) = &records.profile else { return Ok(()) };
         // It may not have been written, because something stands there.
-        let stands = draft.get(&place.steps()[1..]).and_then(|value| ground.identity.key_at(&place, value));
+        let stands = draft.get(&place.steps()[1..]).and_then(|value| context.identity.key_at(&place, value));
         if stands == Some(key)
-            && let Err(why) = identify_by(ground, records, key).await?
+            && let Err(why) = identify_by(context, records, key).await?
         {
-            left.logs.warn(format!("{place}: {why}"));
-            not_found_by(records, left, &place, why);
+            outcome.logs.warn(format!("{place}: {why}"));
+            not_found_by(records, outcome, &place, why);
         }
     }
     Ok(())
 }
 
 /// Tells whoever sent the events, and the administrator, that what stands at `place` does not lead to their profile.
-fn not_found_by(records: &Records<'_>, left: &mut Left, place: &Path, why: NoRoom) {
+fn not_found_by(records: &Records<'_>, outcome: &mut Outcome, place: &Path, why: NoRoom) {
     let profile = records.profile.as_ref().map(|draft| draft.profile.id.text());
     tracing::warn!(%place, profile = profile.as_deref(), %why, "an event does not identify its profile");
-    left.warn_not_found_by(place, why, records.may_learn);
+    outcome.warn_not_found_by(place, why, records.may_learn);
 }
 
 /// The profile in the records is found by `key` from here on; one that was found by it before is the same person.
@@ -396,7 +401,7 @@ fn not_found_by(records: &Records<'_>, left: &mut Left, place: &Path, why: NoRoo
 /// # Errors
 /// The inner error says why it is not.
 async fn identify_by(
-    ground: &Ground<'_>,
+    context: &ProcessContext<'_>,
     records: &mut Records<'_>,
     key: MergeKey,
 ) -> Result<Result<(), NoRoom>, Interrupted> {
@@ -404,11 +409,11 @@ async fn identify_by(
     if draft.profile.has_key(key) {
         return Ok(Ok(()));
     }
-    let other = by_key(ground, records, key).await?;
+    let other = by_key(context, records, key).await?;
     if matches!(other, Found::Same) {
         return Ok(Ok(())); // it leads there, though it is not among the newest
     }
-    if let Err(why) = become_one(ground, records, other).await? {
+    if let Err(why) = become_one(context, records, other).await? {
         return Ok(Err(why));
     }
     Ok(records.profile.as_mut().map_or(Ok(()), |draft| draft.add_key(key)))

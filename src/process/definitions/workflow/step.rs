@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{
-    super::{
-        condition::Expression,
-        definition, lookup,
-        operation::Operation,
+use super::{Action, AttachProfile, Branch, By, Change, Step};
+use crate::{
+    model::{EventType, Fault, Json, KnownBy, Path, Value},
+    process::{
+        definitions::{self, operation::Operation},
+        expression::{
+            condition::Expression,
+            template::{Template, ValueTemplate},
+        },
+        outbound::lookup,
         records::Records,
-        template::{Template, ValueTemplate},
     },
-    Action, AttachProfile, Branch, By, Change, Step,
 };
-use crate::model::{EventType, Fault, Json, KnownBy, Path, Value};
 
 /// The most steps of a workflow, with those of its branches.
 const STEPS_MAX: usize = 100;
@@ -113,7 +115,7 @@ struct ConsentDefinition {
 struct EmitDefinition {
     r#type: String,
     properties: Option<Json>,
-    #[schemars(regex(pattern = definition::DURATION))]
+    #[schemars(regex(pattern = definitions::DURATION))]
     delay: Option<String>,
 }
 
@@ -231,7 +233,7 @@ impl StepDefinition {
             let kind = EventType::parse(&emit.r#type).map_err(|fault| at(fault, "type"))?;
             let properties = emit.properties.as_ref().map_or(Value::object(), Value::from);
             let properties = ValueTemplate::compile(&properties).map_err(|fault| at(fault, "properties"))?;
-            let delay = emit.delay.as_deref().map(definition::duration).transpose();
+            let delay = emit.delay.as_deref().map(definitions::duration).transpose();
             let delay = delay.map_err(|fault| at(fault, "delay"))?;
             actions.push(Action::Emit { kind, properties, delay });
         }

@@ -6,12 +6,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    definition,
     mapping::{LineDefinition, Mapping},
-    records::Records,
     schema::Schema,
 };
-use crate::model::{Definition, DefinitionKind, EventType as TypeName, Fault, Json, Logs, Time, Value, check_tag};
+use crate::{
+    model::{Definition, DefinitionKind, EventType as TypeName, Fault, Json, Logs, Time, Value, check_tag},
+    process::records::Records,
+};
 
 /// The types that people already send, in the same form as everybody's configuration.
 const READY_MADE: &str = include_str!("event_types.toml");
@@ -20,7 +21,7 @@ const READY_MADE: &str = include_str!("event_types.toml");
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "EventType")]
-pub(super) struct Written {
+pub struct Written {
     /// Given to its events in place of those that were sent.
     tags: Option<Vec<String>>,
     /// Where on their way its events say that somebody is.
@@ -109,7 +110,7 @@ impl EventType {
     }
 
     fn compile_as(definition: &Definition, ready_made: bool) -> Result<Self, Fault> {
-        let written: Written = definition::read(definition)?;
+        let written: Written = super::read(definition)?;
         let schema = |schema: &Option<Json>, name: &str| {
             let compiled = schema.as_ref().map(|schema| Schema::compile(&Value::from(schema))).transpose();
             compiled.map_err(|fault| fault.at(name).at("schema"))
@@ -180,7 +181,7 @@ impl EventType {
 
 /// The ready-made types. A configured type takes the place of the one of its name.
 pub fn ready_made() -> Result<EventTypes, Fault> {
-    let tables = definition::read_toml(READY_MADE)?;
+    let tables = super::read_toml(READY_MADE)?;
     let mut types = EventTypes::new();
     let tables = Value::from(&tables);
     let list = tables.as_object().and_then(|tables| tables.get("event_type"));

@@ -8,14 +8,20 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    condition::{Count, Expression},
-    definition,
-    lookup::Lookup,
     operation::Operation,
     schedule::{Schedule, When},
-    template::{Template, ValueTemplate},
 };
-use crate::model::{Definition, EventType, Fault, Id, KnownBy, Path};
+use crate::{
+    model::{Definition, EventType, Fault, Id, KnownBy, Path},
+    process::{
+        definitions,
+        expression::{
+            condition::{Count, Expression},
+            template::{Template, ValueTemplate},
+        },
+        outbound::lookup::Lookup,
+    },
+};
 use step::StepDefinition;
 
 const ANY: &str = "*";
@@ -23,8 +29,8 @@ const ANY: &str = "*";
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Workflow")]
-pub(super) struct Written {
-    #[serde(default = "definition::enabled")]
+pub struct Written {
+    #[serde(default = "definitions::enabled")]
     enabled: bool,
     /// The event types that start it; `*` is every type.
     #[serde(default)]
@@ -40,7 +46,7 @@ pub(super) struct Written {
     /// When it starts by itself: a cron pattern, or how often.
     #[schemars(extend("format" = "cron"))]
     schedule: Option<String>,
-    #[schemars(regex(pattern = definition::DURATION))]
+    #[schemars(regex(pattern = definitions::DURATION))]
     every: Option<String>,
     /// By itself, it starts for each profile for which its condition holds.
     #[serde(default)]
@@ -142,7 +148,7 @@ impl Workflow {
     /// # Errors
     /// A field is missing or wrong, or something in it does not compile; the fault names the place.
     pub fn compile(definition: &Definition) -> Result<(Self, Option<Schedule>), Fault> {
-        let written: Written = definition::read(definition)?;
+        let written: Written = definitions::read(definition)?;
         let on_any = written.on.iter().any(|kind| kind == ANY);
         let types = written.on.iter().enumerate().filter(|(_, kind)| *kind != ANY);
         let types = types.map(|(index, kind)| {

@@ -5,8 +5,10 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use super::records::Records;
-use crate::model::{Object, Path, ShownEvent, Time, Value, value_in};
+use crate::{
+    model::{Object, Path, ShownEvent, Time, Value, value_in},
+    process::records::Records,
+};
 
 /// The records, with what is seen beside them for the moment.
 #[derive(Clone, Copy)]
@@ -16,7 +18,7 @@ pub struct Scope<'a> {
     event: Option<usize>,
     /// What the steps of the workflow left so far.
     steps: Option<&'a Object>,
-    /// The segment that was entered or left.
+    /// The segment that was entered or outcome.
     segment: Option<&'a str>,
 }
 
