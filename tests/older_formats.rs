@@ -1,6 +1,7 @@
 //! Stores that older daemons left are carried over. `data/format-3.tar.gz` holds one of format 3: with merges, one of them
 //! within another, one taken back, counters, a name that a client goes on sending, definitions, a delayed event, a
-//! sealed segment and a live one; `data/format-3.json` what that daemon answered.
+//! sealed segment and a live one; `data/format-3.json` what that daemon answered. `data/format-6.tar.gz` and
+//! `data/format-6.json` are the same of format 6: two merges, counters, a workflow.
 
 mod support;
 
@@ -10,12 +11,13 @@ use serde_json::{Value, json};
 use support::{Daemon, Setup, daemon::wait_for};
 
 /// The store as the older daemon left it, and what it answered.
-fn unpacked(folder: &Path) -> (Setup, Value) {
+fn unpacked(folder: &Path, format: &str) -> (Setup, Value) {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    let tar = Command::new("tar").arg("-xzf").arg(data.join("format-3.tar.gz")).arg("-C").arg(folder).status().unwrap();
+    let packed = data.join(format!("{format}.tar.gz"));
+    let tar = Command::new("tar").arg("-xzf").arg(packed).arg("-C").arg(folder).status().unwrap();
     assert!(tar.success());
-    let answered = serde_json::from_slice(&std::fs::read(data.join("format-3.json")).unwrap()).unwrap();
-    (Setup::new(&folder.join("format-3")).set("storage.segment_bytes", 65_536), answered)
+    let answered = serde_json::from_slice(&std::fs::read(data.join(format!("{format}.json"))).unwrap()).unwrap();
+    (Setup::new(&folder.join(format)).set("storage.segment_bytes", 65_536), answered)
 }
 
 fn text<'a>(value: &'a Value, path: &str) -> &'a str {
@@ -45,7 +47,7 @@ fn sign_in(daemon: &Daemon, session: &str, mail: &str) -> Value {
 #[test]
 fn everything_is_found_and_an_older_daemon_takes_the_store_no_more() {
     let folder = tempfile::tempdir().unwrap();
-    let (setup, answered) = unpacked(folder.path());
+    let (setup, answered) = unpacked(folder.path(), "format-3");
     let check = |daemon: &Daemon| {
         let ada = text(&answered, "/ada/id");
         assert_eq!(profile(daemon, ada), answered["ada"]);
@@ -71,7 +73,7 @@ fn everything_is_found_and_an_older_daemon_takes_the_store_no_more() {
     wait_for("the delayed event", || (profile(&daemon, carol)["traits"]["planned"] == "a visit").then_some(()));
     check(&daemon);
     let setup = daemon.stop();
-    assert_eq!(std::fs::read_to_string(folder.path().join("format-3/format")).unwrap(), "tracardi store 6\n");
+    assert_eq!(std::fs::read_to_string(folder.path().join("format-3/format")).unwrap(), "tracardi store 7\n");
     assert!(setup.command(&["check"]).status().unwrap().success());
     assert!(setup.command(&["rebuild"]).status().unwrap().success());
     let daemon = setup.start();
@@ -85,7 +87,7 @@ fn everything_is_found_and_an_older_daemon_takes_the_store_no_more() {
 #[test]
 fn merges_of_then_can_be_split_now() {
     let folder = tempfile::tempdir().unwrap();
-    let (setup, answered) = unpacked(folder.path());
+    let (setup, answered) = unpacked(folder.path(), "format-3");
     let daemon = setup.start();
     // One more merge on top of the old ones, so that states stand in both forms.
     sign_in(&daemon, "new", "n-x@example.com");
@@ -116,10 +118,44 @@ fn merges_of_then_can_be_split_now() {
     assert_eq!(profile(&daemon, laptop)["traits"], answered["ada_laptop_before"]["traits"]);
 }
 
-/// What formats 5 and 6 added are kinds of entries, so a store without them is one of format 4 but for the number.
 #[test]
-fn a_store_of_format_4_or_5_is_taken_as_it_is() {
-    [4, 5].into_iter().for_each(taken_as_it_is);
+fn a_store_of_format_6_is_read_as_it_was_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (setup, answered) = unpacked(folder.path(), "format-6");
+    let record = |daemon: &Daemon, name: &str| daemon.record(&format!("/profile/{}", text(&answered[name], "/id")));
+    let check = |daemon: &Daemon| {
+        for name in ["ada", "bob", "y"] {
+            assert_eq!(record(daemon, name), answered[name], "{name}");
+        }
+        for event in answered["events"].as_array().unwrap() {
+            let now = daemon.record(&format!("/event/{}", text(event, "/id")))["event"].clone();
+            for part in ["type", "profile", "session", "properties", "context", "metadata"] {
+                assert_eq!(now[part], event[part], "{part}");
+            }
+        }
+    };
+    let daemon = setup.start();
+    check(&daemon);
+    let setup = daemon.stop();
+    assert!(setup.command(&["check"]).status().unwrap().success());
+    assert!(setup.command(&["rebuild"]).status().unwrap().success());
+    let daemon = setup.start();
+    check(&daemon);
+    // Counters go on, and a merge of then can be taken back now.
+    let placed = json!({
+        "source": {"id": "shop"}, "session": {"id": "ada-phone"}, "options": {"profile": true},
+        "events": [{"type": "order-placed", "properties": {"total": 0.25}}]
+    });
+    assert_eq!(daemon.tracked_by_admin(&placed)["profile"]["traits"]["spent"], 15);
+    split(&daemon, text(&answered, "/phone_before/id"));
+    assert_eq!(record(&daemon, "phone_before")["traits"], answered["phone_before"]["traits"]);
+    assert_eq!(record(&daemon, "laptop_before")["traits"]["spent"], 11);
+}
+
+/// What formats 5 to 7 added are kinds of entries and of values in them, so a store without them is one of format 4 but for the number.
+#[test]
+fn a_store_of_format_4_to_6_is_taken_as_it_is() {
+    [4, 5, 6].into_iter().for_each(taken_as_it_is);
 }
 
 fn taken_as_it_is(of_format: u32) {
@@ -136,5 +172,5 @@ fn taken_as_it_is(of_format: u32) {
     assert!(log.contains(&format!("the store was of format {of_format}")), "{log}");
     assert!(!log.contains("made again"), "{log}");
     drop(daemon.stop());
-    assert_eq!(std::fs::read_to_string(format).unwrap(), "tracardi store 6\n");
+    assert_eq!(std::fs::read_to_string(format).unwrap(), "tracardi store 7\n");
 }

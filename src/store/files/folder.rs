@@ -11,9 +11,9 @@ use super::durable::{remove_tree, sync_dir, write_durably};
 use crate::store::error::{At, StoreError};
 
 /// The format of everything in the folder, as ARCHITECTURE.md describes it.
-const FORMAT: u32 = 6;
-/// The formats before it, which lack some kinds of entries only.
-const FORMATS_OF_FEWER_ENTRIES: [u32; 2] = [5, 4];
+const FORMAT: u32 = 7;
+/// The formats before it, which lack some kinds of entries, and some values in records, only.
+const FORMATS_OF_FEWER_ENTRIES: [u32; 3] = [6, 5, 4];
 /// The oldest that is carried over. Its blocks stay as they are, its views are made anew.
 const FORMAT_OF_OTHER_VIEWS: u32 = 3;
 /// What may stand in the folder before it is a store: what a start that was cut short left, and what file systems make.
@@ -39,7 +39,7 @@ const NEW_VIEWS: &str = "views.new";
 const OTHERS: u32 = 0o077;
 const FORMAT_WORDS: &str = "tracardi store ";
 /// What helps where the format is not known any more.
-const FORMAT_REMEDY: &str = "put it back from a backup of the storage folder; it is one line, \"tracardi store 6\" where \
+const FORMAT_REMEDY: &str = "put it back from a backup of the storage folder; it is one line, \"tracardi store 7\" where \
                              this version had the store last";
 /// When an answer is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
