@@ -139,7 +139,7 @@ impl Outcome {
         Ok(())
     }
 
-    /// Steps are counted anew: for another event, or a segment that was entered or outcome.
+    /// Steps are counted anew: for another event, or a segment that was entered or left.
     pub fn begin(&mut self) {
         self.steps = 0;
     }

@@ -33,7 +33,7 @@ use crate::{
 pub struct Rules {
     types: EventTypes,
     pub(super) segments: Vec<Segment>,
-    /// Those that are to be outcome.
+    /// Those that are to be left.
     pub(super) deleted_segments: Vec<Segment>,
     pub(super) workflows: Vec<Workflow>,
     /// The workflows that a type starts, by their places.

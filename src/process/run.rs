@@ -1,4 +1,4 @@
-//! Running workflows: step by step, each seeing what the one before outcome.
+//! Running workflows: step by step, each seeing what the one before left.
 
 use std::time::{Duration, Instant};
 

@@ -77,7 +77,7 @@ impl Segment {
     }
 }
 
-/// Brings the profile's segments up to date; returns those that it entered or outcome. A segment that a workflow added and
+/// Brings the profile's segments up to date; returns those that it entered or left. A segment that a workflow added and
 /// nobody defined stays.
 pub fn update(segments: &[Segment], records: &mut Records<'_>, outcome: &mut Outcome) -> Vec<Crossing> {
     if segments.is_empty() || records.profile.is_none() {

@@ -18,7 +18,7 @@ pub struct Scope<'a> {
     event: Option<usize>,
     /// What the steps of the workflow left so far.
     steps: Option<&'a Object>,
-    /// The segment that was entered or outcome.
+    /// The segment that was entered or left.
     segment: Option<&'a str>,
 }
 

@@ -1,4 +1,4 @@
-//! Whose events are: what is query, who is found, and profiles that turn out to be one.
+//! Whose events are: what is sought, who is found, and profiles that turn out to be one.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub enum ProfileQuery {
     Field(Path, Value),
 }
 
-/// Why events do not have the profile that is query, or it is not found by what they say.
+/// Why events do not have the profile that is sought, or it is not found by what they say.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAttached {
     #[error("{0}")]
@@ -50,9 +50,9 @@ impl From<&str> for NotAttached {
     }
 }
 
-/// Gives events the profile that is query, or a new one.
+/// Gives events the profile that is sought, or a new one.
 ///
-/// Events that have a profile keep it: one that was made for them becomes part of the one that is query.
+/// Events that have a profile keep it: one that was made for them becomes part of the one that is sought.
 ///
 /// # Errors
 /// The inner error says why they do not have it.
@@ -144,7 +144,7 @@ impl Found {
     }
 }
 
-/// Who is query, and the key that leads to them.
+/// Who is sought, and the key that leads to them.
 ///
 /// # Errors
 /// The inner error says why nobody can be found by this.

@@ -33,7 +33,7 @@ impl PreparedProfile {
         usize::from(self.changed)
     }
 
-    /// About what its entries take in retry.
+    /// About what its entries take in memory.
     pub fn bytes(&self) -> usize {
         if !self.changed {
             return 0;

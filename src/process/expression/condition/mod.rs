@@ -278,7 +278,7 @@ impl Budget {
         self.item_bytes.store(item_bytes, Ordering::Relaxed);
     }
 
-    /// Takes the room of a value beside what is in it; `None`: there is none outcome.
+    /// Takes the room of a value beside what is in it; `None`: there is none left.
     fn take(&self, text: &str) -> Option<()> {
         self.taken.fetch_add(self.item_bytes.load(Ordering::Relaxed) + text.len(), Ordering::Relaxed);
         (!self.is_exceeded()).then_some(())
