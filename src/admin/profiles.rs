@@ -91,7 +91,7 @@ impl Admin {
         let mut between = way.collect::<Vec<_>>();
         for state in between.iter_mut().map(|absorbed| &mut absorbed.state).chain([&mut left]) {
             let mut regained = before.as_ref().map(|before| state.regained(&split, before)).unwrap_or_default();
-            if profile.was_split {
+            if profile.history.was_split {
                 // The state from before the merge also holds what was written to those who were split off since.
                 leave_out_of_others(view, &mut regained, &state.reference()).await?;
             }
@@ -110,7 +110,7 @@ impl Admin {
         split.keys = keys;
         let now = self.clock.now();
         (left.updated, split.updated) = (now, now);
-        (split.was_split, split.gathered, left.gathered) = (true, None, None);
+        (split.history.was_split, split.gathered, left.gathered) = (true, None, None);
         let sessions = pointed_back(view, profile, &split).await?;
         let tells = self.rules.get().tells_changes();
         let change = |state: &Profile, before| {

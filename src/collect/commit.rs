@@ -197,10 +197,18 @@ impl Prepared {
         for session in sessions {
             entries.add_session(session, &whose, &fixed);
         }
+        let session = events.first().and_then(|part| part.request.session.clone());
+        let in_one_session = session.is_some() && events.iter().all(|part| part.request.session == session);
+        let last = whose.last().copied().flatten();
         for (part, profile) in events.into_iter().zip(whose) {
             entries.add_events(part, profile.map(|place| fixed[place].profile.reference()));
         }
-        let profile = if fixed.len() == 1 { fixed.pop().map(|fixed| fixed.profile) } else { None };
+        let answered = match last {
+            // Of several people in one session, the last event's.
+            Some(last) if in_one_session => Some(last),
+            _ => (fixed.len() == 1).then_some(0),
+        };
+        let profile = answered.map(|place| fixed.swap_remove(place).profile);
         Finalized { entries: entries.list, profile }
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! What notes that it is done is queued together with what it leads to: it is done once, also across a crash.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use super::{Collector, Rejection, RetryBudget, commit::Prepared, parts::Parts};
 use crate::{
     model::{DefinitionKind, DelayedEvent, EventType, Id, Pass, Profile, ProfileRef, Session, Time},
     process::{
-        EventDraft, Interrupted, Outcome, People, Processing, ProfileDraft, Records, RetryState, Rules, SessionDraft,
-        referred_profile,
+        EventDraft, Interrupted, Outcome, People, Processing, ProfileDraft, Records, Rest, RetryState, Rules,
+        SessionDraft, referred_profile,
     },
     store::{Entry, Held, Key, Pending, ReadView, Refused},
 };
@@ -98,7 +98,21 @@ impl Collector {
         let error = outcome.logs.errors().next().map(str::to_owned);
         let outcomes = outcome.outcomes();
         let mut parts = Parts::default();
+        let mut waiting = VecDeque::from(std::mem::take(&mut records.rest));
         parts.push(records);
+        while let Some(Rest { events, profile }) = waiting.pop_front() {
+            // Events that turned out to be another person's go on in the same session.
+            let session = event.as_ref().and_then(|event| parts.take_session(event.session.as_ref()?));
+            let mut records = self.due_records(event.as_deref(), session, None, retry);
+            parts.lend(&mut records);
+            (records.events, records.profile) = (events, profile);
+            records.request.profile_less = records.profile.is_none();
+            let processing =
+                Processing { rules, context: &context, records: &mut records, retry, outcome: &mut outcome };
+            processing.events(false).await?;
+            records.rest.drain(..).rev().for_each(|rest| waiting.push_front(rest));
+            parts.push(records);
+        }
         let prepared = Prepared::new(parts, &view, rules.tells_changes(), false).await?;
         let permit = self.store.permit(prepared.bytes()).await?;
         let ((), pending) = view.push(permit, |moment| {

@@ -1,6 +1,6 @@
 //! What happens to the events: builds the records that the request is about, and has them processed.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::VecDeque};
 
 use super::{
     Collector,
@@ -13,8 +13,8 @@ use super::{
 use crate::{
     model::{EventRequest, Fault, Id, Json, Session, SourceType, Time, landing},
     process::{
-        EventDraft, Interrupted, Outcome, People, ProcessContext, Processing, ProfileDraft, Records, RetryState, Rules,
-        SessionDraft,
+        EventDraft, Interrupted, Outcome, People, ProcessContext, Processing, ProfileDraft, Records, Rest, RetryState,
+        Rules, SessionDraft,
     },
 };
 
@@ -46,12 +46,20 @@ impl Collector {
         let people = People { view: &identified.view, held: &identified.held, searches: &self.searches };
         let context = self.context(&people, asks);
         let (mut parts, mut outcome, mut again) = (Parts::default(), Outcome::new(admitted.debugger), false);
-        for (place, events) in in_parts(admitted, sifted.events) {
-            let mut records = self.records(admitted, identified, &mut parts, place, rules, retry)?;
-            records.events.extend(events.into_iter().map(|SiftedEvent { event, save, place, .. }| {
+        let sent = in_parts(admitted, sifted.events).into_iter().map(|(place, events)| {
+            let events = events.into_iter().map(|SiftedEvent { event, save, place }| {
                 let id = event.id.clone().unwrap_or_else(|| retry.event_id(place, &self.clock));
                 EventDraft::new(Cow::Borrowed(event), id, save)
-            }));
+            });
+            (place, Part::Sent(events.collect()))
+        });
+        let mut waiting: VecDeque<(usize, Part<'a>)> = sent.collect();
+        while let Some((place, part)) = waiting.pop_front() {
+            let mut records = self.records(admitted, identified, &mut parts, place, rules, retry)?;
+            match part {
+                Part::Sent(events) => records.events = events,
+                Part::Rest(Rest { events, profile }) => (records.events, records.profile) = (events, profile),
+            }
             let processing =
                 Processing { rules, context: &context, records: &mut records, retry, outcome: &mut outcome };
             if let Err(why) = processing.events(false).await {
@@ -59,6 +67,8 @@ impl Collector {
                 retry.note(why, place)?;
                 again = true;
             }
+            // Where events turned out to be several people's, those of the next one follow.
+            records.rest.drain(..).rev().for_each(|rest| waiting.push_front((place, Part::Rest(rest))));
             parts.push(records);
         }
         if again {
@@ -116,6 +126,7 @@ impl Collector {
         parts.lend(&mut records);
         records.passed.clone_from(&admitted.passed);
         records.by_webhook = admitted.incoming.endpoint == SourceType::Webhook;
+        records.keeps_profile = admitted.source.keeps_profile_ids() && payload.profile.is_some();
         records.may_identify |= admitted.trusted;
         records.may_learn = self.may_learn(admitted);
         records.profile = match &identified.person {
@@ -188,6 +199,13 @@ impl Collector {
         }
         Ok(gathered)
     }
+}
+
+/// Events that are processed together.
+enum Part<'a> {
+    Sent(Vec<EventDraft<'a>>),
+    /// What is another person's than the events before it.
+    Rest(Rest<'a>),
 }
 
 /// The events in the parts that they are processed in, each with the place where it begins in the payload.

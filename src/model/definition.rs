@@ -21,6 +21,8 @@ pub enum DefinitionKind {
     Share,
     /// Who changed something that is set up, and how it was before.
     Change,
+    /// A merge key that joined too many people: it finds nobody. The server makes it.
+    BlockedKey,
 }
 
 impl DefinitionKind {
@@ -46,6 +48,7 @@ impl DefinitionKind {
             Self::Token => "token",
             Self::Share => "share",
             Self::Change => "change",
+            Self::BlockedKey => "blocked_key",
         }
     }
 }

@@ -3,9 +3,13 @@
 //! What comes out does not depend on the order of merges: every leaf that was ever written stands there with the offset
 //! of its writing, the latest as its value, the others as conflicts.
 
+mod history;
+mod merging;
 mod writes;
 
 use super::{Alias, Id, KnownKey, Object, Profile, ProfileRef, Value, Visit, profile::KEYS_NOTED};
+pub use history::MergeHistory;
+pub use merging::MergingWrites;
 use writes::note_write;
 pub use writes::{Conflict, NOTED_PARTS, Regained};
 
@@ -30,7 +34,7 @@ impl Profile {
         self.aliases.extend(other.aliases);
         self.aliases.extend(is_stored.then_some(Alias { id: other.id, since: other.since }));
         self.keep_newest_aliases();
-        self.was_split |= other.was_split;
+        self.history.absorb(other.history);
         self.shares_sessions |= other.shares_sessions;
     }
 
@@ -75,7 +79,7 @@ impl Profile {
         self.aliases.retain(|alias| !theirs(&alias.id));
         self.names = self.names.saturating_sub(other.names + 1);
         self.keys.retain(|known| !other.has_key(known.key));
-        self.was_split = true;
+        self.history.was_split = true;
         self.split_facts(other, before, regained);
     }
 

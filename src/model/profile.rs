@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Conflict, DailyCounts, Fields, Id, Json, Object, Path, Time, Value, is_within, json::free_object, path::push_step,
+    Conflict, DailyCounts, Fields, Id, Json, MergeHistory, Object, Path, Time, Value, is_within, json::free_object,
+    path::push_step,
 };
 
 /// The most ids of a profile that are shown, its own among them.
@@ -44,8 +45,7 @@ pub struct Profile {
     pub names: u64,
     /// The name that most of its other names lead to; `None`: they lead to its own id.
     pub gathered: Option<ProfileRef>,
-    /// One was split off it, or off one that it took in: names lead where the merges led, and no shorter way.
-    pub was_split: bool,
+    pub history: MergeHistory,
     /// Sessions of it, or of one that it took in, may have been somebody else's, too.
     pub shares_sessions: bool,
     /// The offset of a state of it, in a block of format 3, that holds the states of those that it took in until then.
@@ -114,7 +114,7 @@ impl Profile {
             aliases: Vec::new(),
             names: 0,
             gathered: None,
-            was_split: false,
+            history: MergeHistory::default(),
             shares_sessions: false,
             held_inside: None,
             inserted: now,
@@ -179,7 +179,7 @@ impl Profile {
             aliases: Vec::new(),
             names: 0,
             gathered: None,
-            was_split: false,
+            history: MergeHistory::default(),
             held_inside: None,
             keys: Vec::new(),
             conflicts: Vec::new(),

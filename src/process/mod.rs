@@ -46,7 +46,7 @@ pub use outbound::{
 };
 pub use outcome::Outcome;
 pub use pipeline::{PROFILE_SPLIT, Processing};
-pub use records::{EventDraft, PreparedProfile, ProfileDraft, Records, SessionDraft};
+pub use records::{EventDraft, PreparedProfile, ProfileDraft, Records, Rest, SessionDraft};
 pub use retry::RetryState;
 pub use rules::{Mistake, Rules, RulesInForce, definition_schema};
 pub use tally::{Tallies, Tally};

@@ -77,7 +77,11 @@ impl Outcome {
     /// `may_learn` something of others is told whether there is one that it leads to.
     pub fn warn_not_found_by(&mut self, place: &Path, why: NoRoom, may_learn: bool) {
         let why = if may_learn { why.to_string() } else { format!("{}, or {}", NoRoom::Keys, NoRoom::Together) };
-        let warning = format!("{place}: the profile is not found by this: {why}");
+        self.warn(format!("{place}: the profile is not found by this: {why}"));
+    }
+
+    /// Tells whoever sent the events, once.
+    pub fn warn(&mut self, warning: String) {
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }

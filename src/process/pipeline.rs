@@ -1,7 +1,7 @@
 //! How the events of a request go through what is set up.
 
 use crate::{
-    model::{DefinitionKind, EventStatus, Id, Json, Object, Value},
+    model::{DefinitionKind, EventStatus, Id, Json, Logs, Object, Path, Value},
     process::{
         Interrupted, ProcessContext,
         definitions::{
@@ -11,7 +11,10 @@ use crate::{
             workflow::Workflow,
         },
         expression::scope::Scope,
-        identity::{attach, keys},
+        identity::{
+            attach, join, keys,
+            primary::{self, Decision, PrimaryKeys},
+        },
         internal_event,
         outcome::{Outcome, RuleOutcome},
         records::{EventDraft, ProfileDraft, Records, SessionDraft},
@@ -55,11 +58,19 @@ impl<'r> Processing<'_, 'r> {
             if self.records.registered().terms.profile.is_some() {
                 // What does not keep to its schema tells nobody.
                 (0..self.records.events.len()).try_for_each(|event| self.check(event))?;
+                if let Some(other) = attach::first_of_others(self.context, self.records) {
+                    self.records.part_from(other, None);
+                }
             }
             attach::attach_by_source(self.context, self.records, self.retry, &self.rules.consents, self.outcome)
                 .await?;
         }
         attach::join_passed(self.context, self.records, self.rules, self.outcome).await?;
+        if !self.records.events.is_empty()
+            && let Some(profile) = self.other_person(0).await?
+        {
+            self.records.change_profile(Some(profile));
+        }
         let beginnings = self.beginnings(true, true).await?;
         self.records.events.splice(0..0, beginnings);
         self.go_through(look).await
@@ -106,7 +117,15 @@ impl<'r> Processing<'_, 'r> {
         let (mut next, mut again) = (0, false);
         for _ in 0..ROUNDS_MAX {
             while next < self.records.events.len() && self.outcome.has_time().await {
-                let done = match self.event(next).await {
+                let done = match self.other_person(next).await {
+                    Ok(Some(profile)) => {
+                        self.records.part_from(next, Some(profile));
+                        continue;
+                    }
+                    Ok(None) => self.event(next).await,
+                    Err(why) => Err(why),
+                };
+                let done = match done {
                     Ok(()) if !again => self.workflows(next).await,
                     told => told,
                 };
@@ -249,25 +268,105 @@ impl<'r> Processing<'_, 'r> {
             profile.count_event(draft.kind(), self.records.now, *days);
         }
         let Some(kind) = kind else { return Ok(()) };
+        let refused = self.refused_keys(kind, event).await?;
+        let former = if kind.identifies { join::contacts(self.context, self.records) } else { Vec::new() };
         let mut keys = Vec::new();
         let (identity, proven, mut unproven) = (self.context.identity, self.records.may_identify, false);
         kind.mapping.apply_to_profile(self.records, event, &mut self.outcome.logs, |path, value| {
             if !kind.identifies {
                 return true;
             }
-            if proven {
-                keys.extend(identity.keys_in(path, value));
-                return true;
+            if !proven {
+                let tells = identity.is_told_by(path, value);
+                unproven |= tells;
+                return !tells;
             }
-            let tells = identity.is_told_by(path, value);
-            unproven |= tells;
-            !tells
+            let is_refused = refused.iter().any(|place| identity.speaks_of(path, place));
+            if !is_refused {
+                keys.extend(identity.keys_in(path, value));
+            }
+            !is_refused
         });
         if unproven {
             self.records.events[event].note_unidentified();
         }
-        attach::identify(self.context, self.records, keys, self.outcome).await?;
+        // What tells people apart comes before what joins them.
+        keys.sort_by_key(|(place, _)| !identity.is_exclusive(place));
+        join::let_go(self.context, self.records, &former, &keys)?;
+        join::identify(self.context, self.records, keys, self.outcome).await?;
         Ok(())
+    }
+
+    /// The primary keys that an event names.
+    fn named(&self, kind: &EventType, event: usize) -> PrimaryKeys {
+        let identity = self.context.identity;
+        let said = kind.mapping.said_of_profile(self.records, event, identity.exclusive_places());
+        let keys: Vec<_> = said.iter().flat_map(|(path, value)| identity.keys_in(path, value)).collect();
+        PrimaryKeys::among(identity, &keys)
+    }
+
+    /// Whose an event is that is not its profile's by the primary keys that it names. It is asked before anything is made of
+    /// the event, for the other one's consents may let it be.
+    async fn other_person(&mut self, event: usize) -> Result<Option<ProfileDraft>, Interrupted> {
+        let Some(kind) = self.rules.event_type(self.records.events[event].kind()).filter(|kind| {
+            let mut places = self.context.identity.exclusive_places();
+            kind.identifies && places.any(|place| kind.mapping.leads_to(place))
+        }) else {
+            return Ok(None);
+        };
+        if self.records.profile.is_none()
+            || self.records.keeps_profile
+            || !self.records.may_identify
+            || self.rules.lacks_consent(self.records)
+        {
+            return Ok(None);
+        }
+        self.check(event)?;
+        if !self.records.events[event].valid {
+            return Ok(None);
+        }
+        let probe = self.records.events[event].untouched();
+        self.records.events.push(probe);
+        let probe = self.records.events.len() - 1;
+        kind.apply_to_event(self.records, probe, &mut Logs::default());
+        let named = self.named(kind, probe);
+        self.records.events.pop();
+        if named.are_none() {
+            return Ok(None);
+        }
+        match primary::decide(self.context, self.records, self.retry, &named).await? {
+            Decision::Goes(profile) => Ok(Some(*profile)),
+            Decision::Stays(_) => Ok(None),
+        }
+    }
+
+    /// The places of primary keys that an event names and that are somebody else's: they are not taken.
+    async fn refused_keys(&mut self, kind: &EventType, event: usize) -> Result<Vec<Path>, Interrupted> {
+        let mut places = self.context.identity.exclusive_places();
+        if !kind.identifies || !self.records.may_identify || !places.any(|place| kind.mapping.leads_to(place)) {
+            return Ok(Vec::new());
+        }
+        let named = self.named(kind, event);
+        if named.are_none() {
+            return Ok(Vec::new());
+        }
+        let refused = match primary::decide(self.context, self.records, self.retry, &named).await? {
+            Decision::Stays(refused) => refused,
+            // The client's id of the profile counts.
+            Decision::Goes(_) => {
+                self.records.events[event].note_unidentified();
+                self.context.identity.exclusive_places().cloned().collect()
+            }
+        };
+        for place in &refused {
+            let why = if self.records.keeps_profile {
+                "the source's profile ids are permanent, and the event names somebody else by it"
+            } else {
+                "it is somebody else's, or the profile has another one"
+            };
+            self.outcome.warn(format!("{place}: not taken: {why}"));
+        }
+        Ok(refused)
     }
 
     /// Takes away what tells whose the events are, and what speaks of that person.

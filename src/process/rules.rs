@@ -66,7 +66,9 @@ pub struct RulesInForce {
 pub fn definition_schema(kind: DefinitionKind, generator: &mut SchemaGenerator) -> Schema {
     match kind {
         DefinitionKind::EventType => generator.subschema_for::<Whole<event_type::Written>>(),
-        DefinitionKind::Token | DefinitionKind::Share | DefinitionKind::Change => Schema::default(), // no file has one
+        DefinitionKind::Token | DefinitionKind::Share | DefinitionKind::Change | DefinitionKind::BlockedKey => {
+            Schema::default()
+        } // no file has one
         DefinitionKind::Segment | DefinitionKind::DeletedSegment => {
             generator.subschema_for::<Whole<segment::Written>>()
         }
@@ -146,7 +148,8 @@ impl Rules {
                 DefinitionKind::Consent => {
                     rules.consents.push(Consent::compile(definition).map_err(mistake)?);
                 }
-                DefinitionKind::Token | DefinitionKind::Share | DefinitionKind::Change => {} // nothing happens by it
+                DefinitionKind::Token | DefinitionKind::Share | DefinitionKind::Change | DefinitionKind::BlockedKey => {
+                } // nothing happens by it
                 DefinitionKind::Redirect => {
                     let redirect = Redirect::compile(definition).map_err(mistake)?;
                     rules.redirects.insert(definition.id.clone(), Arc::new(redirect));

@@ -287,7 +287,9 @@ impl<'a, 'r> Run<'a, 'r> {
             By::Field(path, template) => ProfileQuery::Field(path.clone(), filled(template)?),
         };
         let consents = &self.on.rules.consents;
-        attach::attach(self.on.context, self.on.records, self.on.retry, consents, query, attach.create).await??;
+        let AttachProfile { create, join, .. } = *attach;
+        let attached = attach::attach(self.on.context, self.on.records, self.on.retry, consents, query, create, join);
+        attached.await??;
         if !had_one {
             self.on.catch_up(self.event).await?;
         }

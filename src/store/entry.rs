@@ -142,6 +142,7 @@ pub enum Entry {
 
 /// What a merge can be taken back by.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "MergeRecord", into = "MergeRecord")]
 pub struct Merge {
     /// Where the last state of the profile that was taken in stands in the log; `None`: within a later state of the
     /// other one, in a block of format 3.
@@ -150,6 +151,49 @@ pub struct Merge {
     pub before: Option<u64>,
     /// The sessions that both had.
     pub shared_visits: u64,
+    /// The key that both were found by.
+    pub key: Option<MergeKey>,
+}
+
+/// As it is written.
+#[derive(Serialize, Deserialize)]
+struct MergeRecord {
+    state: Option<u64>,
+    before: Before,
+    shared_visits: u64,
+}
+
+/// The state before the merge, and the key: the first two have the bytes of the `Option` that it was until format 6.
+#[derive(Serialize, Deserialize)]
+enum Before {
+    None,
+    State(u64),
+    By(MergeKey),
+    StateBy(u64, MergeKey),
+}
+
+impl From<Merge> for MergeRecord {
+    fn from(Merge { state, before, shared_visits, key }: Merge) -> Self {
+        let before = match (before, key) {
+            (None, None) => Before::None,
+            (Some(before), None) => Before::State(before),
+            (None, Some(key)) => Before::By(key),
+            (Some(before), Some(key)) => Before::StateBy(before, key),
+        };
+        Self { state, before, shared_visits }
+    }
+}
+
+impl From<MergeRecord> for Merge {
+    fn from(MergeRecord { state, before, shared_visits }: MergeRecord) -> Self {
+        let (before, key) = match before {
+            Before::None => (None, None),
+            Before::State(before) => (Some(before), None),
+            Before::By(key) => (None, Some(key)),
+            Before::StateBy(before, key) => (Some(before), Some(key)),
+        };
+        Self { state, before, shared_visits, key }
+    }
 }
 
 /// What another id of a profile means.

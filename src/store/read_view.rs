@@ -227,6 +227,11 @@ impl ReadView {
         Ok(self.newest(Key::DeletedEvent(offset)).await?.is_some())
     }
 
+    /// Whether something of this kind is set up under this id, as is durable.
+    pub fn has_definition(&self, kind: DefinitionKind, id: &Id) -> bool {
+        self.shared.configuration.definition(kind, id).is_some()
+    }
+
     /// Whether there is a source of this id once everything that is queued is done.
     pub async fn has_source(&self, id: &Id) -> Result<bool, Refused> {
         Ok(self.newest(Key::Source(id.clone())).await?.is_some())

@@ -135,7 +135,10 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
                     "Creates or replaces a destination",
                     json!({ "id": "archive", "events": ["*"], "file": "archive.ndjson" }),
                 ),
-                DefinitionKind::Token | DefinitionKind::Share | DefinitionKind::Change => return Vec::new(),
+                DefinitionKind::Token
+| DefinitionKind::Share
+| DefinitionKind::Change
+| DefinitionKind::BlockedKey => return Vec::new(),
                 DefinitionKind::Redirect => (
                     "Creates or replaces a redirect",
                     json!({ "id": "spring", "url": "https://shop.example/spring", "event_type": "link-followed",

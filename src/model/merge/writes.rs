@@ -50,6 +50,21 @@ impl Write {
         self.value.as_f64().unwrap_or(0.0)
     }
 
+    /// The value, if it was set and not added to another.
+    pub(super) fn set(&self) -> Option<&Value> {
+        (!self.is_added).then_some(&self.value)
+    }
+
+    /// Takes the entries of an earlier list out of this one, if it was made of that by appending.
+    pub(super) fn take_from_list(&mut self, earlier: &Self) {
+        if let (Value::List(list), Value::List(earlier)) = (&mut self.value, &earlier.value)
+            && list.len() > earlier.len()
+            && list.starts_with(earlier)
+        {
+            list.drain(..earlier.len());
+        }
+    }
+
     fn noted(&self, offset: u64) -> Written {
         Written { offset, time: self.time, is_added: self.is_added, value: self.value.to_json() }
     }
@@ -275,16 +290,11 @@ impl Regained {
 /// `before`, that of the state before the merge.
 fn take_from_lists(writes: &mut Writes, theirs: &Writes, before: u64) {
     for ((written, path), theirs) in theirs {
-        let Value::List(theirs) = &theirs.value else { continue };
-        let later = writes.iter_mut().filter(|((offset, at), _)| at == path && *offset > before.max(*written));
-        for (_, write) in later {
-            if let Value::List(list) = &mut write.value
-                && list.len() > theirs.len()
-                && list.starts_with(theirs)
-            {
-                list.drain(..theirs.len());
-            }
+        if !matches!(theirs.value, Value::List(_)) {
+            continue;
         }
+        let later = writes.iter_mut().filter(|((offset, at), _)| at == path && *offset > before.max(*written));
+        later.for_each(|(_, write)| write.take_from_list(theirs));
     }
 }
 

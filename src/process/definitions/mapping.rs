@@ -168,6 +168,27 @@ impl Mapping {
     ) {
         apply(&self.to_profile, records, event, logs, said);
     }
+
+    /// Whether it may write to this place of a profile, or around it.
+    pub fn leads_to(&self, place: &Path) -> bool {
+        self.to_profile.iter().any(|line| place.steps().starts_with(line.to.path.steps()))
+    }
+
+    /// What it says of a profile's places `places`, each alone or within an object that is written around it; nothing is
+    /// written.
+    pub fn said_of_profile<'p>(
+        &self,
+        records: &Records<'_>,
+        event: usize,
+        places: impl Iterator<Item = &'p Path> + Clone,
+    ) -> Vec<(Path, Value)> {
+        let leads_there = |line: &&Line| {
+            let steps = line.to.path.steps();
+            places.clone().any(|place| place.steps().starts_with(steps))
+        };
+        let said = self.to_profile.iter().filter(leads_there).filter_map(|line| line.says(records, event).ok()?);
+        said.filter_map(|(path, value)| Some((path, value?))).collect()
+    }
 }
 
 /// Applies the lines in order; `said` hears what they say of which place, and whether it is written. What cannot be is
@@ -301,17 +322,13 @@ impl Line {
         if let Origin::Path(path) = &self.from { Some(path) } else { None }
     }
 
-    fn apply(
-        &self,
-        records: &mut Records<'_>,
-        event: usize,
-        said: &mut impl FnMut(&Path, &Value) -> bool,
-    ) -> Result<(), String> {
+    /// What it says of which place; `None`: nothing.
+    fn says(&self, records: &Records<'_>, event: usize) -> Result<Option<(Path, Option<Value>)>, String> {
         let scope = Scope::new(records, Some(event));
         if let Some(condition) = &self.condition
             && !condition.holds(&scope)?
         {
-            return Ok(());
+            return Ok(None);
         }
         let found = match &self.from {
             Origin::Nothing => None,
@@ -321,9 +338,9 @@ impl Line {
         };
         let value = found.filter(|value| !value.is_empty()).or_else(|| self.default.clone());
         if value.is_none() && !matches!(self.from, Origin::Nothing) {
-            return Ok(());
+            return Ok(None);
         }
-        let Some(path) = self.to.path(&scope)? else { return Ok(()) };
+        let Some(path) = self.to.path(&scope)? else { return Ok(None) };
         let may_be_list = self.operation == Operation::Append || holds_list(&path);
         let fits = |value: &Value| match value {
             Value::List(list) => may_be_list && list.iter().all(is_plain),
@@ -332,6 +349,16 @@ impl Line {
         if self.is_plain && value.as_ref().is_some_and(|value| !fits(value)) {
             return Err(format!("{path}: a text, a number or a boolean is expected"));
         }
+        Ok(Some((path, value)))
+    }
+
+    fn apply(
+        &self,
+        records: &mut Records<'_>,
+        event: usize,
+        said: &mut impl FnMut(&Path, &Value) -> bool,
+    ) -> Result<(), String> {
+        let Some((path, value)) = self.says(records, event)? else { return Ok(()) };
         if !value.iter().all(|value| said(&path, value)) {
             return Ok(());
         }

@@ -1,10 +1,12 @@
 //! Whose events are: what is sought, who is found, and profiles that turn out to be one.
 
-use std::sync::Arc;
-
-use super::keys;
+use super::{
+    join::{self, Apart, Found},
+    keys,
+    primary::{self, Decision, PrimaryKeys},
+};
 use crate::{
-    model::{Fault, Id, KnownBy, MergeKey, Path, Profile, ProfileTerms, Value},
+    model::{Id, KnownBy, MergeKey, Path, ProfileTerms, Value},
     process::{
         Interrupted, ProcessContext,
         definitions::{
@@ -13,16 +15,12 @@ use crate::{
         },
         expression::scope::Scope,
         outcome::Outcome,
-        records::{EventDraft, NoRoom, ProfileDraft, Records},
+        records::{EventDraft, ProfileDraft, Records},
         retry::RetryState,
         rules::Rules,
     },
-    store::Key,
 };
 
-/// Two profiles that have more leaves than this together take so long to become one that others on the thread are moved
-/// to another one.
-const LEAVES_AT_ONCE: usize = 1_000;
 /// Why events do not tell whose they are where the source wants that proven.
 const NO_SECRET: &str = "only what comes with the source's secret tells whose it is";
 
@@ -39,7 +37,7 @@ pub enum ProfileQuery {
 #[derive(Debug, thiserror::Error)]
 pub enum NotAttached {
     #[error("{0}")]
-    NoRoom(#[from] NoRoom),
+    Apart(#[from] Apart),
     #[error("{0}")]
     Other(String),
 }
@@ -52,7 +50,8 @@ impl From<&str> for NotAttached {
 
 /// Gives events the profile that is sought, or a new one.
 ///
-/// Events that have a profile keep it: one that was made for them becomes part of the one that is sought.
+/// Events that have a profile keep it: one that was made for them becomes part of the one that is sought, and with
+/// `join` any does, whatever tells them apart.
 ///
 /// # Errors
 /// The inner error says why they do not have it.
@@ -63,6 +62,7 @@ pub async fn attach(
     consents: &[Consent],
     query: ProfileQuery,
     create: bool,
+    join: bool,
 ) -> Result<Result<(), NotAttached>, Interrupted> {
     if !records.may_identify && !matches!(query, ProfileQuery::New | ProfileQuery::Known(KnownBy::Id, _)) {
         records.events.iter_mut().for_each(EventDraft::note_unidentified);
@@ -81,67 +81,26 @@ pub async fn attach(
     let is_taken = records.profile.as_ref().is_some_and(|draft| !draft.is_nameless);
     match found {
         Found::Same => {}
-        _ if is_taken => return Ok(Err("the event has another profile already".into())),
+        Found::Other(_) | Found::Stored(_) if is_taken && join => {
+            let joined = join::unite(context, records, found, key).await?;
+            return Ok(joined.map_err(|why| Apart::from(why).into()));
+        }
+        _ if is_taken => return Ok(Err("the event has another profile already (join = true makes them one)".into())),
         Found::Nobody if may_be_made => {
             let known = known_by(consents, records, query);
             if records.profile.is_none() {
                 let id = retry.new_id(context.clock);
                 records.profile = Some(ProfileDraft::made(id, None, records.part, records.now));
             }
-            return Ok(name(records, known, key));
+            return Ok(name(context, records, known, key));
         }
         Found::Nobody => return Ok(Err("there is no such profile".into())),
         found if records.profile.is_some() => {
-            return Ok(become_one(context, records, found).await?.map_err(NotAttached::from));
+            return Ok(join::become_one(context, records, found, key).await?.map_err(NotAttached::from));
         }
         found => records.profile = found.taken(records),
     }
     Ok(Ok(()))
-}
-
-/// Whom a search found.
-enum Found {
-    Nobody,
-    /// The profile that the events have.
-    Same,
-    /// One that other parts of the request are about, by its place among these.
-    Other(usize),
-    Stored(Arc<Profile>),
-}
-
-impl Found {
-    /// What the search in the store and in what the request knows comes to.
-    fn new(records: &Records<'_>, stored: Option<Arc<Profile>>, is_meant: impl Fn(&ProfileDraft) -> bool) -> Self {
-        let reference = stored.as_ref().map(|profile| profile.reference());
-        let is_it = |draft: &ProfileDraft| {
-            is_meant(draft) || reference.as_ref().is_some_and(|reference| draft.is_or_took_in(reference))
-        };
-        if records.profile.as_ref().is_some_and(is_it) {
-            return Self::Same;
-        }
-        match (records.others.iter().position(is_it), stored) {
-            (Some(place), _) => Self::Other(place),
-            (None, Some(profile)) => Self::Stored(profile),
-            (None, None) => Self::Nobody,
-        }
-    }
-
-    /// The profile, which is nobody else's in the request from here on.
-    fn taken(self, records: &mut Records<'_>) -> Option<ProfileDraft> {
-        match self {
-            Self::Nobody | Self::Same => None,
-            Self::Other(place) => Some(records.others.remove(place)),
-            Self::Stored(profile) => Some(ProfileDraft::known(profile)),
-        }
-    }
-
-    fn profile<'a>(&'a self, records: &'a Records<'_>) -> Option<&'a Profile> {
-        match self {
-            Self::Nobody | Self::Same => None,
-            Self::Other(place) => records.others.get(*place).map(|draft| &draft.profile),
-            Self::Stored(profile) => Some(profile),
-        }
-    }
 }
 
 /// Who is sought, and the key that leads to them.
@@ -160,7 +119,7 @@ async fn find(
         ProfileQuery::New => return Ok(Ok((Found::Nobody, None))),
         ProfileQuery::Known(KnownBy::Id, value) => {
             let Ok(Some(id)) = Id::parse(&value.to_text()) else { return nobody() };
-            return Ok(Ok((Found::new(records, people.by_id(&id).await?, |_| false), None)));
+            return Ok(Ok((Found::by_id(context, records, &id).await?, None)));
         }
         ProfileQuery::Known(kind, value) => match context.identity.key(*kind, value) {
             Some(key) => key,
@@ -181,13 +140,7 @@ async fn find(
             }
         }
     };
-    Ok(Ok((by_key(context, records, key).await?, Some(key))))
-}
-
-/// Whom a merge key leads to, in the store or in what the request knows.
-async fn by_key(context: &ProcessContext<'_>, records: &Records<'_>, key: MergeKey) -> Result<Found, Interrupted> {
-    let stored = context.people.by_key(key).await?;
-    Ok(Found::new(records, stored, |draft| draft.profile.has_key(key)))
+    Ok(Ok((Found::by_key(context, records, key).await?, Some(key))))
 }
 
 /// What a new profile is known by, and where that belongs, as far as it may be kept.
@@ -201,56 +154,47 @@ fn known_by(consents: &[Consent], records: &Records<'_>, query: ProfileQuery) ->
 }
 
 /// Writes what the profile is known by to where it belongs, so that it is found by its key from here on.
-fn name(records: &mut Records<'_>, known: Option<(Path, Value)>, key: Option<MergeKey>) -> Result<(), NotAttached> {
+///
+/// # Errors
+/// It is found by as many keys as are noted in one, or the key finds nobody.
+fn name(
+    context: &ProcessContext<'_>,
+    records: &mut Records<'_>,
+    known: Option<(Path, Value)>,
+    key: Option<MergeKey>,
+) -> Result<(), NotAttached> {
     if let Some((place, value)) = known {
         let written = Operation::SetIfEmpty.apply(records, None, &place, Some(value));
         written.map_err(|error| NotAttached::Other(error.to_string()))?;
     }
     if let Some(draft) = &mut records.profile {
         draft.is_nameless = false;
-        key.map_or(Ok(()), |key| draft.add_key(key))?;
+        match key {
+            Some(key) if context.people.is_blocked(key) => return Err(Apart::Blocked.into()),
+            Some(key) => draft.add_key(key).map_err(Apart::from)?,
+            None => {}
+        }
     }
     Ok(())
 }
 
-/// The profile in the records and `other` are one from here on.
-///
-/// # Errors
-/// The inner error: together they are more than is kept of one.
-async fn become_one(
-    context: &ProcessContext<'_>,
-    records: &mut Records<'_>,
-    other: Found,
-) -> Result<Result<(), NoRoom>, Interrupted> {
-    let (Some(draft), Some(profile)) = (&records.profile, other.profile(records)) else { return Ok(Ok(())) };
-    if let Err(why) = draft.check_room_for(profile) {
-        return Ok(Err(why));
-    }
-    let stored;
-    let with = match &other {
-        Found::Other(place) => &records.others[*place],
-        Found::Stored(profile) => {
-            stored = ProfileDraft::known(profile.clone());
-            &stored
-        }
-        Found::Nobody | Found::Same => return Ok(Ok(())),
-    };
-    let visits = context.people.visits_of_both(draft, with).await?;
-    let leaves = draft.profile.fields.len() + with.profile.fields.len();
-    if let Some(other) = other.taken(records)
-        && let Some(draft) = &mut records.profile
-    {
-        if leaves > LEAVES_AT_ONCE {
-            tokio::task::block_in_place(|| draft.absorb(other, visits));
-        } else {
-            draft.absorb(other, visits);
-        }
-    }
-    Ok(Ok(()))
+/// The value by which the source's configuration says whose an event is, with its key.
+fn named_by_source(context: &ProcessContext<'_>, records: &Records<'_>, event: usize) -> Option<(Value, MergeKey)> {
+    let ProfileTerms { path, is, .. } = records.registered().terms.profile.as_ref()?;
+    let value = Scope::new(records, Some(event)).get(path)?.into_owned();
+    let key = context.identity.key(*is, &value).filter(|_| records.events[event].valid)?;
+    Some((value, key))
+}
+
+/// The first event that is somebody else's than those before it, as their source's configuration says.
+pub fn first_of_others(context: &ProcessContext<'_>, records: &Records<'_>) -> Option<usize> {
+    let mut named = (0..records.events.len()).filter_map(|it| Some((it, named_by_source(context, records, it)?.1)));
+    let (_, first) = named.next()?;
+    named.find(|(_, key)| *key != first).map(|(event, _)| event)
 }
 
 /// Gives events the profile that their source's configuration finds in them; a session's profile becomes one with it,
-/// as if its owner signed in.
+/// as if its owner signed in, or is left to whom it is if that is somebody else.
 pub async fn attach_by_source(
     context: &ProcessContext<'_>,
     records: &mut Records<'_>,
@@ -260,32 +204,30 @@ pub async fn attach_by_source(
 ) -> Result<(), Interrupted> {
     let Some(ProfileTerms { path, is, create }) = &records.registered().terms.profile else { return Ok(()) };
     let (path, is, create) = (path.clone(), *is, *create);
-    let valid = (0..records.events.len()).filter(|event| records.events[*event].valid);
-    let named = valid.filter_map(|event| {
-        Scope::new(records, Some(event)).get(&path).map(|value| value.into_owned()).filter(|value| !value.is_empty())
-    });
-    let named: Vec<Value> = named.filter(|value| context.identity.key(is, value).is_some()).collect();
-    let Some(value) = named.first().cloned() else { return Ok(()) };
-    let key = context.identity.key(is, &value);
+    let named = (0..records.events.len()).find_map(|event| named_by_source(context, records, event));
+    let Some((value, key)) = named else { return Ok(()) };
     if is != KnownBy::Id && !records.may_identify {
         records.events.iter_mut().for_each(EventDraft::note_unidentified);
         outcome.logs.warn(format!("source {}: {NO_SECRET}", records.request.source));
         return Ok(());
     }
-    if !are_one(context, records, is, &named).await? {
-        // One session has one profile: what another person did must not become this one's.
-        let msg = format!("{path}: the events of one session are about one person, and these name several");
-        return Err(Interrupted::Invalid(Fault::new("value_error", msg)));
+    if let Some(place) = keys::place_of(is) {
+        let said = PrimaryKeys::among(context.identity, &[(place, key)]);
+        if let Decision::Goes(draft) = primary::decide(context, records, retry, &said).await? {
+            records.change_profile(Some(*draft).filter(|draft| !draft.is_new));
+        }
     }
     let query = ProfileQuery::Known(is, value);
-    let attached = match key.filter(|_| is != KnownBy::Id && records.profile.is_some()) {
-        Some(key) => identify_as(context, records, consents, query, key).await?,
-        None => attach(context, records, retry, consents, query, create).await?,
+    let attached = if is != KnownBy::Id && records.profile.is_some() {
+        identify_as(context, records, consents, query, key).await?
+    } else {
+        attach(context, records, retry, consents, query, create, false).await?
     };
     if let Err(why) = attached {
         outcome.logs.warn(format!("source {}: {why}", records.request.source));
-        if let NotAttached::NoRoom(why) = why {
-            not_found_by(records, outcome, &path, why);
+        if let NotAttached::Apart(why) = why {
+            join::block(context, records, &path, key, why);
+            join::not_found_by(records, outcome, &path, why);
         }
     }
     Ok(())
@@ -300,13 +242,13 @@ pub async fn join_passed(
     outcome: &mut Outcome,
 ) -> Result<(), Interrupted> {
     let Some(id) = records.passed.take().filter(|_| records.profile.is_some()) else { return Ok(()) };
-    let found = Found::new(records, context.people.by_id(&id).await?, |_| false);
+    let found = Found::by_id(context, records, &id).await?;
     let Some(profile) = found.profile(records) else { return Ok(()) };
     let is_known = records.profile.as_ref().is_some_and(|draft| rules.is_known(context.identity, draft));
     if is_known {
         outcome.warnings.push("context.tracardi.pass: the visitor is known already and stays who they are".into());
     } else if consent::admits(&rules.consents, records, profile)
-        && let Err(why) = become_one(context, records, found).await?
+        && let Err(why) = join::become_one(context, records, found, None).await?
     {
         outcome.warnings.push(format!("context.tracardi.pass: {why}"));
     }
@@ -324,7 +266,7 @@ async fn identify_as(
     query: ProfileQuery,
     key: MergeKey,
 ) -> Result<Result<(), NotAttached>, Interrupted> {
-    let found = by_key(context, records, key).await?;
+    let found = Found::by_key(context, records, key).await?;
     let may_be = match found.profile(records) {
         Some(profile) => consent::admits(consents, records, profile),
         None => consent::may_tell(consents, records),
@@ -334,87 +276,9 @@ async fn identify_as(
     }
     // Where it leads there, it is one of its keys, though it may not be among the newest.
     let key = Some(key).filter(|_| !matches!(found, Found::Same));
-    if let Err(why) = become_one(context, records, found).await? {
+    if let Err(why) = join::become_one(context, records, found, key).await? {
         return Ok(Err(why.into()));
     }
     let known = known_by(consents, records, query);
-    Ok(name(records, known, key))
-}
-
-/// Whether everything that is named is the same person's. Who may not learn of people names them in one way.
-async fn are_one(
-    context: &ProcessContext<'_>,
-    records: &Records<'_>,
-    is: KnownBy,
-    named: &[Value],
-) -> Result<bool, Interrupted> {
-    let key = |value: &Value| context.identity.key(is, value);
-    if named.iter().all(|value| key(value) == key(&named[0])) {
-        return Ok(true); // somebody, known or not
-    }
-    if !records.may_learn {
-        return Ok(false); // whether several addresses are one person's is nothing that a stranger is told
-    }
-    let mut people = Vec::new();
-    for value in named {
-        let Ok((found, _)) = find(context, records, &ProfileQuery::Known(is, value.clone())).await? else { continue };
-        people.push(match found {
-            Found::Same => records.profile.as_ref().map(|draft| draft.profile.reference()),
-            found => found.profile(records).map(Profile::reference),
-        });
-    }
-    Ok(people.iter().all(|person| person.is_some() && *person == people[0]))
-}
-
-/// The keys that an event said of its profile, each with its place, tell whose it is: one that another profile has makes
-/// them one.
-pub async fn identify(
-    context: &ProcessContext<'_>,
-    records: &mut Records<'_>,
-    keys: Vec<(Path, MergeKey)>,
-    outcome: &mut Outcome,
-) -> Result<(), Interrupted> {
-    context.people.hold(keys.iter().map(|(_, key)| Key::MergeKey(*key)).collect())?;
-    for (place, key) in keys {
-        let Some(draft) = &records.profile else { return Ok(()) };
-        // It may not have been written, because something stands there.
-        let stands = draft.get(&place.steps()[1..]).and_then(|value| context.identity.key_at(&place, value));
-        if stands == Some(key)
-            && let Err(why) = identify_by(context, records, key).await?
-        {
-            outcome.logs.warn(format!("{place}: {why}"));
-            not_found_by(records, outcome, &place, why);
-        }
-    }
-    Ok(())
-}
-
-/// Tells whoever sent the events, and the administrator, that what stands at `place` does not lead to their profile.
-fn not_found_by(records: &Records<'_>, outcome: &mut Outcome, place: &Path, why: NoRoom) {
-    let profile = records.profile.as_ref().map(|draft| draft.profile.id.text());
-    tracing::warn!(%place, profile = profile.as_deref(), %why, "an event does not identify its profile");
-    outcome.warn_not_found_by(place, why, records.may_learn);
-}
-
-/// The profile in the records is found by `key` from here on; one that was found by it before is the same person.
-///
-/// # Errors
-/// The inner error says why it is not.
-async fn identify_by(
-    context: &ProcessContext<'_>,
-    records: &mut Records<'_>,
-    key: MergeKey,
-) -> Result<Result<(), NoRoom>, Interrupted> {
-    let Some(draft) = &records.profile else { return Ok(Ok(())) };
-    if draft.profile.has_key(key) {
-        return Ok(Ok(()));
-    }
-    let other = by_key(context, records, key).await?;
-    if matches!(other, Found::Same) {
-        return Ok(Ok(())); // it leads there, though it is not among the newest
-    }
-    if let Err(why) = become_one(context, records, other).await? {
-        return Ok(Err(why));
-    }
-    Ok(records.profile.as_mut().map_or(Ok(()), |draft| draft.add_key(key)))
+    Ok(name(context, records, known, key))
 }

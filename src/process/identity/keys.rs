@@ -79,6 +79,37 @@ impl Identity {
         self.places.iter().map(|(place, _)| place)
     }
 
+    /// The places of primary keys, in the order in which they count.
+    pub fn exclusive_places(&self) -> impl Iterator<Item = &Path> + Clone {
+        [KnownBy::Pk, KnownBy::Identifier]
+            .into_iter()
+            .filter_map(|kind| self.places.iter().find(|(_, known)| *known == Some(kind)).map(|(place, _)| place))
+    }
+
+    /// The places of addresses and phone numbers.
+    pub fn contact_places(&self) -> impl Iterator<Item = &Path> {
+        let is_contact = |known: Option<KnownBy>| matches!(known, Some(KnownBy::Email | KnownBy::Phone));
+        self.places.iter().filter(move |(_, known)| is_contact(*known)).map(|(place, _)| place)
+    }
+
+    pub fn is_exclusive(&self, path: &Path) -> bool {
+        self.exclusive_places().any(|place| place == path)
+    }
+
+    /// Whether what is written to `path` says what stands at `place` of a primary key.
+    pub fn speaks_of(&self, path: &Path, place: &Path) -> bool {
+        let is_primary_id = matches!(path.split_root(), ("profile", [step]) if **step == *PRIMARY_ID);
+        place.steps().starts_with(path.steps()) || is_primary_id && place_of(KnownBy::Pk).as_ref() == Some(place)
+    }
+
+    pub fn people_per_key(&self) -> u32 {
+        20
+    }
+
+    pub fn keeps_former(&self) -> bool {
+        false
+    }
+
     /// The key that stands at `path`, whose first step names the profile, if it is a place for one and `value` says
     /// something.
     pub fn key_at(&self, path: &Path, value: &Value) -> Option<MergeKey> {

@@ -1,6 +1,9 @@
-//! Who is who: [`keys`] make what somebody is known by comparable, [`attach`] decides whose events are and when two profiles
-//! become one, [`people`] finds profiles in the store.
+//! Who is who: [`keys`] make what somebody is known by comparable, [`primary`] keys tell people apart, [`attach`] gives
+//! events the profile that is sought, [`join`] makes two profiles one, [`people`] finds profiles in the store.
 
 pub mod attach;
+pub mod blocked;
+pub mod join;
 pub mod keys;
 pub mod people;
+pub mod primary;

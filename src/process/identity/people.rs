@@ -9,9 +9,10 @@ use parking_lot::Mutex;
 use tokio::sync::MutexGuard;
 
 use crate::{
-    model::{Id, MergeKey, Path, Profile, ProfileRef, Session, Value},
+    model::{DefinitionKind, Id, MergeKey, Path, Profile, ProfileRef, Session, Value},
     process::{
         Interrupted,
+        identity::blocked::blocked_key_id,
         records::{ProfileDraft, Records, Visits},
     },
     store::{Held, Key, ReadView, Refused},
@@ -67,12 +68,20 @@ impl People<'_> {
 
     /// The profile that a merge key leads to.
     pub async fn by_key(&self, key: MergeKey) -> Result<Option<Arc<Profile>>, Interrupted> {
+        if self.is_blocked(key) {
+            return Ok(None);
+        }
         self.hold(vec![Key::MergeKey(key)])?;
         let found = match self.view.merge_key(key).await? {
             Some(reference) => referred_profile(self.view, &reference).await?,
             None => None,
         };
         self.held_too(found)
+    }
+
+    /// Whether the key joined too many people, so that it finds nobody.
+    pub fn is_blocked(&self, key: MergeKey) -> bool {
+        self.view.has_definition(DefinitionKind::BlockedKey, &blocked_key_id(key))
     }
 
     /// The one profile that has `value` at `path`; all of them are looked through, under the value's `name`, so that

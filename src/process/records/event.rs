@@ -79,6 +79,15 @@ impl<'a> EventDraft<'a> {
         Self { was_sent: false, ..Self::new(Cow::Owned(EventPayload::internal(kind, properties)), id, saved) }
     }
 
+    /// The same event, as it came.
+    pub fn untouched(&self) -> Self {
+        Self {
+            was_sent: self.was_sent,
+            depth: self.depth,
+            ..Self::new(self.payload.clone(), self.id.clone(), self.saved)
+        }
+    }
+
     /// Whether `path` leads into what was sent in an event.
     pub fn is_sent(path: &Path) -> bool {
         let (root, steps) = path.split_root();

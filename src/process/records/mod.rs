@@ -70,6 +70,10 @@ pub struct Records<'a> {
     pub anonymous: bool,
     /// Places in what the events have in common as their context that are as the profile's consents let them be.
     treated: Vec<Path>,
+    /// Events that are another person's than those before them: they are a part of their own.
+    pub rest: Vec<Rest<'a>>,
+    /// The client's id of the profile counts, whatever the events say of whose they are.
+    pub keeps_profile: bool,
     /// The profile that a link from another domain names.
     pub passed: Option<Id>,
     /// They came as a webhook, whose source may say whose they are.
@@ -78,6 +82,34 @@ pub struct Records<'a> {
     pub may_identify: bool,
     /// What becomes of them may tell whoever sent them something of people who are known.
     pub may_learn: bool,
+}
+
+/// Events that go on as a part of their own, in the same session.
+pub struct Rest<'a> {
+    pub events: Vec<EventDraft<'a>>,
+    /// Whose they are, as far as that is known.
+    pub profile: Option<ProfileDraft>,
+}
+
+impl<'a> Records<'a> {
+    /// The event at `from`, and what the client sent behind it, are `profile`'s, and a part of their own.
+    pub fn part_from(&mut self, from: usize, profile: Option<ProfileDraft>) {
+        let mut place = from;
+        let events = self.events.extract_if(from.., |event| {
+            place += 1;
+            event.was_sent || place == from + 1
+        });
+        let events = events.collect();
+        // What is left of the part goes on before what was cut off before.
+        self.rest.insert(0, Rest { events, profile });
+    }
+
+    /// All events are `profile`'s, and not of whose they were taken to be.
+    pub fn change_profile(&mut self, profile: Option<ProfileDraft>) {
+        let before = std::mem::replace(&mut self.profile, profile);
+        // Other parts are about it.
+        self.others.extend(before.filter(|before| !before.parts.is_empty()));
+    }
 }
 
 impl Records<'_> {
@@ -98,6 +130,8 @@ impl Records<'_> {
             saves_events,
             anonymous: false,
             treated: Vec::new(),
+            rest: Vec::new(),
+            keeps_profile: false,
             passed: None,
             by_webhook: false,
             may_identify,

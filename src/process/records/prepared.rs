@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::profile::THIS_REQUEST;
 use crate::{
-    model::{FieldChange, Id, MergeKey, Profile, ProfileRef, Time},
+    model::{FieldChange, Id, MergeKey, Path, Profile, ProfileRef, Time},
+    process::identity::blocked::blocked_key,
     store::{Entry, Merge, Moment},
 };
 
@@ -22,6 +23,8 @@ pub struct PreparedProfile {
     pub(super) absorbed: Vec<(ProfileRef, Merge)>,
     pub(super) shortcuts: Vec<(ProfileRef, ProfileRef)>,
     pub(super) new_keys: Vec<MergeKey>,
+    pub(super) former_keys: Vec<MergeKey>,
+    pub(super) blocked_keys: Vec<(Path, MergeKey)>,
     pub(super) changes: Vec<FieldChange>,
     /// The paths of the fields that this request wrote.
     pub(super) written: Vec<Box<str>>,
@@ -39,7 +42,8 @@ impl PreparedProfile {
             return 0;
         }
         const NAME: usize = 256;
-        let names = self.absorbed.len() + self.shortcuts.len() + self.new_keys.len() + 1;
+        let names = self.absorbed.len() + self.shortcuts.len() + self.new_keys.len() + self.former_keys.len();
+        let names = names + 2 * self.blocked_keys.len() + 1;
         self.profile.bytes() + NAME * names + self.changes.iter().map(FieldChange::bytes).sum::<usize>()
     }
 
@@ -90,7 +94,12 @@ impl PreparedProfile {
             if !self.changes.is_empty() {
                 entries.push(Entry::ProfileChanged { profile: by.clone(), changes: self.changes });
             }
+            if !self.former_keys.is_empty() {
+                entries.push(Entry::NamesDeleted { names: Vec::new(), keys: self.former_keys });
+            }
             entries.extend(self.new_keys.into_iter().map(|key| Entry::MergeKey { key, profile: by.clone() }));
+            let blocked = self.blocked_keys.into_iter();
+            entries.extend(blocked.map(|(place, key)| Entry::Definition(Arc::new(blocked_key(&place, key, now)))));
             entries.extend(self.alias.map(|name| Entry::Name { name, since: offset, profile: by.clone() }));
             return (profile, entries);
         }

@@ -64,6 +64,10 @@ pub struct ProfileDraft {
     shortcuts: Vec<(ProfileRef, ProfileRef)>,
     /// The keys that lead to it from here on.
     new_keys: Vec<MergeKey>,
+    /// The keys that lead to it no more.
+    former_keys: Vec<MergeKey>,
+    /// The keys that find nobody from here on, each with the place where it stands.
+    blocked_keys: Vec<(Path, MergeKey)>,
 }
 
 impl ProfileDraft {
@@ -96,11 +100,13 @@ impl ProfileDraft {
             absorbed: Vec::new(),
             shortcuts: Vec::new(),
             new_keys: Vec::new(),
+            former_keys: Vec::new(),
+            blocked_keys: Vec::new(),
         }
     }
 
-    /// Becomes one with another profile: the one that was made first goes on.
-    pub fn absorb(&mut self, mut other: Self, visits: Visits) {
+    /// Becomes one with another profile, which was found `by` a key: the one that was made first goes on.
+    pub fn absorb(&mut self, mut other: Self, visits: Visits, by: Option<MergeKey>) {
         self.settle();
         other.settle();
         if (other.profile.since, &other.profile.id) <= (self.profile.since, &self.profile.id) {
@@ -112,13 +118,15 @@ impl ProfileDraft {
                 self.shortcuts.extend(self.profile.gather(&other.profile));
             }
             let before = self.stored.as_ref().map(|before| before.written);
-            let merge = Merge { state: Some(stored.written), before, shared_visits: visits.shared };
+            let merge = Merge { state: Some(stored.written), before, shared_visits: visits.shared, key: by };
             self.absorbed.push((stored.reference(), merge));
         }
         self.absorbed.append(&mut other.absorbed);
         self.profile.absorb(other.profile, other.stored.is_some(), visits.shared);
         self.profile.shares_sessions |= visits.are_shared;
         self.new_keys.append(&mut other.new_keys);
+        self.former_keys.append(&mut other.former_keys);
+        self.blocked_keys.append(&mut other.blocked_keys);
         self.alias = self.alias.take().or(other.alias);
         self.parts.extend(other.parts);
         self.begun = visits.begun;
@@ -189,9 +197,34 @@ impl ProfileDraft {
             return Err(NoRoom::Keys);
         }
         self.profile.keys.push(KnownKey { since: THIS_REQUEST, key });
+        self.former_keys.retain(|former| *former != key);
         self.new_keys.push(key);
+        self.profile.history.heal(key);
         self.touch();
         Ok(())
+    }
+
+    /// The key leads to it no more, if it did.
+    pub fn let_go_of(&mut self, key: MergeKey) {
+        if self.profile.has_key(key) {
+            self.profile.keys.retain(|known| known.key != key);
+            self.new_keys.retain(|new| *new != key);
+            self.former_keys.push(key);
+            self.touch();
+        }
+    }
+
+    /// Whether the key leads to it no more.
+    pub fn lets_go_of(&self, key: MergeKey) -> bool {
+        self.former_keys.contains(&key)
+    }
+
+    /// The key, which stands at `place`, finds nobody from here on.
+    pub fn block_key(&mut self, place: &Path, key: MergeKey) {
+        if !self.blocked_keys.iter().any(|(_, blocked)| *blocked == key) {
+            self.blocked_keys.push((place.clone(), key));
+            self.touch();
+        }
     }
 
     pub fn get(&self, steps: &[Box<str>]) -> Option<&Value> {
@@ -375,6 +408,8 @@ impl ProfileDraft {
             absorbed: self.absorbed,
             shortcuts: self.shortcuts,
             new_keys: self.new_keys,
+            former_keys: self.former_keys,
+            blocked_keys: self.blocked_keys,
             changes,
             written,
         }

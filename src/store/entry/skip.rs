@@ -174,7 +174,8 @@ impl<'a> Walk<'a> {
         self.list(Self::reference)?;
         self.numbers(1)?;
         self.optional(Self::reference)?;
-        self.bytes(2)?;
+        self.history()?;
+        self.bytes(1)?;
         self.optional_number()?;
         self.numbers(4)?;
         (0..2).try_for_each(|_| {
@@ -204,6 +205,22 @@ impl<'a> Walk<'a> {
         })
     }
 
+    /// How a profile came to be one with others.
+    fn history(&mut self) -> Option<()> {
+        match self.number()? {
+            0 | 1 => Some(()),
+            2 => {
+                self.bytes(1)?;
+                self.list(|severed| severed.bytes(16))?;
+                self.list(|joins| {
+                    joins.bytes(16)?;
+                    joins.numbers(2)
+                })
+            }
+            _ => None,
+        }
+    }
+
     fn written(&mut self) -> Option<()> {
         self.numbers(2)?;
         self.bytes(1)?;
@@ -220,8 +237,20 @@ mod tests {
     use super::{super::encode_into, *};
     use crate::model::{
         Alias, ClientFacts, Conflict, DailyCounts, Event, EventRequest, EventStatus, Field, Id, Json, KnownKey,
-        MergeKey, Outcome, Profile, ProfileRef, Session, Time, Visit, Written,
+        MergeHistory, MergeKey, Outcome, Profile, ProfileRef, Session, Time, Visit, Written,
     };
+
+    fn history() -> impl Strategy<Value = MergeHistory> {
+        let key = || any::<[u8; 16]>().prop_map(MergeKey);
+        (any::<bool>(), prop::collection::vec(key(), 0..3), prop::collection::vec((key(), time()), 0..3)).prop_map(
+            |(was_split, severed, joins)| {
+                let mut history = MergeHistory { was_split, ..MergeHistory::default() };
+                severed.into_iter().for_each(|key| history.sever(key));
+                joins.into_iter().for_each(|(key, now)| history.count_join(key, now));
+                history
+            },
+        )
+    }
 
     fn id() -> impl Strategy<Value = Id> {
         prop_oneof![
@@ -330,9 +359,17 @@ mod tests {
             prop::collection::vec(conflict, 0..4),
             prop::collection::vec((text(), time()), 0..4),
         );
-        let parts = (reference(), numbers, prop::option::of(reference()), any::<Option<u64>>(), any::<[bool; 2]>());
+        let parts =
+            (reference(), numbers, prop::option::of(reference()), any::<Option<u64>>(), any::<bool>(), history());
         (parts, lists, (time(), visit(), visit(), json())).prop_map(|(parts, lists, (updated, last, before, facts))| {
-            let (ProfileRef { id, since }, [written, names, visits, views], gathered, held_inside, flags) = parts;
+            let (
+                ProfileRef { id, since },
+                [written, names, visits, views],
+                gathered,
+                held_inside,
+                shares_sessions,
+                history,
+            ) = parts;
             let (aliases, fields, keys, conflicts, counted) = lists;
             let mut counts = DailyCounts::default();
             counted.iter().for_each(|(kind, time)| counts.add(kind, *time, 1));
@@ -341,8 +378,8 @@ mod tests {
                 aliases: aliases.into_iter().map(|ProfileRef { id, since }| Alias { id, since }).collect(),
                 names,
                 gathered,
-                was_split: flags[0],
-                shares_sessions: flags[1],
+                history,
+                shares_sessions,
                 held_inside,
                 updated,
                 visits,

@@ -200,7 +200,7 @@ fn follow<S: States>(states: &mut S, start: ProfileRef, name: Name) -> Result<Le
             next = further;
         }
         match come_to(states, &next)? {
-            Place::Profile(found) if !found.was_split => return Ok(Led::ToProfile(found)),
+            Place::Profile(found) if !found.history.was_split => return Ok(Led::ToProfile(found)),
             Place::Name(name) => (at, next) = (next, name.profile),
             Place::Profile(_) | Place::Nothing => break,
         }

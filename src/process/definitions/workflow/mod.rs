@@ -127,6 +127,8 @@ pub struct AttachProfile {
     pub by: By,
     /// Make a profile when there is none.
     pub create: bool,
+    /// Two that are known become one.
+    pub join: bool,
 }
 
 #[derive(Debug)]

@@ -67,7 +67,8 @@ pub(super) struct StepDefinition {
     /// Adds to interests of the profile.
     #[schemars(with = "Option<BTreeMap<String, Json>>")]
     interest: Option<Json>,
-    /// Whose the event is: by `id`, `email`, `phone`, `identifier`, `pk`, `profile.PATH` or `new`; `create` if none is found.
+    /// Whose the event is: by `id`, `email`, `phone`, `identifier`, `pk`, `profile.PATH` or `new`; `create` if none is found,
+    /// `join` with the one that it has.
     #[schemars(with = "Option<BTreeMap<String, Json>>")]
     attach_profile: Option<Json>,
     /// In which session the event goes on.
@@ -347,11 +348,11 @@ fn compile_branches(branches: &[BranchDefinition], depth: usize, left: &mut usiz
 impl AttachProfile {
     /// `{ id = "..." }`, `{ email = "..." }`, `{ phone = "..." }`, `{ identifier = "..." }`, `{ pk = "..." }`,
     /// `{ "profile.traits.card" = "..." }` or `{ new = true }`, each with `create = false` where no profile is to be
-    /// made.
+    /// made, and `join = true` where two that are known become one.
     fn compile(definition: &Json) -> Result<Self, Fault> {
         let value = Value::from(definition);
         let object = value.as_object().ok_or_else(|| Fault::wrong_type("an object"))?;
-        let (mut by, mut create) = (None, true);
+        let (mut by, mut create, mut join) = (None, true, false);
         for (key, value) in object.iter() {
             let template = || {
                 let text = value.as_str().ok_or_else(|| Fault::wrong_type("a text").at(key))?;
@@ -360,6 +361,10 @@ impl AttachProfile {
             let found = match (key, value) {
                 ("create", Value::Boolean(wanted)) => {
                     create = *wanted;
+                    continue;
+                }
+                ("join", Value::Boolean(wanted)) => {
+                    join = *wanted;
                     continue;
                 }
                 ("new", Value::Boolean(true)) => By::New,
@@ -376,6 +381,6 @@ impl AttachProfile {
             }
         }
         let by = by.ok_or_else(|| Fault::new("value_error", ATTACH_BY))?;
-        Ok(Self { by, create })
+        Ok(Self { by, create, join })
     }
 }

@@ -1,0 +1,64 @@
+//! What the request wrote that made two profiles one: it goes with the one that is split off.
+
+use super::{
+    super::{Object, Profile, Value},
+    added,
+    writes::{Write, Writes},
+};
+
+/// What a request wrote to the profile that took in another one by it.
+pub struct MergingWrites(Writes);
+
+impl MergingWrites {
+    /// `after` is the profile right after that, `before` as it was before that, if it was, and `state` the other one.
+    pub fn new(after: &Profile, before: Option<&Profile>, state: &Profile) -> Self {
+        let mut writes = after.writes();
+        for known in [Some(state), before].into_iter().flatten().map(Profile::writes) {
+            for ((offset, path), earlier) in known {
+                writes.remove(&(offset, path.clone()));
+                // A list that was appended to begins with what stood there.
+                let later = writes.iter_mut().filter(|((_, at), _)| *at == path);
+                later.for_each(|(_, write)| write.take_from_list(&earlier));
+            }
+        }
+        Self(writes)
+    }
+
+    /// What was set where; not what was added to a number.
+    pub fn set(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().filter_map(|((_, path), write)| Some((&**path, write.set()?)))
+    }
+
+    /// Leaves out what was written at this path.
+    pub fn leave_out(&mut self, path: &str) {
+        self.0.retain(|(_, at), _| **at != *path);
+    }
+}
+
+impl Profile {
+    /// Writes to a profile that is split off what the request wrote that merged it: `after` and `before` are the profile
+    /// that took it in, right after and before that.
+    pub fn take_merging(&mut self, merging: MergingWrites, after: &Self, before: Option<&Self>) {
+        let mut writes = self.writes();
+        writes.extend(merging.0);
+        let rest = self.rest();
+        let (views, counts) = before.map_or((0, Default::default()), |before| (before.views, before.counts.clone()));
+        self.views += after.views.saturating_sub(views).saturating_sub(self.views);
+        let mut counted = after.counts.clone();
+        counted.subtract_all(&counts);
+        self.counts = counted;
+        self.lay_out(writes, rest);
+    }
+
+    /// What has no noted writes: segments and interests.
+    fn rest(&self) -> Object {
+        let facts = Value::from(&self.facts);
+        let mut rest = Object::default();
+        for name in ["interests", "segments"] {
+            if let Some(value) = facts.as_object().and_then(|facts| facts.get(name)) {
+                rest.insert(name, value.clone());
+            }
+        }
+        rest
+    }
+}
