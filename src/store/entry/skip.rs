@@ -187,7 +187,12 @@ impl<'a> Walk<'a> {
         self.list(|field| {
             field.text()?;
             field.numbers(2)?;
-            field.optional(|added| added.bytes(8))?;
+            match field.number()? {
+                0 => {}
+                1 => field.bytes(8)?,
+                2 => field.text()?,
+                _ => return None,
+            }
             field.list(Self::written)
         })?;
         self.list(|key| {
@@ -219,8 +224,8 @@ mod tests {
 
     use super::{super::encode_into, *};
     use crate::model::{
-        Alias, ClientFacts, Conflict, DailyCounts, Event, EventRequest, EventStatus, Field, Id, Json, KnownKey,
-        MergeKey, Outcome, Profile, ProfileRef, Session, Time, Visit, Written,
+        Alias, ClientFacts, Conflict, DailyCounts, Decimal, Event, EventRequest, EventStatus, Field, Id, Json,
+        KnownKey, MergeKey, Outcome, Profile, ProfileRef, Session, Time, Visit, Written,
     };
 
     fn id() -> impl Strategy<Value = Id> {
@@ -318,7 +323,8 @@ mod tests {
 
     fn profile() -> impl Strategy<Value = Entry> {
         let visit = || prop::option::of((time(), id()).prop_map(|(begun, session)| Visit { begun, session }));
-        let field = (any::<u64>(), time(), any::<Option<f64>>(), prop::collection::vec(written(), 0..3));
+        let added = prop::option::of(any::<i64>().prop_map(|added| Decimal::parse(&added.to_string()).unwrap()));
+        let field = (any::<u64>(), time(), added, prop::collection::vec(written(), 0..3));
         let field = field.prop_map(|(offset, time, added, parts)| Field { offset, time, added, parts });
         let conflict = (text(), written()).prop_map(|(path, written)| Conflict { path, written });
         let key = any::<(u64, [u8; 16])>().prop_map(|(since, key)| KnownKey { since, key: MergeKey(key) });
