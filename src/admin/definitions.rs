@@ -10,7 +10,7 @@ use super::{Admin, Author, retry};
 use crate::{
     model::{Definition, DefinitionKind, Fault, Id, Json, Object, Source, Value},
     process::Rules,
-    store::{Entry, Key, Refused},
+    store::{Entry, Key, Moment, Refused},
 };
 
 /// The most definitions of all kinds together.
@@ -265,7 +265,7 @@ impl Admin {
                 Difference { before: before.map(|before| before.body.clone()), ..Difference::of(it, Some(&it.body)) }
             });
             entries.extend(self.noted(by, &of_sources.chain(of_others).collect::<Vec<_>>()));
-            self.write_at(decided, |offset| {
+            self.write_at(decided, |Moment { offset, .. }| {
                 // A new destination begins with what comes after it.
                 entries.extend(new.into_iter().map(|destination| Entry::Delivered { destination, offset }));
                 entries

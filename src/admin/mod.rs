@@ -4,18 +4,21 @@
 //! done when it is durable. Knows no HTTP.
 
 mod access;
+mod blocked;
 mod consent_types;
 mod definitions;
 mod history;
 mod profiles;
 mod records;
 mod sources;
+mod split;
 mod toml;
 
 use std::sync::Arc;
 
 pub use self::toml::{line_of, tables, to_toml};
 pub use access::{Access, MadeAccess, SHARED_PAGES};
+pub use blocked::BlockedKey;
 pub use consent_types::ConsentType;
 pub use definitions::{Configuration, Difference, NotSaved};
 pub use history::{Author, Change};
@@ -25,7 +28,7 @@ use crate::{
     clock::Clock,
     model::Time,
     process::RulesInForce,
-    store::{Entry, Held, Key, QueuePermit, ReadView, Refused, Store, retry},
+    store::{Entry, Held, Key, Moment, QueuePermit, ReadView, Refused, Store, retry},
 };
 
 /// What an entry of the administrator's takes in the queue.
@@ -64,10 +67,10 @@ impl Admin {
         self.write_at(decided, |_| entries).await
     }
 
-    /// As [`Admin::write`], of entries that know the offset at which they stand.
-    async fn write_at(&self, decided: Decided, entries: impl FnOnce(u64) -> Vec<Entry>) -> Result<bool, Refused> {
+    /// As [`Admin::write`], of entries that know the moment in which they are queued, and where they stand.
+    async fn write_at(&self, decided: Decided, entries: impl FnOnce(Moment) -> Vec<Entry>) -> Result<bool, Refused> {
         let Decided { view, permit, held } = decided;
-        let ((), pending) = view.push(permit, |moment| (entries(moment.offset), ()))?;
+        let ((), pending) = view.push(permit, |moment| (entries(moment), ()))?;
         drop(held); // the next request sees it already; only the answer waits for the disk
         pending.durable().await.map(|()| true)
     }

@@ -188,7 +188,7 @@ async fn open_rooms(
     let scheduler = Arc::new(Scheduler::new(store.clone(), clock.clone(), rules.clone(), collector.clone()));
     let importer = Arc::new(Importer::new(store.clone(), clock.clone(), identity.clone(), admin.clone()));
     let queries = Arc::new(Queries::new(store.clone(), clock.clone(), identity.clone(), settings.read));
-    let rights = Rights::new(store.clone(), clock, rules, identity, queries.clone(), settings.rights.clone());
+    let rights = Rights::new(store.clone(), clock, rules, identity.clone(), queries.clone(), settings.rights.clone());
     let rights = Arc::new(rights);
     let console = Arc::new(Console {
         admin: admin.clone(),
@@ -196,8 +196,10 @@ async fn open_rooms(
         metrics: metrics.clone(),
         queries: queries.clone(),
         rights: rights.clone(),
+        identity: identity.clone(),
     });
-    let rooms = Services { collector, admin, deliveries, scheduler, queries, metrics, importer, rights, console };
+    let rooms =
+        Services { collector, admin, deliveries, scheduler, queries, metrics, importer, rights, console, identity };
     Ok(Opened { store, rooms, first_source })
 }
 

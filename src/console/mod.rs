@@ -32,6 +32,7 @@ use crate::{
     collect::{Collector, Rejection},
     metrics::{HttpFigures, Metrics},
     model::{ClientFacts, Fault, Form},
+    process::Identity,
     read::{NotCounted, Queries},
     rights::Rights,
     store::Refused,
@@ -50,6 +51,7 @@ pub struct Console {
     pub metrics: Arc<Metrics>,
     pub queries: Arc<Queries>,
     pub rights: Arc<Rights>,
+    pub identity: Identity,
 }
 
 /// Who looks.

@@ -185,7 +185,7 @@ impl Console {
         match (action, &asked.form) {
             ("split", Some(_)) => {
                 let merged = asked.filled("id").and_then(|id| Id::parse(id).ok().flatten());
-                match self.admin.split_profile(&id, merged.as_ref()).await {
+                match self.admin.split_profile(&self.identity, &id, merged.as_ref()).await {
                     Ok(Some((_, split))) => Ok(Answer::SeeOther(format!("/console/people/{}", part(&split.text())))),
                     Ok(None) => Err(Trouble::NotFound),
                     Err(why) => match Trouble::from(why) {

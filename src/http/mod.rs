@@ -53,6 +53,7 @@ use crate::{
     deliver::Deliveries,
     import::Importer,
     metrics::Metrics,
+    process::Identity,
     read::Queries,
     rights::Rights,
     schedule::Scheduler,
@@ -98,6 +99,7 @@ pub struct Services {
     pub rights: Arc<Rights>,
     pub importer: Arc<Importer>,
     pub console: Arc<Console>,
+    pub identity: Identity,
 }
 
 impl App {

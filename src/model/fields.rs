@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Json, Path, Time, path::push_step};
+use super::{Decimal, Json, Path, Time, path::push_step};
 
 /// About what a field takes in memory beside its path, and a part of it beside its value.
 const FIELD_BYTES: usize = 96;
@@ -16,7 +16,8 @@ pub struct Field {
     pub offset: u64,
     pub time: Time,
     /// What was added there, if it is a number that was only ever added to: a counter.
-    pub added: Option<f64>,
+    #[serde(with = "added")]
+    pub added: Option<Decimal>,
     /// What else a counter is made of: what it was set to first, and what those added that became one.
     pub parts: Vec<Written>,
 }
@@ -29,6 +30,32 @@ impl Field {
 
     fn bytes(&self) -> usize {
         FIELD_BYTES + self.parts.iter().map(|part| PART_BYTES + part.value.as_str().len()).sum::<usize>()
+    }
+}
+
+/// How [`Field::added`] is stored: with the bytes of an `Option<f64>`, which it was, and one more variant.
+mod added {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    use super::Decimal;
+
+    #[derive(Serialize, Deserialize)]
+    enum Added {
+        None,
+        Float(f64),
+        Exact(Box<str>),
+    }
+
+    pub fn serialize<S: Serializer>(added: &Option<Decimal>, serializer: S) -> Result<S::Ok, S::Error> {
+        added.as_ref().map_or(Added::None, |added| Added::Exact(added.to_string().into())).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
+        match Added::deserialize(deserializer)? {
+            Added::None => Ok(None),
+            Added::Float(float) => Ok(Some(Decimal::from_float(float).unwrap_or_default())),
+            Added::Exact(text) => Decimal::parse(&text).map(Some).ok_or_else(|| D::Error::custom("no number")),
+        }
     }
 }
 
@@ -168,4 +195,33 @@ fn below<'a, T>(map: &'a BTreeMap<Box<str>, T>, path: &str) -> impl Iterator<Ite
         let range = map.range::<str, _>((Bound::Included(start.as_str()), Bound::Unbounded));
         range.take_while(move |(path, _)| path.starts_with(&start)).map(|(path, value)| (&**path, value))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use bincode::Options;
+
+    use super::*;
+
+    /// The same record as format 6 had it.
+    #[derive(Serialize)]
+    struct Field6 {
+        offset: u64,
+        time: Time,
+        added: Option<f64>,
+        parts: Vec<Written>,
+    }
+
+    #[test]
+    fn what_was_added_as_a_float_is_read() {
+        for (added, read) in
+            [(None, None), (Some(99.95), Some("99.95")), (Some(-0.1), Some("-0.1")), (Some(1e22), Some("1e22"))]
+        {
+            let old = Field6 { offset: 7, time: Time::from_micros(1), added, parts: Vec::new() };
+            let field = Field { added: read.and_then(Decimal::parse), ..Field::set(7, Time::from_micros(1)) };
+            for bytes in [bincode::options().serialize(&old), bincode::options().serialize(&field)] {
+                assert_eq!(bincode::options().deserialize::<Field>(&bytes.unwrap()).unwrap(), field);
+            }
+        }
+    }
 }

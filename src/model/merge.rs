@@ -7,7 +7,7 @@ mod history;
 mod merging;
 mod writes;
 
-use super::{Alias, Id, KnownKey, Object, Profile, ProfileRef, Value, Visit, profile::KEYS_NOTED};
+use super::{Alias, Decimal, Id, KnownKey, Object, Profile, ProfileRef, Value, Visit, profile::KEYS_NOTED};
 pub use history::MergeHistory;
 pub use merging::MergingWrites;
 use writes::note_write;
@@ -73,8 +73,11 @@ impl Profile {
         self.counts.subtract_all(&other.counts);
         let mine = |visit: &Visit| !other.latest_visits.iter().flatten().any(|known| known.session == visit.session);
         let mut visits = self.latest_visits.iter_mut().filter_map(Option::take).filter(mine);
-        let visits = [visits.next(), visits.next()];
-        self.latest_visits = visits;
+        let own = before.into_iter().flat_map(|before| before.latest_visits.iter().flatten().cloned());
+        let mut own: Vec<Visit> = visits.by_ref().chain(own).collect();
+        own.sort_unstable();
+        own.dedup_by(|later, earlier| later.session == earlier.session);
+        self.latest_visits = [own.pop(), own.pop()];
         let theirs = |known: &Id| *known == other.id || other.aliases.iter().any(|alias| alias.id == *known);
         self.aliases.retain(|alias| !theirs(&alias.id));
         self.names = self.names.saturating_sub(other.names + 1);
@@ -90,7 +93,7 @@ impl Profile {
         }
         let (mine, theirs) = (Value::from(&self.facts), Value::from(&other.facts));
         let mut rest = Object::default();
-        let interests = added(part(&mine, "interests"), part(&theirs, "interests"), 1.0);
+        let interests = added(part(&mine, "interests"), part(&theirs, "interests"));
         if !interests.is_empty() {
             rest.insert("interests", Value::Object(interests));
         }
@@ -107,11 +110,12 @@ impl Profile {
         let writes = self.writes_without(other, before, regained);
         let (mine, other_facts) = (Value::from(&self.facts), Value::from(&other.facts));
         let mut rest = Object::default();
-        let mut interests = added(part(&mine, "interests"), part(&other_facts, "interests"), -1.0);
+        let mut interests = taken_out(part(&mine, "interests"), part(&other_facts, "interests"));
         let only_theirs: Vec<String> = interests
             .iter()
             .filter(|(name, value)| {
-                value.as_f64() == Some(0.0) && part(&other_facts, "interests").is_some_and(|it| it.get(name).is_some())
+                value.as_decimal().is_some_and(|left| left.is_zero())
+                    && part(&other_facts, "interests").is_some_and(|it| it.get(name).is_some())
             })
             .map(|(name, _)| name.to_owned())
             .collect();
@@ -140,13 +144,29 @@ fn segments(facts: &Value) -> impl Iterator<Item = Value> + use<> {
     list.into_iter()
 }
 
-fn added(mine: Option<&Object>, theirs: Option<&Object>, sign: f64) -> Object {
+/// The numbers of both, added up where both have one. One that is too long to be calculated with stays as it is.
+fn added(mine: Option<&Object>, theirs: Option<&Object>) -> Object {
     let mut sums = mine.cloned().unwrap_or_default();
     for (name, value) in theirs.into_iter().flat_map(Object::iter) {
-        let before = sums.get(name).and_then(Value::as_f64).unwrap_or(0.0);
-        sums.insert(name, Value::float(before + sign * value.as_f64().unwrap_or(0.0)));
+        match sums.get(name).map(|mine| mine.as_decimal().zip(value.as_decimal())) {
+            Some(Some((mine, theirs))) => sums.insert(name, Value::number(mine + &theirs)),
+            Some(None) => {}
+            None => sums.insert(name, value.clone()),
+        }
     }
     sums
+}
+
+/// The numbers of `mine` without those of `theirs`, which were added to them.
+fn taken_out(mine: Option<&Object>, theirs: Option<&Object>) -> Object {
+    let mut left = mine.cloned().unwrap_or_default();
+    for (name, value) in theirs.into_iter().flat_map(Object::iter) {
+        let mine = left.get(name).map_or(Some(Decimal::default()), Value::as_decimal);
+        if let Some((mine, theirs)) = mine.zip(value.as_decimal()) {
+            left.insert(name, Value::number(mine - &theirs));
+        }
+    }
+    left
 }
 
 #[cfg(test)]
@@ -171,14 +191,16 @@ mod tests {
         for (path, offset) in writes {
             if *path >= COUNTER {
                 let steps = ["traits".into(), "n".into()];
-                let (amount, time) = (*offset as f64 / 2.0, Time::from_micros(offset.cast_signed()));
+                // Tenths, which floats do not add up exactly.
+                let amount = Decimal::parse(&format!("{}.{}", offset / 10, offset % 10)).unwrap();
+                let time = Time::from_micros(offset.cast_signed());
                 let before = facts.get(&steps).cloned();
                 if *path == COUNTER {
-                    facts.set(&steps, Value::float(amount)).unwrap();
+                    facts.set(&steps, Value::number(amount)).unwrap();
                     profile.note_set("traits.n", &["traits.n".into()], false, *offset, time);
                 } else {
-                    let sum = before.as_ref().and_then(Value::as_f64).unwrap_or(0.0) + amount;
-                    facts.set(&steps, Value::float(sum)).unwrap();
+                    let sum = before.as_ref().and_then(Value::as_decimal).unwrap_or_default() + &amount;
+                    facts.set(&steps, Value::number(sum)).unwrap();
                     profile.note_added("traits.n", amount, before.as_ref(), *offset, time);
                 }
                 continue;
@@ -305,17 +327,80 @@ mod tests {
     fn counters_add_up_and_go_on_counting() {
         let (set, add) = (COUNTER, COUNTER + 1);
         let mut both = merged(&profile(1, &[(set, 20), (add, 40)]), &profile(2, &[(add, 30), (add, 50)]));
-        // 10 was set and 20 added to it; what the other one added since then counts too.
-        assert_eq!(shown(&both)["traits"]["n"], 70);
+        // 2 was set and 4 added to it; what the other one added since then counts too.
+        assert_eq!(shown(&both)["traits"]["n"], 14);
         let added_between = merged(&profile(1, &[(set, 20), (add, 40)]), &profile(2, &[(add, 30)]));
-        assert_eq!(shown(&added_between)["traits"]["n"], 45);
+        assert_eq!(shown(&added_between)["traits"]["n"], 9);
         assert_eq!(shown(&added_between)["aux"], serde_json::json!({}));
         let set_again = merged(&profile(1, &[(add, 20), (set, 50)]), &profile(2, &[(add, 30)]));
-        assert_eq!(shown(&set_again)["traits"]["n"], 25);
+        assert_eq!(shown(&set_again)["traits"]["n"], 5);
         assert_eq!(shown(&both)["aux"], serde_json::json!({}));
         both = merged(&both, &profile(3, &[(set, 70)]));
-        assert_eq!(shown(&both)["traits"]["n"], 35);
+        assert_eq!(shown(&both)["traits"]["n"], 7);
         assert_eq!(shown(&both)["aux"]["conflicts"].as_array().unwrap().len(), 3);
+    }
+
+    /// A profile with numbers added at `traits.n`, each at an offset; the first may be set.
+    fn counting(number: u64, is_set: bool, amounts: &[(u64, &str)]) -> Profile {
+        let mut profile = profile(number, &[]);
+        let (steps, mut sum) = (["traits".into(), "n".into()], None);
+        for (place, (offset, amount)) in amounts.iter().enumerate() {
+            let (amount, time) = (Decimal::parse(amount).unwrap(), Time::from_micros(offset.cast_signed()));
+            if is_set && place == 0 {
+                profile.note_set("traits.n", &["traits.n".into()], false, *offset, time);
+                sum = Some(amount);
+            } else {
+                let before = sum.as_ref().map(Value::number);
+                profile.note_added("traits.n", amount.clone(), before.as_ref(), *offset, time);
+                sum = Some(sum.unwrap_or_default() + &amount);
+            }
+        }
+        let mut facts = Value::object();
+        if let Some(sum) = sum {
+            facts.set(&steps, Value::number(sum)).unwrap();
+        }
+        profile.facts = facts.to_json();
+        profile
+    }
+
+    #[test]
+    fn of_many_that_counted_each_takes_exactly_its_own() {
+        let all: Vec<Profile> = (1..=40).map(|number| counting(number, false, &[(100 + number, "0.1")])).collect();
+        for left_out in 1..all.len() {
+            let mut one = all[1..].iter().fold(all[0].clone(), |one, next| merged(&one, next));
+            assert_eq!(shown(&one)["traits"]["n"], 4);
+            // Whoever is split off first may be the one that others were added up with.
+            let order = all.iter().skip(left_out).chain(&all[1..left_out]);
+            for (place, other) in order.enumerate() {
+                one.split_off(other, 0, None, Regained::default());
+                let left = Decimal::parse(&format!("{}.{}", (39 - place) / 10, (39 - place) % 10)).unwrap();
+                assert_eq!(shown(&one)["traits"]["n"].to_string(), left.to_string(), "{left_out} {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_counter_is_made_of_is_kept_beside_all_else_that_lost() {
+        let mine = counting(1, false, &[(100, "19.9"), (101, "0.1")]);
+        let setter = counting(2, true, &[(200, "7")]);
+        let mut one = merged(&mine, &setter);
+        assert_eq!(shown(&one)["traits"]["n"], 7);
+        // Two who added the same, and two who set the same first.
+        one = merged(&one, &counting(3, true, &[(110, "0"), (111, "0.1")]));
+        one = merged(&one, &counting(4, false, &[(112, "0.1")]));
+        one = merged(&one, &counting(5, false, &[(113, "0.1")]));
+        one = merged(&one, &counting(6, true, &[(120, "0"), (121, "0.1")]));
+        for number in 10..200 {
+            one = merged(&one, &profile(number, &[(2, 1_000 + number)]));
+        }
+        let lost = |profile: &Profile| shown(profile)["aux"]["conflicts"].as_array().unwrap().len();
+        assert_eq!(lost(&one), 100 + 7);
+        one.split_off(&setter, 0, Some(&mine), one.regained(&setter, &mine));
+        assert_eq!(shown(&one)["traits"]["n"].to_string(), "0.1");
+        one.split_off(&counting(6, true, &[(120, "0"), (121, "0.1")]), 0, None, Regained::default());
+        assert_eq!(shown(&one)["traits"]["n"].to_string(), "0.3");
+        one.split_off(&counting(3, true, &[(110, "0"), (111, "0.1")]), 0, None, Regained::default());
+        assert_eq!(shown(&one)["traits"]["n"].to_string(), "20.2");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
 use time::{Date, Month, OffsetDateTime};
 
-use super::{Fault, Reader, value::parse_exponent};
+use super::{Fault, Reader, decimal::parse_exponent};
 
 const MICROS: i64 = 1_000_000;
 /// 0001-01-01T00:00:00Z and 10000-01-01T00:00:00Z, in seconds since 1970.

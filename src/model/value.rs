@@ -2,7 +2,7 @@
 //!
 //! It keeps what the normal form keeps: any property name, the exact text of a number, the order of keys.
 
-use super::{Json, Object, Path, Reader, json::push_string, path::push_step};
+use super::{Decimal, Json, Object, Path, Reader, decimal::Parts, json::push_string, path::push_step};
 
 /// The deepest that a value may stand in a record, so that everything can be read back.
 const DEPTH_MAX: usize = 120;
@@ -76,6 +76,11 @@ impl Value {
         } else {
             None
         }
+    }
+
+    /// The number, exactly; `None` where it is too long to be calculated with.
+    pub fn as_decimal(&self) -> Option<Decimal> {
+        if let Self::Number(number) = self { Decimal::parse(number) } else { None }
     }
 
     pub fn as_object(&self) -> Option<&Object> {
@@ -198,7 +203,7 @@ impl Value {
     /// Whether it says the same: the order of keys does not matter, nor how a number that is not whole is written.
     pub fn says_the_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Number(a), Self::Number(b)) if !is_whole(a) && !is_whole(b) => decimal(a) == decimal(b),
+            (Self::Number(a), Self::Number(b)) if !is_whole(a) && !is_whole(b) => Parts::read(a) == Parts::read(b),
             (Self::List(a), Self::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.says_the_same(b)),
             (Self::Object(a), Self::Object(b)) => {
                 let same = |(key, value): (&str, &Self)| b.get(key).is_some_and(|other| value.says_the_same(other));
@@ -282,37 +287,6 @@ impl serde::Serialize for Value {
 /// Whether a JSON number is written as a whole one.
 fn is_whole(number: &str) -> bool {
     !number.contains(['.', 'e', 'E'])
-}
-
-/// Whether a JSON number is below zero, its digits without zeros at their ends, and where the decimal point stands
-/// before them.
-fn decimal(number: &str) -> (bool, String, i64) {
-    let below = number.starts_with('-');
-    let number = number.trim_start_matches('-').to_ascii_lowercase();
-    let (digits, exponent) = number.split_once('e').unwrap_or((&number, "0"));
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let all = format!("{whole}{fraction}");
-    let significant = all.trim_start_matches('0');
-    let leading = all.len() - significant.len();
-    let significant = significant.trim_end_matches('0');
-    let exponent = parse_exponent(exponent);
-    if significant.is_empty() {
-        (false, String::new(), 0)
-    } else if exponent.abs() == EXPONENT_MAX {
-        (below, number, exponent) // beyond what is calculated with: compared as it is written
-    } else {
-        (below, significant.to_owned(), whole.len() as i64 - leading as i64 + exponent)
-    }
-}
-
-/// What an exponent beyond is taken for: more than any number has digits, and little enough to calculate with.
-const EXPONENT_MAX: i64 = 1 << 40;
-
-/// The exponent of a JSON number, of any size; from [`EXPONENT_MAX`] on it is that.
-pub(super) fn parse_exponent(text: &str) -> i64 {
-    let limit = if text.starts_with('-') { -EXPONENT_MAX } else { EXPONENT_MAX };
-    let exponent = text.strip_prefix('+').unwrap_or(text).parse().unwrap_or(limit);
-    exponent.clamp(-EXPONENT_MAX, EXPONENT_MAX)
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ pub use definitions::{
 pub use digest::hex;
 pub use expression::{condition::Expression, scope::Scope};
 pub use identity::{
+    blocked::key_of_blocked,
     keys::Identity,
     people::{People, Searches, find_profile, referred_profile},
 };
@@ -45,7 +46,7 @@ pub use outbound::{
     secrets::{Secrets, SecretsError},
 };
 pub use outcome::Outcome;
-pub use pipeline::{PROFILE_SPLIT, Processing};
+pub use pipeline::{PROFILE_MERGED, PROFILE_SPLIT, Processing};
 pub use records::{EventDraft, PreparedProfile, ProfileDraft, Records, Rest, SessionDraft};
 pub use retry::RetryState;
 pub use rules::{Mistake, Rules, RulesInForce, definition_schema};

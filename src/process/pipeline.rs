@@ -28,6 +28,7 @@ use crate::{
 const PAGE_VIEW: &str = "page-view";
 /// What the server itself notes.
 pub const PROFILE_SPLIT: &str = "profile-split";
+pub const PROFILE_MERGED: &str = "profile-merged";
 const PROFILE_CREATED: &str = "profile-created";
 const SESSION_OPENED: &str = "session-opened";
 const VISIT_STARTED: &str = "visit-started";

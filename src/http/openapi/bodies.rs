@@ -307,6 +307,12 @@ pub fn split() -> Value {
     })
 }
 
+/// The body of `POST /profile/ID/merge`.
+pub fn merge() -> Value {
+    let with = json!({ "description": "Who is made one with the profile.", "type": "string", "format": "id", "maxLength": NAME_MAX, "pattern": NO_CONTROL });
+    json!({ "type": "object", "required": ["with"], "properties": { "with": with } })
+}
+
 /// The body of `POST /destination/ID/replay`.
 pub fn replay() -> Value {
     let from = json!({ "description": "A place in the log.", "type": "integer", "minimum": 0, "maximum": u64::MAX });

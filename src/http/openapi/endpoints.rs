@@ -257,6 +257,19 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
                 .answers(it.answer::<records::Split<'_>>())
                 .or_null(),
         ],
+        Endpoint::MergeProfiles => vec![
+            RECORDS
+                .post("Makes two profiles one")
+                .sent(bodies::merge(), json!({"with": "a-profile-id"}))
+                .answers(it.answer::<records::Merged<'_>>())
+                .or_null(),
+        ],
+        Endpoint::BlockedKeys => {
+            vec![RECORDS.get("The keys that joined too many people").answers(it.answer::<records::BlockedKeys>())]
+        }
+        Endpoint::BlockedKey => {
+            vec![RECORDS.delete("Frees a key that joined too many people").answers(answers::deleted()).or_null()]
+        }
         Endpoint::Events => {
             let page = it.answer::<query::RecordPage<ShownEvent>>();
             vec![QUERIES.get("Events").takes(parameters::events()).answers_as(answers::lists(page))]

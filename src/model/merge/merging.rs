@@ -2,8 +2,8 @@
 
 use super::{
     super::{Object, Profile, Value},
-    added,
-    writes::{Write, Writes},
+    part, taken_out,
+    writes::Writes,
 };
 
 /// What a request wrote to the profile that took in another one by it.
@@ -41,7 +41,7 @@ impl Profile {
     pub fn take_merging(&mut self, merging: MergingWrites, after: &Self, before: Option<&Self>) {
         let mut writes = self.writes();
         writes.extend(merging.0);
-        let rest = self.rest();
+        let rest = self.rest(after, before);
         let (views, counts) = before.map_or((0, Default::default()), |before| (before.views, before.counts.clone()));
         self.views += after.views.saturating_sub(views).saturating_sub(self.views);
         let mut counted = after.counts.clone();
@@ -50,14 +50,24 @@ impl Profile {
         self.lay_out(writes, rest);
     }
 
-    /// What has no noted writes: segments and interests.
-    fn rest(&self) -> Object {
-        let facts = Value::from(&self.facts);
+    /// What has no noted writes: interests, with what the merging request added to them, and segments.
+    fn rest(&self, after: &Self, before: Option<&Self>) -> Object {
+        let facts = |profile: &Self| Value::from(&profile.facts);
+        let (own, after, before) = (facts(self), facts(after), before.map(facts));
         let mut rest = Object::default();
-        for name in ["interests", "segments"] {
-            if let Some(value) = facts.as_object().and_then(|facts| facts.get(name)) {
-                rest.insert(name, value.clone());
-            }
+        let interests = taken_out(part(&after, "interests"), before.as_ref().and_then(|it| part(it, "interests")));
+        let is_own = |name: &str, value: &Value| {
+            part(&own, "interests").is_some_and(|own| own.get(name).is_some())
+                || value.as_decimal().is_none_or(|value| !value.is_zero())
+        };
+        let interests: Vec<_> = interests.iter().filter(|(name, value)| is_own(name, value)).collect();
+        if !interests.is_empty() {
+            let mut kept = Object::default();
+            interests.into_iter().for_each(|(name, value)| kept.insert(name, value.clone()));
+            rest.insert("interests", Value::Object(kept));
+        }
+        if let Some(segments) = own.as_object().and_then(|own| own.get("segments")) {
+            rest.insert("segments", segments.clone());
         }
         rest
     }

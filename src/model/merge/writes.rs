@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, btree_map::Entry};
 use serde::{Deserialize, Serialize};
 
 use super::super::{
-    Field, Object, Path, Profile, Time, Value, Written,
+    Decimal, Field, Object, Path, Profile, Time, Value, Written,
     fields::{Fields, overlapping},
 };
 
@@ -17,6 +17,9 @@ const CONFLICTS_MAX: usize = 100;
 /// them are written again with each change of the profile.
 const CONFLICTS_BYTES_MAX: usize = 64 * 1024;
 const CONFLICT_BYTES_MAX: usize = CONFLICTS_BYTES_MAX / 16;
+/// How many bytes the counters may take together that lost, the latest first: what each is made of is kept whole or not at
+/// all, beside the other values that lost, so that their number takes nothing from a sum.
+const COUNTERS_BYTES_MAX: usize = 128 * 1024;
 /// The most parts of a counter that are told apart: older ones are one, as if they had been added with the last of them.
 const PARTS_MAX: usize = 16;
 
@@ -46,8 +49,8 @@ pub(super) struct Write {
 }
 
 impl Write {
-    fn amount(&self) -> f64 {
-        self.value.as_f64().unwrap_or(0.0)
+    fn amount(&self) -> Decimal {
+        self.value.as_decimal().unwrap_or_default()
     }
 
     /// The value, if it was set and not added to another.
@@ -92,13 +95,13 @@ impl Profile {
     }
 
     /// Notes that `amount` was added to the number at `path`, `before`.
-    pub fn note_added(&mut self, path: &str, amount: f64, before: Option<&Value>, offset: u64, time: Time) {
+    pub fn note_added(&mut self, path: &str, amount: Decimal, before: Option<&Value>, offset: u64, time: Time) {
         let noted = self.fields.get(path).cloned();
         self.fields.forget_around(path);
         let (added, parts) = match (noted, before) {
-            (Some(Field { added: Some(before), parts, .. }), _) => (Some(before + amount), parts),
+            (Some(Field { added: Some(before), parts, .. }), _) => (Some(before + &amount), parts),
             // What it is added to is kept: something else may be added to it in a merge.
-            (Some(set), Some(before)) if set.offset != offset && before.as_f64().is_some() => {
+            (Some(set), Some(before)) if set.offset != offset && before.as_decimal().is_some() => {
                 let (offset, time, value) = (set.offset, set.time, before.to_json());
                 (Some(amount), vec![Written { offset, time, is_added: false, value }])
             }
@@ -134,8 +137,8 @@ impl Profile {
             }
             return;
         };
-        let (is_added, value) = match field.added {
-            Some(added) => (true, Value::float(added)),
+        let (is_added, value) = match &field.added {
+            Some(added) => (true, Value::number(added)),
             None => (false, value.clone()),
         };
         note_write(writes, field.offset, path, Write { time: field.time, is_added, value });
@@ -180,9 +183,14 @@ impl Profile {
         let theirs = other.writes();
         let mut writes = self.writes();
         for ((offset, path), write) in &theirs {
-            let known = writes.remove(&(*offset, path.clone()));
-            if known.is_none() && write.is_added {
-                self.take_from_sum(&mut writes, *offset, path, write.amount());
+            match writes.remove(&(*offset, path.clone())) {
+                // Others may be one with it by now.
+                Some(known) if known.is_added && write.is_added && known.value != write.value => {
+                    let value = Value::number(known.amount() - &write.amount());
+                    writes.insert((*offset, path.clone()), Write { value, ..known });
+                }
+                None if write.is_added => self.take_from_sum(&mut writes, *offset, path, &write.amount()),
+                _ => {}
             }
         }
         if let Some(before) = before {
@@ -195,14 +203,14 @@ impl Profile {
     }
 
     /// Takes what was added at `offset` out of the part that it is one with by now.
-    fn take_from_sum(&self, writes: &mut Writes, offset: u64, path: &str, amount: f64) {
+    fn take_from_sum(&self, writes: &mut Writes, offset: u64, path: &str, amount: &Decimal) {
         let parts = || self.fields.get(path).into_iter().flat_map(|field| &field.parts);
         if parts().any(|part| !part.is_added && part.offset > offset) {
             return; // something else was set there since
         }
         let sum = parts().filter(|part| part.is_added && part.offset >= offset).map(|part| part.offset).min();
         if let Some(write) = sum.and_then(|sum| writes.get_mut(&(sum, path.into()))) {
-            write.value = Value::float(write.amount() - amount);
+            write.value = Value::number(write.amount() - amount);
         }
     }
 
@@ -246,14 +254,14 @@ impl Profile {
         let counters = self.fields.iter().filter(|(_, field)| field.added.is_some());
         let grown = counters.filter_map(|(path, field)| {
             let until_then = before.fields.get(path).filter(|known| known.offset < field.offset)?;
-            let earlier = until_then.added.filter(|earlier| *earlier != 0.0)?;
-            let value = Value::float(earlier).to_json();
+            let earlier = until_then.added.as_ref().filter(|earlier| !earlier.is_zero())?;
+            let value = Value::number(earlier).to_json();
             Some((path.to_owned(), Written { offset: until_then.offset, time: until_then.time, is_added: true, value }))
         });
         for (path, part) in grown.collect::<Vec<_>>() {
             self.fields.change(&path, |field| {
-                let earlier = Value::from(&part.value).as_f64().unwrap_or(0.0);
-                field.added = field.added.map(|added| added - earlier);
+                let earlier = Write::from(&part).amount();
+                field.added = field.added.take().map(|added| added - &earlier);
                 field.parts.push(part);
             });
         }
@@ -310,7 +318,7 @@ pub(super) fn note_write(writes: &mut Writes, offset: u64, path: &str, write: Wr
         Entry::Occupied(mut taken) => {
             let noted = taken.get_mut();
             if noted.is_added && write.is_added {
-                noted.value = Value::float(noted.amount() + write.amount());
+                noted.value = Value::number(noted.amount() + &write.amount());
             }
         }
     }
@@ -318,17 +326,17 @@ pub(super) fn note_write(writes: &mut Writes, offset: u64, path: &str, write: Wr
 
 /// A value that stands, and the writes that it is made of: one, or several that were added up.
 struct Placed {
-    sum: Option<f64>,
+    sum: Option<Decimal>,
     writes: Vec<(u64, Write)>,
 }
 
 impl Placed {
-    fn number(&self) -> Option<f64> {
-        self.sum.or_else(|| self.writes.first()?.1.value.as_f64())
+    fn number(&self) -> Option<Decimal> {
+        self.sum.clone().or_else(|| self.writes.first()?.1.value.as_decimal())
     }
 
     fn add(&mut self, offset: u64, write: Write) {
-        self.sum = self.number().map(|number| number + write.amount());
+        self.sum = self.number().map(|number| number + &write.amount());
         self.writes.push((offset, write));
     }
 
@@ -336,18 +344,18 @@ impl Placed {
     fn standing(mut self) -> Option<(Value, Field)> {
         let (offset, last) = self.writes.last()?;
         let (offset, time) = (*offset, last.time);
-        let Some(sum) = self.sum else {
+        let Some(sum) = self.sum.take() else {
             let (_, write) = self.writes.pop()?;
             if !write.is_added {
                 return Some((write.value, Field::set(offset, time)));
             }
             // A part even where it is the only one: what is added from here on may be somebody else's.
             let parts = vec![write.noted(offset)];
-            return Some((write.value, Field { added: Some(0.0), parts, ..Field::set(offset, time) }));
+            return Some((write.value, Field { added: Some(Decimal::default()), parts, ..Field::set(offset, time) }));
         };
         self.keep_few();
         let parts = self.writes.iter().map(|(offset, write)| write.noted(*offset)).collect();
-        Some((Value::float(sum), Field { added: Some(0.0), parts, ..Field::set(offset, time) }))
+        Some((Value::number(sum), Field { added: Some(Decimal::default()), parts, ..Field::set(offset, time) }))
     }
 
     /// Makes one of the oldest that were added, where they are many.
@@ -355,49 +363,66 @@ impl Placed {
         let first = self.writes.iter().position(|(_, write)| write.is_added).unwrap_or(0);
         let many = (self.writes.len() - first).saturating_sub(PARTS_MAX);
         if many > 0 {
-            let amount: f64 = self.writes[first..first + many].iter().map(|(_, write)| write.amount()).sum();
+            let amount: Decimal = self.writes[first..first + many].iter().map(|(_, write)| write.amount()).sum();
             let (_, kept) = &mut self.writes[first + many];
-            kept.value = Value::float(kept.amount() + amount);
+            kept.value = Value::number(kept.amount() + &amount);
             self.writes.drain(first..first + many);
         }
     }
 }
 
-/// Values that lost: of each place and value the latest.
+/// What lost.
 #[derive(Default)]
-struct Lost(HashMap<(Box<str>, Box<str>), Conflict>);
+struct Lost {
+    /// Of each place and value the latest.
+    values: HashMap<(Box<str>, Box<str>), Conflict>,
+    /// All that each counter was made of, in the order of the log.
+    counters: Vec<Vec<Conflict>>,
+}
 
 impl Lost {
     fn note(&mut self, path: &str, placed: Placed) {
-        for (offset, write) in placed.writes {
-            let written = write.noted(offset);
-            let conflict = Conflict { path: path.into(), written };
-            let known = self.0.entry((path.into(), conflict.written.value.as_str().into()));
+        let is_counter = placed.writes.iter().any(|(_, write)| write.is_added);
+        let written = placed.writes.into_iter();
+        let lost = written.map(|(offset, write)| Conflict { path: path.into(), written: write.noted(offset) });
+        if is_counter {
+            self.counters.push(lost.collect());
+            return;
+        }
+        for conflict in lost {
+            let known = self.values.entry((path.into(), conflict.written.value.as_str().into()));
             let known = known.or_insert_with(|| conflict.clone());
-            if known.written.offset < offset {
+            if known.written.offset < conflict.written.offset {
                 *known = conflict;
             }
         }
     }
 
-    /// The latest of them, by path and offset.
+    /// The latest of them, by path and offset. What is dropped is older than all that is kept, whatever came in which
+    /// order: so it is dropped in every order.
     fn latest(self) -> Vec<Conflict> {
-        let mut conflicts: Vec<Conflict> =
-            self.0.into_values().filter(|lost| lost.bytes() <= CONFLICT_BYTES_MAX).collect();
-        let by_offset =
-            |lost: &Conflict| (lost.written.offset, lost.path.clone(), lost.written.value.as_str().to_owned());
-        conflicts.sort_by_cached_key(|lost| std::cmp::Reverse(by_offset(lost)));
-        // What is dropped is older than all that is kept, whatever came in which order: so it is dropped in every order.
-        let mut bytes = 0;
-        let kept = conflicts.iter().take(CONFLICTS_MAX).take_while(|lost| {
-            bytes += lost.bytes();
-            bytes <= CONFLICTS_BYTES_MAX
-        });
-        let kept = kept.count();
-        conflicts.truncate(kept);
+        let values = self.values.into_values().filter(|lost| lost.bytes() <= CONFLICT_BYTES_MAX);
+        let values = latest(values.map(|lost| vec![lost]).collect(), CONFLICTS_MAX, CONFLICTS_BYTES_MAX);
+        let counters = latest(self.counters, usize::MAX, COUNTERS_BYTES_MAX);
+        let mut conflicts: Vec<Conflict> = values.chain(counters).collect();
         conflicts.sort_by(|a, b| (&a.path, a.written.offset).cmp(&(&b.path, b.written.offset)));
         conflicts
     }
+}
+
+/// The latest of what lost, so many and so many bytes of it; each is kept whole.
+fn latest(mut lost: Vec<Vec<Conflict>>, most: usize, bytes_max: usize) -> impl Iterator<Item = Conflict> {
+    let by_offset = |lost: &Vec<Conflict>| {
+        let last = lost.last();
+        last.map(|last| (last.written.offset, last.path.clone(), last.written.value.as_str().to_owned()))
+    };
+    lost.sort_by_cached_key(|lost| std::cmp::Reverse(by_offset(lost)));
+    let mut bytes = 0;
+    let kept = lost.into_iter().take(most).take_while(move |lost| {
+        bytes += lost.iter().map(Conflict::bytes).sum::<usize>();
+        bytes <= bytes_max
+    });
+    kept.flatten()
 }
 
 /// An object in the making, with the keys of every object in order, so that the order of merges leaves no trace.

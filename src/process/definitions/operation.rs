@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
-    model::{Path, Value},
+    model::{Decimal, Path, Value},
     process::{
         expression::scope::Scope,
         records::{NotWritten, Records},
@@ -15,6 +15,8 @@ use crate::{
 
 /// The most values that a list is appended to.
 const LIST_MAX: usize = 10_000;
+/// Sums are exact or none.
+const BEYOND: &str = "a sum has at most 38 digits before the decimal point and 18 behind it";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -74,14 +76,12 @@ impl Operation {
             (Self::Increment | Self::Add | Self::Decrement | Self::Subtract, value) => {
                 let one = (self.works_alone()).then(|| Value::number(1));
                 let Some(value) = value.or(one) else { return Ok(()) };
-                let sign = if matches!(self, Self::Increment | Self::Add) { 1.0 } else { -1.0 };
-                let amount = sign * number(path, &value)?;
+                let amount = number(path, &value)?;
+                let amount = if matches!(self, Self::Increment | Self::Add) { amount } else { -amount };
                 let before = current().filter(|current| !current.is_empty());
-                let before = before.map_or(Ok(0.0), |before| number(path, &before))?;
-                if !(before + amount).is_finite() {
-                    return Err(NotWritten::WrongType(path.clone(), "the number would be too large"));
-                }
-                return records.add(event, path, Value::float(before + amount), amount);
+                let before = before.map_or_else(|| Ok(Decimal::default()), |before| number(path, &before))?;
+                let sum = (before + &amount).checked().ok_or_else(|| NotWritten::WrongType(path.clone(), BEYOND))?;
+                return records.add(event, path, Value::number(sum), amount);
             }
             (Self::Append | Self::Merge, None) => None,
         };
@@ -111,6 +111,12 @@ fn appended(path: &Path, current: Option<Value>, value: Value) -> Result<Value, 
     if list.len() > LIST_MAX { Err(NotWritten::TooLarge(path.clone())) } else { Ok(Value::List(list)) }
 }
 
-fn number(path: &Path, value: &Value) -> Result<f64, NotWritten> {
-    value.as_f64().ok_or(NotWritten::WrongType(path.clone(), "a number is expected"))
+/// The number that is added, or to which it is: one that is within the bounds of sums.
+fn number(path: &Path, value: &Value) -> Result<Decimal, NotWritten> {
+    let wrong = |what| Err(NotWritten::WrongType(path.clone(), what));
+    match value.as_decimal().map(Decimal::checked) {
+        Some(Some(number)) => Ok(number),
+        None if !matches!(value, Value::Number(_)) => wrong("a number is expected"),
+        _ => wrong(BEYOND),
+    }
 }

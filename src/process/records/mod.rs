@@ -11,7 +11,8 @@ mod session;
 use std::sync::{Arc, OnceLock};
 
 use crate::model::{
-    DelayedEvent, EventRequest, Fault, Id, Identify, Json, Misplaced, Path, RegisteredSource, Source, Time, Value,
+    Decimal, DelayedEvent, EventRequest, Fault, Id, Identify, Json, Misplaced, Path, RegisteredSource, Source, Time,
+    Value,
 };
 
 pub use event::EventDraft;
@@ -256,7 +257,7 @@ impl Records<'_> {
     }
 
     /// Writes a number to `path` that is what stood there and `amount`; a profile remembers that it was added.
-    pub fn add(&mut self, event: Option<usize>, path: &Path, sum: Value, amount: f64) -> Result<(), NotWritten> {
+    pub fn add(&mut self, event: Option<usize>, path: &Path, sum: Value, amount: Decimal) -> Result<(), NotWritten> {
         match (path.split_root(), &mut self.profile) {
             (("profile", steps), Some(profile)) => {
                 Self::check_writable(path)?;

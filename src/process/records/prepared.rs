@@ -31,6 +31,10 @@ pub struct PreparedProfile {
 }
 
 impl PreparedProfile {
+    pub fn id(&self) -> &Id {
+        &self.profile.id
+    }
+
     /// How many entries it leads to at least.
     pub fn entries(&self) -> usize {
         usize::from(self.changed)

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use super::{NotWritten, PreparedProfile};
 use crate::{
     model::{
-        Alias, Id, Json, KEYS_NOTED, KnownKey, MergeKey, NOTED_PARTS, Object, Path, Profile, ProfileRef, Time, Value,
-        steps_text,
+        Alias, Decimal, Id, Json, KEYS_NOTED, KnownKey, MergeKey, NOTED_PARTS, Object, Path, Profile, ProfileRef, Time,
+        Value, steps_text,
     },
     store::Merge,
 };
@@ -287,7 +287,7 @@ impl ProfileDraft {
         path: &Path,
         steps: &[Box<str>],
         sum: Value,
-        amount: f64,
+        amount: Decimal,
     ) -> Result<(), NotWritten> {
         self.put(part, path, steps, Some(sum), Some(amount))
     }
@@ -298,7 +298,7 @@ impl ProfileDraft {
         path: &Path,
         steps: &[Box<str>],
         value: Option<Value>,
-        amount: Option<f64>,
+        amount: Option<Decimal>,
     ) -> Result<(), NotWritten> {
         check_profile_part(path, steps, value.as_ref())?;
         self.facts();
@@ -306,10 +306,11 @@ impl ProfileDraft {
         let before = facts.get(steps);
         let is_noted = NOTED_PARTS.contains(&&*steps[0]);
         // Whoever writes again what stands there says so later than before.
-        if before == value.as_ref() && !(is_noted && value.is_some() && amount != Some(0.0)) {
+        if before == value.as_ref() && !(is_noted && value.is_some() && !amount.as_ref().is_some_and(Decimal::is_zero))
+        {
             return Ok(());
         }
-        let before_number = amount.and(before.cloned());
+        let before_number = amount.as_ref().and(before).cloned();
         let object = facts.get(&steps[..steps.len() - 1]).and_then(Value::as_object);
         let is_more = before.is_none() && object.is_some_and(|object| !object.is_empty());
         let leaves = value.as_ref().map(|value| leaves(steps, value));

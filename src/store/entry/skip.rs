@@ -188,7 +188,12 @@ impl<'a> Walk<'a> {
         self.list(|field| {
             field.text()?;
             field.numbers(2)?;
-            field.optional(|added| added.bytes(8))?;
+            match field.number()? {
+                0 => {}
+                1 => field.bytes(8)?,
+                2 => field.text()?,
+                _ => return None,
+            }
             field.list(Self::written)
         })?;
         self.list(|key| {
@@ -236,8 +241,8 @@ mod tests {
 
     use super::{super::encode_into, *};
     use crate::model::{
-        Alias, ClientFacts, Conflict, DailyCounts, Event, EventRequest, EventStatus, Field, Id, Json, KnownKey,
-        MergeHistory, MergeKey, Outcome, Profile, ProfileRef, Session, Time, Visit, Written,
+        Alias, ClientFacts, Conflict, DailyCounts, Decimal, Event, EventRequest, EventStatus, Field, Id, Json,
+        KnownKey, MergeHistory, MergeKey, Outcome, Profile, ProfileRef, Session, Time, Visit, Written,
     };
 
     fn history() -> impl Strategy<Value = MergeHistory> {
@@ -347,7 +352,8 @@ mod tests {
 
     fn profile() -> impl Strategy<Value = Entry> {
         let visit = || prop::option::of((time(), id()).prop_map(|(begun, session)| Visit { begun, session }));
-        let field = (any::<u64>(), time(), any::<Option<f64>>(), prop::collection::vec(written(), 0..3));
+        let added = prop::option::of(any::<i64>().prop_map(|added| Decimal::parse(&added.to_string()).unwrap()));
+        let field = (any::<u64>(), time(), added, prop::collection::vec(written(), 0..3));
         let field = field.prop_map(|(offset, time, added, parts)| Field { offset, time, added, parts });
         let conflict = (text(), written()).prop_map(|(path, written)| Conflict { path, written });
         let key = any::<(u64, [u8; 16])>().prop_map(|(since, key)| KnownKey { since, key: MergeKey(key) });

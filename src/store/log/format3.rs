@@ -12,9 +12,9 @@ use std::{
 use serde::Deserialize;
 
 use crate::model::{
-    Alias, Conflict, DailyCounts, Definition, DefinitionKind, DelayedEvent, Event, EventRequest, Field, FieldChange,
-    Fields, Id, Json, KnownKey, MergeKey, NAMES_SHOWN, Pass, Profile, ProfileRef, Session, Source, Time, Value, Visit,
-    Written, is_within,
+    Alias, Conflict, DailyCounts, Decimal, Definition, DefinitionKind, DelayedEvent, Event, EventRequest, Field,
+    FieldChange, Fields, Id, Json, KnownKey, MergeKey, NAMES_SHOWN, Pass, Profile, ProfileRef, Session, Source, Time,
+    Value, Visit, Written, is_within,
 };
 use crate::store::entry::{self, Entry, Merge};
 
@@ -67,6 +67,12 @@ struct Field3 {
     offset: u64,
     time: Time,
     added: Option<f64>,
+}
+
+impl Field3 {
+    fn added(&self) -> Option<Decimal> {
+        self.added.and_then(Decimal::from_float)
+    }
 }
 
 #[derive(Deserialize)]
@@ -222,7 +228,10 @@ impl Profile3 {
 fn told_apart(fields: Vec<Field3>, conflicts: Vec<Conflict3>) -> (Fields, Vec<Conflict>) {
     let mut noted: BTreeMap<Box<str>, Field> = fields
         .into_iter()
-        .map(|Field3 { path, offset, time, added }| (path, Field { added, ..Field::set(offset, time) }))
+        .map(|field| {
+            let added = field.added();
+            (field.path, Field { added, ..Field::set(field.offset, field.time) })
+        })
         .collect();
     // The latest that was set at or around the place of a counter: what was written before it is no part of the number.
     let set: Vec<(Box<str>, u64)> = conflicts
@@ -235,7 +244,7 @@ fn told_apart(fields: Vec<Field3>, conflicts: Vec<Conflict3>) -> (Fields, Vec<Co
     for Conflict3 { field: Field3 { path, offset, time, added }, value } in conflicts {
         let written = Written { offset, time, is_added: added.is_some(), value };
         let counter = noted.get_mut(&path).filter(|field| field.added.is_some());
-        let counter = counter.filter(|_| Value::from(&written.value).as_f64().is_some());
+        let counter = counter.filter(|_| Value::from(&written.value).as_decimal().is_some());
         let counter = counter.filter(|_| {
             let latest = *latest_set.entry(path.clone()).or_insert_with(|| {
                 let around = set.iter().filter(|(set, _)| is_within(set, &path) || is_within(&path, set));

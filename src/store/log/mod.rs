@@ -309,6 +309,26 @@ impl Log {
         }
     }
 
+    /// The state of the profile that was stored with the entry at `offset`, which says that it took somebody in: behind it,
+    /// in the same request.
+    pub fn profile_behind(&self, offset: u64, profile: &ProfileRef) -> Result<Option<Arc<Profile>>, StoreError> {
+        let Some((first, entries)) = self.block_around(offset)? else { return Ok(None) };
+        let end = first + entries.len() as u64;
+        let found = |first: u64, entries: Vec<Entry>| {
+            let behind = (first..).zip(entries).filter(|(at, _)| *at > offset).map(|(_, entry)| entry);
+            let mut states = behind.filter_map(|entry| match entry {
+                Entry::Profile(state) => Some(state),
+                _ => None,
+            });
+            states.find(|state| state.reference() == *profile)
+        };
+        match found(first, entries) {
+            Some(state) => Ok(Some(state)),
+            // What a request stores may go on in the next block.
+            None => Ok(self.block_around(end)?.and_then(|(first, entries)| found(first, entries))),
+        }
+    }
+
     /// What `read` finds in the block that holds `offset`; `None` behind the end.
     fn in_block<T>(
         &self,

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use super::ReadView;
 use crate::{
-    model::{Id, MergeKey, Profile, ProfileRef},
+    model::{Id, MergeKey, Profile, ProfileRef, Session},
     store::{
         commit::Generation,
         engine::Engine,
@@ -88,6 +88,23 @@ impl ReadView {
     pub async fn profile_that_wrote(&self, offset: u64, path: &str) -> Result<Option<Arc<Profile>>, Refused> {
         let path = Box::from(path);
         self.shared.read_log(move |engine| engine.log.profile_that_wrote(offset, &path)).await
+    }
+
+    /// The state of the profile that was stored with the merge that is said at `offset`. See [`ReadView::applied`].
+    pub async fn profile_behind(&self, offset: u64, profile: &ProfileRef) -> Result<Option<Arc<Profile>>, Refused> {
+        let profile = profile.clone();
+        self.shared.read_log(move |engine| engine.log.profile_behind(offset, &profile)).await
+    }
+
+    /// The newest sessions that are visits of the profile, as it is called there, up to `most`, as the views have them.
+    pub async fn sessions_of(&self, profile: &ProfileRef, most: usize) -> Result<Vec<Session>, Refused> {
+        let profile = profile.clone();
+        let read = move |engine: &Engine| {
+            let places = engine.views.visits_of(&profile, crate::model::Place::all()).rev().take(most);
+            let sessions = places.map(|place| engine.views.session_numbered(place?.offset));
+            sessions.filter_map(Result::transpose).collect()
+        };
+        self.shared.read(read).await
     }
 
     /// Whether there may be sessions that the profile, as it was called then, and somebody else had.
