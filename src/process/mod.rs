@@ -36,7 +36,7 @@ pub use definitions::{
 pub use digest::hex;
 pub use expression::{condition::Expression, scope::Scope};
 pub use identity::{
-    keys::Identity,
+    keys::{Identity, IdentitySettings, KeyPlace},
     people::{People, Searches, find_profile, referred_profile},
 };
 pub use outbound::{

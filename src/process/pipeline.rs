@@ -251,15 +251,16 @@ impl<'r> Processing<'_, 'r> {
         let Some(kind) = kind else { return Ok(()) };
         let mut keys = Vec::new();
         let (identity, proven, mut unproven) = (self.context.identity, self.records.may_identify, false);
+        let country = self.records.registered().terms.phone_country;
         kind.mapping.apply_to_profile(self.records, event, &mut self.outcome.logs, |path, value| {
             if !kind.identifies {
                 return true;
             }
             if proven {
-                keys.extend(identity.keys_in(path, value));
+                keys.extend(identity.keys_in(path, value, country));
                 return true;
             }
-            let tells = identity.is_told_by(path, value);
+            let tells = identity.is_told_by(path, value, country);
             unproven |= tells;
             !tells
         });

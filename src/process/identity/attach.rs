@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::keys;
 use crate::{
-    model::{Fault, Id, KnownBy, MergeKey, Path, Profile, ProfileTerms, Value},
+    model::{Country, Fault, Id, KnownBy, MergeKey, Path, Profile, ProfileTerms, Value},
     process::{
         Interrupted, ProcessContext,
         definitions::{
@@ -156,19 +156,20 @@ async fn find(
     // Values stand in no log.
     let nobody = || Ok(Err("the value tells nobody".to_owned()));
     let people = context.people;
-    let key = match query {
+    let (key, former) = match query {
         ProfileQuery::New => return Ok(Ok((Found::Nobody, None))),
         ProfileQuery::Known(KnownBy::Id, value) => {
             let Ok(Some(id)) = Id::parse(&value.to_text()) else { return nobody() };
             return Ok(Ok((Found::new(records, people.by_id(&id).await?, |_| false), None)));
         }
-        ProfileQuery::Known(kind, value) => match context.identity.key(*kind, value) {
-            Some(key) => key,
+        ProfileQuery::Known(kind, value) => match context.identity.key(*kind, value, country(records)) {
+            Some(key) => (key, context.identity.former(*kind, value, country(records))),
             None => return nobody(),
         },
         ProfileQuery::Field(path, value) => {
-            match (context.identity.key_at(path, value), context.identity.name_of(path, value)) {
-                (Some(key), _) => key,
+            let key = context.identity.key_at(path, value, country(records));
+            match (key, context.identity.name_of(path, value)) {
+                (Some(key), _) => (key, context.identity.former_at(path, value, country(records))),
                 (None, Some(name)) => {
                     let text = value.to_text();
                     let has = |draft: &ProfileDraft| {
@@ -181,13 +182,31 @@ async fn find(
             }
         }
     };
-    Ok(Ok((by_key(context, records, key).await?, Some(key))))
+    Ok(Ok((by_key(context, records, key, former).await?.0, Some(key))))
 }
 
-/// Whom a merge key leads to, in the store or in what the request knows.
-async fn by_key(context: &ProcessContext<'_>, records: &Records<'_>, key: MergeKey) -> Result<Found, Interrupted> {
+/// Where phone numbers that tell no country are dialled.
+fn country(records: &Records<'_>) -> Option<Country> {
+    records.registered().terms.phone_country
+}
+
+/// Whom a merge key leads to, in the store or in what the request knows; or else the key that the store has of the same
+/// value from before, `former`, if that is still what the profile says: `true` then.
+async fn by_key(
+    context: &ProcessContext<'_>,
+    records: &Records<'_>,
+    key: MergeKey,
+    former: Option<MergeKey>,
+) -> Result<(Found, bool), Interrupted> {
+    let is_meant = |draft: &ProfileDraft| draft.profile.has_key(key);
     let stored = context.people.by_key(key).await?;
-    Ok(Found::new(records, stored, |draft| draft.profile.has_key(key)))
+    let Some(former) = former.filter(|_| stored.is_none()) else {
+        return Ok((Found::new(records, stored, is_meant), false));
+    };
+    let says_so = |profile: &Arc<Profile>| context.identity.keys_of(&profile.facts, country(records)).contains(&key);
+    let stored = context.people.by_key(former).await?.filter(says_so);
+    let is_found = stored.is_some();
+    Ok((Found::new(records, stored, is_meant), is_found))
 }
 
 /// What a new profile is known by, and where that belongs, as far as it may be kept.
@@ -264,9 +283,9 @@ pub async fn attach_by_source(
     let named = valid.filter_map(|event| {
         Scope::new(records, Some(event)).get(&path).map(|value| value.into_owned()).filter(|value| !value.is_empty())
     });
-    let named: Vec<Value> = named.filter(|value| context.identity.key(is, value).is_some()).collect();
+    let named: Vec<Value> = named.filter(|value| context.identity.key(is, value, country(records)).is_some()).collect();
     let Some(value) = named.first().cloned() else { return Ok(()) };
-    let key = context.identity.key(is, &value);
+    let key = context.identity.key(is, &value, country(records));
     if is != KnownBy::Id && !records.may_identify {
         records.events.iter_mut().for_each(EventDraft::note_unidentified);
         outcome.logs.warn(format!("source {}: {NO_SECRET}", records.request.source));
@@ -324,7 +343,11 @@ async fn identify_as(
     query: ProfileQuery,
     key: MergeKey,
 ) -> Result<Result<(), NotAttached>, Interrupted> {
-    let found = by_key(context, records, key).await?;
+    let former = match &query {
+        ProfileQuery::Known(kind, value) => context.identity.former(*kind, value, country(records)),
+        ProfileQuery::New | ProfileQuery::Field(..) => None,
+    };
+    let (found, by_former) = by_key(context, records, key, former).await?;
     let may_be = match found.profile(records) {
         Some(profile) => consent::admits(consents, records, profile),
         None => consent::may_tell(consents, records),
@@ -333,7 +356,7 @@ async fn identify_as(
         return Ok(Err("there is no consent".into()));
     }
     // Where it leads there, it is one of its keys, though it may not be among the newest.
-    let key = Some(key).filter(|_| !matches!(found, Found::Same));
+    let key = Some(key).filter(|_| by_former || !matches!(found, Found::Same));
     if let Err(why) = become_one(context, records, found).await? {
         return Ok(Err(why.into()));
     }
@@ -348,7 +371,7 @@ async fn are_one(
     is: KnownBy,
     named: &[Value],
 ) -> Result<bool, Interrupted> {
-    let key = |value: &Value| context.identity.key(is, value);
+    let key = |value: &Value| context.identity.key(is, value, country(records));
     if named.iter().all(|value| key(value) == key(&named[0])) {
         return Ok(true); // somebody, known or not
     }
@@ -378,9 +401,10 @@ pub async fn identify(
     for (place, key) in keys {
         let Some(draft) = &records.profile else { return Ok(()) };
         // It may not have been written, because something stands there.
-        let stands = draft.get(&place.steps()[1..]).and_then(|value| context.identity.key_at(&place, value));
-        if stands == Some(key)
-            && let Err(why) = identify_by(context, records, key).await?
+        let Some(value) = draft.get(&place.steps()[1..]) else { continue };
+        let former = context.identity.former_at(&place, value, country(records));
+        if context.identity.key_at(&place, value, country(records)) == Some(key)
+            && let Err(why) = identify_by(context, records, key, former).await?
         {
             outcome.logs.warn(format!("{place}: {why}"));
             not_found_by(records, outcome, &place, why);
@@ -404,13 +428,14 @@ async fn identify_by(
     context: &ProcessContext<'_>,
     records: &mut Records<'_>,
     key: MergeKey,
+    former: Option<MergeKey>,
 ) -> Result<Result<(), NoRoom>, Interrupted> {
     let Some(draft) = &records.profile else { return Ok(Ok(())) };
     if draft.profile.has_key(key) {
         return Ok(Ok(()));
     }
-    let other = by_key(context, records, key).await?;
-    if matches!(other, Found::Same) {
+    let (other, by_former) = by_key(context, records, key, former).await?;
+    if matches!(other, Found::Same) && !by_former {
         return Ok(Ok(())); // it leads there, though it is not among the newest
     }
     if let Err(why) = become_one(context, records, other).await? {
