@@ -18,7 +18,7 @@ use support::{
 };
 use tracardi::{
     model::{KnownBy, Value as Plain},
-    process::Identity,
+    process::{Identity, IdentitySettings},
 };
 
 const MAIL: &str = "needle.mail@example.com";
@@ -130,7 +130,8 @@ fn plant(daemon: &Daemon, folder: &Path) -> (Vec<String>, Vec<Needle>) {
     }));
     let key = fs::read_to_string(folder.join("identity.key")).unwrap();
     let digits = &key.trim().strip_prefix("tracardi_identity_").unwrap()[..64];
-    let key = Identity::new(digits, Vec::new()).key(KnownBy::Email, &Plain::text(MAIL)).unwrap();
+    let key =
+        Identity::new(digits, &IdentitySettings::default()).key(KnownBy::Email, &Plain::text(MAIL), None).unwrap();
     let ids = vec![person, name, CLIENT_ID.to_owned(), "needle-kiosk-id".to_owned()];
     let texts = [
         MAIL,

@@ -13,7 +13,7 @@ use tracardi::{
         ClientFacts, Event, EventRequest, Id, Json, Outcome, Place, Profile, ProfileRef, Session, ShownEvent, Time,
         Value,
     },
-    process::Identity,
+    process::{Identity, IdentitySettings},
     read::{Asked, Parameters, Queries, ReadSettings, Record},
     store::{Durability, Entry, Folder, Merge, Store, StoreSettings},
 };
@@ -236,7 +236,7 @@ impl Model {
                     *owner = None;
                     entries.push(Entry::Split { profile: reference.clone() });
                     let mut profile = Profile::new(reference.id.clone(), reference.since, time(0));
-                    profile.was_split = true;
+                    profile.history.was_split = true;
                     entries.push(Entry::Profile(Arc::new(profile)));
                 }
             }
@@ -390,7 +390,8 @@ impl Stored {
         let taken = Folder::take(&settings.path).unwrap();
         let store = Arc::new(Store::open(&settings, taken, clock.clone(), &|_, _, _| {}).unwrap());
         let settings = ReadSettings { queries_max: 2, page_time: Duration::from_secs(60), live_max: 1 };
-        let queries = Queries::new(store.clone(), clock, Identity::new("secret", Vec::new()), settings);
+        let queries =
+            Queries::new(store.clone(), clock, Identity::new("secret", &IdentitySettings::default()), settings);
         Self { store, queries: Arc::new(queries), model: Model::default(), _folder: folder }
     }
 

@@ -19,7 +19,7 @@ use tracardi::{
     clock::Clock,
     collect::{Bots, CollectSettings, Collector, Credentials, Disclosure, Incoming},
     model::{ClientFacts, Id, Payload, Source, SourceType, Time},
-    process::{AllowedHosts, Identity, Lookups, Rules, RulesInForce, Secrets},
+    process::{AllowedHosts, Identity, IdentitySettings, Lookups, Rules, RulesInForce, Secrets},
     read::{FunnelQuery, Parameters, Queries, ReadSettings, RetentionQuery, TopQuery, VisitsQuery},
     store::{Durability, Folder, Store, StoreSettings},
 };
@@ -95,7 +95,7 @@ impl Shop {
             internal_events: false,
             session_bytes_max: 1 << 20,
         };
-        let identity = || Identity::new(&"ab".repeat(32), Vec::new());
+        let identity = || Identity::new(&"ab".repeat(32), &IdentitySettings::default());
         let lookups = Arc::new(Lookups::new(AllowedHosts::default(), Vec::new(), Secrets::load(None).unwrap()));
         let collector = Collector::new(store.clone(), clock.clone(), collect, rules, identity(), lookups);
         let reading = ReadSettings { queries_max: 2, page_time: Duration::from_secs(10), live_max: 1 };

@@ -1,12 +1,12 @@
 //! A profile is split off the one that took it in: both have again what was theirs (docs/contract.md, section 4).
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Admin, NotSaved, retry};
 use crate::{
     model::{
-        Alias, DelayedEvent, Fault, Id, KnownKey, MergeKey, MergingWrites, Path, Profile, ProfileRef, Regained,
-        Session, Value,
+        Alias, Country, DelayedEvent, Fault, Id, KnownKey, MergeKey, MergingWrites, Path, Profile, ProfileRef,
+        Regained, Session, Value,
     },
     process::{Identity, PROFILE_SPLIT, Records, find_profile, referred_profile},
     store::{Entry, Key, Merge, Name, NamesWalk, ReadView, Refused},
@@ -47,8 +47,16 @@ impl Admin {
         id: &Id,
         merged: Option<&Id>,
     ) -> Result<Option<(Id, Id)>, NotSaved> {
+        let sources = self.store.sources();
+        let mut countries: Vec<Option<Country>> = vec![None];
+        for country in sources.iter().map(|source| source.terms.phone_country) {
+            if !countries.contains(&country) {
+                countries.push(country);
+            }
+        }
+        let keys = Keys { identity, countries };
         retry(|| async {
-            match self.try_split_profile(identity, id, merged).await {
+            match self.try_split_profile(&keys, id, merged).await {
                 Ok(split) => Ok(Ok(split)),
                 Err(NotSaved::Refused(refused)) => Err(refused),
                 Err(invalid) => Ok(Err(invalid)),
@@ -59,7 +67,7 @@ impl Admin {
 
     async fn try_split_profile(
         &self,
-        identity: &Identity,
+        keys_at: &Keys<'_>,
         id: &Id,
         merged: Option<&Id>,
     ) -> Result<Option<(Id, Id)>, NotSaved> {
@@ -85,7 +93,7 @@ impl Admin {
         if find_profile(view, id).await?.as_deref() != Some(&*seen) || name.as_ref() != Some(&split.merge) {
             return Err(Refused::Stale.into());
         }
-        let taken_out = self.take_out(view, identity, &seen, way, sessions).await?;
+        let taken_out = self.take_out(view, keys_at, &seen, way, sessions).await?;
         let ids = (taken_out.left.id.clone(), taken_out.split.id.clone());
         self.write_at(decided, |moment| taken_out.entries(moment.offset)).await?;
         Ok(Some(ids))
@@ -95,7 +103,7 @@ impl Admin {
     async fn take_out(
         &self,
         view: &ReadView,
-        identity: &Identity,
+        keys_at: &Keys<'_>,
         profile: &Profile,
         way: Vec<Absorbed>,
         sessions: Vec<Session>,
@@ -109,7 +117,7 @@ impl Admin {
             None => None,
         };
         let severed = match view.profile_behind(said, &by).await? {
-            Some(after) => give_merging(identity, &mut split, &after, before.as_ref(), merge.key),
+            Some(after) => give_merging(keys_at, &mut split, &after, before.as_ref(), merge.key),
             None => Severed::default(),
         };
         let mut left = profile.clone();
@@ -128,14 +136,14 @@ impl Admin {
         for known in &split.keys {
             match leads_to(view, known.key).await? {
                 Some(leads) => keys.extend((leads.id == profile.id).then_some(*known)),
-                None => keys.extend(stands(identity, &split, known.key).then_some(*known)),
+                None => keys.extend(keys_at.stand_in(&split, known.key).then_some(*known)),
             }
         }
         split.keys = keys;
         let mut regained_keys = Vec::new();
         for known in before.iter().flat_map(|before| &before.keys) {
             let is_lost = !left.has_key(known.key) && !split.has_key(known.key);
-            if is_lost && stands(identity, &left, known.key) && leads_to(view, known.key).await?.is_none() {
+            if is_lost && keys_at.stand_in(&left, known.key) && leads_to(view, known.key).await?.is_none() {
                 regained_keys.push(*known);
             }
         }
@@ -312,7 +320,7 @@ struct Severed {
 /// Gives the profile that is split off what the request wrote that merged it, but for what the other one is known by:
 /// `after` and `before` are that one, right after and before that. The keys that told that they are one do so no more.
 fn give_merging(
-    identity: &Identity,
+    keys_at: &Keys<'_>,
     split: &mut Profile,
     after: &Profile,
     before: Option<&Profile>,
@@ -320,13 +328,15 @@ fn give_merging(
 ) -> Severed {
     let mut merging = MergingWrites::new(after, before, split);
     let is_others = |key: MergeKey| before.is_some_and(|before| before.has_key(key)) && !split.has_key(key);
-    let key_at = |path: &str, value: &Value| {
-        let steps = Path::read(path).ok()?;
-        let place: Path = std::iter::once("profile").chain(steps.steps().iter().map(|step| &**step)).collect();
-        identity.key_at(&place, value)
-    };
-    let said: Vec<(String, MergeKey)> =
-        merging.set().filter_map(|(path, value)| Some((path.to_owned(), key_at(path, value)?))).collect();
+    let said: Vec<(String, MergeKey)> = merging
+        .set()
+        .flat_map(|(path, value)| {
+            let steps = Path::read(path);
+            let steps = steps.iter().flat_map(|path| path.steps()).map(|step| &**step);
+            let place: Path = std::iter::once("profile").chain(steps).collect();
+            keys_at.at(&place, value).into_iter().map(move |key| (path.to_owned(), key))
+        })
+        .collect();
     let (of_split, of_left) = said
         .iter()
         .map(|(_, key)| *key)
@@ -352,13 +362,26 @@ async fn leads_to(view: &ReadView, key: MergeKey) -> Result<Option<Arc<Profile>>
     }
 }
 
-/// Whether what the key is made of stands in the profile.
-fn stands(identity: &Identity, profile: &Profile, key: MergeKey) -> bool {
-    let facts = Value::from(&profile.facts);
-    identity.places().any(|place| {
-        let value = facts.get(&place.steps()[1..]);
-        value.is_some_and(|value| identity.key_at(place, value) == Some(key))
-    })
+/// Makes keys of what stands in profiles. Phone numbers may have been dialled in the country of any source.
+struct Keys<'a> {
+    identity: &'a Identity,
+    countries: Vec<Option<Country>>,
+}
+
+impl Keys<'_> {
+    /// The keys that `value` at `place` may have been taken as.
+    fn at(&self, place: &Path, value: &Value) -> BTreeSet<MergeKey> {
+        self.countries.iter().filter_map(|country| self.identity.key_at(place, value, *country)).collect()
+    }
+
+    /// Whether what the key is made of stands in the profile.
+    fn stand_in(&self, profile: &Profile, key: MergeKey) -> bool {
+        let facts = Value::from(&profile.facts);
+        self.identity.places().any(|place| {
+            let value = facts.get(&place.steps()[1..]);
+            value.is_some_and(|value| self.at(place, value).contains(&key))
+        })
+    }
 }
 
 /// The newest sessions of a profile that another one came with which is to be split off it, as far as they went on since.

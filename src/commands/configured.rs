@@ -74,6 +74,6 @@ impl OpenStore {
         let storage = &settings.storage.path;
         let key = IDENTITY_KEY.read_and_renew_form(storage)?.map(|key| key.digits);
         let key = super::serve::identity_key(storage, &self.store, key).await?;
-        Ok(Identity::new(&key, settings.merge_keys.clone()))
+        Ok(Identity::new(&key, &settings.identity))
     }
 }

@@ -11,8 +11,8 @@ use super::outcome::Outcome;
 use crate::{
     clock::Clock,
     model::{
-        Document, EventDocument, EventRequest, Fault, Field, Id, Json, MergeKey, Path, Person, Profile,
-        ProfileDocument, SessionDocument, Time, Value, Visit,
+        Document, EventDocument, EventRequest, Fault, Field, Id, Json, MergeKey, Person, Profile, ProfileDocument,
+        SessionDocument, Time, Value, Visit,
     },
     process::{Identity, find_profile},
     store::{Key, ReadView, Refused, Store},
@@ -40,23 +40,11 @@ pub fn names(documents: &[(u64, Document)], identity: &Identity, source: Option<
             Document::Profile(document) => {
                 let ProfileDocument { profile, names: others, .. } = &**document;
                 names.extend(others.iter().chain([&profile.id]).cloned().map(Key::Profile));
-                names.extend(keys_of(identity, &profile.facts).into_iter().map(Key::MergeKey));
+                names.extend(identity.keys_of(&profile.facts, None).into_iter().map(Key::MergeKey));
             }
         }
     }
     names
-}
-
-/// What the person is found by, as their profile says.
-fn keys_of(identity: &Identity, facts: &Json) -> Vec<MergeKey> {
-    if facts.is_empty_object() {
-        return Vec::new();
-    }
-    let root: Path = ["profile"].into_iter().collect();
-    let mut keys: Vec<MergeKey> = identity.keys_in(&root, &Value::from(facts)).map(|(_, key)| key).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    keys
 }
 
 /// Writes what was said of somebody at `time`, where nothing was said later; whether that changed anything.
@@ -281,7 +269,7 @@ impl<'a> Plan<'a> {
 
     /// Plans a profile that is not there, with other ids that lead nowhere yet.
     async fn make_profile(&mut self, profile: Profile, names: Vec<Id>) -> Result<Whose, Refused> {
-        let mut keys = keys_of(self.identity, &profile.facts);
+        let mut keys = self.identity.keys_of(&profile.facts, None);
         let mut free = Vec::with_capacity(keys.len());
         for key in keys.drain(..) {
             // Who is found by it already stays so.

@@ -6,6 +6,7 @@
 mod agent;
 mod answer;
 mod boolean;
+mod country;
 mod counts;
 mod debugging;
 mod decimal;
@@ -41,6 +42,7 @@ mod value;
 pub use agent::{AgentMemory, KnownAgent};
 pub use answer::Answer;
 pub use boolean::boolean_word;
+pub use country::Country;
 pub use counts::DailyCounts;
 pub use debugging::{Debugging, Execution, Logs, SavedRecords, StepExecution};
 pub use decimal::{Decimal, compare_numbers};

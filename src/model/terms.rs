@@ -1,6 +1,6 @@
 //! What a source's `config` says.
 
-use super::{Fault, Json, Object, Origin, Path, Reader, Value, short};
+use super::{Country, Fault, Json, Object, Origin, Path, Reader, Value, short};
 
 /// What a source's `config` says of who may send and how they are known.
 #[derive(Debug, Default, PartialEq)]
@@ -14,6 +14,8 @@ pub struct Terms {
     /// Requests are taken with one of the source's secrets only.
     pub requires_secret: bool,
     pub identify: Identify,
+    /// Where phone numbers that tell no country are dialled.
+    pub phone_country: Option<Country>,
 }
 
 /// Whose events may tell whose they are.
@@ -117,23 +119,28 @@ impl ProfileTerms {
 
 impl Terms {
     /// # Errors
-    /// `origins` is no list of origins, `static_profile_id` or `requires_secret` no boolean, or `profile` or `identify`
-    /// not what it should be; the fault names it.
+    /// `origins` is no list of origins, `static_profile_id` or `requires_secret` no boolean, or `profile`, `identify` or
+    /// `phone_country` not what it should be; the fault names it.
     pub fn read(config: &Json) -> Result<Self, Fault> {
-        Self::read_with(config, |origin| Origin::parse(origin).map(Some))
+        Self::read_with(config, |origin| Origin::parse(origin).map(Some), |code| Country::parse(code).map(Some))
     }
 
-    /// Those of a source that was saved, perhaps when less was refused: an origin that can never match is passed over,
-    /// and what cannot be read at all admits nobody but by a secret.
+    /// Those of a source that was saved, perhaps when less was refused: an origin that can never match and a country that
+    /// does not exist are passed over, and what cannot be read at all admits nobody but by a secret.
     pub fn saved(config: &Json) -> Self {
-        let terms = Self::read_with(config, |origin| Ok(Origin::parse(origin).ok()));
+        let origin = |origin: &str| Ok(Origin::parse(origin).ok());
+        let terms = Self::read_with(config, origin, |code| Ok(Country::parse(code).ok()));
         terms.unwrap_or_else(|_| Self { origins: Some(Vec::new()), requires_secret: true, ..Self::default() })
     }
 
-    fn read_with(config: &Json, origin: impl Fn(&str) -> Result<Option<Origin>, Fault>) -> Result<Self, Fault> {
+    fn read_with(
+        config: &Json,
+        origin: impl Fn(&str) -> Result<Option<Origin>, Fault>,
+        country: impl Fn(&str) -> Result<Option<Country>, Fault>,
+    ) -> Result<Self, Fault> {
         let mut terms = Self::default();
         Reader::new(config.as_str().as_bytes(), 0)?.object(
-            &["origins", "static_profile_id", "profile", "requires_secret", "identify"],
+            &["origins", "static_profile_id", "profile", "requires_secret", "identify", "phone_country"],
             |reader, field| {
                 match field {
                     "profile" => terms.profile = ProfileTerms::read(reader)?,
@@ -141,6 +148,7 @@ impl Terms {
                     "requires_secret" => terms.requires_secret = reader.lenient_boolean()?.unwrap_or(false),
                     _ if reader.peek()? == b'n' => reader.null()?,
                     "identify" => terms.identify = Identify::parse(&reader.string()?.text)?,
+                    "phone_country" => terms.phone_country = country(&reader.string()?.text)?,
                     _ => {
                         let mut origins = Vec::new();
                         reader.array(|reader, _| {
@@ -170,5 +178,8 @@ mod tests {
         let none_left = config(r#"{"origins": ["https://*.shop.example"]}"#);
         assert_eq!(Terms::saved(&none_left).origins, Some(Vec::new()));
         assert_eq!(Terms::saved(&config(r#"{"origins": 1}"#)).origins, Some(Vec::new()));
+        let unknown = config(r#"{"identify": "secret", "phone_country": "Atlantis"}"#);
+        assert!(Terms::read(&unknown).is_err());
+        assert_eq!(Terms::saved(&unknown), Terms { identify: Identify::Secret, ..Terms::default() });
     }
 }

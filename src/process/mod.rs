@@ -37,7 +37,7 @@ pub use digest::hex;
 pub use expression::{condition::Expression, scope::Scope};
 pub use identity::{
     blocked::key_of_blocked,
-    keys::Identity,
+    keys::{Identity, IdentitySettings, KeyPlace},
     people::{People, Searches, find_profile, referred_profile},
 };
 pub use outbound::{

@@ -273,18 +273,19 @@ impl<'r> Processing<'_, 'r> {
         let former = if kind.identifies { join::contacts(self.context, self.records) } else { Vec::new() };
         let mut keys = Vec::new();
         let (identity, proven, mut unproven) = (self.context.identity, self.records.may_identify, false);
+        let country = self.records.registered().terms.phone_country;
         kind.mapping.apply_to_profile(self.records, event, &mut self.outcome.logs, |path, value| {
             if !kind.identifies {
                 return true;
             }
             if !proven {
-                let tells = identity.is_told_by(path, value);
+                let tells = identity.is_told_by(path, value, country);
                 unproven |= tells;
                 return !tells;
             }
             let is_refused = refused.iter().any(|place| identity.speaks_of(path, place));
             if !is_refused {
-                keys.extend(identity.keys_in(path, value));
+                keys.extend(identity.keys_in(path, value, country));
             }
             !is_refused
         });
@@ -302,8 +303,7 @@ impl<'r> Processing<'_, 'r> {
     fn named(&self, kind: &EventType, event: usize) -> PrimaryKeys {
         let identity = self.context.identity;
         let said = kind.mapping.said_of_profile(self.records, event, identity.exclusive_places());
-        let keys: Vec<_> = said.iter().flat_map(|(path, value)| identity.keys_in(path, value)).collect();
-        PrimaryKeys::among(identity, &keys)
+        PrimaryKeys::said(identity, &said, self.records.registered().terms.phone_country)
     }
 
     /// Whose an event is that is not its profile's by the primary keys that it names. It is asked before anything is made of

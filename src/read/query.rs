@@ -212,7 +212,7 @@ impl ProfileFilter {
             ("pk", KnownBy::Pk),
         ] {
             keys.extend(parameters.read(name, |text| {
-                let key = identity.key(known, &Value::text(text));
+                let key = identity.key(known, &Value::text(text), None);
                 key.ok_or_else(|| Fault::new("value_error", "nobody is known by this"))
             })?);
         }
@@ -247,11 +247,11 @@ fn limit(text: &str) -> Result<usize, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Place;
+    use crate::{model::Place, process::IdentitySettings};
 
     fn read(asked: Asked, query: &str) -> Result<Query, String> {
         let sent = form_urlencoded::parse(query.as_bytes()).into_owned();
-        let (keys, now) = (Identity::new("secret", Vec::new()), Time::from_micros(86_400_000_000));
+        let (keys, now) = (Identity::new("secret", &IdentitySettings::default()), Time::from_micros(86_400_000_000));
         Query::read(Parameters::new(sent), asked, &keys, (7, now)).map_err(|fault| fault.to_string())
     }
 

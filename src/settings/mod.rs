@@ -10,8 +10,8 @@ use ipnet::IpNet;
 
 use crate::{
     collect::CollectSettings,
-    model::{Origin, Path as ProfilePath},
-    process::AllowedHosts,
+    model::Origin,
+    process::{AllowedHosts, IdentitySettings},
     read::ReadSettings,
     rights::RightsSettings,
     store::StoreSettings,
@@ -29,8 +29,7 @@ pub struct Settings {
     pub read: ReadSettings,
     pub rights: RightsSettings,
     pub lookup: LookupSettings,
-    /// More places in a profile by which it is known.
-    pub merge_keys: Vec<ProfilePath>,
+    pub identity: IdentitySettings,
     pub ip: KeepIp,
     /// `None`: made on the first start and kept in the storage folder.
     pub admin_token: Option<String>,

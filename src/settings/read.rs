@@ -16,7 +16,7 @@ use crate::{
     collect::{Bots, CollectSettings, Disclosure},
     http::CONSOLE_SESSION_MIN,
     model::{Origin, Path as ProfilePath},
-    process::{AllowedHosts, duration},
+    process::{AllowedHosts, IdentitySettings, KeyPlace, duration},
     read::ReadSettings,
     rights::RightsSettings,
     store::{Durability, StoreSettings},
@@ -89,7 +89,12 @@ impl<'a> Reader<'a> {
                 erase_within: self.duration("storage.erase_within", ERASE_WITHIN_MIN)?,
                 erasures_file: self.path("storage.erasures_file")?,
             },
-            merge_keys: self.merge_keys("identity.merge_keys")?,
+            identity: IdentitySettings {
+                merge_keys: self.merge_keys("identity.merge_keys")?,
+                placeholders: self.texts("identity.placeholders")?,
+                people_per_key: self.parsed("identity.people_per_key", "a whole number is expected")?,
+                keep_former: self.boolean("identity.keep_former")?,
+            },
             lookup: LookupSettings {
                 allowed_hosts: self.allowed_hosts("lookup.allowed_hosts")?,
                 name_servers: self.name_servers("lookup.name_servers")?,
@@ -133,7 +138,7 @@ impl<'a> Reader<'a> {
             let value = match default.kind {
                 ValueKind::Boolean(_) => self.boolean(key)?.into(),
                 ValueKind::I64(_) => self.parsed::<u64>(key, "a whole number is expected")?.into(),
-                ValueKind::Array(_) => self.texts(key)?.into(),
+                ValueKind::Array(_) => self.items(key)?.into(),
                 // What may be one text or a list of them is shown as it is set.
                 _ if matches!(self.take(key)?.kind, ValueKind::Array(_)) => self.texts(key)?.into(),
                 _ => serde_json::Value::from(self.text(key)?),
@@ -262,10 +267,12 @@ impl<'a> Reader<'a> {
         nets.ok_or_else(|| self.wrong(key, "addresses or networks are expected, like 10.0.0.1 or 10.0.0.0/8"))
     }
 
-    fn merge_keys(&self, key: &str) -> Result<Vec<ProfilePath>, SettingsError> {
-        let path = |text: &String| ProfilePath::parse(text).ok().filter(|path| path.split_root().0 == "profile");
-        let paths = self.texts(key)?.iter().map(path).collect::<Option<_>>();
-        paths.ok_or_else(|| self.wrong(key, "paths in a profile are expected, like profile.data.loyalty.card.id"))
+    /// Paths, or tables that say more of one.
+    fn merge_keys(&self, key: &str) -> Result<Vec<KeyPlace>, SettingsError> {
+        let expected = "paths in a profile are expected, like profile.data.loyalty.card.id, or { path = \
+                        \"profile.traits.customer\", exclusive = true }";
+        let places = self.items(key)?.into_iter().map(|item| key_place(item).ok_or_else(|| self.wrong(key, expected)));
+        places.collect()
     }
 
     /// `*` is every public address; what is named beside it, or alone, may be private.
@@ -294,6 +301,30 @@ impl<'a> Reader<'a> {
         servers.ok_or_else(|| self.wrong(key, "addresses are expected, like 10.0.0.2, 10.0.0.2:5353 or [fd00::2]:53"))
     }
 
+    /// As [`Reader::texts`], where an item may be a table, which the environment has as TOML writes it.
+    fn items(&self, key: &str) -> Result<Vec<serde_json::Value>, SettingsError> {
+        let wrong = || self.wrong(key, "a list of texts and tables is expected");
+        let value = self.take(key)?;
+        if matches!(value.kind, ValueKind::Array(_)) {
+            return value.clone().try_deserialize().map_err(|_| wrong());
+        }
+        let text = self.text(key)?;
+        let (mut items, mut rest) = (Vec::new(), text.trim());
+        while !rest.is_empty() {
+            let in_braces = if rest.starts_with('{') { rest.find('}').ok_or_else(wrong)? } else { 0 };
+            let end = rest[in_braces..].find(',').map_or(rest.len(), |comma| in_braces + comma);
+            let item = rest[..end].trim();
+            if in_braces > 0 {
+                let table: toml::Table = toml::from_str(&format!("item = {item}")).map_err(|_| wrong())?;
+                items.push(serde_json::to_value(&table["item"]).map_err(|_| wrong())?);
+            } else if !item.is_empty() {
+                items.push(item.into());
+            }
+            rest = rest[end..].trim_start_matches(',').trim_start();
+        }
+        Ok(items)
+    }
+
     /// A list, or a text in which commas part the items, as the environment has it.
     fn texts(&self, key: &str) -> Result<Vec<String>, SettingsError> {
         let value = self.take(key)?;
@@ -316,6 +347,24 @@ impl<'a> Reader<'a> {
     fn wrong(&self, key: &str, what: &str) -> SettingsError {
         SettingsError::Wrong { key: key.into(), origin: self.values.origin(key), what: what.into() }
     }
+}
+
+/// A place of a merge key: its path, or `path` and whether it is `exclusive`.
+fn key_place(item: serde_json::Value) -> Option<KeyPlace> {
+    let (path, exclusive) = match item {
+        serde_json::Value::String(path) => (path, false),
+        serde_json::Value::Object(mut table) => {
+            let serde_json::Value::String(path) = table.remove("path")? else { return None };
+            let exclusive = match table.remove("exclusive") {
+                Some(exclusive) => exclusive.as_bool()?,
+                None => false,
+            };
+            table.is_empty().then_some((path, exclusive))?
+        }
+        _ => return None,
+    };
+    let path = ProfilePath::parse(&path).ok().filter(|path| path.split_root().0 == "profile")?;
+    Some(KeyPlace { path, exclusive })
 }
 
 fn is_host_name(name: &str) -> bool {

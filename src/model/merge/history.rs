@@ -59,11 +59,6 @@ impl From<Record> for MergeHistory {
 }
 
 impl MergeHistory {
-    /// That it was split, and nothing else.
-    pub fn split() -> Self {
-        Self { was_split: true, ..Self::default() }
-    }
-
     /// Whether the key joined it with somebody until that was taken back.
     pub fn is_severed(&self, key: MergeKey) -> bool {
         self.severed.contains(&key)
@@ -142,7 +137,7 @@ mod tests {
             assert_eq!(read, MergeHistory { was_split, ..MergeHistory::default() });
             assert_eq!(encoding.serialize(&read).unwrap(), bytes);
         }
-        let mut noted = MergeHistory::split();
+        let mut noted = MergeHistory { was_split: true, ..MergeHistory::default() };
         noted.sever(MergeKey([7; 16]));
         noted.count_join(MergeKey([8; 16]), Time::from_micros(5));
         let bytes = encoding.serialize(&noted).unwrap();

@@ -1,12 +1,12 @@
 //! Whose events are: what is sought, who is found, and profiles that turn out to be one.
 
 use super::{
-    join::{self, Apart, Found},
+    join::{self, Apart, Found, SaidKey},
     keys,
     primary::{self, Decision, PrimaryKeys},
 };
 use crate::{
-    model::{Id, KnownBy, MergeKey, Path, ProfileTerms, Value},
+    model::{Country, Id, KnownBy, MergeKey, Path, ProfileTerms, Value},
     process::{
         Interrupted, ProcessContext,
         definitions::{
@@ -115,19 +115,20 @@ async fn find(
     // Values stand in no log.
     let nobody = || Ok(Err("the value tells nobody".to_owned()));
     let people = context.people;
-    let key = match query {
+    let said = match query {
         ProfileQuery::New => return Ok(Ok((Found::Nobody, None))),
         ProfileQuery::Known(KnownBy::Id, value) => {
             let Ok(Some(id)) = Id::parse(&value.to_text()) else { return nobody() };
             return Ok(Ok((Found::by_id(context, records, &id).await?, None)));
         }
-        ProfileQuery::Known(kind, value) => match context.identity.key(*kind, value) {
-            Some(key) => key,
+        ProfileQuery::Known(kind, value) => match SaidKey::of(context.identity, *kind, value, country(records)) {
+            Some(said) => said,
             None => return nobody(),
         },
         ProfileQuery::Field(path, value) => {
-            match (context.identity.key_at(path, value), context.identity.name_of(path, value)) {
-                (Some(key), _) => key,
+            let said = SaidKey::at(context.identity, path, value, country(records));
+            match (said, context.identity.name_of(path, value)) {
+                (Some(said), _) => said,
                 (None, Some(name)) => {
                     let text = value.to_text();
                     let has = |draft: &ProfileDraft| {
@@ -140,7 +141,12 @@ async fn find(
             }
         }
     };
-    Ok(Ok((Found::by_key(context, records, key).await?, Some(key))))
+    Ok(Ok((Found::by_key(context, records, said).await?, Some(said.key))))
+}
+
+/// Where phone numbers that tell no country are dialled.
+fn country(records: &Records<'_>) -> Option<Country> {
+    records.registered().terms.phone_country
 }
 
 /// What a new profile is known by, and where that belongs, as far as it may be kept.
@@ -179,16 +185,16 @@ fn name(
 }
 
 /// The value by which the source's configuration says whose an event is, with its key.
-fn named_by_source(context: &ProcessContext<'_>, records: &Records<'_>, event: usize) -> Option<(Value, MergeKey)> {
+fn named_by_source(context: &ProcessContext<'_>, records: &Records<'_>, event: usize) -> Option<(Value, SaidKey)> {
     let ProfileTerms { path, is, .. } = records.registered().terms.profile.as_ref()?;
     let value = Scope::new(records, Some(event)).get(path)?.into_owned();
-    let key = context.identity.key(*is, &value).filter(|_| records.events[event].valid)?;
-    Some((value, key))
+    let said = SaidKey::of(context.identity, *is, &value, country(records)).filter(|_| records.events[event].valid)?;
+    Some((value, said))
 }
 
 /// The first event that is somebody else's than those before it, as their source's configuration says.
 pub fn first_of_others(context: &ProcessContext<'_>, records: &Records<'_>) -> Option<usize> {
-    let mut named = (0..records.events.len()).filter_map(|it| Some((it, named_by_source(context, records, it)?.1)));
+    let mut named = (0..records.events.len()).filter_map(|it| Some((it, named_by_source(context, records, it)?.1.key)));
     let (_, first) = named.next()?;
     named.find(|(_, key)| *key != first).map(|(event, _)| event)
 }
@@ -205,28 +211,28 @@ pub async fn attach_by_source(
     let Some(ProfileTerms { path, is, create }) = &records.registered().terms.profile else { return Ok(()) };
     let (path, is, create) = (path.clone(), *is, *create);
     let named = (0..records.events.len()).find_map(|event| named_by_source(context, records, event));
-    let Some((value, key)) = named else { return Ok(()) };
+    let Some((value, said)) = named else { return Ok(()) };
     if is != KnownBy::Id && !records.may_identify {
         records.events.iter_mut().for_each(EventDraft::note_unidentified);
         outcome.logs.warn(format!("source {}: {NO_SECRET}", records.request.source));
         return Ok(());
     }
     if let Some(place) = keys::place_of(is) {
-        let said = PrimaryKeys::among(context.identity, &[(place, key)]);
-        if let Decision::Goes(draft) = primary::decide(context, records, retry, &said).await? {
+        let named = PrimaryKeys::said(context.identity, &[(place, value.clone())], country(records));
+        if let Decision::Goes(draft) = primary::decide(context, records, retry, &named).await? {
             records.change_profile(Some(*draft).filter(|draft| !draft.is_new));
         }
     }
     let query = ProfileQuery::Known(is, value);
     let attached = if is != KnownBy::Id && records.profile.is_some() {
-        identify_as(context, records, consents, query, key).await?
+        identify_as(context, records, consents, query, said).await?
     } else {
         attach(context, records, retry, consents, query, create, false).await?
     };
     if let Err(why) = attached {
         outcome.logs.warn(format!("source {}: {why}", records.request.source));
         if let NotAttached::Apart(why) = why {
-            join::block(context, records, &path, key, why);
+            join::block(context, records, &path, said.key, why);
             join::not_found_by(records, outcome, &path, why);
         }
     }
@@ -264,9 +270,9 @@ async fn identify_as(
     records: &mut Records<'_>,
     consents: &[Consent],
     query: ProfileQuery,
-    key: MergeKey,
+    said: SaidKey,
 ) -> Result<Result<(), NotAttached>, Interrupted> {
-    let found = Found::by_key(context, records, key).await?;
+    let found = Found::by_key(context, records, said).await?;
     let may_be = match found.profile(records) {
         Some(profile) => consent::admits(consents, records, profile),
         None => consent::may_tell(consents, records),
@@ -275,7 +281,7 @@ async fn identify_as(
         return Ok(Err("there is no consent".into()));
     }
     // Where it leads there, it is one of its keys, though it may not be among the newest.
-    let key = Some(key).filter(|_| !matches!(found, Found::Same));
+    let key = Some(said.key).filter(|_| said.former.is_some() || !matches!(found, Found::Same));
     if let Err(why) = join::become_one(context, records, found, key).await? {
         return Ok(Err(why.into()));
     }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::primary::PrimaryKeys;
+use super::{keys::Identity, primary::PrimaryKeys};
 use crate::{
-    model::{Id, MergeKey, Path, Profile},
+    model::{Country, Id, KnownBy, MergeKey, Path, Profile, Value},
     process::{
         Interrupted, ProcessContext,
         outcome::Outcome,
@@ -37,6 +37,28 @@ impl Apart {
     }
 }
 
+/// A merge key that was said of somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SaidKey {
+    pub key: MergeKey,
+    /// The one under which the store may have the same value from before.
+    pub former: Option<MergeKey>,
+}
+
+impl SaidKey {
+    /// The one that `value` at `place` is.
+    pub fn at(identity: &Identity, place: &Path, value: &Value, country: Option<Country>) -> Option<Self> {
+        let key = identity.key_at(place, value, country)?;
+        Some(Self { key, former: identity.former_at(place, value, country) })
+    }
+
+    /// The one that `value` is of a kind.
+    pub fn of(identity: &Identity, kind: KnownBy, value: &Value, country: Option<Country>) -> Option<Self> {
+        let key = identity.key(kind, value, country)?;
+        Some(Self { key, former: identity.former(kind, value, country) })
+    }
+}
+
 /// Whom a search found.
 pub enum Found {
     Nobody,
@@ -64,17 +86,23 @@ impl Found {
         }
     }
 
-    /// Whom a merge key leads to, in the store or in what the request knows.
+    /// Whom a merge key leads to, in the store or in what the request knows; or else the key that the store has of the same
+    /// value from before, if that is still what the profile says.
     pub async fn by_key(
         context: &ProcessContext<'_>,
         records: &Records<'_>,
-        key: MergeKey,
+        SaidKey { key, former }: SaidKey,
     ) -> Result<Self, Interrupted> {
         let drafts = || records.profile.iter().chain(&records.others);
         let is_let_go = |profile: &Arc<Profile>| {
             drafts().any(|draft| draft.is_or_took_in(&profile.reference()) && draft.lets_go_of(key))
         };
-        let stored = context.people.by_key(key).await?.filter(|profile| !is_let_go(profile));
+        let mut stored = context.people.by_key(key).await?.filter(|profile| !is_let_go(profile));
+        if let Some(former) = former.filter(|_| stored.is_none() && !context.people.is_blocked(key)) {
+            let country = records.registered().terms.phone_country;
+            let says_so = |profile: &Arc<Profile>| context.identity.keys_of(&profile.facts, country).contains(&key);
+            stored = context.people.by_key(former).await?.filter(says_so);
+        }
         Ok(Self::new(records, stored, |draft| draft.profile.has_key(key)))
     }
 
@@ -193,9 +221,10 @@ pub async fn identify(
     for (place, key) in keys {
         let Some(draft) = &records.profile else { return Ok(()) };
         // It may not have been written, because something stands there.
-        let stands = draft.get(&place.steps()[1..]).and_then(|value| context.identity.key_at(&place, value));
-        if stands == Some(key)
-            && let Err(why) = identify_by(context, records, key).await?
+        let Some(value) = draft.get(&place.steps()[1..]) else { continue };
+        let stands = SaidKey::at(context.identity, &place, value, records.registered().terms.phone_country);
+        if let Some(said) = stands.filter(|stands| stands.key == key)
+            && let Err(why) = identify_by(context, records, said).await?
         {
             block(context, records, &place, key, why);
             outcome.logs.warn(format!("{place}: {why}"));
@@ -233,8 +262,9 @@ pub fn not_found_by(records: &Records<'_>, outcome: &mut Outcome, place: &Path, 
 async fn identify_by(
     context: &ProcessContext<'_>,
     records: &mut Records<'_>,
-    key: MergeKey,
+    said: SaidKey,
 ) -> Result<Result<(), Apart>, Interrupted> {
+    let key = said.key;
     let Some(draft) = &records.profile else { return Ok(Ok(())) };
     if draft.profile.has_key(key) {
         return Ok(Ok(()));
@@ -242,8 +272,8 @@ async fn identify_by(
     if context.people.is_blocked(key) {
         return Ok(Err(Apart::Blocked));
     }
-    let other = Found::by_key(context, records, key).await?;
-    if matches!(other, Found::Same) {
+    let other = Found::by_key(context, records, said).await?;
+    if matches!(other, Found::Same) && said.former.is_none() {
         return Ok(Ok(())); // it leads there, though it is not among the newest
     }
     if let Err(why) = become_one(context, records, other, Some(key)).await? {
@@ -255,8 +285,9 @@ async fn identify_by(
 /// The addresses and phone numbers that stand in the profile, each with its place.
 pub fn contacts(context: &ProcessContext<'_>, records: &Records<'_>) -> Vec<(Path, MergeKey)> {
     let Some(draft) = &records.profile else { return Vec::new() };
+    let country = records.registered().terms.phone_country;
     let standing = context.identity.contact_places().filter_map(|place| {
-        let key = context.identity.key_at(place, draft.get(&place.steps()[1..])?)?;
+        let key = context.identity.key_at(place, draft.get(&place.steps()[1..])?, country)?;
         Some((place.clone(), key))
     });
     standing.collect()

@@ -3,9 +3,12 @@
 //! An event that names another primary key than its profile has is that person's, and so is the rest of the session
 //! (docs/contract.md, section 4): `pk` counts before `id`, and that before the configured ones, in their order.
 
-use super::{join::Found, keys::Identity};
+use super::{
+    join::{Found, SaidKey},
+    keys::Identity,
+};
 use crate::{
-    model::{MergeKey, Path, Profile, Value},
+    model::{Country, Path, Profile, Value},
     process::{
         Interrupted, ProcessContext,
         records::{ProfileDraft, Records},
@@ -15,23 +18,27 @@ use crate::{
 
 /// A key for each place of a primary key, in the order in which they count; `None` where there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PrimaryKeys(Vec<Option<MergeKey>>);
+pub struct PrimaryKeys(Vec<Option<SaidKey>>);
 
 impl PrimaryKeys {
-    /// Those among the keys that were said, each with its place.
-    pub fn among(identity: &Identity, said: &[(Path, MergeKey)]) -> Self {
-        let said_at = |place: &Path| said.iter().find(|(at, _)| at == place).map(|(_, key)| *key);
-        Self(identity.exclusive_places().map(said_at).collect())
+    /// Those that stand in what is said of a profile's places, each itself one or an object that holds some.
+    pub fn said(identity: &Identity, said: &[(Path, Value)], country: Option<Country>) -> Self {
+        let key = |place: &Path| {
+            let within = said.iter().filter(|(path, _)| place.steps().starts_with(path.steps()));
+            let mut values = within.filter_map(|(path, value)| value.get(&place.steps()[path.steps().len()..]));
+            values.find_map(|value| SaidKey::at(identity, place, value, country))
+        };
+        Self(identity.exclusive_places().map(key).collect())
     }
 
     pub fn of_draft(identity: &Identity, draft: &ProfileDraft) -> Self {
-        let key = |place: &Path| identity.key_at(place, draft.get(&place.steps()[1..])?);
+        let key = |place: &Path| SaidKey::at(identity, place, draft.get(&place.steps()[1..])?, None);
         Self(identity.exclusive_places().map(key).collect())
     }
 
     pub fn of(identity: &Identity, profile: &Profile) -> Self {
         let facts = Value::from(&profile.facts);
-        let key = |place: &Path| identity.key_at(place, facts.get(&place.steps()[1..])?);
+        let key = |place: &Path| SaidKey::at(identity, place, facts.get(&place.steps()[1..])?, None);
         Self(identity.exclusive_places().map(key).collect())
     }
 
@@ -45,7 +52,8 @@ impl PrimaryKeys {
     }
 
     fn contradicts_at(&self, place: usize, other: &Self) -> bool {
-        self.0[place].is_some() && other.0[place].is_some() && self.0[place] != other.0[place]
+        let both = self.0[place].zip(other.0[place]);
+        both.is_some_and(|(mine, theirs)| mine.key != theirs.key)
     }
 
     /// Those that count more than the one at `place`.
@@ -91,7 +99,7 @@ pub async fn decide(
         |place: &usize| theirs[*place].as_ref().is_some_and(|theirs| !theirs.contradict(&named.before(*place)));
     let person = (0..found.len()).find(is_person);
     let joins = |place: usize| {
-        let is_severed = named.0[place].is_some_and(|key| draft.profile.history.is_severed(key));
+        let is_severed = named.0[place].is_some_and(|said| draft.profile.history.is_severed(said.key));
         let contradicts = theirs[place].as_ref().is_some_and(|theirs| theirs.contradict(&own));
         !is_severed && !contradicts && !own.contradict(named)
     };
@@ -124,9 +132,11 @@ pub async fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::MergeKey;
 
     fn keys<const N: usize>(keys: [u8; N]) -> PrimaryKeys {
-        PrimaryKeys(keys.into_iter().map(|key| (key != 0).then_some(MergeKey([key; 16]))).collect())
+        let said = |key| SaidKey { key: MergeKey([key; 16]), former: None };
+        PrimaryKeys(keys.into_iter().map(|key| (key != 0).then_some(said(key))).collect())
     }
 
     #[test]

@@ -249,7 +249,8 @@ mod tests {
         let key = || any::<[u8; 16]>().prop_map(MergeKey);
         (any::<bool>(), prop::collection::vec(key(), 0..3), prop::collection::vec((key(), time()), 0..3)).prop_map(
             |(was_split, severed, joins)| {
-                let mut history = MergeHistory { was_split, ..MergeHistory::default() };
+                let mut history = MergeHistory::default();
+                history.was_split = was_split;
                 severed.into_iter().for_each(|key| history.sever(key));
                 joins.into_iter().for_each(|(key, now)| history.count_join(key, now));
                 history
