@@ -6,7 +6,7 @@ use super::{Admin, NotSaved, retry};
 use crate::{
     model::{
         Alias, Country, DelayedEvent, Fault, Id, KnownKey, MergeKey, MergingWrites, Path, Profile, ProfileRef,
-        Regained, Session, Value,
+        Regained, Session, Theirs, Value,
     },
     process::{Identity, PROFILE_SPLIT, Records, find_profile, referred_profile},
     store::{Entry, Key, Merge, Name, NamesWalk, ReadView, Refused},
@@ -116,19 +116,24 @@ impl Admin {
             Some(offset) => view.profile_at(offset, None).await?.map(|(before, _)| before),
             None => None,
         };
+        let mut theirs = Theirs::of(&split);
         let severed = match view.profile_behind(said, &by).await? {
-            Some(after) => give_merging(keys_at, &mut split, &after, before.as_ref(), merge.key),
+            Some(after) => {
+                let merging = MergingWrites::new(&after, before.as_ref(), &split);
+                theirs = merging.theirs(&split);
+                give_merging(keys_at, &mut split, merging, &after, before.as_ref(), merge.key)
+            }
             None => Severed::default(),
         };
         let mut left = profile.clone();
         let mut between = way.collect::<Vec<_>>();
         for state in between.iter_mut().map(|absorbed| &mut absorbed.state).chain([&mut left]) {
-            let mut regained = before.as_ref().map(|before| state.regained(&split, before)).unwrap_or_default();
+            let mut regained = before.as_ref().map(|before| state.regained(&theirs, before)).unwrap_or_default();
             if profile.history.was_split {
                 // The state from before the merge also holds what was written to those who were split off since.
                 leave_out_of_others(view, &mut regained, &state.reference()).await?;
             }
-            state.split_off(&split, shared_visits, before.as_ref(), regained);
+            state.split_off(&split, &theirs, shared_visits, before.as_ref(), regained);
             list_names_anew(view, state, &reference).await?;
         }
         // A key that it had may be another's since one was split off it, or may have been let go of by the merge.
@@ -322,11 +327,11 @@ struct Severed {
 fn give_merging(
     keys_at: &Keys<'_>,
     split: &mut Profile,
+    mut merging: MergingWrites,
     after: &Profile,
     before: Option<&Profile>,
     by: Option<MergeKey>,
 ) -> Severed {
-    let mut merging = MergingWrites::new(after, before, split);
     let is_others = |key: MergeKey| before.is_some_and(|before| before.has_key(key)) && !split.has_key(key);
     let said: Vec<(String, MergeKey)> = merging
         .set()

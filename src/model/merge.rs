@@ -11,7 +11,7 @@ use super::{Alias, Decimal, Id, KnownKey, Object, Profile, ProfileRef, Value, Vi
 pub use history::MergeHistory;
 pub use merging::MergingWrites;
 use writes::note_write;
-pub use writes::{Conflict, NOTED_PARTS, Regained};
+pub use writes::{Conflict, NOTED_PARTS, Regained, Theirs};
 
 impl Profile {
     /// Takes over what `other` is and has. This profile is the one that was made first.
@@ -67,7 +67,15 @@ impl Profile {
 
     /// Takes out what `other` had when it was taken in; what was written since stays here. `before` is this profile, or
     /// the one that took the other in, as it was before that, if it was; `regained` is what it had lost against the other.
-    pub fn split_off(&mut self, other: &Self, shared_visits: u64, before: Option<&Self>, regained: Regained) {
+    pub fn split_off(
+        &mut self,
+        other: &Self,
+        theirs: &Theirs,
+        shared_visits: u64,
+        before: Option<&Self>,
+        regained: Regained,
+    ) {
+        self.split_facts(other, theirs, before, regained);
         self.visits = (self.visits + shared_visits).saturating_sub(other.visits);
         self.views = self.views.saturating_sub(other.views);
         self.counts.subtract_all(&other.counts);
@@ -78,12 +86,11 @@ impl Profile {
         own.sort_unstable();
         own.dedup_by(|later, earlier| later.session == earlier.session);
         self.latest_visits = [own.pop(), own.pop()];
-        let theirs = |known: &Id| *known == other.id || other.aliases.iter().any(|alias| alias.id == *known);
-        self.aliases.retain(|alias| !theirs(&alias.id));
+        let is_theirs = |known: &Id| *known == other.id || other.aliases.iter().any(|alias| alias.id == *known);
+        self.aliases.retain(|alias| !is_theirs(&alias.id));
         self.names = self.names.saturating_sub(other.names + 1);
         self.keys.retain(|known| !other.has_key(known.key));
         self.history.was_split = true;
-        self.split_facts(other, before, regained);
     }
 
     fn merge_facts(&mut self, other: &Self) {
@@ -106,8 +113,8 @@ impl Profile {
         self.lay_out(writes, rest);
     }
 
-    fn split_facts(&mut self, other: &Self, before: Option<&Self>, regained: Regained) {
-        let writes = self.writes_without(other, before, regained);
+    fn split_facts(&mut self, other: &Self, theirs: &Theirs, before: Option<&Self>, regained: Regained) {
+        let writes = self.writes_without(theirs, before, regained);
         let (mine, other_facts) = (Value::from(&self.facts), Value::from(&other.facts));
         let mut rest = Object::default();
         let mut interests = taken_out(part(&mine, "interests"), part(&other_facts, "interests"));
@@ -275,7 +282,7 @@ mod tests {
             };
             let (a, b) = (profile(1, &numbered(&mine, 0)), profile(2, &numbered(&theirs, 1)));
             let mut both = merged(&a, &b);
-            both.split_off(&b, 0, Some(&a), both.regained(&b, &a));
+            both.split_off(&b, &Theirs::of(&b), 0, Some(&a), both.regained(&Theirs::of(&b), &a));
             let (mut left, mut before) = (shown(&both), shown(&a));
             for shown in [&mut left, &mut before] {
                 // Evaluated again, and times of what really happened.
@@ -372,7 +379,7 @@ mod tests {
             // Whoever is split off first may be the one that others were added up with.
             let order = all.iter().skip(left_out).chain(&all[1..left_out]);
             for (place, other) in order.enumerate() {
-                one.split_off(other, 0, None, Regained::default());
+                one.split_off(other, &Theirs::of(other), 0, None, Regained::default());
                 let left = Decimal::parse(&format!("{}.{}", (39 - place) / 10, (39 - place) % 10)).unwrap();
                 assert_eq!(shown(&one)["traits"]["n"].to_string(), left.to_string(), "{left_out} {place}");
             }
@@ -395,11 +402,23 @@ mod tests {
         }
         let lost = |profile: &Profile| shown(profile)["aux"]["conflicts"].as_array().unwrap().len();
         assert_eq!(lost(&one), 100 + 7);
-        one.split_off(&setter, 0, Some(&mine), one.regained(&setter, &mine));
+        one.split_off(&setter, &Theirs::of(&setter), 0, Some(&mine), one.regained(&Theirs::of(&setter), &mine));
         assert_eq!(shown(&one)["traits"]["n"].to_string(), "0.1");
-        one.split_off(&counting(6, true, &[(120, "0"), (121, "0.1")]), 0, None, Regained::default());
+        one.split_off(
+            &counting(6, true, &[(120, "0"), (121, "0.1")]),
+            &Theirs::of(&counting(6, true, &[(120, "0"), (121, "0.1")])),
+            0,
+            None,
+            Regained::default(),
+        );
         assert_eq!(shown(&one)["traits"]["n"].to_string(), "0.3");
-        one.split_off(&counting(3, true, &[(110, "0"), (111, "0.1")]), 0, None, Regained::default());
+        one.split_off(
+            &counting(3, true, &[(110, "0"), (111, "0.1")]),
+            &Theirs::of(&counting(3, true, &[(110, "0"), (111, "0.1")])),
+            0,
+            None,
+            Regained::default(),
+        );
         assert_eq!(shown(&one)["traits"]["n"].to_string(), "20.2");
     }
 

@@ -58,7 +58,7 @@ pub use form::Form;
 pub use id::{EventType, Id, ShortId};
 pub use json::{Json, value_in};
 pub use members::value_at;
-pub use merge::{Conflict, MergeHistory, MergingWrites, NOTED_PARTS, Regained};
+pub use merge::{Conflict, MergeHistory, MergingWrites, NOTED_PARTS, Regained, Theirs};
 pub use object::Object;
 pub use origin::Origin;
 pub use path::{Path, begins_with, is_within, steps_text};

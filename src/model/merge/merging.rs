@@ -1,13 +1,19 @@
 //! What the request wrote that made two profiles one: it goes with the one that is split off.
 
+use std::collections::HashSet;
+
 use super::{
     super::{Object, Profile, Value},
     part, taken_out,
-    writes::Writes,
+    writes::{Theirs, Writes},
 };
 
 /// What a request wrote to the profile that took in another one by it.
-pub struct MergingWrites(Writes);
+pub struct MergingWrites {
+    all: Writes,
+    /// The paths of what is not given to the one that is split off.
+    left_out: HashSet<Box<str>>,
+}
 
 impl MergingWrites {
     /// `after` is the profile right after that, `before` as it was before that, if it was, and `state` the other one.
@@ -21,17 +27,24 @@ impl MergingWrites {
                 later.for_each(|(_, write)| write.take_from_list(&earlier));
             }
         }
-        Self(writes)
+        Self { all: writes, left_out: HashSet::new() }
     }
 
     /// What was set where; not what was added to a number.
     pub fn set(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().filter_map(|((_, path), write)| Some((&**path, write.set()?)))
+        self.all.iter().filter_map(|((_, path), write)| Some((&**path, write.set()?)))
     }
 
-    /// Leaves out what was written at this path.
+    /// Does not give what was written at this path to the one that is split off.
     pub fn leave_out(&mut self, path: &str) {
-        self.0.retain(|(_, at), _| **at != *path);
+        self.left_out.insert(path.into());
+    }
+
+    /// What is taken out with the other one, whose state was `state`.
+    pub fn theirs(&self, state: &Profile) -> Theirs {
+        let mut writes = state.writes();
+        writes.extend(self.all.iter().map(|(key, write)| (key.clone(), write.clone())));
+        Theirs(writes)
     }
 }
 
@@ -40,7 +53,7 @@ impl Profile {
     /// that took it in, right after and before that.
     pub fn take_merging(&mut self, merging: MergingWrites, after: &Self, before: Option<&Self>) {
         let mut writes = self.writes();
-        writes.extend(merging.0);
+        writes.extend(merging.all.into_iter().filter(|((_, path), _)| !merging.left_out.contains(path)));
         let rest = self.rest(after, before);
         let (views, counts) = before.map_or((0, Default::default()), |before| (before.views, before.counts.clone()));
         self.views += after.views.saturating_sub(views).saturating_sub(self.views);

@@ -153,16 +153,16 @@ impl Profile {
             || self.conflicts.iter().any(|lost| lost.written.offset == offset && *lost.path == *path)
     }
 
-    /// What of the state `before` the merge comes back once `other` is split off: what had lost against what of theirs
+    /// What of the state `before` the merge comes back once what is theirs is split off: what had lost against what of theirs
     /// stands here, or is not noted because they said the same later.
-    pub fn regained(&self, other: &Self, before: &Self) -> Regained {
-        let (theirs, conflicts) = (other.writes(), self.conflicts.iter());
+    pub fn regained(&self, Theirs(theirs): &Theirs, before: &Self) -> Regained {
+        let conflicts = self.conflicts.iter();
         let lost: BTreeSet<(u64, &str)> = conflicts.map(|lost| (lost.written.offset, &*lost.path)).collect();
         let (mut stood, mut said) = (BTreeMap::new(), HashSet::new());
         let in_words = |path: &str, write: &Write| -> (Box<str>, Box<str>) {
             (path.into(), write.value.to_json().as_str().into())
         };
-        for ((offset, path), write) in &theirs {
+        for ((offset, path), write) in theirs {
             if self.fields.get(path).is_some_and(|field| field.offset == *offset && field.added.is_none()) {
                 stood.insert(path.clone(), ());
             } else if lost.contains(&(*offset, path)) {
@@ -178,11 +178,10 @@ impl Profile {
         Regained(writes)
     }
 
-    /// Everything that was written to it without what was written to `other`, and with what is regained.
-    pub(super) fn writes_without(&self, other: &Self, before: Option<&Self>, regained: Regained) -> Writes {
-        let theirs = other.writes();
+    /// Everything that was written to it without what is theirs, and with what is regained.
+    pub(super) fn writes_without(&self, Theirs(theirs): &Theirs, before: Option<&Self>, regained: Regained) -> Writes {
         let mut writes = self.writes();
-        for ((offset, path), write) in &theirs {
+        for ((offset, path), write) in theirs {
             match writes.remove(&(*offset, path.clone())) {
                 // Others may be one with it by now.
                 Some(known) if known.is_added && write.is_added && known.value != write.value => {
@@ -194,7 +193,7 @@ impl Profile {
             }
         }
         if let Some(before) = before {
-            take_from_lists(&mut writes, &theirs, before.written);
+            take_from_lists(&mut writes, theirs, before.written);
         }
         for (key, write) in regained.0 {
             writes.entry(key).or_insert(write);
@@ -265,6 +264,16 @@ impl Profile {
                 field.parts.push(part);
             });
         }
+    }
+}
+
+/// What is taken out of a profile with the one that is split off.
+pub struct Theirs(pub(super) Writes);
+
+impl Theirs {
+    /// What was written to the other one.
+    pub fn of(other: &Profile) -> Self {
+        Self(other.writes())
     }
 }
 

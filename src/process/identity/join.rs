@@ -150,7 +150,8 @@ pub async fn become_one(
 ) -> Result<Result<(), Apart>, Interrupted> {
     let (Some(draft), Some(profile)) = (&records.profile, other.profile(records)) else { return Ok(Ok(())) };
     let (own, theirs) = (PrimaryKeys::of_draft(context.identity, draft), PrimaryKeys::of(context.identity, profile));
-    if own.contradict(&theirs) {
+    // Whoever a primary key leads to has it, though another one stands there since two were joined by call.
+    if by.map_or(own.clone(), |key| own.without(key)).contradict(&theirs) {
         return Ok(Err(Apart::PrimaryKeys));
     }
     if by.is_some_and(|key| draft.profile.history.is_severed(key)) {

@@ -8,7 +8,7 @@ use super::{
     keys::Identity,
 };
 use crate::{
-    model::{Country, Path, Profile, Value},
+    model::{Country, MergeKey, Path, Profile, Value},
     process::{
         Interrupted, ProcessContext,
         records::{ProfileDraft, Records},
@@ -54,6 +54,11 @@ impl PrimaryKeys {
     fn contradicts_at(&self, place: usize, other: &Self) -> bool {
         let both = self.0[place].zip(other.0[place]);
         both.is_some_and(|(mine, theirs)| mine.key != theirs.key)
+    }
+
+    /// Those that are another key.
+    pub fn without(&self, key: MergeKey) -> Self {
+        Self(self.0.iter().map(|said| said.filter(|said| said.key != key)).collect())
     }
 
     /// Those that count more than the one at `place`.
@@ -116,12 +121,11 @@ pub async fn decide(
     let of_person = person.and_then(|place| theirs[place].clone()).unwrap_or_else(|| own.clone());
     let is_refused = |place: &usize| {
         let differs = of_person.contradicts_at(*place, named) || own.contradicts_at(*place, named);
-        match (&found[*place], &theirs[*place]) {
-            (Found::Same, _) => false,
-            (_, Some(other)) if *other != of_person => {
-                differs || [&own, &of_person, named].into_iter().any(|it| it.contradict(other))
-            }
-            _ => differs,
+        match &theirs[*place] {
+            // It leads to the person already, or to somebody whom nothing tells from them.
+            Some(other) if matches!(found[*place], Found::Same) || *other == of_person => false,
+            Some(other) => differs || [&own, &of_person, named].into_iter().any(|it| it.contradict(other)),
+            None => differs,
         }
     };
     let places = identity.exclusive_places().enumerate();
@@ -132,7 +136,6 @@ pub async fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::MergeKey;
 
     fn keys<const N: usize>(keys: [u8; N]) -> PrimaryKeys {
         let said = |key| SaidKey { key: MergeKey([key; 16]), former: None };
