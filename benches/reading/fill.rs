@@ -7,7 +7,7 @@ use tracardi::{
     clock::Clock,
     collect::{Bots, CollectSettings, Collector, Credentials, Disclosure, Incoming},
     model::{ClientFacts, Payload, Source, SourceType, Time},
-    process::{AllowedHosts, Identity, Lookups, Rules, RulesInForce, Secrets},
+    process::{AllowedHosts, Identity, IdentitySettings, Lookups, Rules, RulesInForce, Secrets},
     store::{Durability, Folder, Store, StoreSettings},
 };
 
@@ -64,7 +64,7 @@ async fn fill_all(path: &Path, events: usize) -> Result<()> {
         clock.clone(),
         collect,
         rules,
-        Identity::new(&key, Vec::new()),
+        Identity::new(&key, &IdentitySettings::default()),
         lookups,
     ));
     let visits = events.div_ceil(EVENTS_A_REQUEST * REQUESTS_A_VISIT);
@@ -120,7 +120,7 @@ fn incoming(visit: u64, request: usize) -> Incoming {
         format!("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/{}.0 Safari/537.36", 100 + visit % 20);
     let client = Arc::new(ClientFacts { user_agent: Some(agent.into()), ..ClientFacts::default() });
     let (bytes, endpoint) = (body.len(), SourceType::Rest);
-    Incoming { endpoint, payload, profile_less: false, client, credentials: Credentials::None, bytes, trial: None }
+    Incoming { endpoint, payload, profile_less: false, client, credentials: Credentials::None, bytes, dry_run: None }
 }
 
 fn event_body(visit: u64, event: usize) -> String {

@@ -203,7 +203,7 @@ async fn by_key(
     let Some(former) = former.filter(|_| stored.is_none()) else {
         return Ok((Found::new(records, stored, is_meant), false));
     };
-    let says_so = |profile: &Arc<Profile>| context.identity.keys_of(&profile.facts, country(records)).contains(&key);
+    let says_so = |profile: &Arc<Profile>| context.identity.says(&profile.facts, key, country(records));
     let stored = context.people.by_key(former).await?.filter(says_so);
     let is_found = stored.is_some();
     Ok((Found::new(records, stored, is_meant), is_found))

@@ -8,7 +8,7 @@ mod phone;
 mod placeholder;
 mod places;
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -185,16 +185,25 @@ impl Identity {
         })
     }
 
-    /// What the person is found by of whom a profile says `facts`.
-    pub fn keys_of(&self, facts: &Json, country: Option<Country>) -> Vec<MergeKey> {
+    /// What the person is found by of whom a profile says `facts`, each with its former key.
+    pub fn keys_of(&self, facts: &Json, country: Option<Country>) -> Vec<(MergeKey, Option<MergeKey>)> {
         if facts.is_empty_object() {
             return Vec::new();
         }
-        let root: Path = ["profile"].into_iter().collect();
-        let mut keys: Vec<MergeKey> = self.keys_in(&root, &Value::from(facts), country).map(|(_, key)| key).collect();
+        let facts = Value::from(facts);
+        let found = self.places.iter().filter_map(|(place, _)| {
+            let value = facts.get(&place.steps()[1..])?;
+            Some((self.key_at(place, value, country)?, self.former_at(place, value, country)))
+        });
+        let mut keys: Vec<_> = found.collect();
         keys.sort_unstable();
-        keys.dedup();
+        keys.dedup_by_key(|(key, _)| *key);
         keys
+    }
+
+    /// Whether `key` is one of what the person is found by of whom a profile says `facts`.
+    pub fn says(&self, facts: &Json, key: MergeKey, country: Option<Country>) -> bool {
+        self.keys_of(facts, country).iter().any(|(known, _)| *known == key)
     }
 
     /// Whether `value` at `path` says whose the profile is.
@@ -272,6 +281,12 @@ impl Identity {
         let mut key = [0; 16];
         key.copy_from_slice(&mac.finalize().into_bytes()[..16]);
         MergeKey(key)
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Identity").finish_non_exhaustive()
     }
 }
 
