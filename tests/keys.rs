@@ -218,7 +218,7 @@ fn an_import_into_an_older_store_takes_nobodys_key() {
     let (setup, ada) = older_store(folder.path());
     let daemon = setup.start();
     let profile = |id: &str, pk: &str| {
-        json!({"id": id, "data": {"identifier": {"pk": pk}}, "metadata": {"time": {"insert": "2025-05-01T10:00:00Z"}}})
+        json!({"id": id, "ids": [id], "data": {"identifier": {"pk": pk}}, "metadata": {"time": {"insert": "2025-05-01T10:00:00Z"}}})
             .to_string()
     };
     let lines = format!("{}\n{}\n", profile("imported-1", "A1"), profile("imported-2", "a1"));
