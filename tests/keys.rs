@@ -110,6 +110,32 @@ fn what_names_nobody_joins_nobody() {
 }
 
 #[test]
+fn nobody_is_attached_by_a_placeholder() {
+    let (_folder, daemon) = started();
+    for (kind, by) in [("by-kind", "pk"), ("by-place", "profile.data.identifier.pk")] {
+        let attach = json!({by: "{{ event.properties.who }}", "create": true});
+        let workflow = json!({"id": kind, "on": [kind], "step": [{"attach_profile": attach}]});
+        assert_eq!(daemon.post_admin("/workflow", &workflow).status, 200);
+    }
+    // There is one who is called so.
+    let shown = sign_in(&daemon, "shop", "s", json!({"pk": "guest"}));
+    assert_eq!(shown["data"]["identifier"]["pk"], "guest");
+    for kind in ["by-kind", "by-place"] {
+        let call = |who: &str| {
+            let answer = daemon.post_json(&format!("/collect/{kind}/shop"), &json!({"who": who}).to_string());
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            answer.json()["profile"]["id"].clone()
+        };
+        assert_eq!(
+            (call("guest"), call(" GUEST "), call("{{ who }}")),
+            (Value::Null, Value::Null, Value::Null),
+            "{kind}"
+        );
+        assert!(call("admin").is_string() && call("admin") == call(" admin "), "{kind}");
+    }
+}
+
+#[test]
 fn a_sources_numbers_are_those_of_its_country() {
     let (_folder, daemon) = started();
     for (id, country) in [("swiss", "ch"), ("american", "US")] {

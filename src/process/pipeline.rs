@@ -260,7 +260,7 @@ impl<'r> Processing<'_, 'r> {
                 keys.extend(identity.keys_in(path, value, country));
                 return true;
             }
-            let tells = identity.is_told_by(path, value, country);
+            let tells = identity.is_told_by(path, value);
             unproven |= tells;
             !tells
         });

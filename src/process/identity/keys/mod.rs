@@ -177,12 +177,8 @@ impl Identity {
         value: &Value,
         country: Option<Country>,
     ) -> impl Iterator<Item = (Path, MergeKey)> {
-        let places = self.places.iter().map(|(place, _)| place);
-        let within = places.filter(|place| place.steps().starts_with(path.steps()));
-        within.filter_map(move |place| {
-            let key = self.key_at(place, value.get(&place.steps()[path.steps().len()..])?, country)?;
-            Some((place.clone(), key))
-        })
+        let key = move |(place, value): (&Path, &Value)| Some((place.clone(), self.key_at(place, value, country)?));
+        self.values_in(path, value).filter_map(key)
     }
 
     /// What the person is found by of whom a profile says `facts`, each with its former key.
@@ -190,9 +186,8 @@ impl Identity {
         if facts.is_empty_object() {
             return Vec::new();
         }
-        let facts = Value::from(facts);
-        let found = self.places.iter().filter_map(|(place, _)| {
-            let value = facts.get(&place.steps()[1..])?;
+        let (root, facts): (Path, _) = (["profile"].into_iter().collect(), Value::from(facts));
+        let found = self.values_in(&root, &facts).filter_map(|(place, value)| {
             Some((self.key_at(place, value, country)?, self.former_at(place, value, country)))
         });
         let mut keys: Vec<_> = found.collect();
@@ -206,15 +201,24 @@ impl Identity {
         self.keys_of(facts, country).iter().any(|(known, _)| *known == key)
     }
 
-    /// Whether `value` at `path` says whose the profile is.
-    pub fn is_told_by(&self, path: &Path, value: &Value, country: Option<Country>) -> bool {
+    /// Whether `value` at `path` says whose the profile is, or takes the place of what says so: a placeholder does.
+    pub fn is_told_by(&self, path: &Path, value: &Value) -> bool {
         let is_primary_id = matches!(path.split_root(), ("profile", [step]) if **step == *PRIMARY_ID);
-        is_primary_id || self.keys_in(path, value, country).next().is_some()
+        is_primary_id || self.values_in(path, value).any(|(_, value)| !value.is_empty())
     }
 
-    /// A name for `value` at `path`, to hold while somebody is looked for who has it there; `None` when it says
-    /// nothing.
+    /// The places of keys at or below `path`, with what stands there if `value` stands at `path`.
+    fn values_in<'a>(&self, path: &Path, value: &'a Value) -> impl Iterator<Item = (&Path, &'a Value)> {
+        let within = self.places().filter(|place| place.steps().starts_with(path.steps()));
+        within.filter_map(|place| Some((place, value.get(&place.steps()[path.steps().len()..])?)))
+    }
+
+    /// A name for `value` at `path`, which is no place for a key, to hold while somebody is looked for who has it there;
+    /// `None` when it says nothing.
     pub fn name_of(&self, path: &Path, value: &Value) -> Option<MergeKey> {
+        if self.kind_at(path).is_some() {
+            return None; // what is no key there leads to nobody
+        }
         let text = lower_cased(value)?;
         let text = Some(text.trim()).filter(|text| !Id::is_missing(text))?;
         Some(self.hashed(&[&path.to_string()], text))

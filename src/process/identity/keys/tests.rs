@@ -91,6 +91,40 @@ fn a_key_of_before_is_found_where_it_was_another() {
 }
 
 #[test]
+fn what_stands_where_a_key_does_tells_whose_it_is_and_is_looked_for_as_one() {
+    let identity = Identity::new("one", &settings(&[("profile.traits.customer", false)]));
+    let path = |path: &str| Path::parse(path).unwrap();
+    let object = |json: &str| {
+        let json = crate::model::Reader::new(json.as_bytes(), 0).and_then(|mut reader| reader.value()).unwrap();
+        Value::from(&json)
+    };
+    // A placeholder takes the place of an address, so who may not tell whose a profile is does not write it either.
+    for (place, value) in [
+        ("profile.data.contact.email.main", text("n/a")),
+        ("profile.data.contact.email.main", text("ada@example.com")),
+        ("profile.data.contact.email.main", Value::Boolean(true)),
+        ("profile.data.contact", object(r#"{"phone": {"mobile": "-"}}"#)),
+        ("profile.data.identifier", object(r#"{"pk": 17}"#)),
+        ("profile.traits", object(r#"{"customer": ["C-1"]}"#)),
+        ("profile.primary_id", text("x")),
+    ] {
+        assert!(identity.is_told_by(&path(place), &value), "{place}");
+    }
+    for (place, value) in [
+        ("profile.data.contact.email.main", text("")),
+        ("profile.data.contact", object(r#"{"phone": {"fax": "+41791234567"}, "email": "ada@example.com"}"#)),
+        ("profile.traits", object(r#"{"customers": "C-1"}"#)),
+        ("event.data.identifier.pk", text("17")),
+    ] {
+        assert!(!identity.is_told_by(&path(place), &value), "{place}");
+    }
+    // Nobody is looked for among all profiles by what is no key where a key stands.
+    assert_eq!(identity.name_of(&path("profile.data.identifier.pk"), &text("guest")), None);
+    assert_eq!(identity.name_of(&path("profile.traits.card"), &text("null")), None);
+    assert!(identity.name_of(&path("profile.traits.card"), &text("guest")).is_some());
+}
+
+#[test]
 fn places_that_tell_people_apart_have_an_order() {
     let identity = Identity::new(
         "one",
