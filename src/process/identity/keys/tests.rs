@@ -79,7 +79,7 @@ fn a_key_of_before_is_found_where_it_was_another() {
     assert_eq!(former(KnownBy::Email, "Ada@Example.com"), None);
     assert_eq!(former(KnownBy::Phone, "+41 79 123 45 67"), None);
     assert_eq!(former(KnownBy::Phone, "0041791234567"), None);
-    assert_eq!(former(KnownBy::Email, "mailto:ada@example.com").is_some(), true);
+    assert!(former(KnownBy::Email, "mailto:ada@example.com").is_some());
     assert_eq!(former(KnownBy::Phone, "079 123 45 67"), identity.key(KnownBy::Phone, &text("0791234567"), None));
     // What is no key any more leads to nobody.
     for nobody in ["n/a", "guest", "-", "+48"] {
