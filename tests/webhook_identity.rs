@@ -219,7 +219,10 @@ fn a_list_comes_to_the_same_as_its_events_one_by_one() {
         r#"[{"e":"a","s":"s1"}] [{"e":"b","s":"s1"}] [{"e":"c","s":"s1","e2":"b"},{"e":"a","e2":"c"}]"#,
         r#"[{"e":"c","s":"s1","e2":"a"},{"e":"a","s":"s1","e2":"b"},{"e":"b","s":"s1"},{"e":"a","e2":"a"}]"#,
     ];
+    let people = ["a", "b", "c"].map(|name| (format!("\"{name}\""), format!("{name}@x.example")));
     for story in stories {
+        let story =
+            people.iter().fold(story.to_owned(), |story, (name, mail)| story.replace(name, &json!(mail).to_string()));
         let lists: Vec<Value> = story
             .split("] ")
             .map(|list| serde_json::from_str(&format!("{}]", list.trim_end_matches(']'))).unwrap())
@@ -249,7 +252,7 @@ fn a_list_comes_to_the_same_as_its_events_one_by_one() {
                     send(list);
                 }
             }
-            let people = ["a", "b", "c"].map(|mail| send(&json!({"e": mail})));
+            let people = people.each_ref().map(|(_, mail)| send(&json!({"e": mail})));
             let firsts: Vec<usize> =
                 people.iter().map(|id| people.iter().position(|other| other == id).unwrap()).collect();
             let shown = people.iter().map(|id| {

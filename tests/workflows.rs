@@ -322,14 +322,14 @@ fn a_webhook_can_be_given_a_profile_and_a_session() {
     let call = |kind: &str, body: Value| {
         daemon.post_json(&format!("/collect/{kind}/shop"), &body.to_string()).json()["profile"]["id"].clone()
     };
-    let first = call("called", json!({"phone": "+41 1", "call": "c1"}));
+    let first = call("called", json!({"phone": "+41 79 123 45 01", "call": "c1"}));
     assert!(first.is_string());
-    assert_eq!(call("called", json!({"phone": " +41 1 ", "call": "c2"})), first);
-    assert_ne!(call("called", json!({"phone": "+41 2", "call": "c3"})), first);
+    assert_eq!(call("called", json!({"phone": " +41 79 123 45 01 ", "call": "c2"})), first);
+    assert_ne!(call("called", json!({"phone": "+41 79 123 45 02", "call": "c3"})), first);
     let profile = daemon.record(&format!("/profile/{}", first.as_str().unwrap()));
     assert_eq!(
         (&profile["traits"], &profile["data"]["contact"]["phone"]["main"]),
-        (&json!({"last_call": "c2"}), &json!("+41 1"))
+        (&json!({"last_call": "c2"}), &json!("+41 79 123 45 01"))
     );
     assert_eq!(profile["stats"]["visits"], 2);
     let session = daemon.record("/session/call-c1");
@@ -340,7 +340,7 @@ fn a_webhook_can_be_given_a_profile_and_a_session() {
         Value::Null,
         "a forged id reaches nobody"
     );
-    assert_eq!(call("nobody", json!({"phone": "+41 3"})), Value::Null);
+    assert_eq!(call("nobody", json!({"phone": "+41 79 123 45 03"})), Value::Null);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tracardi::{
     clock::Clock,
     collect::{Bots, CollectSettings, Collector, Credentials, Disclosure, Incoming},
     model::{ClientFacts, Payload, Source, SourceType, Time},
-    process::{AllowedHosts, Identity, Lookups, Rules, RulesInForce, Secrets},
+    process::{AllowedHosts, Identity, IdentitySettings, Lookups, Rules, RulesInForce, Secrets},
     store::{Durability, Folder, Store, StoreSettings},
 };
 

@@ -14,7 +14,7 @@ use crate::{
         Document, EventDocument, EventRequest, Fault, Field, Id, Json, MergeKey, Person, Profile, ProfileDocument,
         SessionDocument, Time, Value, Visit,
     },
-    process::{Identity, find_profile},
+    process::{Identity, find_profile, referred_profile},
     store::{Key, ReadView, Refused, Store},
 };
 
@@ -40,7 +40,7 @@ pub fn names(documents: &[(u64, Document)], identity: &Identity, source: Option<
             Document::Profile(document) => {
                 let ProfileDocument { profile, names: others, .. } = &**document;
                 names.extend(others.iter().chain([&profile.id]).cloned().map(Key::Profile));
-                names.extend(identity.keys_of(&profile.facts, None).into_iter().map(Key::MergeKey));
+                names.extend(identity.keys_of(&profile.facts, None).into_iter().map(|(key, _)| Key::MergeKey(key)));
             }
         }
     }
@@ -269,11 +269,11 @@ impl<'a> Plan<'a> {
 
     /// Plans a profile that is not there, with other ids that lead nowhere yet.
     async fn make_profile(&mut self, profile: Profile, names: Vec<Id>) -> Result<Whose, Refused> {
-        let mut keys = self.identity.keys_of(&profile.facts, None);
+        let keys = self.identity.keys_of(&profile.facts, None);
         let mut free = Vec::with_capacity(keys.len());
-        for key in keys.drain(..) {
+        for (key, former) in keys {
             // Who is found by it already stays so.
-            if self.view.merge_key(key).await?.is_none() && self.keys.insert(key) {
+            if !self.is_somebodys(key, former).await? && self.keys.insert(key) {
                 free.push(key);
             }
         }
@@ -283,6 +283,17 @@ impl<'a> Plan<'a> {
         }
         self.ready.profiles.push(ReadyProfile { profile, names, keys: free });
         Ok(whose)
+    }
+
+    /// Whether a key leads to somebody, or what the store has of the same value from before.
+    async fn is_somebodys(&self, key: MergeKey, former: Option<MergeKey>) -> Result<bool, Refused> {
+        if self.view.merge_key(key).await?.is_some() {
+            return Ok(true);
+        }
+        let Some(former) = former else { return Ok(false) };
+        let Some(reference) = self.view.merge_key(former).await? else { return Ok(false) };
+        let found = referred_profile(self.view, &reference).await?;
+        Ok(found.is_some_and(|profile| self.identity.says(&profile.facts, key, None)))
     }
 
     /// Whom an id leads to.

@@ -279,7 +279,7 @@ impl<'r> Processing<'_, 'r> {
                 return true;
             }
             if !proven {
-                let tells = identity.is_told_by(path, value, country);
+                let tells = identity.is_told_by(path, value);
                 unproven |= tells;
                 return !tells;
             }

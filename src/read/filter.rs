@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use super::parameters::Parameters;
 use crate::{
     model::{Fault, Id, MergeKey, Place, Profile, ShownEvent, Time, Value},
-    process::Expression,
+    process::{Expression, Identity},
 };
 
 /// The most sources that are asked for at once.
@@ -127,11 +127,20 @@ pub struct SessionFilter {
     pub condition: Option<Arc<Expression>>,
 }
 
+/// A key that leads to a profile.
+#[derive(Debug)]
+pub struct KeyFilter {
+    pub key: MergeKey,
+    /// The key of the same value in stores of before.
+    pub former: Option<MergeKey>,
+    pub identity: Identity,
+}
+
 /// All of it must be so.
 #[derive(Debug, Default)]
 pub struct ProfileFilter {
     /// That all lead to it.
-    pub keys: Vec<MergeKey>,
+    pub keys: Vec<KeyFilter>,
     pub segment: Option<Id>,
     /// Its latest visit began at this server time or later.
     pub from: Option<Time>,

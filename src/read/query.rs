@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     cursor::Cursor,
-    filter::{EventFilter, Order, ProfileFilter, SessionFilter, Sources},
+    filter::{EventFilter, KeyFilter, Order, ProfileFilter, SessionFilter, Sources},
     parameters::{Parameters, boolean, kind_patterns, moment},
     projection::Projection,
 };
@@ -212,8 +212,10 @@ impl ProfileFilter {
             ("pk", KnownBy::Pk),
         ] {
             keys.extend(parameters.read(name, |text| {
-                let key = identity.key(known, &Value::text(text), None);
-                key.ok_or_else(|| Fault::new("value_error", "nobody is known by this"))
+                let value = Value::text(text);
+                let key = identity.key(known, &value, None);
+                let key = key.ok_or_else(|| Fault::new("value_error", "nobody is known by this"))?;
+                Ok(KeyFilter { key, former: identity.former(known, &value, None), identity: identity.clone() })
             })?);
         }
         let segment = parameters.read("segment", Id::required)?;

@@ -239,6 +239,59 @@ mod tests {
     }
 
     #[test]
+    fn a_merge_key_is_a_path_or_says_more_of_one() {
+        let read = |toml: &str| load(&format!("[identity]\nmerge_keys = {toml}"));
+        let shown = |settings: &Settings| settings.shown["identity"]["merge_keys"].clone();
+        let (card, customer) = ("profile.data.loyalty.card.id", "profile.traits.customer");
+        let places = |settings: &Settings| -> Vec<(String, bool)> {
+            settings.identity.merge_keys.iter().map(|place| (place.path.to_string(), place.exclusive)).collect()
+        };
+        for toml in [
+            format!("[\"{card}\", {{ path = \"{customer}\", exclusive = true }}]"),
+            // As the environment has it.
+            format!("'{card}, {{ path = \"{customer}\", exclusive = true }}'"),
+            format!("'{card},{{exclusive=true,path=\"{customer}\"}},'"),
+        ] {
+            let settings = read(&toml).unwrap();
+            assert_eq!(places(&settings), [(card.to_owned(), false), (customer.to_owned(), true)], "{toml}");
+            assert_eq!(shown(&settings), serde_json::json!([card, {"path": customer, "exclusive": true}]), "{toml}");
+        }
+        assert_eq!(places(&read(&format!("'{{ path = \"{customer}\" }}'")).unwrap()), [(customer.to_owned(), false)]);
+        assert!(read("\"\"").unwrap().identity.merge_keys.is_empty());
+        for wrong in [
+            "[\"event.type\"]",
+            "[1]",
+            "[[]]",
+            "[{ exclusive = true }]",
+            "[{ path = \"event.type\" }]",
+            "[{ path = \"profile.traits.a\", exclusive = \"yes\" }]",
+            "[{ path = \"profile.traits.a\", unique = true }]",
+            "'{ path = \"profile.traits.a\"'",
+            "'{ path }'",
+            "'{} {}'",
+            "'} profile.traits.a'",
+        ] {
+            let error = read(wrong).unwrap_err().to_string();
+            assert!(error.contains("identity.merge_keys") && error.contains("some.toml"), "{wrong}: {error}");
+        }
+        for (key, wrong) in [
+            ("people_per_key", "-1"),
+            ("people_per_key", "\"many\""),
+            ("keep_former", "\"perhaps\""),
+            ("placeholders", "[[1]]"),
+        ] {
+            let error = load(&format!("[identity]\n{key} = {wrong}")).unwrap_err().to_string();
+            assert!(error.contains(&format!("identity.{key}")), "{error}");
+        }
+        let settings = load("[identity]\nplaceholders = \"walk-in, nobody's\"\npeople_per_key = 0").unwrap();
+        assert_eq!(
+            (&*settings.identity.placeholders, settings.identity.people_per_key),
+            (&["walk-in".into(), "nobody's".into()][..], 0)
+        );
+        assert_eq!(load("").unwrap().identity, crate::process::IdentitySettings::default());
+    }
+
+    #[test]
     fn lists_are_lists_or_texts_with_commas() {
         let settings =
             load("[server]\ntrusted_proxies = \"10.0.0.1, fd00::/8\"\ncors_origins = [\"https://a.example\"]").unwrap();

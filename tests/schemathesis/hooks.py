@@ -38,6 +38,7 @@ FORMATS = {
     "paths": st.sampled_from(["type", "metadata.time.insert", "type,properties.price"]),
     "step": st.sampled_from(["page-view", "checkout-*", "purchase[event.properties.price > 100]"]),
     "time-zone": st.sampled_from(["UTC", "Europe/Warsaw", "Asia/Kathmandu"]),
+    "country": st.sampled_from(["CH", "us", "Pl"]),
     "phone": st.sampled_from(["+41446681800", "+1 212 555 0100"]),
     "address": st.sampled_from(["ada@example.com", "bob@example.org"]),
     "identifier": st.uuids(version=4).map(str),

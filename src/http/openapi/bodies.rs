@@ -271,6 +271,10 @@ pub fn source() -> Value {
                     },
                     "requires_secret": boolean(false),
                     "identify": { "enum": ["anyone", "secret", null], "default": "anyone" },
+                    "phone_country": {
+                        "description": "Where phone numbers that tell no country are dialled (ISO 3166-1 alpha-2).",
+                        "type": ["string", "null"], "format": "country", "pattern": "^[A-Za-z]{2}$",
+                    },
                 },
             },
             "timestamp": { "description": "The server's; what is sent is ignored." },

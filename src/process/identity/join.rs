@@ -100,7 +100,7 @@ impl Found {
         let mut stored = context.people.by_key(key).await?.filter(|profile| !is_let_go(profile));
         if let Some(former) = former.filter(|_| stored.is_none() && !context.people.is_blocked(key)) {
             let country = records.registered().terms.phone_country;
-            let says_so = |profile: &Arc<Profile>| context.identity.keys_of(&profile.facts, country).contains(&key);
+            let says_so = |profile: &Arc<Profile>| context.identity.says(&profile.facts, key, country);
             stored = context.people.by_key(former).await?.filter(says_so);
         }
         Ok(Self::new(records, stored, |draft| draft.profile.has_key(key)))

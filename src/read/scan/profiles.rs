@@ -29,8 +29,15 @@ impl ProfileScan {
     /// The one profile that all keys of the filter lead to, if it was not looked at yet.
     fn by_keys(&self, log: &LogView<'_>) -> Result<Option<Arc<Profile>>, StoreError> {
         let mut found: Option<Arc<Profile>> = None;
-        for key in &self.filter.keys {
-            let Some(led) = log.profile_by_key(*key)? else { return Ok(None) };
+        for wanted in &self.filter.keys {
+            let mut led = log.profile_by_key(wanted.key)?;
+            if led.is_none()
+                && let Some(former) = wanted.former
+            {
+                let says_so = |profile: &Arc<Profile>| wanted.identity.says(&profile.facts, wanted.key, None);
+                led = log.profile_by_key(former)?.filter(says_so);
+            }
+            let Some(led) = led else { return Ok(None) };
             if found.as_ref().is_some_and(|found| found.reference() != led.reference()) {
                 return Ok(None);
             }

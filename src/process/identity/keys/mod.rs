@@ -8,7 +8,7 @@ mod phone;
 mod placeholder;
 mod places;
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -183,35 +183,48 @@ impl Identity {
         value: &Value,
         country: Option<Country>,
     ) -> impl Iterator<Item = (Path, MergeKey)> {
-        let places = self.places.iter().map(|(place, _)| place);
-        let within = places.filter(|place| place.steps().starts_with(path.steps()));
-        within.filter_map(move |place| {
-            let key = self.key_at(place, value.get(&place.steps()[path.steps().len()..])?, country)?;
-            Some((place.clone(), key))
-        })
+        let key = move |(place, value): (&Path, &Value)| Some((place.clone(), self.key_at(place, value, country)?));
+        self.values_in(path, value).filter_map(key)
     }
 
-    /// What the person is found by of whom a profile says `facts`.
-    pub fn keys_of(&self, facts: &Json, country: Option<Country>) -> Vec<MergeKey> {
+    /// What the person is found by of whom a profile says `facts`, each with its former key.
+    pub fn keys_of(&self, facts: &Json, country: Option<Country>) -> Vec<(MergeKey, Option<MergeKey>)> {
         if facts.is_empty_object() {
             return Vec::new();
         }
-        let root: Path = ["profile"].into_iter().collect();
-        let mut keys: Vec<MergeKey> = self.keys_in(&root, &Value::from(facts), country).map(|(_, key)| key).collect();
+        let (root, facts): (Path, _) = (["profile"].into_iter().collect(), Value::from(facts));
+        let found = self.values_in(&root, &facts).filter_map(|(place, value)| {
+            Some((self.key_at(place, value, country)?, self.former_at(place, value, country)))
+        });
+        let mut keys: Vec<_> = found.collect();
         keys.sort_unstable();
-        keys.dedup();
+        keys.dedup_by_key(|(key, _)| *key);
         keys
     }
 
-    /// Whether `value` at `path` says whose the profile is.
-    pub fn is_told_by(&self, path: &Path, value: &Value, country: Option<Country>) -> bool {
-        let is_primary_id = matches!(path.split_root(), ("profile", [step]) if **step == *PRIMARY_ID);
-        is_primary_id || self.keys_in(path, value, country).next().is_some()
+    /// Whether `key` is one of what the person is found by of whom a profile says `facts`.
+    pub fn says(&self, facts: &Json, key: MergeKey, country: Option<Country>) -> bool {
+        self.keys_of(facts, country).iter().any(|(known, _)| *known == key)
     }
 
-    /// A name for `value` at `path`, to hold while somebody is looked for who has it there; `None` when it says
-    /// nothing.
+    /// Whether `value` at `path` says whose the profile is, or takes the place of what says so: a placeholder does.
+    pub fn is_told_by(&self, path: &Path, value: &Value) -> bool {
+        let is_primary_id = matches!(path.split_root(), ("profile", [step]) if **step == *PRIMARY_ID);
+        is_primary_id || self.values_in(path, value).any(|(_, value)| !value.is_empty())
+    }
+
+    /// The places of keys at or below `path`, with what stands there if `value` stands at `path`.
+    fn values_in<'a>(&self, path: &Path, value: &'a Value) -> impl Iterator<Item = (&Path, &'a Value)> {
+        let within = self.places().filter(|place| place.steps().starts_with(path.steps()));
+        within.filter_map(|place| Some((place, value.get(&place.steps()[path.steps().len()..])?)))
+    }
+
+    /// A name for `value` at `path`, which is no place for a key, to hold while somebody is looked for who has it there;
+    /// `None` when it says nothing.
     pub fn name_of(&self, path: &Path, value: &Value) -> Option<MergeKey> {
+        if self.kind_at(path).is_some() {
+            return None; // what is no key there leads to nobody
+        }
         let text = lower_cased(value)?;
         let text = Some(text.trim()).filter(|text| !Id::is_missing(text))?;
         Some(self.hashed(&[&path.to_string()], text))
@@ -278,6 +291,12 @@ impl Identity {
         let mut key = [0; 16];
         key.copy_from_slice(&mac.finalize().into_bytes()[..16]);
         MergeKey(key)
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Identity").finish_non_exhaustive()
     }
 }
 

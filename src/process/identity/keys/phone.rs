@@ -1,7 +1,11 @@
 //! Normal forms of phone numbers: E.164, where it is known from where they are dialled.
 
+use std::sync::Once;
+
 use icu_properties::{CodePointMapData, props::GeneralCategory};
 use phonenumber::{Mode, PhoneNumber, country::Source, metadata::DATABASE};
+
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::model::Country;
 
@@ -25,6 +29,9 @@ pub fn normal(text: &str, country: Option<Country>) -> Option<String> {
     if !DIGITS.contains(&digits.len()) || is_one_digit(&digits) {
         return None;
     }
+    if abroad || country.is_some() || digits.starts_with(ABROAD) {
+        read_plans();
+    }
     let number = match country {
         _ if abroad => international(digits)?,
         Some(country) => national(&digits, country)?,
@@ -36,8 +43,21 @@ pub fn normal(text: &str, country: Option<Country>) -> Option<String> {
     Some(if extension.is_empty() { number } else { format!("{number};ext={extension}") })
 }
 
+/// Reads the numbering plans, once: that takes a tenth of a second, in which others on the thread are moved to another
+/// one.
+fn read_plans() {
+    static READ: Once = Once::new();
+    if !READ.is_completed() {
+        let read = || READ.call_once(|| drop(DATABASE.cache()));
+        match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+            Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(read),
+            _ => read(),
+        }
+    }
+}
+
 /// A number as it is dialled.
-pub struct Dialled {
+struct Dialled {
     /// The digits begin with a country's code.
     abroad: bool,
     digits: String,
@@ -174,5 +194,123 @@ pub fn formerly_dialled(text: &str) -> String {
     match dialled.strip_prefix(ABROAD) {
         Some(abroad) => format!("+{abroad}"),
         None => dialled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::identity::keys::form::clean;
+
+    fn in_country(country: &str, text: &str) -> Option<String> {
+        normal(&clean(text), Country::parse(country).ok())
+    }
+
+    #[test]
+    fn a_number_that_tells_its_country_is_the_same_however_it_is_written() {
+        for (text, form) in [
+            ("+41 79 123 45 67", "+41791234567"),
+            ("+41 (0)79 123 45 67", "+41791234567"),
+            ("0041-79-123.45.67", "+41791234567"),
+            ("(+41) 79/1234567", "+41791234567"),
+            ("tel:+41-79-123-45-67", "+41791234567"),
+            ("TEL:+41791234567;isub=1", "+41791234567"),
+            ("tel:79-123-45-67;phone-context=+41", "+41791234567"),
+            ("tel:079-123-45-67;phone-context=+41", "+41791234567"),
+            ("＋４１ ７９ １２３ ４５ ６７", "+41791234567"),
+            ("+41\u{a0}79\u{2009}123\u{2011}45\u{2013}67\u{202c}", "+41791234567"),
+            ("+٤١ ٧٩ ١٢٣ ٤٥ ٦٧", "+41791234567"),
+            ("+४१७९१२३४५६७", "+41791234567"),
+            ("+0041791234567", "+41791234567"),
+            ("+1 (202) 555-0123", "+12025550123"),
+            ("+44 (0)20 7946 0958", "+442079460958"),
+            // What belongs to the number is no prefix that is dialled within the country.
+            ("+39 06 1234 5678", "+390612345678"),
+            ("+7 800 123-45-67", "+78001234567"),
+            ("+375 800 123456", "+375800123456"),
+            ("+994 50 123 45 67", "+994501234567"),
+            ("+54 9 11 2345-6789", "+5491123456789"),
+            // A code of no country that is known.
+            ("+999 123 456 789", "+999123456789"),
+            ("+41 79 123 45 67 ext. 12", "+41791234567;ext=12"),
+            ("+41 79 123 45 67 x12", "+41791234567;ext=12"),
+            ("+41 79 123 45 67 #12", "+41791234567;ext=12"),
+            ("tel:+41791234567;ext=12", "+41791234567;ext=12"),
+            ("+41 79 123 45 67 Extension: 12", "+41791234567;ext=12"),
+        ] {
+            for country in ["", "CH", "US", "FI", "RU", "JP"] {
+                assert_eq!(in_country(country, text).as_deref(), Some(form), "{country} {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_without_a_country_is_that_of_the_source() {
+        for (country, text, form) in [
+            ("CH", "079 123 45 67", "+41791234567"),
+            ("CH", "791234567", "+41791234567"),
+            ("CH", "41791234567", "+41791234567"),
+            ("CH", "0041 79 123 45 67", "+41791234567"),
+            ("DE", "0170/1234567", "+491701234567"),
+            ("US", "(202) 555-0123", "+12025550123"),
+            ("US", "1-202-555-0123", "+12025550123"),
+            ("US", "011 41 79 123 45 67", "+41791234567"),
+            ("US", "0041 79 123 45 67", "+41791234567"),
+            ("AU", "0011 41 79 123 45 67", "+41791234567"),
+            ("RU", "8 (912) 345-67-89", "+79123456789"),
+            ("RU", "8 10 41 79 123 45 67", "+41791234567"),
+            ("IT", "06 1234 5678", "+390612345678"),
+            ("PL", "601 234 567", "+48601234567"),
+            ("JP", "090-1234-5678", "+819012345678"),
+            ("GB", "07911 123456 ext 9", "+447911123456;ext=9"),
+            ("", "079 123 45 67", "0791234567"),
+            ("", "41791234567", "41791234567"),
+            ("", "0041791234567", "+41791234567"),
+        ] {
+            assert_eq!(in_country(country, text).as_deref(), Some(form), "{country} {text}");
+            assert_eq!(in_country(country, form).as_deref(), Some(form), "{country} {form}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_no_key() {
+        for text in [
+            "",
+            "+",
+            "+48",
+            "tel:",
+            "12345",
+            "+41 12",
+            "1234567890123456",
+            "000000",
+            "000000000",
+            "111111111",
+            "+48 000 000 000",
+            "+41000000000",
+            "+1 222 222 2222",
+            "0000000000",
+            "00",
+            "+00",
+            "call me",
+            "unknown",
+            "ada@example.com",
+            "079 123 45 6x",
+            "+41 79 +41 79",
+            "1791234567 or 0791234568",
+            "079 123 45 67 / 079 123 45 68 / 1",
+            "+0791234567",
+            "*100#",
+            "ext. 12",
+            "+41791234567 (mobile)",
+            "+41791234567;ext=123456789012",
+            "1e10",
+            "-5",
+            "٠٠٠٠٠٠٠",
+        ] {
+            for country in ["", "CH", "US"] {
+                let form = in_country(country, text);
+                assert_eq!(form, None, "{country} {text}");
+            }
+        }
     }
 }
