@@ -85,3 +85,86 @@ fn the_browser_script_s_context_tells_screen_language_and_time_zone() {
     let session = daemon.record(&format!("/session/{}", payload["session"]["id"].as_str().unwrap()));
     assert_eq!((&session["utm"], &session["app"]["name"]), (&event["utm"], &json!("Chrome")));
 }
+
+#[test]
+fn the_page_s_own_site_is_no_referrer() {
+    let (_folder, daemon) = started();
+    let page = |url: &str, host: serde_json::Value| json!({"page": {"url": url, "referer": {"host": host}}});
+    for (session, url, host, referrer) in [
+        ("s1", "https://shop.example/a", json!("shop.example"), None),
+        ("s2", "https://www.shop.example/a", json!("shop.example"), None),
+        ("s3", "https://shop.example/a", json!("pay.shop.example"), None),
+        ("s4", "https://blog.shop.co.uk/a", json!("shop.co.uk"), None),
+        ("s5", "https://shop.co.uk/a", json!("news.co.uk"), Some("news.co.uk")),
+        ("s6", "https://ada.github.io/a", json!("bob.github.io"), Some("bob.github.io")),
+        ("s7", "https://shop.example/a", json!("search.example"), Some("search.example")),
+        // The head of a browser's request names the page that sends it.
+        ("s8", "https://shop.example/a", json!(null), None),
+    ] {
+        let headers = [("Content-Type", "application/json"), ("Referer", "https://shop.example/a")];
+        let sent = body(session, page(url, host));
+        assert_eq!(daemon.request("POST", "/track", &headers, sent.as_bytes()).status, 200);
+        let hit = daemon.record(&format!("/event/e-{session}"))["event"]["hit"].clone();
+        assert_eq!(hit.get("referer").and_then(|host| host.as_str()), referrer, "{url}");
+    }
+    let top = daemon.record("/stats/top?of=referrer");
+    assert_eq!(
+        (top["result"].as_array().unwrap().len(), &top["none"]["events"]),
+        (3, &json!(5)),
+        "counts say what events show: {top}"
+    );
+}
+
+#[test]
+fn a_campaign_is_read_wherever_a_link_says_it_and_blank_is_none() {
+    let (_folder, daemon) = started();
+    let workflow = json!({"id": "w", "on": ["visit-started"], "if": "has(session.utm.campaign)", "step": [
+        {"append": {"profile.traits.campaigns": "{{ session.utm.campaign }}"}},
+    ]});
+    assert_eq!(daemon.post_admin("/workflow", &workflow).status, 200);
+    for (session, url, campaign) in [
+        ("s1", "https://shop.example/?utm_campaign=", json!({})),
+        ("s2", "https://shop.example/?utm_source=a&utm_campaign=%20", json!({"source": "a"})),
+        ("s3", "https://shop.example/?utm_source=a&amp;utm_campaign=b", json!({"source": "a", "campaign": "b"})),
+        ("s4", "https://shop.example/#/cart?utm_campaign=b", json!({"campaign": "b"})),
+        ("s5", "https://shop.example/#utm_campaign=b&utm_id=7", json!({"campaign": "b", "id": "7"})),
+        (
+            "s6",
+            "https://shop.example/?gclid=G&fbclid=F&msclkid=M",
+            json!({"gclid": "G", "fbclid": "F", "msclkid": "M"}),
+        ),
+    ] {
+        daemon.tracked(&serde_json::from_str(&body(session, json!({"page": {"url": url}}))).unwrap());
+        assert_eq!(daemon.record(&format!("/event/e-{session}"))["event"]["utm"], campaign, "{url}");
+        let shown = daemon.record(&format!("/session/{session}"));
+        assert_eq!(shown["utm"], campaign, "{url}");
+        let profile = daemon.record(&format!("/profile/{}", shown["profile"]["id"].as_str().unwrap()));
+        let started = profile["traits"].get("campaigns").is_some();
+        assert_eq!(started, campaign.get("campaign").is_some(), "{url}");
+    }
+    let top = daemon.record("/stats/top?of=utm.campaign");
+    assert_eq!((&top["result"][0]["events"], &top["none"]["events"]), (&json!(3), &json!(3)), "{top}");
+    // The script names what it knows of the address; the click's id it leaves there.
+    let said = json!({"utm": {"source": "news", "campaign": ""}, "page": {"url": "https://shop.example/?utm_source=x&gclid=G"}});
+    daemon.tracked(&serde_json::from_str(&body("s7", said)).unwrap());
+    assert_eq!(daemon.record("/event/e-s7")["event"]["utm"], json!({"source": "news", "gclid": "G"}));
+}
+
+#[test]
+fn where_the_client_is_is_the_event_s_and_the_session_s_geo() {
+    let (_folder, daemon) = started();
+    let place = json!({
+        "country": {"name": "Poland", "code": "PL"}, "city": "Gdynia", "county": "Pomerania", "postal": "81-001",
+        "latitude": 54.52, "longitude": 18.53, "location": [18.53, 54.52]
+    });
+    for (session, context) in [("s1", json!({"location": place})), ("s2", json!({"tracardi": {"location": place}}))] {
+        daemon.tracked(&json!({
+            "source": {"id": "shop"}, "session": {"id": session}, "context": context,
+            "events": [{"id": format!("e-{session}"), "type": "page-view"}]
+        }));
+        assert_eq!(daemon.record(&format!("/event/e-{session}"))["event"]["device"]["geo"], place, "{context}");
+        assert_eq!(daemon.record(&format!("/session/{session}"))["device"]["geo"], place, "{context}");
+    }
+    let top = daemon.record("/stats/top?of=country");
+    assert_eq!(top["result"], json!([{"value": "PL", "events": 2, "visits": 2}]));
+}
