@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::json;
-use support::daemon::started;
+use support::{Setup, daemon::started};
 
 const CHROME: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36";
@@ -28,6 +28,69 @@ fn the_user_agent_tells_browser_system_and_device() {
     let session = daemon.record("/session/s1");
     assert_eq!(session["app"]["name"], "Chrome");
     assert_eq!(session["device"], json!({"type": "desktop", "id": "d-1"}));
+}
+
+/// What one row of the table says: app, its version and type, system and its version, device; and the user agent.
+fn user_agents() -> Vec<([&'static str; 6], &'static str)> {
+    let rows = include_str!("data/user-agents.md").lines().filter_map(|row| row.strip_suffix("` |"));
+    rows.map(|row| {
+        let (said, agent) = row.split_once('`').expect("the last column is the user agent");
+        let mut columns = said.trim_matches('|').split('|').map(str::trim);
+        (std::array::from_fn(|_| columns.next().expect("a row has seven columns")), agent)
+    })
+    .collect()
+}
+
+#[test]
+fn each_user_agent_is_told_as_the_table_has_it() {
+    let (_folder, daemon) = started();
+    let rows = user_agents();
+    assert!(rows.len() > 120, "the table is read whole");
+    for (place, (expected, agent)) in rows.iter().enumerate() {
+        let headers = [("User-Agent", *agent)];
+        let sent = body(&format!("s{place}"), json!({}));
+        assert_eq!(daemon.request("POST", "/track", &headers, sent.as_bytes()).status, 200);
+        let event = daemon.record(&format!("/event/e-s{place}"))["event"].clone();
+        let word = |part: &str, key: &str| event[part][key].as_str().unwrap_or_default().to_owned();
+        let told = [
+            ("app", "name"),
+            ("app", "version"),
+            ("app", "type"),
+            ("os", "name"),
+            ("os", "version"),
+            ("device", "type"),
+        ];
+        assert_eq!(told.map(|(part, key)| word(part, key)), *expected, "{agent}");
+        assert_eq!(event["metadata"]["bot"], expected[2] == "bot", "{agent}");
+    }
+    let top = daemon.record("/stats/top?of=browser&limit=1000");
+    let counted = |name: &str| top["result"].as_array().unwrap().iter().find(|row| row["value"] == name).cloned();
+    for name in ["Instagram", "Samsung Internet", "GPTBot", "okhttp"] {
+        let rows = rows.iter().filter(|(expected, _)| expected[0] == name).count();
+        assert_eq!(counted(name).expect(name)["events"], rows, "counts say what events show");
+    }
+}
+
+#[test]
+fn only_bots_are_refused_and_only_where_strangers_send() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).set("track.bots", "refuse").start();
+    daemon.source(&json!({"id": "shop", "name": "Shop", "type": ["rest", "webhook"]}));
+    daemon.source(&json!({"id": "own", "name": "Own servers", "type": "rest"}));
+    let secret = daemon.admin("POST", "/event-source/own/secret").json()["secret"].as_str().unwrap().to_owned();
+    let authorization = format!("Bearer {secret}");
+    for (expected, agent) in user_agents() {
+        let is_bot = expected[2] == "bot";
+        let send = |path: &str, source: &str, more: &[(&str, &str)]| {
+            let headers: Vec<_> =
+                [("User-Agent", agent), ("Content-Type", "application/json")].iter().chain(more).copied().collect();
+            let sent = json!({"source": {"id": source}, "session": {"id": "s"}, "events": [{"type": "a"}]});
+            daemon.request("POST", path, &headers, sent.to_string().as_bytes()).status
+        };
+        assert_eq!(send("/track", "shop", &[]), if is_bot { 406 } else { 200 }, "{agent}");
+        assert_eq!(send("/collect/a/shop", "shop", &[]), 200, "{agent}");
+        assert_eq!(send("/track", "own", &[("Authorization", &authorization)]), 200, "{agent}");
+    }
 }
 
 #[test]

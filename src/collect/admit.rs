@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Bots, Collector, Credentials, Disclosure, Incoming, Rejection};
-use crate::model::{ClientFacts, Id, Origin, RegisteredSource, SourceType};
+use crate::model::{AgentKind, ClientFacts, Id, KnownAgent, Origin, RegisteredSource, SourceType};
 
 const DISABLED: Rejection = Rejection::Denied("The source is disabled.");
 
@@ -37,7 +37,7 @@ impl Collector {
         }
         // Services name themselves as they like: only strangers' visits are judged by that.
         let judged = client.user_agent.as_deref().filter(|_| *endpoint == SourceType::Rest && !trusted);
-        let bot = judged.is_some_and(|agent| self.bot_agents.contains(agent));
+        let bot = judged.is_some_and(|agent| KnownAgent::of(agent).kind == AgentKind::Bot);
         if bot && self.settings.bots == Bots::Refuse {
             return Err(Rejection::NotAccepted("Bots are not accepted.".into()));
         }

@@ -63,7 +63,7 @@ impl Derived {
         {
             app.put("name", told_by(&known.browser));
             app.put("version", told_by(&known.version));
-            app.put("type", told_by(&known.kind));
+            app.put("type", told_by(known.kind.word()));
             os.put("name", told_by(&known.os));
             os.put("version", told_by(&known.os_version));
             device.put("type", told_by(&known.device));
@@ -229,13 +229,13 @@ mod tests {
             (
                 "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36 Edg/141.0.0.0",
                 "Edge",
-                "Windows 10",
+                "Windows",
                 "desktop",
             ),
             (
                 "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1",
                 "Safari",
-                "iPhone",
+                "iOS",
                 "mobile",
             ),
             ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox", "Linux", "desktop"),

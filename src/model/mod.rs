@@ -37,7 +37,7 @@ mod terms;
 mod time;
 mod value;
 
-pub use agent::{AgentMemory, KnownAgent};
+pub use agent::{AgentKind, KnownAgent};
 pub use answer::Answer;
 pub use boolean::boolean_word;
 pub use counts::DailyCounts;
