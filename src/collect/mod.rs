@@ -179,7 +179,10 @@ impl Collector {
     }
 
     /// Takes a payload; returns the answer as JSON once everything that it speaks of is durable.
-    pub async fn collect(&self, incoming: Incoming) -> Result<Vec<u8>, Rejection> {
+    pub async fn collect(&self, mut incoming: Incoming) -> Result<Vec<u8>, Rejection> {
+        if incoming.payload.opens_session {
+            incoming.payload.session = Some(self.clock.make_id());
+        }
         let admitted = self.admit(incoming)?;
         let (mut retry, mut budget) = (RetryState::default(), RetryBudget::default());
         loop {

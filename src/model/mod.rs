@@ -38,7 +38,7 @@ mod time;
 mod value;
 
 pub use agent::{AgentKind, KnownAgent};
-pub use answer::Answer;
+pub use answer::{Answer, FullAnswer};
 pub use boolean::boolean_word;
 pub use counts::DailyCounts;
 pub use debugging::{Debugging, Execution, Logs, SavedRecords, StepExecution};

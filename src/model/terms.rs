@@ -14,6 +14,8 @@ pub struct Terms {
     /// Requests are taken with one of the source's secrets only.
     pub requires_secret: bool,
     pub identify: Identify,
+    /// Answers have all of their parts, also where there is nothing to say.
+    pub full_answer: bool,
 }
 
 /// Whose events may tell whose they are.
@@ -115,10 +117,19 @@ impl ProfileTerms {
     }
 }
 
+/// Whether answers have all of their parts.
+fn read_answer(word: &str) -> Result<bool, Fault> {
+    match word {
+        "full" => Ok(true),
+        "short" => Ok(false),
+        _ => Err(Fault::new("value_error", format!("{}: full or short is expected", short(word)))),
+    }
+}
+
 impl Terms {
     /// # Errors
-    /// `origins` is no list of origins, `static_profile_id` or `requires_secret` no boolean, or `profile` or `identify`
-    /// not what it should be; the fault names it.
+    /// `origins` is no list of origins, `static_profile_id` or `requires_secret` no boolean, or `profile`, `identify` or
+    /// `answer` not what it should be; the fault names it.
     pub fn read(config: &Json) -> Result<Self, Fault> {
         Self::read_with(config, |origin| Origin::parse(origin).map(Some))
     }
@@ -133,7 +144,7 @@ impl Terms {
     fn read_with(config: &Json, origin: impl Fn(&str) -> Result<Option<Origin>, Fault>) -> Result<Self, Fault> {
         let mut terms = Self::default();
         Reader::new(config.as_str().as_bytes(), 0)?.object(
-            &["origins", "static_profile_id", "profile", "requires_secret", "identify"],
+            &["origins", "static_profile_id", "profile", "requires_secret", "identify", "answer"],
             |reader, field| {
                 match field {
                     "profile" => terms.profile = ProfileTerms::read(reader)?,
@@ -141,6 +152,7 @@ impl Terms {
                     "requires_secret" => terms.requires_secret = reader.lenient_boolean()?.unwrap_or(false),
                     _ if reader.peek()? == b'n' => reader.null()?,
                     "identify" => terms.identify = Identify::parse(&reader.string()?.text)?,
+                    "answer" => terms.full_answer = read_answer(&reader.string()?.text)?,
                     _ => {
                         let mut origins = Vec::new();
                         reader.array(|reader, _| {
