@@ -135,7 +135,7 @@ fn sources_are_listed_by_group_by_type_and_by_name() {
 fn refresh_and_flush_are_answered() {
     let (_folder, daemon) = started();
     for noun in ["events", "sessions", "profiles", "event-sources"] {
-        for verb in ["refresh", "flush"] {
+        for verb in ["refresh", "flush", "flash"] {
             assert_eq!(daemon.admin("GET", &format!("/{noun}/{verb}")).status, 200);
         }
     }

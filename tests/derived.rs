@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::json;
-use support::daemon::started;
+use support::{Setup, daemon::started};
 
 const CHROME: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36";
@@ -28,6 +28,69 @@ fn the_user_agent_tells_browser_system_and_device() {
     let session = daemon.record("/session/s1");
     assert_eq!(session["app"]["name"], "Chrome");
     assert_eq!(session["device"], json!({"type": "desktop", "id": "d-1"}));
+}
+
+/// What one row of the table says: app, its version and type, system and its version, device; and the user agent.
+fn user_agents() -> Vec<([&'static str; 6], &'static str)> {
+    let rows = include_str!("data/user-agents.md").lines().filter_map(|row| row.strip_suffix("` |"));
+    rows.map(|row| {
+        let (said, agent) = row.split_once('`').expect("the last column is the user agent");
+        let mut columns = said.trim_matches('|').split('|').map(str::trim);
+        (std::array::from_fn(|_| columns.next().expect("a row has seven columns")), agent)
+    })
+    .collect()
+}
+
+#[test]
+fn each_user_agent_is_told_as_the_table_has_it() {
+    let (_folder, daemon) = started();
+    let rows = user_agents();
+    assert!(rows.len() > 120, "the table is read whole");
+    for (place, (expected, agent)) in rows.iter().enumerate() {
+        let headers = [("User-Agent", *agent)];
+        let sent = body(&format!("s{place}"), json!({}));
+        assert_eq!(daemon.request("POST", "/track", &headers, sent.as_bytes()).status, 200);
+        let event = daemon.record(&format!("/event/e-s{place}"))["event"].clone();
+        let word = |part: &str, key: &str| event[part][key].as_str().unwrap_or_default().to_owned();
+        let told = [
+            ("app", "name"),
+            ("app", "version"),
+            ("app", "type"),
+            ("os", "name"),
+            ("os", "version"),
+            ("device", "type"),
+        ];
+        assert_eq!(told.map(|(part, key)| word(part, key)), *expected, "{agent}");
+        assert_eq!(event["metadata"]["bot"], expected[2] == "bot", "{agent}");
+    }
+    let top = daemon.record("/stats/top?of=browser&limit=1000");
+    let counted = |name: &str| top["result"].as_array().unwrap().iter().find(|row| row["value"] == name).cloned();
+    for name in ["Instagram", "Samsung Internet", "GPTBot", "okhttp"] {
+        let rows = rows.iter().filter(|(expected, _)| expected[0] == name).count();
+        assert_eq!(counted(name).expect(name)["events"], rows, "counts say what events show");
+    }
+}
+
+#[test]
+fn only_bots_are_refused_and_only_where_strangers_send() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).set("track.bots", "refuse").start();
+    daemon.source(&json!({"id": "shop", "name": "Shop", "type": ["rest", "webhook"]}));
+    daemon.source(&json!({"id": "own", "name": "Own servers", "type": "rest"}));
+    let secret = daemon.admin("POST", "/event-source/own/secret").json()["secret"].as_str().unwrap().to_owned();
+    let authorization = format!("Bearer {secret}");
+    for (expected, agent) in user_agents() {
+        let is_bot = expected[2] == "bot";
+        let send = |path: &str, source: &str, more: &[(&str, &str)]| {
+            let headers: Vec<_> =
+                [("User-Agent", agent), ("Content-Type", "application/json")].iter().chain(more).copied().collect();
+            let sent = json!({"source": {"id": source}, "session": {"id": "s"}, "events": [{"type": "a"}]});
+            daemon.request("POST", path, &headers, sent.to_string().as_bytes()).status
+        };
+        assert_eq!(send("/track", "shop", &[]), if is_bot { 406 } else { 200 }, "{agent}");
+        assert_eq!(send("/collect/a/shop", "shop", &[]), 200, "{agent}");
+        assert_eq!(send("/track", "own", &[("Authorization", &authorization)]), 200, "{agent}");
+    }
 }
 
 #[test]
@@ -84,4 +147,87 @@ fn the_browser_script_s_context_tells_screen_language_and_time_zone() {
     assert_eq!(event["utm"], json!({"source": "news", "campaign": "spring"}));
     let session = daemon.record(&format!("/session/{}", payload["session"]["id"].as_str().unwrap()));
     assert_eq!((&session["utm"], &session["app"]["name"]), (&event["utm"], &json!("Chrome")));
+}
+
+#[test]
+fn the_page_s_own_site_is_no_referrer() {
+    let (_folder, daemon) = started();
+    let page = |url: &str, host: serde_json::Value| json!({"page": {"url": url, "referer": {"host": host}}});
+    for (session, url, host, referrer) in [
+        ("s1", "https://shop.example/a", json!("shop.example"), None),
+        ("s2", "https://www.shop.example/a", json!("shop.example"), None),
+        ("s3", "https://shop.example/a", json!("pay.shop.example"), None),
+        ("s4", "https://blog.shop.co.uk/a", json!("shop.co.uk"), None),
+        ("s5", "https://shop.co.uk/a", json!("news.co.uk"), Some("news.co.uk")),
+        ("s6", "https://ada.github.io/a", json!("bob.github.io"), Some("bob.github.io")),
+        ("s7", "https://shop.example/a", json!("search.example"), Some("search.example")),
+        // The head of a browser's request names the page that sends it.
+        ("s8", "https://shop.example/a", json!(null), None),
+    ] {
+        let headers = [("Content-Type", "application/json"), ("Referer", "https://shop.example/a")];
+        let sent = body(session, page(url, host));
+        assert_eq!(daemon.request("POST", "/track", &headers, sent.as_bytes()).status, 200);
+        let hit = daemon.record(&format!("/event/e-{session}"))["event"]["hit"].clone();
+        assert_eq!(hit.get("referer").and_then(|host| host.as_str()), referrer, "{url}");
+    }
+    let top = daemon.record("/stats/top?of=referrer");
+    assert_eq!(
+        (top["result"].as_array().unwrap().len(), &top["none"]["events"]),
+        (3, &json!(5)),
+        "counts say what events show: {top}"
+    );
+}
+
+#[test]
+fn a_campaign_is_read_wherever_a_link_says_it_and_blank_is_none() {
+    let (_folder, daemon) = started();
+    let workflow = json!({"id": "w", "on": ["visit-started"], "if": "has(session.utm.campaign)", "step": [
+        {"append": {"profile.traits.campaigns": "{{ session.utm.campaign }}"}},
+    ]});
+    assert_eq!(daemon.post_admin("/workflow", &workflow).status, 200);
+    for (session, url, campaign) in [
+        ("s1", "https://shop.example/?utm_campaign=", json!({})),
+        ("s2", "https://shop.example/?utm_source=a&utm_campaign=%20", json!({"source": "a"})),
+        ("s3", "https://shop.example/?utm_source=a&amp;utm_campaign=b", json!({"source": "a", "campaign": "b"})),
+        ("s4", "https://shop.example/#/cart?utm_campaign=b", json!({"campaign": "b"})),
+        ("s5", "https://shop.example/#utm_campaign=b&utm_id=7", json!({"campaign": "b", "id": "7"})),
+        (
+            "s6",
+            "https://shop.example/?gclid=G&fbclid=F&msclkid=M",
+            json!({"gclid": "G", "fbclid": "F", "msclkid": "M"}),
+        ),
+    ] {
+        daemon.tracked(&serde_json::from_str(&body(session, json!({"page": {"url": url}}))).unwrap());
+        assert_eq!(daemon.record(&format!("/event/e-{session}"))["event"]["utm"], campaign, "{url}");
+        let shown = daemon.record(&format!("/session/{session}"));
+        assert_eq!(shown["utm"], campaign, "{url}");
+        let profile = daemon.record(&format!("/profile/{}", shown["profile"]["id"].as_str().unwrap()));
+        let started = profile["traits"].get("campaigns").is_some();
+        assert_eq!(started, campaign.get("campaign").is_some(), "{url}");
+    }
+    let top = daemon.record("/stats/top?of=utm.campaign");
+    assert_eq!((&top["result"][0]["events"], &top["none"]["events"]), (&json!(3), &json!(3)), "{top}");
+    // The script names what it knows of the address; the click's id it leaves there.
+    let said = json!({"utm": {"source": "news", "campaign": ""}, "page": {"url": "https://shop.example/?utm_source=x&gclid=G"}});
+    daemon.tracked(&serde_json::from_str(&body("s7", said)).unwrap());
+    assert_eq!(daemon.record("/event/e-s7")["event"]["utm"], json!({"source": "news", "gclid": "G"}));
+}
+
+#[test]
+fn where_the_client_is_is_the_event_s_and_the_session_s_geo() {
+    let (_folder, daemon) = started();
+    let place = json!({
+        "country": {"name": "Poland", "code": "PL"}, "city": "Gdynia", "county": "Pomerania", "postal": "81-001",
+        "latitude": 54.52, "longitude": 18.53, "location": [18.53, 54.52]
+    });
+    for (session, context) in [("s1", json!({"location": place})), ("s2", json!({"tracardi": {"location": place}}))] {
+        daemon.tracked(&json!({
+            "source": {"id": "shop"}, "session": {"id": session}, "context": context,
+            "events": [{"id": format!("e-{session}"), "type": "page-view"}]
+        }));
+        assert_eq!(daemon.record(&format!("/event/e-{session}"))["event"]["device"]["geo"], place, "{context}");
+        assert_eq!(daemon.record(&format!("/session/{session}"))["device"]["geo"], place, "{context}");
+    }
+    let top = daemon.record("/stats/top?of=country");
+    assert_eq!(top["result"], json!([{"value": "PL", "events": 2, "visits": 2}]));
 }

@@ -122,6 +122,27 @@ fn with_crm() -> (External, tempfile::TempDir, Setup) {
 }
 
 #[test]
+fn a_full_answer_tells_strangers_no_more_than_the_debugger_does() {
+    let folder = tempfile::tempdir().unwrap();
+    for setting in ["anonymous", "none", "all"] {
+        let daemon = Setup::new(&folder.path().join(setting)).set("track.debugger", setting).start();
+        daemon.source(&json!({"id": "shop", "name": "Shop", "type": "rest", "config": {"answer": "full"}}));
+        let ada = ada(&daemon);
+        let workflow = json!({"id": "w", "on": ["sign-in"], "if": "has(profile.data.contact.email.main)", "step": [{"emit": {"type": "known"}}]});
+        assert_eq!(daemon.post_admin("/workflow", &workflow).status, 200);
+        let told = |answer: &Value| answer["events"].as_array().unwrap().len();
+        let answer = daemon.tracked(&sign_in("s-1", &json!({})));
+        assert_eq!(
+            (&answer["profile"]["id"], told(&answer)),
+            (&json!(ada), if setting == "all" { 2 } else { 1 }),
+            "{answer}"
+        );
+        assert_eq!(answer["warnings"], json!([]), "nothing was asked for");
+        assert_eq!(told(&daemon.tracked_by_admin(&sign_in("s-2", &json!({})))), 2);
+    }
+}
+
+#[test]
 fn the_debugger_tells_strangers_nothing_of_somebody_known() {
     let (crm, _folder, setup) = with_crm();
     let daemon = setup.start();

@@ -586,7 +586,7 @@ fn what_browsers_tell_is_counted() {
         ("entry", "https://shop.example/ 2 1, https://shop.example/cart 1 1", 0),
         ("referrer", "search.example 1 1", 2),
         ("browser", "Safari 3 2", 0),
-        ("os", "iPhone 3 2", 0),
+        ("os", "iOS 3 2", 0),
         ("device", "mobile 3 2", 0),
         ("language", "pl-PL 2 1, de 1 1", 0),
         ("country", "PL 1 1", 2),
@@ -599,5 +599,5 @@ fn what_browsers_tell_is_counted() {
     }
     // The same from the index of the segment once it is made again.
     let daemon = daemon.restart();
-    assert_eq!(daemon.record("/stats/top?of=os")["result"], json!([{"value": "iPhone", "events": 3, "visits": 2}]));
+    assert_eq!(daemon.record("/stats/top?of=os")["result"], json!([{"value": "iOS", "events": 3, "visits": 2}]));
 }

@@ -153,6 +153,10 @@ fn a_missing_or_wrong_field_is_named_and_nothing_is_stored() {
         (json!({"source": "source-id"}), json!(["body", "source"])),
         (json!({"session": Value::Null}), json!(["body", "session"])),
         (json!({"session": {"id": "undefined"}}), json!(["body", "session", "id"])),
+        (json!({"session": {"id": " NULL "}}), json!(["body", "session", "id"])),
+        (json!({"session": {"id": "[object Object]"}}), json!(["body", "session", "id"])),
+        (json!({"session": {"id": 0}}), json!(["body", "session", "id"])),
+        (json!({"session": ""}), json!(["body", "session"])),
         (json!({"session": {"id": "a\u{0}b"}}), json!(["body", "session", "id"])),
         (json!({"profile": "p"}), json!(["body", "profile"])),
         (json!({"events": Value::Null}), json!(["body", "events"])),
@@ -167,7 +171,6 @@ fn a_missing_or_wrong_field_is_named_and_nothing_is_stored() {
         ),
         (json!({"context": 1}), json!(["body", "context"])),
         (json!({"options": {"debugger": "yes"}}), json!(["body", "options", "debugger"])),
-        (json!({"metadata": {"time": {"create": true}}}), json!(["body", "metadata", "time", "create"])),
     ];
     for (change, loc) in cases {
         let mut payload = body(json!([{"type": "page-view"}]));
@@ -272,7 +275,7 @@ fn the_debugger_tells_what_really_happened() {
     payload["options"] = json!({"debugger": true});
     let answer = daemon.tracked(&payload);
     let debugging = &answer["debugging"];
-    assert_eq!(answer["events"], json!(["e1"]));
+    assert_eq!((&answer["events"], &debugging["events"]["ids"]), (&json!(["e1"]), &json!(["e1"])), "what is stored");
     assert_eq!(answer["session"], json!({"id": "s1"}));
     for key in ["task", "ux", "response", "errors", "warnings"] {
         assert!(answer.get(key).is_some(), "{key} is missing in {answer}");
@@ -291,6 +294,142 @@ fn the_debugger_tells_what_really_happened() {
     for part in ["session", "events", "profile"] {
         assert_eq!(debugging[part]["saved"], 0, "{part}");
     }
+}
+
+#[test]
+fn a_client_that_makes_no_session_ids_is_answered_the_server_s() {
+    let (_folder, daemon) = started();
+    let mut sessions = Vec::new();
+    for session in [json!({}), json!({"id": ""}), json!({"id": null}), json!({"id": " \u{a0}\t"}), json!({"other": 1})]
+    {
+        let mut payload = body(json!([{"id": format!("e{}", sessions.len()), "type": "page-view"}]));
+        payload["session"] = session.clone();
+        let answer = daemon.tracked(&payload);
+        let id = answer["session"]["id"].as_str().unwrap_or_else(|| panic!("{session}: {answer}")).to_owned();
+        assert_eq!(uuid::Uuid::parse_str(&id).unwrap().get_version_num(), 7);
+        let profile = answer["profile"]["id"].clone();
+        assert_eq!(answer, json!({"profile": {"id": profile}, "source": {"consent": false}, "session": {"id": id}}));
+        assert_eq!(daemon.record(&format!("/session/{id}"))["profile"]["id"], profile);
+        assert_eq!(daemon.record(&format!("/event/e{}", sessions.len()))["event"]["session"]["id"], id);
+        // It goes on with what it was answered.
+        payload["session"] = json!({"id": id});
+        payload["events"] = json!([{"type": "next"}]);
+        assert_eq!(daemon.tracked(&payload), json!({"profile": {"id": profile}, "source": {"consent": false}}));
+        sessions.push(id);
+    }
+    sessions.sort();
+    sessions.dedup();
+    assert_eq!(sessions.len(), 5, "each is a visit of its own");
+    // Nobody would go on with it.
+    let mut payload = body(json!([]));
+    for session in [json!({}), json!({"id": ""}), json!({"id": null})] {
+        payload["session"] = session;
+        let response = daemon.post_json("/track?profile_less=true", &payload.to_string());
+        assert_eq!((response.status, response.loc()), (422, json!(["body", "session", "id"])), "{}", response.text());
+    }
+    // The same of consents.
+    let consents = json!({"source": {"id": "source-id"}, "session": {}, "consents": {}});
+    let answer = daemon.post_json("/customer/consent", &consents.to_string());
+    assert!(answer.json()["session"]["id"].is_string(), "{}", answer.text());
+}
+
+#[test]
+fn metadata_may_be_anything_and_tells_the_time_if_it_can_be_read() {
+    let (_folder, daemon) = started();
+    let told = "2026-01-02T03:04:05.000000Z";
+    for (place, (metadata, created)) in [
+        (json!("[object Object]"), None),
+        (json!(null), None),
+        (json!(7), None),
+        (json!([{"time": {"create": told}}]), None),
+        (json!({"time": "yesterday"}), None),
+        (json!({"time": {"create": "soon"}}), None),
+        (json!({"time": {"create": true}}), None),
+        (json!({"time": {"create": told}, "ip": {"a": []}}), Some(told)),
+        (json!({"time": {"create": null, "insert": told}}), Some(told)),
+        (json!({"time": {"create": 1_767_323_045}}), Some(told)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let own = "2025-01-02T03:04:05.000000Z";
+        let (said, silent) = (format!("said-{place}"), format!("silent-{place}"));
+        let mut payload =
+            body(json!([{"id": said, "type": "a", "time": {"create": own}}, {"id": silent, "type": "a"}]));
+        payload["metadata"] = metadata.clone();
+        daemon.tracked(&payload);
+        let times = |id: &str| daemon.record(&format!("/event/{id}"))["event"]["metadata"]["time"].clone();
+        assert_eq!(times(&said)["create"], own, "an event's own counts");
+        let silent = times(&silent);
+        assert_eq!(silent["create"], created.map_or(silent["insert"].clone(), |time| json!(time)), "{metadata}");
+    }
+    let twice = r#"{"source":{"id":"source-id"},"session":{"id":"s1"},"metadata":1,"metadata":2,"events":[]}"#;
+    assert_eq!(daemon.post_json("/track", twice).loc(), json!(["body", "metadata"]));
+}
+
+#[test]
+fn a_source_s_answers_may_have_all_of_their_parts() {
+    let (_folder, daemon) = started();
+    for wrong in [json!("all"), json!(1), json!({"full": true})] {
+        let source = json!({"id": "source-id", "name": "Seed", "type": "rest", "config": {"answer": wrong}});
+        let response = daemon.post_admin("/event-source", &source);
+        assert_eq!(
+            (response.status, response.loc()),
+            (422, json!(["body", "config", "answer"])),
+            "{}",
+            response.text()
+        );
+    }
+    daemon
+        .source(&json!({"id": "source-id", "name": "Seed", "type": ["rest", "webhook"], "config": {"answer": "full"}}));
+    let answer =
+        daemon.tracked(&body(json!([{"id": "e1", "type": "page-view"}, {"type": "a", "options": {"save": false}}])));
+    assert!(answer["task"].is_string(), "{answer}");
+    let expected = json!({
+        "task": answer["task"], "ux": [], "response": {}, "events": ["e1"], "profile": {"id": answer["profile"]["id"]},
+        "session": {"id": "s1"}, "source": {"consent": false}, "errors": [], "warnings": []
+    });
+    assert_eq!(answer, expected);
+    // A first visit, a repeat, and no session at all.
+    let mut first = body(json!([]));
+    first["session"] = json!({});
+    assert!(daemon.tracked(&first)["session"]["id"].is_string());
+    let again = daemon.tracked(&body(json!([{"id": "e1", "type": "page-view"}])));
+    assert_eq!((&again["events"], &again["session"]["id"]), (&json!([]), &json!("s1")));
+    assert_eq!(again.as_object().unwrap().len(), expected.as_object().unwrap().len(), "{again}");
+    let hook = daemon.post_json("/collect/coupon/source-id", "{}").json();
+    assert_eq!(
+        (&hook["session"], &hook["profile"], hook["events"].as_array().unwrap().len()),
+        (&json!(null), &json!({}), 1)
+    );
+    daemon.source(&json!({"id": "source-id", "name": "Seed", "type": "rest", "config": {"answer": "short"}}));
+    assert!(daemon.tracked(&body(json!([]))).get("task").is_none());
+}
+
+#[test]
+fn the_client_s_own_events_are_answered_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).set("track.internal_events", true).start();
+    daemon.source(&json!({"id": "source-id", "name": "Seed", "type": "rest"}));
+    let workflow = json!({"id": "w", "on": ["b"], "step": [{"emit": {"type": "emitted"}}]});
+    assert_eq!(daemon.post_admin("/workflow", &workflow).status, 200);
+    let mut payload = body(json!([{"id": "e-b", "type": "b"}, {"id": "e-a", "type": "a"}]));
+    payload["options"] = json!({"debugger": true});
+    let answer = daemon.tracked_by_admin(&payload);
+    let types: Vec<String> = answer["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|id| {
+            daemon.record(&format!("/event/{}", id.as_str().unwrap()))["event"]["type"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(types[..2], ["b", "a"], "in the client's order");
+    let mut noted = types[2..].to_vec();
+    noted.sort();
+    assert_eq!(noted, ["emitted", "profile-created", "session-opened", "visit-started"]);
+    assert_eq!(answer["debugging"]["events"]["ids"], answer["events"]);
+    assert_eq!(answer["debugging"]["events"]["types"], json!(types));
 }
 
 #[test]

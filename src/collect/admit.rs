@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Bots, Collector, Credentials, Disclosure, Incoming, Rejection};
-use crate::model::{ClientFacts, Id, Origin, RegisteredSource, SourceType};
+use crate::model::{AgentKind, ClientFacts, Id, KnownAgent, Origin, RegisteredSource, SourceType};
 
 const DISABLED: Rejection = Rejection::Denied("The source is disabled.");
 
@@ -22,6 +22,16 @@ pub struct Admitted {
     pub save_events: bool,
     /// The answer tells what really happened.
     pub debugger: bool,
+    /// The answer has all of its parts.
+    pub full_answer: bool,
+}
+
+impl Admitted {
+    /// The session that the server made the id of.
+    pub fn made_session(&self) -> Option<Id> {
+        let payload = &self.incoming.payload;
+        payload.session.clone().filter(|_| payload.opens_session)
+    }
 }
 
 impl Collector {
@@ -37,18 +47,20 @@ impl Collector {
         }
         // Services name themselves as they like: only strangers' visits are judged by that.
         let judged = client.user_agent.as_deref().filter(|_| *endpoint == SourceType::Rest && !trusted);
-        let bot = judged.is_some_and(|agent| self.bot_agents.contains(agent));
+        let bot = judged.is_some_and(|agent| KnownAgent::of(agent).kind == AgentKind::Bot);
         if bot && self.settings.bots == Bots::Refuse {
             return Err(Rejection::NotAccepted("Bots are not accepted.".into()));
         }
+        let debugger =
+            payload.options.debugger && (self.settings.debugger != Disclosure::None || incoming.dry_run.is_some());
         Ok(Admitted {
             trusted,
             bot,
             passed,
             save_session: payload.options.save_session && !source.source.transitional,
             save_events: payload.options.save_events && !source.source.transitional,
-            debugger: payload.options.debugger
-                && (self.settings.debugger != Disclosure::None || incoming.dry_run.is_some()),
+            debugger,
+            full_answer: debugger || source.terms.full_answer,
             source,
             incoming,
         })

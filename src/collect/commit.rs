@@ -11,8 +11,10 @@ use super::{
     repeats::Sifted,
 };
 use crate::{
-    model::{Answer, Debugging, DelayedEvent, Event, EventRequest, Json, Profile, ProfileRef, Session, Time},
-    process::{Interrupted, PreparedProfile, Rules, referred_profile},
+    model::{
+        Answer, Debugging, DelayedEvent, Event, EventRequest, FullAnswer, Json, Profile, ProfileRef, Session, Time,
+    },
+    process::{EventDraft, Interrupted, PreparedProfile, Rules, referred_profile},
     store::{Entry, Moment, ReadView, Refused},
 };
 
@@ -30,10 +32,10 @@ impl Collector {
             Some(reference) => referred_profile(&identified.view, reference).await?,
             None => None,
         };
-        let session_id = admitted.incoming.payload.session.clone();
-        let mut debugging = Debugging { session_id, ..Debugging::default() };
-        let session = debugging.session_id.as_ref().and_then(|id| identified.session(id));
-        debugging.session.ids.extend(session.map(|session| session.id.clone()));
+        let session = admitted.incoming.payload.session.clone();
+        let mut debugging = Debugging::default();
+        let stored = session.as_ref().and_then(|id| identified.session(id));
+        debugging.session.ids.extend(stored.map(|session| session.id.clone()));
         if let Some(profile) = &profile {
             debugging.profile.ids.push(profile.id.clone());
         }
@@ -45,7 +47,9 @@ impl Collector {
             profile,
             consent: admitted.source.source.requires_consent,
             warnings,
-            debugging: admitted.debugger.then(|| (self.clock.make_id(), debugging)),
+            made_session: admitted.made_session(),
+            full: admitted.full_answer.then(|| FullAnswer { task: self.clock.make_id(), session, events: Vec::new() }),
+            debugging: admitted.debugger.then_some(debugging),
             ..Answer::default()
         });
         Ok(identified.view.answer(answer).await?)
@@ -69,8 +73,13 @@ impl Processed<'_> {
         let Self { parts, outcome, mut warnings, task, withheld, whole_profile, tells_changes } = self;
         let happens = parts.events.iter().any(|part| !part.list.is_empty());
         warnings.extend(withheld.warnings());
-        let mut debugging = task.map(|task| (task, saved(&parts, withheld.debugging)));
-        if let Some((_, shown)) = debugging.as_mut().filter(|_| !withheld.debugging) {
+        let full = task.map(|task| FullAnswer {
+            task,
+            session: parts.sessions.first().map(|draft| draft.session.id.clone()),
+            events: stored(&parts, withheld.noted).map(|event| event.id.clone()).collect(),
+        });
+        let mut debugging = admitted.debugger.then(|| saved(&parts, withheld.noted));
+        if let Some(shown) = debugging.as_mut().filter(|_| !withheld.debugging) {
             shown.segment_errors = outcome.segment_errors().collect();
             shown.segments = outcome.segments;
             shown.execution = outcome.executions;
@@ -84,29 +93,38 @@ impl Processed<'_> {
             warnings,
             response: outcome.response,
             ux: outcome.ux,
+            made_session: admitted.made_session(),
+            full,
             debugging,
         };
         Ok((prepared, answer))
     }
 }
 
-/// Which records the parts are about, and how many of them are written. `only_sent`: of the events, only those that the
-/// client sent, for what the others are depends on who somebody is.
+/// Which records the parts are about, and how many of them are written. `only_sent`: as with [`told`].
 fn saved(parts: &Parts<'_>, only_sent: bool) -> Debugging {
-    let Parts { events, profiles, sessions } = parts;
-    let mut debugging =
-        Debugging { session_id: sessions.first().map(|draft| draft.session.id.clone()), ..Debugging::default() };
-    for event in events.iter().flat_map(|part| &part.list).filter(|event| !only_sent || event.was_sent) {
-        debugging.events.ids.push(event.id.clone());
-        debugging.events.types.push(event.payload.kind.id.clone());
-        debugging.stored.extend(event.saved.then(|| event.id.clone()));
-    }
-    debugging.events.saved = debugging.stored.len();
+    let Parts { profiles, sessions, .. } = parts;
+    let mut debugging = Debugging::default();
+    debugging.events.ids.extend(stored(parts, only_sent).map(|event| event.id.clone()));
+    debugging.events.types.extend(told(parts, only_sent).map(|event| event.payload.kind.id.clone()));
+    debugging.events.saved = debugging.events.ids.len();
     debugging.profile.ids.extend(profiles.iter().map(|draft| draft.profile.id.clone()));
     debugging.profile.saved = profiles.iter().filter(|draft| draft.changed).count();
     debugging.session.ids.extend(sessions.iter().map(|draft| draft.session.id.clone()));
     debugging.session.saved = sessions.iter().filter(|draft| draft.saved).count();
     debugging
+}
+
+/// The events that an answer may tell of: the client's own, as it sent them, then what the server notes. `only_sent`: none
+/// of these, for what they are depends on who somebody is.
+fn told<'a>(parts: &'a Parts<'_>, only_sent: bool) -> impl Iterator<Item = &'a EventDraft<'a>> {
+    let all = || parts.events.iter().flat_map(|part| &part.list);
+    all().filter(|event| event.was_sent).chain(all().filter(move |event| !event.was_sent && !only_sent))
+}
+
+/// Those that are stored.
+fn stored<'a>(parts: &'a Parts<'_>, only_sent: bool) -> impl Iterator<Item = &'a EventDraft<'a>> {
+    told(parts, only_sent).filter(|event| event.saved)
 }
 
 /// What the parts of a request lead to, but for its moment: what takes long is done before that.

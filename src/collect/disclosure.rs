@@ -34,6 +34,8 @@ pub struct Withheld {
     pub profile: bool,
     /// What the debugger shows, but for what became of the records that the client speaks of.
     pub debugging: bool,
+    /// The events that the server noted beside those that the client sent.
+    pub noted: bool,
 }
 
 impl Withheld {
@@ -66,11 +68,13 @@ impl Collector {
         let keeps = |from: Disclosure| from == Disclosure::Anonymous && !admitted.trusted;
         let profile = admitted.incoming.payload.options.profile && keeps(self.settings.profile);
         let debugging = admitted.debugger && keeps(self.settings.debugger);
-        if !profile && !debugging {
+        let noted = admitted.full_answer && self.settings.debugger != Disclosure::All && !admitted.trusted;
+        if !profile && !debugging && !noted {
             return Withheld::default();
         }
         let known = parts.profiles.iter().any(|draft| rules.is_known(&self.identity, draft));
-        Withheld { profile: profile && known, debugging: debugging && (known || searched || has_unread_profile(parts)) }
+        let tells = known || searched || has_unread_profile(parts);
+        Withheld { profile: profile && known, debugging: debugging && tells, noted: noted && tells }
     }
 
     /// What is withheld of the answer to repeats, whose first one is of the profile `whose`: whoever guesses an event's id
@@ -92,7 +96,7 @@ impl Collector {
         let keeps = self.settings.profile == Disclosure::Anonymous && !admitted.trusted;
         let wants = admitted.incoming.payload.options.profile;
         // Nothing was processed, so the debugger has nothing to show of anybody.
-        Withheld { profile: withheld.profile || (wants && keeps && !is_theirs), debugging: false }
+        Withheld { profile: withheld.profile || (wants && keeps && !is_theirs), debugging: false, noted: false }
     }
 }
 

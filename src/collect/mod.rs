@@ -13,7 +13,6 @@
 //! Knows no HTTP: what it needs of the request's head comes as [`Incoming`], what may go wrong leaves as [`Rejection`].
 
 mod admit;
-mod bots;
 mod commit;
 mod disclosure;
 mod due;
@@ -28,7 +27,6 @@ use std::sync::Arc;
 pub use disclosure::Disclosure;
 pub use due::{Due, NotDone, Performed};
 
-use bots::BotAgents;
 use commit::{Finalized, to_json};
 
 use crate::{
@@ -157,7 +155,6 @@ pub struct Collector {
     store: Arc<Store>,
     clock: Arc<Clock>,
     settings: CollectSettings,
-    bot_agents: BotAgents,
     rules: Arc<RulesInForce>,
     identity: Identity,
     lookups: Arc<Lookups>,
@@ -173,16 +170,7 @@ impl Collector {
         identity: Identity,
         lookups: Arc<Lookups>,
     ) -> Self {
-        Self {
-            store,
-            clock,
-            settings,
-            bot_agents: BotAgents::default(),
-            rules,
-            identity,
-            lookups,
-            searches: Searches::default(),
-        }
+        Self { store, clock, settings, rules, identity, lookups, searches: Searches::default() }
     }
 
     /// What is set up for visitors who come by this address.
@@ -191,7 +179,10 @@ impl Collector {
     }
 
     /// Takes a payload; returns the answer as JSON once everything that it speaks of is durable.
-    pub async fn collect(&self, incoming: Incoming) -> Result<Vec<u8>, Rejection> {
+    pub async fn collect(&self, mut incoming: Incoming) -> Result<Vec<u8>, Rejection> {
+        if incoming.payload.opens_session {
+            incoming.payload.session = Some(self.clock.make_id());
+        }
         let admitted = self.admit(incoming)?;
         let (mut retry, mut budget) = (RetryState::default(), RetryBudget::default());
         loop {

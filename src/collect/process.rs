@@ -81,7 +81,7 @@ impl Collector {
             parts,
             outcome,
             warnings,
-            task: admitted.debugger.then(|| self.clock.make_id()),
+            task: admitted.full_answer.then(|| self.clock.make_id()),
             withheld,
             whole_profile: self.answers_whole(admitted, withheld),
             tells_changes: rules.tells_changes(),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     collect::{Collector, DryRun, Incoming},
-    model::{Payload, SourceType},
+    model::{Fault, Payload, SourceType},
 };
 
 pub async fn track(app: &App, collector: &Collector, request: &Request) -> Result<Reply, Failure> {
@@ -22,6 +22,10 @@ pub async fn track(app: &App, collector: &Collector, request: &Request) -> Resul
     let dry_run = dry_run.then_some(DryRun { lookups, rules: None });
     let profile_less = route.flag("profile_less")?;
     let payload = Payload::parse(&request.body.bytes)?;
+    if profile_less && payload.opens_session {
+        // Nobody would go on with it.
+        return Err(Failure::Invalid("body", Fault::missing().at("id").at("session")));
+    }
     take(app, collector, request, SourceType::Rest, payload, profile_less, dry_run).await
 }
 

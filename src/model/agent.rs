@@ -1,5 +1,13 @@
 //! What user agents tell of the clients that send them, remembered: finding it out takes longer than all else that is
 //! derived of an event, and most events come from few agents.
+//!
+//! It is read here, by lists of what clients say of themselves: no library that is kept up knows the clients of today, and
+//! those that read a list of patterns at the start take a third of a second for it and tens of megabytes.
+
+mod bots;
+mod browsers;
+mod programs;
+mod system;
 
 use std::{
     num::NonZeroUsize,
@@ -9,84 +17,114 @@ use std::{
 use lru::LruCache;
 use parking_lot::Mutex;
 
+use programs::Program;
+use system::System;
+
 /// Longer agents are not remembered, in bytes.
 const AGENT_BYTES_MAX: usize = 512;
 const AGENTS_MAX: NonZeroUsize = NonZeroUsize::new(1_024).expect("it is not 0");
 
-static REMEMBERED: LazyLock<AgentMemory<Arc<KnownAgent>>> = LazyLock::new(|| AgentMemory::new(AGENTS_MAX));
-
 /// What was found out about the user agents that came last.
-pub struct AgentMemory<T>(Mutex<LruCache<Box<str>, T>>);
-
-impl<T: Clone> AgentMemory<T> {
-    /// For so many agents.
-    pub fn new(most: NonZeroUsize) -> Self {
-        Self(Mutex::new(LruCache::new(most)))
-    }
-
-    /// What is known about the agent, or what `find_out` says, which takes long.
-    pub fn of(&self, agent: &str, find_out: impl FnOnce(&str) -> T) -> T {
-        if agent.len() > AGENT_BYTES_MAX {
-            return find_out(agent);
-        }
-        if let Some(known) = self.0.lock().get(agent) {
-            return known.clone();
-        }
-        let found = find_out(agent);
-        self.0.lock().put(agent.into(), found.clone());
-        found
-    }
-
-    #[cfg(test)]
-    pub fn remembered(&self) -> usize {
-        self.0.lock().len()
-    }
-}
+static REMEMBERED: LazyLock<Mutex<LruCache<Box<str>, Arc<KnownAgent>>>> =
+    LazyLock::new(|| Mutex::new(LruCache::new(AGENTS_MAX)));
 
 /// What a user agent says of its client; empty where nothing is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownAgent {
+    /// The browser, or the app, program or bot that is none.
     pub browser: Box<str>,
     pub version: Box<str>,
     pub os: Box<str>,
     pub os_version: Box<str>,
-    /// `browser`, `bot`, or what else it is.
-    pub kind: Box<str>,
+    pub kind: AgentKind,
     pub device: Box<str>,
 }
 
-impl KnownAgent {
-    pub fn of(user_agent: &str) -> Arc<Self> {
-        REMEMBERED.of(user_agent, |user_agent| Arc::new(Self::parse(user_agent)))
-    }
+/// What sends a user agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AgentKind {
+    #[default]
+    Unknown,
+    /// Also within an app.
+    Browser,
+    /// An app that asks by itself.
+    App,
+    /// A program made with a library for HTTP.
+    Library,
+    /// A service that sends webhooks.
+    Service,
+    /// A crawler, a link's preview, a monitor, a browser without a person.
+    Bot,
+}
 
-    fn parse(user_agent: &str) -> Self {
-        let Some(known) = woothee::parser::Parser::new().parse(user_agent) else { return Self::default() };
-        let kind = match named(known.category) {
-            "" => "",
-            "crawler" => "bot",
-            _ => "browser",
-        };
-        let device = match named(known.category) {
-            "pc" => "desktop",
-            "smartphone" | "mobilephone" => "mobile",
-            "crawler" => "bot",
-            other => other,
-        };
-        Self {
-            browser: named(known.name).into(),
-            version: named(known.version).into(),
-            os: named(known.os).into(),
-            os_version: named(&known.os_version).into(),
-            kind: kind.into(),
-            device: device.into(),
+impl AgentKind {
+    /// How it is shown; empty where nothing is known.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "",
+            Self::Browser => "browser",
+            Self::App => "app",
+            Self::Library => "library",
+            Self::Service => "service",
+            Self::Bot => "bot",
         }
     }
 }
 
-/// What the library knows; it has a word for what it does not.
-fn named(word: &str) -> &str {
-    if word == "UNKNOWN" || word == "misc" { "" } else { word }
+/// A name and a version, empty where they are not known.
+#[derive(Debug, Default, PartialEq)]
+struct Named {
+    name: Box<str>,
+    version: Box<str>,
+}
+
+impl KnownAgent {
+    /// What is remembered of the agent, or else found out.
+    pub fn of(user_agent: &str) -> Arc<Self> {
+        if user_agent.len() > AGENT_BYTES_MAX {
+            return Arc::new(Self::parse(user_agent));
+        }
+        if let Some(known) = REMEMBERED.lock().get(user_agent) {
+            return known.clone();
+        }
+        let known = Arc::new(Self::parse(user_agent));
+        REMEMBERED.lock().put(user_agent.into(), known.clone());
+        known
+    }
+
+    fn parse(user_agent: &str) -> Self {
+        if let Some((program, named)) = programs::program(user_agent) {
+            let kind = match program {
+                Program::Library => AgentKind::Library,
+                Program::Service => AgentKind::Service,
+            };
+            return Self { browser: named.name, version: named.version, kind, ..Self::default() };
+        }
+        if let Some(Named { name, version }) = bots::bot(user_agent) {
+            let kind = AgentKind::Bot;
+            return Self { browser: name, version, kind, device: kind.word().into(), ..Self::default() };
+        }
+        let is_browser = user_agent.starts_with("Mozilla/") || user_agent.starts_with("Opera/");
+        let kind = if is_browser { AgentKind::Browser } else { AgentKind::App };
+        let browser = browsers::browser(user_agent).map(|named| (kind, named));
+        let known = browser.or_else(|| browsers::native_app(user_agent).map(|named| (AgentKind::App, named)));
+        let (kind, Named { name, version }) = known.unwrap_or_default();
+        let System { name: os, version: os_version, device } = System::of(user_agent);
+        Self { browser: name, version, os: os.into(), os_version: os_version.into(), kind, device: device.into() }
+    }
+}
+
+/// The version that stands behind `word`; empty where none does.
+fn version_behind<'a>(agent: &'a str, word: &str) -> &'a str {
+    let Some((_, behind)) = agent.split_once(word) else { return "" };
+    let behind = behind.strip_prefix(['/', ' ', '-']).unwrap_or(behind);
+    let behind = behind.strip_prefix('v').unwrap_or(behind);
+    let is_part = |character: char| character.is_ascii_digit() || matches!(character, '.' | '_');
+    let (version, rest) = behind.split_at(behind.find(|character| !is_part(character)).unwrap_or(behind.len()));
+    // What goes on with letters may be a hash.
+    let is_hash = !version.contains(['.', '_']) && rest.starts_with(char::is_alphabetic);
+    let is_version = version.starts_with(|first: char| first.is_ascii_digit()) && !is_hash;
+    if is_version { version.trim_end_matches(['.', '_']) } else { "" }
 }
 
 #[cfg(test)]
@@ -107,6 +145,6 @@ mod tests {
         ));
         assert_eq!((&*long.browser, &long), ("Chrome", &again));
         assert_eq!(*of("what nobody knows").0, KnownAgent::default());
-        assert!(REMEMBERED.remembered() <= AGENTS_MAX.get());
+        assert!(REMEMBERED.lock().len() <= AGENTS_MAX.get());
     }
 }

@@ -25,9 +25,21 @@ pub struct Answer {
     pub response: Object,
     /// What workflows want to be shown: a list of `{tag, props, content}`.
     pub ux: Vec<Value>,
-    /// What really happened, if the client asked for it and may know.
-    /// Comes with the request's id.
-    pub debugging: Option<(Id, Debugging)>,
+    /// The session, if the server made its id for a client that makes none.
+    pub made_session: Option<Id>,
+    /// What an answer has that has all of its parts.
+    pub full: Option<FullAnswer>,
+    /// What really happened, if the client asked for it and may know; `full` is there, too.
+    pub debugging: Option<Debugging>,
+}
+
+/// What an answer tells beside, where the client asked for the debugger or the source's answers are full.
+pub struct FullAnswer {
+    /// The request's id.
+    pub task: Id,
+    pub session: Option<Id>,
+    /// The ids of the events that were stored: the client's own first, then what the server notes.
+    pub events: Vec<Id>,
 }
 
 /// What became of a payload, and whose it is.
@@ -35,15 +47,16 @@ pub struct Answer {
 struct Shown<'a> {
     profile: ShownOwner<'a>,
     source: ShownSource,
-    /// The request's id. Like the fields that only come with it, it is there if the debugger is asked for.
+    /// The request's id. Like the fields that only come with it, it is there if the debugger is asked for, or where the
+    /// source's answers are full.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Id")]
     task: Option<&'a Id>,
-    /// `null`: there is none.
+    /// Also there if the server made its id. `null`: there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Entity<'a>>")]
     session: Option<Option<Entity<'a>>>,
-    /// The ids of the events that were stored.
+    /// The ids of the events that were stored: the client's own first, then what the server notes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "[Id]")]
     events: Option<&'a [Id]>,
@@ -87,8 +100,9 @@ struct ShownSource {
 
 impl Serialize for Answer {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let debugging = self.debugging.as_ref();
-        let shows_all = debugging.is_some();
+        let full = self.full.as_ref();
+        let shows_all = full.is_some();
+        let made = self.made_session.as_ref().map(Some);
         Shown {
             profile: match &self.profile {
                 None => ShownOwner::Nobody {},
@@ -96,14 +110,14 @@ impl Serialize for Answer {
                 Some(profile) => ShownOwner::Id(Entity { id: &profile.id }),
             },
             source: ShownSource { consent: self.consent },
-            task: debugging.map(|(task, _)| task),
-            session: debugging.map(|(_, debugging)| debugging.session_id.as_ref().map(|id| Entity { id })),
-            events: debugging.map(|(_, debugging)| &*debugging.stored),
-            errors: debugging.map(|_| []),
+            task: full.map(|full| &full.task),
+            session: full.map(|full| full.session.as_ref()).or(made).map(|id| id.map(|id| Entity { id })),
+            events: full.map(|full| &*full.events),
+            errors: full.map(|_| []),
             ux: Some(&*self.ux).filter(|ux| shows_all || !ux.is_empty()),
             response: (shows_all || !self.response.is_empty()).then(|| Value::Object(self.response.clone())),
             warnings: Some(&*self.warnings).filter(|warnings| shows_all || !warnings.is_empty()),
-            debugging: debugging.map(|(_, debugging)| debugging),
+            debugging: self.debugging.as_ref(),
         }
         .serialize(serializer)
     }

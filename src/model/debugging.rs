@@ -13,9 +13,6 @@ const LOGS_MAX: usize = 200;
 /// What the debugger shows.
 #[derive(Default)]
 pub struct Debugging {
-    pub session_id: Option<Id>,
-    /// The ids of the events that were stored.
-    pub stored: Vec<Id>,
     pub session: SavedRecords,
     pub events: SavedRecords,
     pub profile: SavedRecords,
@@ -33,9 +30,9 @@ pub struct SavedRecords {
     /// How many records were written; 0 where nothing changed or saving was off.
     pub saved: usize,
     pub errors: Vec<String>,
-    /// The ids concerned.
+    /// The ids concerned; of events, of those that were stored: the client's own first, then what the server notes.
     pub ids: Vec<Id>,
-    /// Of events: their types.
+    /// Of events: the types of all that happened, in that order.
     pub types: Vec<Arc<str>>,
 }
 

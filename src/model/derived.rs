@@ -3,22 +3,19 @@
 //!
 //! It is a function of what is stored, so it is made when a record is shown or looked at, and not stored again.
 
+mod campaign;
+mod referrer;
+
 use std::borrow::Cow;
 
 use super::{
     ClientFacts, Id, Json, KnownAgent,
     json::push_string,
-    members::{member, members, members_named, text},
+    members::{member, members_named, text},
 };
 
-/// The query's parameters that tell of a campaign, and how they are shown.
-pub(super) const UTM: [(&str, &str); 5] = [
-    ("utm_source", "source"),
-    ("utm_medium", "medium"),
-    ("utm_campaign", "campaign"),
-    ("utm_term", "term"),
-    ("utm_content", "content"),
-];
+pub(super) use campaign::Campaign;
+pub(super) use referrer::{Arrival, host, is_same_site};
 
 /// What `context` and the request's head say of the client. Every part is an object, empty where nothing is known.
 #[derive(Debug, PartialEq)]
@@ -36,6 +33,7 @@ pub struct Told<'a> {
     pub user_agent: Option<&'a str>,
     pub accept_language: Option<&'a str>,
     pub referer: Option<&'a str>,
+    pub origin: Option<&'a str>,
 }
 
 impl<'a> Told<'a> {
@@ -45,6 +43,7 @@ impl<'a> Told<'a> {
             user_agent: client.user_agent.as_deref(),
             accept_language: client.accept_language.as_deref(),
             referer: client.referer.as_deref(),
+            origin: client.origin.as_deref(),
         }
     }
 }
@@ -52,8 +51,8 @@ impl<'a> Told<'a> {
 impl Derived {
     /// Of a context in its normal form, without making a tree of it: each event that is shown passes here.
     pub fn new(context: &Json, told: Told<'_>) -> Self {
-        let sections = ["browser", "page", "utm", "screen", "time", "location"];
-        let [browser, page, said_utm, screen, time, location] = members_named(context.as_str(), &sections);
+        let sections = ["browser", "page", "utm", "screen", "time", "location", "tracardi"];
+        let [browser, page, said_utm, screen, time, location, tracardi] = members_named(context.as_str(), &sections);
         let local = browser.and_then(|browser| member(browser, "local"));
         let [browser, system] = local.map_or([None; 2], |local| members_named(local, &["browser", "device"]));
         let [said_agent, said_language] =
@@ -64,7 +63,7 @@ impl Derived {
         {
             app.put("name", told_by(&known.browser));
             app.put("version", told_by(&known.version));
-            app.put("type", told_by(&known.kind));
+            app.put("type", told_by(known.kind.word()));
             os.put("name", told_by(&known.os));
             os.put("version", told_by(&known.os_version));
             device.put("type", told_by(&known.device));
@@ -78,28 +77,22 @@ impl Derived {
         if let Some(screen) = screen.and_then(|screen| member(screen, "local")) {
             device.put_screen(screen);
         }
-        if let Some(location) = location.filter(|location| location.starts_with('{')) {
+        if let Some(location) = location_in(location, tracardi) {
             device.put_json("geo", location);
         }
         let [url, title, referer] = page.map_or([None; 3], |page| members_named(page, &["url", "title", "referer"]));
-        let url = said(url);
+        let address = said(url).and_then(text);
         let mut hit = Part::new();
         hit.put_said("url", url);
         hit.put_said("name", title);
-        match referer.and_then(|referer| said(member(referer, "host"))) {
-            Some(host) => hit.put_json("referer", host),
-            None if page.is_some() => hit.put("referer", told.referer),
-            None => {}
+        if page.is_some() {
+            let Told { referer: head, origin, .. } = told;
+            let arrival = Arrival { said: referer, referer: head, origin };
+            hit.put("referer", arrival.referrer(address.as_deref()).as_deref());
         }
-        let utm = match said_utm.filter(|utm| members(utm).next().is_some()) {
-            Some(said) => {
-                let mut utm = Part::new();
-                UTM.iter().for_each(|(_, name)| utm.put_said(name, member(said, name)));
-                utm.end()
-            }
-            None => url.and_then(text).map_or_else(Json::empty_object, |url| campaign(&url)),
-        };
-        Self { device: device.end(), os: os.end(), app: app.end(), utm, hit: hit.end() }
+        let mut utm = Part::new();
+        utm.put_campaign(&Campaign::new(said_utm, address.as_deref()));
+        Self { device: device.end(), os: os.end(), app: app.end(), utm: utm.end(), hit: hit.end() }
     }
 }
 
@@ -118,35 +111,22 @@ impl Derived {
     }
 }
 
-/// The campaign that an address tells of in its query.
-pub fn campaign(url: &str) -> Json {
+/// The campaign of a session with this context that began at the page with this address.
+pub fn campaign(session: &Json, landing: &str) -> Json {
     let mut utm = Part::new();
-    for (name, value) in UTM.map(|(_, name)| name).into_iter().zip(campaign_parts(url)) {
-        utm.put(name, value.as_deref());
-    }
+    utm.put_campaign(&Campaign::new(member(session.as_str(), "utm"), Some(landing)));
     utm.end()
 }
 
-/// As [`campaign`], in the order of [`UTM`].
-pub(super) fn campaign_parts(url: &str) -> [Option<Cow<'_, str>>; UTM.len()] {
-    let query = url.split_once('?').map_or("", |(_, query)| query);
-    let query = query.split_once('#').map_or(query, |(query, _)| query);
-    if !query.contains("utm_") {
-        return [const { None }; UTM.len()]; // as in most
-    }
-    UTM.map(|(parameter, _)| {
-        form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == parameter).map(|(_, value)| value)
-    })
-}
-
-/// The address of a page whose context names the campaign nowhere else.
+/// The address of a page, if it tells something of the campaign that the session's context does not.
 pub fn landing(session: &Json, event: &Json) -> Option<Box<str>> {
-    // A look at the text first: most pages tell of no campaign.
-    if !event.as_str().contains("utm_") || session.as_str().contains("\"utm\":{\"") {
-        return None;
+    let address = text(member(member(event.as_str(), "page")?, "url")?)?;
+    if Campaign::new(None, Some(&address)).is_untold() {
+        return None; // as of most
     }
-    let url = said(member(member(event.as_str(), "page")?, "url"))?;
-    text(url).map(Into::into)
+    let said = member(session.as_str(), "utm");
+    let told = Campaign::new(said, Some(&address)) != Campaign::new(said, None);
+    told.then(|| address.into())
 }
 
 /// A part of what is derived, while it is put together.
@@ -178,6 +158,10 @@ impl Part {
         }
     }
 
+    fn put_campaign(&mut self, campaign: &Campaign<'_>) {
+        campaign.parts().for_each(|(name, value)| self.put(name, Some(value)));
+    }
+
     fn put_screen(&mut self, screen: &str) {
         let [width, height, depth, orientation] =
             members_named(screen, &["width", "height", "colorDepth", "orientation"]);
@@ -205,6 +189,12 @@ impl Part {
     }
 }
 
+/// Where the client is, by the context's `location` or else by what its `tracardi` says: an object that tells something.
+pub(super) fn location_in<'a>(location: Option<&'a str>, tracardi: Option<&'a str>) -> Option<&'a str> {
+    let tells = |place: &&str| place.starts_with('{') && *place != "{}";
+    location.filter(tells).or_else(|| tracardi.and_then(|tracardi| member(tracardi, "location")).filter(tells))
+}
+
 /// A number as it is written.
 fn number(value: Option<&str>) -> Option<&str> {
     value.filter(|value| value.starts_with(|first: char| first == '-' || first.is_ascii_digit()))
@@ -230,7 +220,7 @@ mod tests {
 
     fn derived(context: &str, user_agent: Option<&str>) -> Derived {
         let context = Reader::new(context.as_bytes(), 0).unwrap().value().unwrap();
-        Derived::new(&context, Told { user_agent, accept_language: Some("de-CH,de;q=0.9"), referer: None })
+        Derived::new(&context, Told { user_agent, accept_language: Some("de-CH,de;q=0.9"), ..Told::default() })
     }
 
     #[test]
@@ -239,13 +229,13 @@ mod tests {
             (
                 "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36 Edg/141.0.0.0",
                 "Edge",
-                "Windows 10",
+                "Windows",
                 "desktop",
             ),
             (
                 "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1",
                 "Safari",
-                "iPhone",
+                "iOS",
                 "mobile",
             ),
             ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox", "Linux", "desktop"),
@@ -264,6 +254,40 @@ mod tests {
         }
         let odd = derived("{}", Some("\u{1F600} my own client"));
         assert_eq!((odd.os.as_str(), odd.device.as_str(), odd.app.as_str()), ("{}", "{}", r#"{"language":"de-CH"}"#));
+    }
+
+    #[test]
+    fn where_the_client_is_stands_in_one_of_two_places() {
+        for (context, device) in [
+            (r#"{"location":{"city":"Oslo"},"tracardi":{"location":{"city":"Rome"}}}"#, r#"{"geo":{"city":"Oslo"}}"#),
+            (
+                r#"{"tracardi":{"location":{"city":"Rome","latitude":41.9}}}"#,
+                r#"{"geo":{"city":"Rome","latitude":41.9}}"#,
+            ),
+            (r#"{"location":{},"tracardi":{"location":{"city":"Rome"}}}"#, r#"{"geo":{"city":"Rome"}}"#),
+            (r#"{"location":"Oslo","tracardi":{"location":{"city":"Rome"}}}"#, r#"{"geo":{"city":"Rome"}}"#),
+            (r#"{"location":[1,2],"tracardi":{"location":null}}"#, "{}"),
+            (r#"{"tracardi":"location"}"#, "{}"),
+        ] {
+            assert_eq!(derived(context, None).device.as_str(), device, "{context}");
+        }
+    }
+
+    #[test]
+    fn a_landing_page_is_kept_for_what_the_session_does_not_tell() {
+        let json = |text: &str| Reader::new(text.as_bytes(), 0).unwrap().value().unwrap();
+        let kept = |session: &str, url: &str| {
+            let session = json(session);
+            let landing = landing(&session, &json(&format!(r#"{{"page":{{"url":"{url}"}}}}"#)))?;
+            Some(campaign(&session, &landing).as_str().to_owned())
+        };
+        let said = r#"{"utm":{"source":"script"}}"#;
+        assert_eq!(kept("{}", "/?utm_source=news").as_deref(), Some(r#"{"source":"news"}"#));
+        assert_eq!(kept("{}", "/?gclid=1").as_deref(), Some(r#"{"gclid":"1"}"#));
+        assert_eq!(kept("{}", "/?utm_source=&utm_campaign=%20"), None);
+        assert_eq!(kept(said, "/?utm_source=news"), None);
+        assert_eq!(kept(said, "/?utm_source=news&gclid=1").as_deref(), Some(r#"{"source":"script","gclid":"1"}"#));
+        assert_eq!(kept(r#"{"utm":{"source":""}}"#, "/?utm_source=news").as_deref(), Some(r#"{"source":"news"}"#));
     }
 
     #[test]
@@ -286,5 +310,13 @@ mod tests {
         );
         let said = derived(r#"{"utm":{"source":"script"},"page":{"url":"/?utm_source=url&utm_term=t"}}"#, None);
         assert_eq!(said.utm.as_str(), r#"{"source":"script"}"#);
+        let own = derived(
+            r#"{"page":{"url":"https://www.shop.example/?utm_campaign=","referer":{"host":"shop.example"}}}"#,
+            None,
+        );
+        assert_eq!(
+            (own.hit.as_str(), own.utm.as_str()),
+            (r#"{"url":"https://www.shop.example/?utm_campaign="}"#, "{}")
+        );
     }
 }

@@ -5,19 +5,22 @@ use std::{borrow::Cow, ops::Range};
 
 use super::{
     Event, EventRequest, Json, KnownAgent,
-    derived::{UTM, campaign_parts, first_language},
-    members::{from_member, member, members, members_named, text},
+    derived::{Arrival, Campaign, first_language, host, is_same_site, location_in},
+    members::{from_member, member, members_named, text},
 };
 
 /// Longer values are cut, in bytes of UTF-8.
 pub const FACET_BYTES_MAX: usize = 512;
 
 /// The members of a context that facets are read from.
-const SECTIONS: [&str; 4] = ["page", "utm", "browser", "location"];
+const SECTIONS: [&str; 5] = ["page", "utm", "browser", "location", "tracardi"];
 const PAGE: usize = 0;
 const SAID_UTM: usize = 1;
 const BROWSER: usize = 2;
 const LOCATION: usize = 3;
+const TRACARDI: usize = 4;
+/// Those that the client's facets are read from.
+const OF_CLIENT: [usize; 3] = [BROWSER, LOCATION, TRACARDI];
 /// The parts that may be written over what is derived.
 const WRITTEN: [&str; 5] = ["hit", "utm", "device", "os", "app"];
 const HIT: usize = 0;
@@ -56,11 +59,11 @@ impl<'a> Facets<'a> {
     /// `sections`: those of the request's context.
     pub fn new(request: &'a EventRequest, sections_of_request: &ContextSections, event: &'a Event) -> Self {
         let base = request.context.as_str();
-        let mut context = [0, 1, 2, 3].map(|at: usize| base.get(sections_of_request.0[at].clone()?));
+        let mut context = std::array::from_fn(|at| base.get(sections_of_request.0[at].clone()?));
         let mut has_client_of_request = true;
         if !event.context.is_empty_object() {
             let own = members_named(event.context.as_str(), &SECTIONS);
-            has_client_of_request = own[BROWSER].is_none() && own[LOCATION].is_none();
+            has_client_of_request = OF_CLIENT.iter().all(|section| own[*section].is_none());
             for (section, own) in context.iter_mut().zip(own) {
                 *section = own.or(*section);
             }
@@ -79,16 +82,18 @@ impl<'a> Facets<'a> {
         cut(address, end)
     }
 
-    /// The host that the visitor came from, in lower case; not that of the page itself.
+    /// The host that the visitor came from, in lower case; not one of the page's own site.
     pub fn referrer(&self) -> Cow<'a, str> {
         let told = || {
             self.context[PAGE]?;
-            let said = self.page[1].and_then(|said| said_in(said, "host"));
-            said.or(self.request.client.referer.as_deref().map(Cow::Borrowed))
+            let client = &self.request.client;
+            let (referer, origin) = (client.referer.as_deref(), client.origin.as_deref());
+            Arrival { said: self.page[1], referer, origin }.referrer(self.said_address().as_deref())
         };
         let referrer = self.laid_over(HIT, "referer", told);
         let host = host(&referrer);
-        if host.is_empty() || host.eq_ignore_ascii_case(self::host(&self.address())) {
+        // What was written may be of the page's own site, too.
+        if host.is_empty() || is_same_site(host, self::host(&self.address())) {
             return Cow::Borrowed("");
         }
         let host = host.to_ascii_lowercase();
@@ -98,15 +103,10 @@ impl<'a> Facets<'a> {
 
     /// Source, medium and name of the campaign.
     pub fn campaign(&self) -> [Cow<'a, str>; 3] {
-        let said = self.context[SAID_UTM].filter(|said| members(said).next().is_some());
-        let address = if said.is_some() { None } else { self.said_address() };
-        let in_address = address.as_deref().map(campaign_parts);
-        [0, 1, 2].map(|at: usize| {
-            let name = UTM[at].1;
-            let told = || match said {
-                Some(said) => said_in(said, name),
-                None => in_address.as_ref()?[at].as_ref().map(|said| Cow::Owned(said.as_ref().to_owned())),
-            };
+        let address = self.said_address();
+        let derived = Campaign::new(self.context[SAID_UTM], address.as_deref());
+        derived.into_names().map(|(name, value)| {
+            let told = || value.map(|value| Cow::Owned(value.into_owned()));
             let value = self.laid_over(UTM_PARTS, name, told);
             let end = value.len();
             cut(value, end)
@@ -126,7 +126,8 @@ impl<'a> Facets<'a> {
             let said = self.browser().and_then(|browser| said_in(browser, "language"));
             said.or_else(|| self.request.client.accept_language.as_deref().and_then(first_language).map(Cow::Borrowed))
         };
-        let location = self.written[DEVICE].and_then(|device| member(device, "geo")).or(self.context[LOCATION]);
+        let written = self.written[DEVICE].and_then(|device| member(device, "geo"));
+        let location = written.or_else(|| location_in(self.context[LOCATION], self.context[TRACARDI]));
         let client = [
             self.laid_over(APP, "name", || known(&agent.browser)),
             self.laid_over(OS, "name", || known(&agent.os)),
@@ -185,15 +186,6 @@ fn scalar(value: &str) -> Option<Cow<'_, str>> {
 /// A country by itself, or its code, or its name.
 fn country(value: &str) -> Option<Cow<'_, str>> {
     said_in(value, "code").or_else(|| said_in(value, "name")).or_else(|| scalar(value))
-}
-
-/// The host of an address; of what is none, what stands before its path.
-fn host(address: &str) -> &str {
-    let behind = address.split_once("://").map_or(address, |(_, behind)| behind);
-    let authority = &behind[..behind.find(['/', '?', '#']).unwrap_or(behind.len())];
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let port = host.rfind(':').filter(|at| host[at + 1..].bytes().all(|byte| byte.is_ascii_digit()));
-    &host[..port.unwrap_or(host.len())]
 }
 
 /// The first `end` bytes, or as many as a facet has.
@@ -264,6 +256,9 @@ mod tests {
             r#"{"page":{"url":"https://shop.example/a\"b?utm_source=news&utm_campaign=spring%20sale#x","referer":{"host":"search.example"}}}"#,
             r#"{"page":{"url":"https://shop.example/b","referer":{"host":null}},"utm":{}}"#,
             r#"{"page":{"url":"/p?utm_medium=mail"},"location":{"country":"CH"},"browser":{}}"#,
+            r#"{"page":{"url":"https://m.shop.example/#/a?utm_campaign=&amp;utm_source=x","referer":{"host":"www.shop.example"}},
+                "location":{},"tracardi":{"location":{"country":{"name":"Chad"}}}}"#,
+            r#"{"page":{"url":"https://www.mail.example/a"},"utm":{"source":"","gclid":"1"},"tracardi":{"location":1}}"#,
         ];
         let written = [
             "{}",
@@ -274,6 +269,7 @@ mod tests {
             user_agent: Some(PHONE.into()),
             referer: Some("https://Mail.example:8080/inbox?x".into()),
             accept_language: Some("de-CH,de;q=0.9".into()),
+            origin: Some("https://shop.example".into()),
             ..ClientFacts::default()
         };
         for client in [ClientFacts::default(), told] {
@@ -309,13 +305,14 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_the_same_host_is_no_referrer() {
+    fn a_page_of_the_same_site_is_no_referrer() {
         let page = |url: &str, referer: &str| {
             let page = format!(r#"{{"page":{{"url":"{url}","referer":{{"host":"{referer}"}}}}}}"#);
             let (request, event) = (request("{}", ClientFacts::default()), event(&page, "{}"));
             Facets::new(&request, &ContextSections::of(&request.context), &event).referrer().into_owned()
         };
         assert_eq!(page("https://shop.example:8443/a", "SHOP.example"), "");
+        assert_eq!(page("https://www.shop.example/a", "pay.shop.example"), "");
         assert_eq!(page("https://shop.example/a", "https://u@News.example:443/x"), "news.example");
         assert_eq!(page("/a", "shop.example"), "shop.example");
     }

@@ -39,8 +39,8 @@ mod terms;
 mod time;
 mod value;
 
-pub use agent::{AgentMemory, KnownAgent};
-pub use answer::Answer;
+pub use agent::{AgentKind, KnownAgent};
+pub use answer::{Answer, FullAnswer};
 pub use boolean::boolean_word;
 pub use country::Country;
 pub use counts::DailyCounts;

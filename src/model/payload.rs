@@ -22,8 +22,10 @@ const SHOWN_DEEPER: usize = 1;
 #[derive(Debug)]
 pub struct Payload {
     pub source: Id,
-    /// Always there on /track; a webhook may come without.
+    /// A webhook may come without.
     pub session: Option<Id>,
+    /// The client makes no ids of sessions: it is to be told one.
+    pub opens_session: bool,
     pub profile: Option<Id>,
     pub events: Vec<EventPayload>,
     pub context: Json,
@@ -102,18 +104,13 @@ impl Payload {
         let read = reader.object(Self::FIELDS, |reader, field| {
             match field {
                 "source" => source = read_entity(reader)?,
-                "session" => session = read_entity(reader)?,
+                "session" => session = read_session(reader)?,
                 "profile" => profile = read_entity(reader)?,
                 "device" => device = read_entity(reader)?,
                 "context" => context = reader.free_object_deeper(SHOWN_DEEPER)?,
                 "properties" => properties = reader.free_object()?,
                 "request" => _ = reader.free_object()?,
-                "metadata" => {
-                    reader.optional_object(&["time"], |reader, _| {
-                        created = read_event_time(reader)?;
-                        Ok(())
-                    })?;
-                }
+                "metadata" => created = time_said(&reader.value()?),
                 "options" => options = Options::read(reader)?,
                 _ => {
                     let mut list = Vec::new();
@@ -135,9 +132,12 @@ impl Payload {
         for event in &mut events {
             event.created = event.created.or(created);
         }
+        let source = required_entity(source, "source")?;
+        let session = session.ok_or_else(|| Fault::missing().at("session"))?;
         Ok(Self {
-            source: required_entity(source, "source")?,
-            session: Some(required_entity(session, "session")?),
+            source,
+            opens_session: session.is_none(),
+            session,
             profile: profile.flatten(),
             events,
             context,
@@ -170,6 +170,7 @@ impl Payload {
         Self {
             source,
             session,
+            opens_session: false,
             profile: None,
             events: events.into_iter().map(event).collect(),
             context: Json::empty_object(),
@@ -270,6 +271,23 @@ fn read_entity(reader: &mut Reader<'_>) -> Result<Option<Option<Id>>, Fault> {
     Ok(there.then_some(id))
 }
 
+/// Reads the session as [`read_entity`]; its id is missing where it is `null` or blank. What an unset variable leads to is a
+/// client's fault: taken for a first visit, each of its requests would be one.
+fn read_session(reader: &mut Reader<'_>) -> Result<Option<Option<Id>>, Fault> {
+    let mut id = None;
+    let there = reader.optional_object(&["id"], |reader, _| {
+        if reader.peek()? == b'n' {
+            return reader.null();
+        }
+        let text = reader.whole_string()?;
+        if !text.trim().is_empty() {
+            id = Some(Id::required(&text)?);
+        }
+        Ok(())
+    })?;
+    Ok(there.then_some(id))
+}
+
 fn required_entity(entity: Option<Option<Id>>, field: &str) -> Result<Id, Fault> {
     let id = entity.ok_or_else(|| Fault::missing().at(field))?;
     id.ok_or_else(|| Fault::missing().at("id").at(field))
@@ -296,6 +314,15 @@ fn read_event_time(reader: &mut Reader<'_>) -> Result<Option<Time>, Fault> {
         Ok(())
     })?;
     Ok(create.or(insert))
+}
+
+/// The time that `metadata` tells, whatever it is: some clients send a printed object.
+fn time_said(metadata: &Json) -> Option<Time> {
+    let times = member(metadata.as_str(), "time")?;
+    ["create", "insert"].into_iter().find_map(|name| {
+        let said = member(times, name)?;
+        Time::read(&mut Reader::new(said.as_bytes(), 0).ok()?).ok()?
+    })
 }
 
 fn read_tags(reader: &mut Reader<'_>) -> Result<Arc<[Box<str>]>, Fault> {

@@ -142,7 +142,7 @@ impl Session {
             derived.name_device(id);
         }
         if let Some(landing) = &self.landing {
-            derived.utm = derived::campaign(landing);
+            derived.utm = derived::campaign(&self.context, landing);
         }
         if let Some(Value::Object(shown)) = imported.filter(|shown| !shown.is_empty_object()).map(Value::from) {
             for (part, place) in derived.parts_of_session() {

@@ -16,6 +16,8 @@ pub struct Terms {
     pub identify: Identify,
     /// Where phone numbers that tell no country are dialled.
     pub phone_country: Option<Country>,
+    /// Answers have all of their parts, also where there is nothing to say.
+    pub full_answer: bool,
 }
 
 /// Whose events may tell whose they are.
@@ -117,10 +119,19 @@ impl ProfileTerms {
     }
 }
 
+/// Whether answers have all of their parts.
+fn read_answer(word: &str) -> Result<bool, Fault> {
+    match word {
+        "full" => Ok(true),
+        "short" => Ok(false),
+        _ => Err(Fault::new("value_error", format!("{}: full or short is expected", short(word)))),
+    }
+}
+
 impl Terms {
     /// # Errors
     /// `origins` is no list of origins, `static_profile_id` or `requires_secret` no boolean, or `profile`, `identify` or
-    /// `phone_country` not what it should be; the fault names it.
+    /// `phone_country` or `answer` not what it should be; the fault names it.
     pub fn read(config: &Json) -> Result<Self, Fault> {
         Self::read_with(config, |origin| Origin::parse(origin).map(Some), |code| Country::parse(code).map(Some))
     }
@@ -140,7 +151,7 @@ impl Terms {
     ) -> Result<Self, Fault> {
         let mut terms = Self::default();
         Reader::new(config.as_str().as_bytes(), 0)?.object(
-            &["origins", "static_profile_id", "profile", "requires_secret", "identify", "phone_country"],
+            &["origins", "static_profile_id", "profile", "requires_secret", "identify", "phone_country", "answer"],
             |reader, field| {
                 match field {
                     "profile" => terms.profile = ProfileTerms::read(reader)?,
@@ -149,6 +160,7 @@ impl Terms {
                     _ if reader.peek()? == b'n' => reader.null()?,
                     "identify" => terms.identify = Identify::parse(&reader.string()?.text)?,
                     "phone_country" => terms.phone_country = country(&reader.string()?.text)?,
+                    "answer" => terms.full_answer = read_answer(&reader.string()?.text)?,
                     _ => {
                         let mut origins = Vec::new();
                         reader.array(|reader, _| {

@@ -82,6 +82,16 @@ fn entity(id: Value, required: bool) -> Value {
     entity
 }
 
+/// The visit: without an id, or with a blank one, that of a client that makes none, which is answered the server's.
+fn session() -> Value {
+    let mut id = optional_id();
+    id["not"] = json!({ "enum": Id::MISSING_WORDS });
+    let mut session = entity(id, false);
+    session["type"] = json!("object");
+    session["description"] = json!("Without an id, or with a blank one, the server makes it and answers it.");
+    session
+}
+
 /// The body of `POST /track`.
 pub fn payload() -> Value {
     let event = json!({
@@ -108,14 +118,16 @@ pub fn payload() -> Value {
         "required": ["source", "session", "events"],
         "properties": {
             "source": entity(required_id("source-id"), true),
-            "session": entity(required_id("id"), true),
+            "session": session(),
             "profile": entity(optional_id(), false),
             "events": { "type": "array", "items": event, "maxItems": EVENTS_MAX },
             "context": { "description": "Kept in the session, and the base of each event's.", "type": ["object", "null"] },
             "properties": { "description": "Kept in the session.", "type": ["object", "null"] },
             "request": free_object(),
             "device": entity(optional_id(), false),
-            "metadata": { "type": ["object", "null"], "properties": { "time": times() } },
+            "metadata": {
+                "description": "`time.create` is taken for events without one, if it can be read; whatever else stands here is ignored.",
+            },
             "options": {
                 "type": ["object", "null"],
                 "properties": {
@@ -186,7 +198,7 @@ pub fn consents() -> Value {
         "required": ["source", "session"],
         "properties": {
             "source": entity(required_id("source-id"), true),
-            "session": entity(required_id("id"), true),
+            "session": session(),
             "profile": entity(optional_id(), false),
             "consents": { "type": ["object", "null"], "additionalProperties": { "type": "boolean" } },
         },

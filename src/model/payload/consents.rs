@@ -1,6 +1,6 @@
 //! What consent widgets send (contract, section 18).
 
-use super::{EventPayload, Options, Payload, read_entity, required_entity};
+use super::{EventPayload, Options, Payload, read_entity, read_session, required_entity};
 use crate::model::{EventType, Fault, Id, Json, Object, Reader, Value};
 
 impl Payload {
@@ -18,7 +18,7 @@ impl Payload {
         reader.object(Self::CONSENT_FIELDS, |reader, field| {
             match field {
                 "source" => source = read_entity(reader)?,
-                "session" => session = read_entity(reader)?,
+                "session" => session = read_session(reader)?,
                 "profile" => profile = read_entity(reader)?,
                 _ => consents = read_consents(&reader.free_object()?)?,
             }
@@ -29,9 +29,12 @@ impl Payload {
         let mut properties = Object::default();
         properties.insert("consents", Value::Object(consents));
         let kind = EventType::parse(kind)?;
+        let source = required_entity(source, "source")?;
+        let session = session.ok_or_else(|| Fault::missing().at("session"))?;
         Ok(Self {
-            source: required_entity(source, "source")?,
-            session: Some(required_entity(session, "session")?),
+            source,
+            opens_session: session.is_none(),
+            session,
             profile: profile.flatten(),
             events: vec![EventPayload::internal(kind, Value::Object(properties).to_json())],
             context: Json::empty_object(),
