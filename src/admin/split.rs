@@ -79,7 +79,7 @@ impl Admin {
         };
         let Some(split) = way.first() else { return Ok(view.answer(None).await?) };
         // The sessions that it came with are pointed back.
-        let sessions = sessions_of_split(&view, &seen, &split.state).await?;
+        let sessions = sessions_of_split(&view, &way, &split.state).await?;
         let visits = sessions.iter().map(|session| Key::Session(session.id.clone()));
         // Keys may lead to either again.
         let keys =
@@ -119,7 +119,11 @@ impl Admin {
         let mut theirs = Theirs::of(&split);
         let severed = match view.profile_behind(said, &by).await? {
             Some(after) => {
-                let merging = MergingWrites::new(&after, before.as_ref(), &split);
+                let mut merging = MergingWrites::new(&after, before.as_ref(), &split);
+                let said = keys_at.said(&merging);
+                if let Some((last, ..)) = said.iter().find(|(_, _, key)| Some(*key) == merge.key) {
+                    merging.end_at(*last);
+                }
                 theirs = merging.theirs(&split);
                 give_merging(keys_at, &mut split, merging, &after, before.as_ref(), merge.key)
             }
@@ -333,27 +337,19 @@ fn give_merging(
     by: Option<MergeKey>,
 ) -> Severed {
     let is_others = |key: MergeKey| before.is_some_and(|before| before.has_key(key)) && !split.has_key(key);
-    let said: Vec<(String, MergeKey)> = merging
-        .set()
-        .flat_map(|(path, value)| {
-            let steps = Path::read(path);
-            let steps = steps.iter().flat_map(|path| path.steps()).map(|step| &**step);
-            let place: Path = std::iter::once("profile").chain(steps).collect();
-            keys_at.at(&place, value).into_iter().map(move |key| (path.to_owned(), key))
-        })
-        .collect();
+    let said = keys_at.said(&merging);
     let (of_split, of_left) = said
         .iter()
-        .map(|(_, key)| *key)
+        .map(|(_, _, key)| *key)
         .chain(by)
         .filter(|key| Some(*key) == by || is_others(*key) || split.has_key(*key))
         .partition(|key| !split.has_key(*key));
-    for (path, _) in said.iter().filter(|(_, key)| is_others(*key)) {
+    for (_, path, _) in said.iter().filter(|(_, _, key)| is_others(*key)) {
         merging.leave_out(path);
     }
     let known = |key: MergeKey| split.has_key(key) || before.is_some_and(|before| before.has_key(key));
     let new: Vec<KnownKey> = after.keys.iter().filter(|it| !known(it.key)).copied().collect();
-    split.keys.extend(new.into_iter().filter(|it| said.iter().any(|(_, key)| *key == it.key)));
+    split.keys.extend(new.into_iter().filter(|it| said.iter().any(|(_, _, key)| *key == it.key)));
     split.keys.sort_unstable();
     split.take_merging(merging, after, before);
     Severed { of_left, of_split }
@@ -379,6 +375,17 @@ impl Keys<'_> {
         self.countries.iter().filter_map(|country| self.identity.key_at(place, value, *country)).collect()
     }
 
+    /// The keys that were said, each with the offset and the path at which it was.
+    fn said(&self, merging: &MergingWrites) -> Vec<(u64, String, MergeKey)> {
+        let said = merging.set().flat_map(|(offset, path, value)| {
+            let steps = Path::read(path);
+            let steps = steps.iter().flat_map(|path| path.steps()).map(|step| &**step);
+            let place: Path = std::iter::once("profile").chain(steps).collect();
+            self.at(&place, value).into_iter().map(move |key| (offset, path.to_owned(), key))
+        });
+        said.collect()
+    }
+
     /// Whether what the key is made of stands in the profile.
     fn stand_in(&self, profile: &Profile, key: MergeKey) -> bool {
         let facts = Value::from(&profile.facts);
@@ -389,17 +396,19 @@ impl Keys<'_> {
     }
 }
 
-/// The newest sessions of a profile that another one came with which is to be split off it, as far as they went on since.
-async fn sessions_of_split(view: &ReadView, profile: &Profile, split: &Profile) -> Result<Vec<Session>, Refused> {
+/// The newest sessions that a profile came with which is to be split off, as far as they went on with those that took it in.
+async fn sessions_of_split(view: &ReadView, way: &[Absorbed], split: &Profile) -> Result<Vec<Session>, Refused> {
     let names = split.aliases.iter().map(|alias| ProfileRef { id: alias.id.clone(), since: alias.since });
     let names: Vec<ProfileRef> = std::iter::once(split.reference()).chain(names).collect();
     let mut sessions = Vec::new();
-    for session in view.sessions_of(&profile.reference(), POINTED_BACK_MAX).await? {
-        let mut was_theirs = false;
-        for name in &names {
-            was_theirs |= view.has_visited(session.number, name).await?;
+    for Absorbed { by, .. } in way {
+        for session in view.sessions_of(by, POINTED_BACK_MAX).await? {
+            let mut was_theirs = false;
+            for name in &names {
+                was_theirs |= view.has_visited(session.number, name).await?;
+            }
+            sessions.extend(was_theirs.then_some(session));
         }
-        sessions.extend(was_theirs.then_some(session));
     }
     Ok(sessions)
 }

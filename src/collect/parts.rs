@@ -32,6 +32,8 @@ impl<'a> Parts<'a> {
     /// Lets the next part see what the others are about.
     pub fn lend(&mut self, records: &mut Records<'a>) {
         records.part = self.events.len();
+        records.first_event = self.events.iter().map(|part| part.list.len()).sum();
+        records.turn_to(0);
         records.others = std::mem::take(&mut self.profiles);
     }
 

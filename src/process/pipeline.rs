@@ -118,6 +118,7 @@ impl<'r> Processing<'_, 'r> {
         let (mut next, mut again) = (0, false);
         for _ in 0..ROUNDS_MAX {
             while next < self.records.events.len() && self.outcome.has_time().await {
+                self.records.turn_to(next);
                 let done = match self.other_person(next).await {
                     Ok(Some(profile)) => {
                         self.records.part_from(next, Some(profile));

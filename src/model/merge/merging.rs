@@ -30,9 +30,14 @@ impl MergingWrites {
         Self { all: writes, left_out: HashSet::new() }
     }
 
-    /// What was set where; not what was added to a number.
-    pub fn set(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.all.iter().filter_map(|((_, path), write)| Some((&**path, write.set()?)))
+    /// What was set at which offset and path; not what was added to a number.
+    pub fn set(&self) -> impl Iterator<Item = (u64, &str, &Value)> {
+        self.all.iter().filter_map(|((offset, path), write)| Some((*offset, &**path, write.set()?)))
+    }
+
+    /// Leaves what was written behind this offset to the survivor: by later events of the request.
+    pub fn end_at(&mut self, last: u64) {
+        self.all.retain(|(offset, _), _| *offset <= last);
     }
 
     /// Does not give what was written at this path to the one that is split off.

@@ -193,7 +193,8 @@ impl Profile {
             }
         }
         if let Some(before) = before {
-            take_from_lists(&mut writes, theirs, before.written);
+            let latest = before.writes().into_keys().map(|(offset, _)| offset).max();
+            take_from_lists(&mut writes, theirs, before.written.max(latest.unwrap_or(0)));
         }
         for (key, write) in regained.0 {
             writes.entry(key).or_insert(write);

@@ -52,6 +52,10 @@ pub struct Records<'a> {
     pub profile: Option<ProfileDraft>,
     /// Which part of the request this is.
     pub part: usize,
+    /// How many events the parts before have.
+    pub first_event: usize,
+    /// The place in the request of the event that is processed: what it writes is written there.
+    place: usize,
     /// The profiles that other parts of the request are about, as these left them.
     pub others: Vec<ProfileDraft>,
     pub session: Option<SessionDraft>,
@@ -93,6 +97,11 @@ pub struct Rest<'a> {
 }
 
 impl<'a> Records<'a> {
+    /// From here on, what is written is written by this event.
+    pub fn turn_to(&mut self, event: usize) {
+        self.place = self.first_event + event;
+    }
+
     /// The event at `from`, and what the client sent behind it, are `profile`'s, and a part of their own.
     pub fn part_from(&mut self, from: usize, profile: Option<ProfileDraft>) {
         let mut place = from;
@@ -119,6 +128,8 @@ impl Records<'_> {
         Self {
             profile: None,
             part: 0,
+            first_event: 0,
+            place: 0,
             others: Vec::new(),
             session: None,
             attachable: None,
@@ -206,8 +217,8 @@ impl Records<'_> {
                 event.ok_or_else(|| NotWritten::NoRecord(path.clone(), "event"))?.write(path, steps, value)
             }
             "profile" => {
-                let (part, profile) = (self.part, self.profile.as_mut());
-                profile.ok_or_else(|| NotWritten::NoRecord(path.clone(), "profile"))?.write(part, path, steps, value)
+                let (place, profile) = (self.place, self.profile.as_mut());
+                profile.ok_or_else(|| NotWritten::NoRecord(path.clone(), "profile"))?.write(place, path, steps, value)
             }
             _ => {
                 let session = self.session.as_mut();
@@ -261,7 +272,7 @@ impl Records<'_> {
         match (path.split_root(), &mut self.profile) {
             (("profile", steps), Some(profile)) => {
                 Self::check_writable(path)?;
-                profile.add(self.part, path, steps, sum, amount)
+                profile.add(self.place, path, steps, sum, amount)
             }
             _ => self.write(event, path, Some(sum)),
         }

@@ -13,7 +13,7 @@ use crate::{
 
 /// The parts that can be written.
 pub(super) const PARTS: [&str; 7] = ["traits", "data", "interests", "consents", "segments", "aux", "primary_id"];
-/// From here on, offsets stand for those of the request that is processed, one for each of its parts: later than
+/// From here on, offsets stand for those of the request that is processed, one for each of its events: later than
 /// everything in the log.
 pub(super) const THIS_REQUEST: u64 = u64::MAX - 1_000_000;
 /// About how many bytes may be written to a profile, and in how many leaves: all of it is written again with each
@@ -272,29 +272,29 @@ impl ProfileDraft {
 
     pub(super) fn write(
         &mut self,
-        part: usize,
+        place: usize,
         path: &Path,
         steps: &[Box<str>],
         value: Option<Value>,
     ) -> Result<(), NotWritten> {
-        self.put(part, path, steps, value, None)
+        self.put(place, path, steps, value, None)
     }
 
     /// Writes `sum`, which is what stood there and `amount`.
     pub(super) fn add(
         &mut self,
-        part: usize,
+        place: usize,
         path: &Path,
         steps: &[Box<str>],
         sum: Value,
         amount: Decimal,
     ) -> Result<(), NotWritten> {
-        self.put(part, path, steps, Some(sum), Some(amount))
+        self.put(place, path, steps, Some(sum), Some(amount))
     }
 
     fn put(
         &mut self,
-        part: usize,
+        place: usize,
         path: &Path,
         steps: &[Box<str>],
         value: Option<Value>,
@@ -333,10 +333,10 @@ impl ProfileDraft {
             None => _ = facts.remove(steps),
         }
         if is_noted {
-            let (place, offset, now) = (steps_text(steps), THIS_REQUEST + part as u64, self.profile.updated);
+            let (leaf, offset, now) = (steps_text(steps), THIS_REQUEST + place as u64, self.profile.updated);
             match amount {
-                Some(amount) => self.profile.note_added(&place, amount, before_number.as_ref(), offset, now),
-                None => self.profile.note_set(&place, &leaves.unwrap_or_default(), is_more, offset, now),
+                Some(amount) => self.profile.note_added(&leaf, amount, before_number.as_ref(), offset, now),
+                None => self.profile.note_set(&leaf, &leaves.unwrap_or_default(), is_more, offset, now),
             }
         }
         self.facts_changed = true;
