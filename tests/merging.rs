@@ -264,7 +264,7 @@ fn a_deleted_profile_s_keys_are_free() {
 #[test]
 fn a_place_of_one_s_own_can_hold_a_key() {
     let folder = tempfile::tempdir().unwrap();
-    let setup = support::Setup::new(folder.path()).set("identity.merge_keys", "profile.data.loyalty.card.id");
+    let setup = Setup::new(folder.path()).set("identity.merge_keys", "profile.data.loyalty.card.id");
     let daemon = setup.start();
     daemon.shop();
     let map = json!({"id": "card", "identifies": true, "map": [

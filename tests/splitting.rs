@@ -100,14 +100,15 @@ impl Story<'_> {
 
     fn merge(&mut self, one: usize, other: usize) {
         let number = self.written.len();
-        let pk = format!("key {number}.");
+        let mail = format!("key-{number}.@example.com");
         let ids = [one, other].map(|session| {
             let before = self.roots();
-            let id = self.send(session, "sign-in", json!({"pk": pk}));
-            // It is who was there before; or the one that goes on, where two became one.
-            self.written.push((id.clone(), Written::Set("pk", json!(pk))));
-            (before, id)
+            (before, self.send(session, "sign-in", json!({"email": {"main": mail}})))
         });
+        // It is the address of whoever said it first: what joined two is nothing that the other one is known by.
+        for _ in 0..2 {
+            self.written.push((ids[0].1.clone(), Written::Set("mail", json!(mail))));
+        }
         let (first, (before, survivor)) = (ids[0].1.clone(), ids[1].clone());
         let gone: Vec<String> =
             before.into_iter().filter(|id| *id != survivor && self.leads_to(id) == survivor).collect();
@@ -197,7 +198,7 @@ impl Story<'_> {
                         if is_own && !was_deleted && !value.is_null() {
                             latest.insert(*key, (place, value));
                         }
-                        if let Some(value) = value.as_str().filter(|value| value.ends_with('.') && !is_own) {
+                        if let Some(value) = value.as_str().filter(|value| value.contains('.') && !is_own) {
                             let is_theirs = self.written.iter().any(|(whose, other)| {
                                 with.contains(whose) && matches!(other, Written::Set(_, other) if other == value)
                             });
@@ -208,8 +209,9 @@ impl Story<'_> {
             }
             let counted = shown["traits"]["n"].as_f64().unwrap_or(0.0);
             assert_eq!(counted, sum as f64, "{root}: {shown}\n{}", all());
-            for key in NOTES.into_iter().chain(["pk"]) {
-                let stands = if key == "pk" { &shown["data"]["identifier"]["pk"] } else { &shown["traits"][key] };
+            for key in NOTES.into_iter().chain(["mail"]) {
+                let mail = &shown["data"]["contact"]["email"]["main"];
+                let stands = if key == "mail" { mail } else { &shown["traits"][key] };
                 let Some((place, value)) = latest.get(key) else {
                     assert!(stands.is_null(), "{key} of {root}: {shown}\n{}", all());
                     continue;

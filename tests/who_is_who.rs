@@ -170,7 +170,7 @@ fn of_two_primary_keys_pk_counts_before_id() {
 #[test]
 fn configured_keys_tell_people_apart_where_they_are_exclusive() {
     let folder = tempfile::tempdir().unwrap();
-    let keys = r#"{ path = "profile.data.identifier.badge", exclusive = true }, "profile.data.identifier.token""#;
+    let keys = r#"{ path = "profile.data.identifier.badge", exclusive = true }, profile.data.identifier.token"#;
     let daemon = Setup::new(folder.path()).set("identity.merge_keys", keys).start();
     daemon.shop();
     let identify = |session: &str, properties: Value| send(&daemon, session, vec![event("identification", properties)]);

@@ -26,8 +26,6 @@ const POINTED_BACK_MAX: usize = 1_000;
 struct Absorbed {
     profile: ProfileRef,
     by: ProfileRef,
-    /// The offset at which that was said.
-    said: u64,
     merge: Merge,
     /// As it was then.
     state: Profile,
@@ -109,7 +107,7 @@ impl Admin {
         sessions: Vec<Session>,
     ) -> Result<TakenOut, Refused> {
         let mut way = way.into_iter();
-        let Some(Absorbed { profile: reference, by, said, merge, state: mut split, shared_visits }) = way.next() else {
+        let Some(Absorbed { profile: reference, by, merge, state: mut split, shared_visits }) = way.next() else {
             return Err(Refused::Stale);
         };
         let before = match merge.before {
@@ -117,9 +115,13 @@ impl Admin {
             None => None,
         };
         let mut theirs = Theirs::of(&split);
-        let severed = match view.profile_behind(said, &by).await? {
-            Some(after) => {
-                let mut merging = MergingWrites::new(&after, before.as_ref(), &split);
+        let after = match merge.request {
+            Some(request) => view.profile_from(request, &by).await?.map(|after| (request, after)),
+            None => None,
+        };
+        let severed = match after {
+            Some((request, after)) => {
+                let mut merging = MergingWrites::new(request, &after, before.as_ref(), &split);
                 let said = keys_at.said(&merging);
                 if let Some((last, ..)) = said.iter().find(|(_, _, key)| Some(*key) == merge.key) {
                     merging.end_at(*last);
@@ -253,14 +255,14 @@ async fn way_to(view: &ReadView, profile: &Profile, id: &Id, or_last: bool) -> R
     }
     // In a store of format 3, states stand within those of the profiles that took them in.
     let (mut states, mut held_inside) = (Vec::with_capacity(way.len()), profile.held_inside);
-    for (reference, Name { profile: by, said, merge, .. }) in way.into_iter().rev() {
+    for (reference, Name { profile: by, merge, .. }) in way.into_iter().rev() {
         let Some((merge, offset)) = merge.and_then(|merge| merge.state.or(held_inside).map(|at| (merge, at))) else {
             return Ok(None);
         };
         let Some((state, shared_visits)) = view.profile_at(offset, Some(&reference)).await? else { return Ok(None) };
         held_inside = state.held_inside.or(held_inside);
         let shared_visits = shared_visits.unwrap_or(merge.shared_visits);
-        states.push(Absorbed { profile: reference, by, said, merge, state, shared_visits });
+        states.push(Absorbed { profile: reference, by, merge, state, shared_visits });
     }
     states.reverse();
     Ok(Some(states))

@@ -151,6 +151,8 @@ pub struct Merge {
     pub before: Option<u64>,
     /// The sessions that both had.
     pub shared_visits: u64,
+    /// Where the request that merged them begins in the log; `None` until format 6, which did not note it.
+    pub request: Option<u64>,
     /// The key that both were found by.
     pub key: Option<MergeKey>,
 }
@@ -163,22 +165,20 @@ struct MergeRecord {
     shared_visits: u64,
 }
 
-/// The state before the merge, and the key: the first two have the bytes of the `Option` that it was until format 6.
+/// The state before the merge: the first two have the bytes of the `Option` that it was until format 6.
 #[derive(Serialize, Deserialize)]
 enum Before {
     None,
     State(u64),
-    By(MergeKey),
-    StateBy(u64, MergeKey),
+    Noted { before: Option<u64>, request: u64, key: Option<MergeKey> },
 }
 
 impl From<Merge> for MergeRecord {
-    fn from(Merge { state, before, shared_visits, key }: Merge) -> Self {
-        let before = match (before, key) {
+    fn from(Merge { state, before, shared_visits, request, key }: Merge) -> Self {
+        let before = match (request, before) {
+            (Some(request), before) => Before::Noted { before, request, key },
             (None, None) => Before::None,
-            (Some(before), None) => Before::State(before),
-            (None, Some(key)) => Before::By(key),
-            (Some(before), Some(key)) => Before::StateBy(before, key),
+            (None, Some(before)) => Before::State(before),
         };
         Self { state, before, shared_visits }
     }
@@ -186,13 +186,12 @@ impl From<Merge> for MergeRecord {
 
 impl From<MergeRecord> for Merge {
     fn from(MergeRecord { state, before, shared_visits }: MergeRecord) -> Self {
-        let (before, key) = match before {
-            Before::None => (None, None),
-            Before::State(before) => (Some(before), None),
-            Before::By(key) => (None, Some(key)),
-            Before::StateBy(before, key) => (Some(before), Some(key)),
+        let (before, request, key) = match before {
+            Before::None => (None, None, None),
+            Before::State(before) => (Some(before), None, None),
+            Before::Noted { before, request, key } => (before, Some(request), key),
         };
-        Self { state, before, shared_visits, key }
+        Self { state, before, shared_visits, request, key }
     }
 }
 

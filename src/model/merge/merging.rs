@@ -16,13 +16,14 @@ pub struct MergingWrites {
 }
 
 impl MergingWrites {
-    /// `after` is the profile right after that, `before` as it was before that, if it was, and `state` the other one.
-    pub fn new(after: &Profile, before: Option<&Profile>, state: &Profile) -> Self {
+    /// The request begins at the offset `request`; `after` is the profile right after that, `before` as it was before that,
+    /// if it was, and `state` the other one.
+    pub fn new(request: u64, after: &Profile, before: Option<&Profile>, state: &Profile) -> Self {
         let mut writes = after.writes();
+        writes.retain(|(offset, _), _| *offset >= request);
         for known in [Some(state), before].into_iter().flatten().map(Profile::writes) {
-            for ((offset, path), earlier) in known {
-                writes.remove(&(offset, path.clone()));
-                // A list that was appended to begins with what stood there.
+            // A list that was appended to begins with what stood there.
+            for ((_, path), earlier) in known.into_iter().filter(|(_, write)| write.is_list()) {
                 let later = writes.iter_mut().filter(|((_, at), _)| *at == path);
                 later.for_each(|(_, write)| write.take_from_list(&earlier));
             }

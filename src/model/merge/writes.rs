@@ -58,6 +58,10 @@ impl Write {
         (!self.is_added).then_some(&self.value)
     }
 
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.value, Value::List(_))
+    }
+
     /// Takes the entries of an earlier list out of this one, if it was made of that by appending.
     pub(super) fn take_from_list(&mut self, earlier: &Self) {
         if let (Value::List(list), Value::List(earlier)) = (&mut self.value, &earlier.value)
@@ -308,7 +312,7 @@ impl Regained {
 /// `before`, that of the state before the merge.
 fn take_from_lists(writes: &mut Writes, theirs: &Writes, before: u64) {
     for ((written, path), theirs) in theirs {
-        if !matches!(theirs.value, Value::List(_)) {
+        if !theirs.is_list() {
             continue;
         }
         let later = writes.iter_mut().filter(|((offset, at), _)| at == path && *offset > before.max(*written));

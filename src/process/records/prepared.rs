@@ -90,7 +90,11 @@ impl PreparedProfile {
         if self.changed {
             let by = &reference;
             let absorbed = self.absorbed.into_iter();
-            entries.extend(absorbed.map(|(absorbed, merge)| Entry::Absorbed { absorbed, by: by.clone(), merge }));
+            let merged = |merge| Merge { request: Some(offset), ..merge };
+            entries.extend(absorbed.map(|(absorbed, merge)| {
+                let (by, merge) = (by.clone(), merged(merge));
+                Entry::Absorbed { absorbed, by, merge }
+            }));
             entries.extend(self.shortcuts.into_iter().map(|(name, to)| Entry::Shortcut { name, to }));
             profile.written = offset + place + entries.len() as u64;
             let profile = Arc::new(profile);

@@ -118,7 +118,8 @@ impl ProfileDraft {
                 self.shortcuts.extend(self.profile.gather(&other.profile));
             }
             let before = self.stored.as_ref().map(|before| before.written);
-            let merge = Merge { state: Some(stored.written), before, shared_visits: visits.shared, key: by };
+            let (state, shared_visits) = (Some(stored.written), visits.shared);
+            let merge = Merge { state, before, shared_visits, request: Some(THIS_REQUEST), key: by };
             self.absorbed.push((stored.reference(), merge));
         }
         self.absorbed.append(&mut other.absorbed);

@@ -309,13 +309,12 @@ impl Log {
         }
     }
 
-    /// The state of the profile that was stored with the entry at `offset`, which says that it took somebody in: behind it,
-    /// in the same request.
-    pub fn profile_behind(&self, offset: u64, profile: &ProfileRef) -> Result<Option<Arc<Profile>>, StoreError> {
+    /// The first state of the profile that stands at `offset` or behind it, where a request begins that stored one.
+    pub fn profile_from(&self, offset: u64, profile: &ProfileRef) -> Result<Option<Arc<Profile>>, StoreError> {
         let Some((first, entries)) = self.block_around(offset)? else { return Ok(None) };
         let end = first + entries.len() as u64;
         let found = |first: u64, entries: Vec<Entry>| {
-            let behind = (first..).zip(entries).filter(|(at, _)| *at > offset).map(|(_, entry)| entry);
+            let behind = (first..).zip(entries).filter(|(at, _)| *at >= offset).map(|(_, entry)| entry);
             let mut states = behind.filter_map(|entry| match entry {
                 Entry::Profile(state) => Some(state),
                 _ => None,

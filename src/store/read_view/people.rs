@@ -90,10 +90,10 @@ impl ReadView {
         self.shared.read_log(move |engine| engine.log.profile_that_wrote(offset, &path)).await
     }
 
-    /// The state of the profile that was stored with the merge that is said at `offset`. See [`ReadView::applied`].
-    pub async fn profile_behind(&self, offset: u64, profile: &ProfileRef) -> Result<Option<Arc<Profile>>, Refused> {
+    /// The state of the profile that the request stored that begins at `offset`. See [`ReadView::applied`].
+    pub async fn profile_from(&self, offset: u64, profile: &ProfileRef) -> Result<Option<Arc<Profile>>, Refused> {
         let profile = profile.clone();
-        self.shared.read_log(move |engine| engine.log.profile_behind(offset, &profile)).await
+        self.shared.read_log(move |engine| engine.log.profile_from(offset, &profile)).await
     }
 
     /// The newest sessions that are visits of the profile, as it is called there, up to `most`, as the views have them.
