@@ -283,6 +283,7 @@ pub fn source() -> Value {
                     },
                     "requires_secret": boolean(false),
                     "identify": { "enum": ["anyone", "secret", null], "default": "anyone" },
+                    "answer": { "enum": ["short", "full", null], "default": "short" },
                 },
             },
             "timestamp": { "description": "The server's; what is sent is ignored." },
