@@ -87,7 +87,6 @@ fn session() -> Value {
     let mut id = optional_id();
     id["not"] = json!({ "enum": Id::MISSING_WORDS });
     let mut session = entity(id, false);
-    session["type"] = json!("object");
     session["description"] = json!("Without an id, or with a blank one, the server makes it and answers it.");
     session
 }
