@@ -129,6 +129,8 @@ fn version_behind<'a>(agent: &'a str, word: &str) -> &'a str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -146,5 +148,48 @@ mod tests {
         assert_eq!((&*long.browser, &long), ("Chrome", &again));
         assert_eq!(*of("what nobody knows").0, KnownAgent::default());
         assert!(REMEMBERED.lock().len() <= AGENTS_MAX.get());
+    }
+
+    /// Parts of what agents say, in any order.
+    fn any_agent() -> impl Strategy<Value = String> {
+        const PARTS: [&str; 27] = [
+            "Mozilla/5.0 ",
+            "(",
+            ")",
+            "; ",
+            "compatible;",
+            "Android ",
+            "Android 9;",
+            "en-us",
+            "CUBOT",
+            "M BOT",
+            "bot",
+            "/",
+            "http://",
+            "Webhook",
+            "Python/3 ",
+            "Java",
+            "Instagram ",
+            "FBAV/",
+            "Version/26_",
+            "OS 18_6",
+            "iPad",
+            "Mobile/",
+            " Safari/",
+            "Chrome/",
+            "AFT",
+            "_",
+            "Quest",
+        ];
+        let part = prop_oneof![r#"[ -~é\u{1F600}]{0,8}"#, prop::sample::select(&PARTS[..]).prop_map(str::to_owned)];
+        prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_agent_is_read(agent in any_agent()) {
+            let known = KnownAgent::parse(&agent);
+            prop_assert!(known.version.len() <= agent.len() && known.os_version.len() <= agent.len());
+        }
     }
 }

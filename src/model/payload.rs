@@ -104,7 +104,7 @@ impl Payload {
         let read = reader.object(Self::FIELDS, |reader, field| {
             match field {
                 "source" => source = read_entity(reader)?,
-                "session" => session = read_session(reader)?,
+                "session" => session = Some(read_session(reader)?),
                 "profile" => profile = read_entity(reader)?,
                 "device" => device = read_entity(reader)?,
                 "context" => context = reader.free_object_deeper(SHOWN_DEEPER)?,
@@ -271,11 +271,11 @@ fn read_entity(reader: &mut Reader<'_>) -> Result<Option<Option<Id>>, Fault> {
     Ok(there.then_some(id))
 }
 
-/// Reads the session as [`read_entity`]; its id is missing where it is `null` or blank. What an unset variable leads to is a
-/// client's fault: taken for a first visit, each of its requests would be one.
-fn read_session(reader: &mut Reader<'_>) -> Result<Option<Option<Id>>, Fault> {
+/// Reads the session's id; none of `null`, and where the id is `null`, blank or not there. What an unset variable leads to is
+/// a client's fault: taken for a first visit, each of its requests would be one.
+fn read_session(reader: &mut Reader<'_>) -> Result<Option<Id>, Fault> {
     let mut id = None;
-    let there = reader.optional_object(&["id"], |reader, _| {
+    reader.optional_object(&["id"], |reader, _| {
         if reader.peek()? == b'n' {
             return reader.null();
         }
@@ -285,7 +285,7 @@ fn read_session(reader: &mut Reader<'_>) -> Result<Option<Option<Id>>, Fault> {
         }
         Ok(())
     })?;
-    Ok(there.then_some(id))
+    Ok(id)
 }
 
 fn required_entity(entity: Option<Option<Id>>, field: &str) -> Result<Id, Fault> {

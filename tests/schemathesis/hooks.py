@@ -87,8 +87,8 @@ def before_call(context, case, kwargs):
         case.path_parameters["source_id"] = "nobody"
     if case.query and is_positive:
         case.query.pop("cursor", None)
-        session = case.body.get("session") if isinstance(case.body, dict) else None
-        if case.operation.path == "/track" and isinstance(session, dict) and not (session.get("id") or "").strip():
+        session = (case.body.get("session") or {}) if isinstance(case.body, dict) else {}
+        if case.operation.path == "/track" and not (session.get("id") or "").strip():
             # A session that the server makes has a profile.
             case.query.pop("profile_less", None)
         if "minute" in str(case.query.get("by")):

@@ -87,7 +87,6 @@ fn session() -> Value {
     let mut id = optional_id();
     id["not"] = json!({ "enum": Id::MISSING_WORDS });
     let mut session = entity(id, false);
-    session["type"] = json!("object");
     session["description"] = json!("Without an id, or with a blank one, the server makes it and answers it.");
     session
 }
@@ -287,6 +286,7 @@ pub fn source() -> Value {
                         "description": "Where phone numbers that tell no country are dialled (ISO 3166-1 alpha-2).",
                         "type": ["string", "null"], "format": "country", "pattern": "^[A-Za-z]{2}$",
                     },
+                    "answer": { "enum": ["short", "full", null], "default": "short" },
                 },
             },
             "timestamp": { "description": "The server's; what is sent is ignored." },

@@ -89,7 +89,7 @@ const LIBRARIES: [&str; 81] = [
 ];
 
 /// Likewise, of those who send webhooks. What calls itself a webhook or a hook is one of these by that.
-const SERVICES: [&str; 45] = [
+const SERVICES: [&str; 47] = [
     "Adyen",
     "Amazon CloudFront",
     "Amazon Simple Notification Service Agent",
@@ -125,10 +125,12 @@ const SERVICES: [&str; 45] = [
     "Pipedream",
     "SendGrid Event API",
     "SFDC-Callout",
+    "Shopify",
     "Shopify-Captain-Hook",
     "Square Connect",
     "Stripe",
     "Svix-Webhooks",
+    "Twilio",
     "TwilioProxy",
     "Typeform",
     "WooCommerce",

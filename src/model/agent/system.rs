@@ -29,7 +29,7 @@ const WORDS: [(&str, &str, &str); 25] = [
     ("Apple TV", "tvOS", TELEVISION),
     ("tvOS", "tvOS", TELEVISION),
     ("Web0S", "webOS", TELEVISION),
-    ("webOS.TV", "webOS", TELEVISION),
+    ("webOS", "webOS", TELEVISION),
     ("WebOS", "webOS", TELEVISION),
     ("NetCast", "webOS", TELEVISION),
     ("Roku", "Roku OS", TELEVISION),
@@ -91,7 +91,7 @@ impl System {
         }
         if ["Macintosh", "Mac OS X", "macOS"].iter().any(|word| agent.contains(word)) {
             // No Mac says so, but an iPad that asks for pages as a Mac does, in some browsers.
-            if agent.contains(" Mobile/") {
+            if [" Mobile/", "CriOS/", "FxiOS/", "EdgiOS/"].iter().any(|word| agent.contains(word)) {
                 return Self::new("iPadOS", "", TABLET);
             }
             let version = version_behind(agent, "Mac OS X").replace('_', ".");
@@ -148,16 +148,20 @@ impl System {
     }
 
     fn ios(agent: &str) -> Self {
-        // Apps say the system's own; Safari's number is that of its system, which it says wrong from 26 on.
+        let major = |version: &str| version.split(['.', '_']).next().and_then(|major| major.parse::<u32>().ok());
         let told = ["FBSV/", "; iOS ", "(iOS ", " iOS/"].map(|before| version_behind(agent, before));
+        let system = version_behind(agent, "OS ").replace('_', ".");
+        // Safari has the number of its system, and has said another one of that since 26.
         let safari = if agent.contains(" Safari/") { version_behind(agent, " Version/") } else { "" };
-        let said = told.into_iter().chain([safari]).find(|version| !version.is_empty());
-        let version = said.unwrap_or_else(|| version_behind(agent, "OS ")).replace('_', ".");
-        let version = if said.is_none() && FROZEN_IOS.contains(&&*version) { String::new() } else { version };
+        let version = match told.into_iter().find(|version| !version.is_empty()) {
+            Some(by_app) => by_app.replace('_', "."),
+            None if major(safari) > major(&system) => safari.to_owned(),
+            None if safari.is_empty() && FROZEN_IOS.contains(&&*system) => String::new(),
+            None => system,
+        };
         let is_tablet = agent.contains("iPad");
         // An iPad's system was called iOS until 13.
-        let major: u32 = version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(u32::MAX);
-        let name = if is_tablet && major >= 13 { "iPadOS" } else { "iOS" };
+        let name = if is_tablet && major(&version).is_none_or(|major| major >= 13) { "iPadOS" } else { "iOS" };
         Self { name, version, device: if is_tablet { TABLET } else { MOBILE } }
     }
 }

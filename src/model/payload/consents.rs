@@ -18,7 +18,7 @@ impl Payload {
         reader.object(Self::CONSENT_FIELDS, |reader, field| {
             match field {
                 "source" => source = read_entity(reader)?,
-                "session" => session = read_session(reader)?,
+                "session" => session = Some(read_session(reader)?),
                 "profile" => profile = read_entity(reader)?,
                 _ => consents = read_consents(&reader.free_object()?)?,
             }
