@@ -17,7 +17,7 @@ fn send(daemon: &Daemon, session: &str, kind: &str, properties: &str) -> String 
     );
     let answer = daemon.post_json("/track", &payload);
     assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.text().to_owned()
+    String::from_utf8(answer.body).unwrap()
 }
 
 fn json_of(text: &str) -> Value {
@@ -125,7 +125,7 @@ fn what_can_never_be_evaluated_is_refused_where_it_stands() {
         ),
         (
             "/workflow",
-            json!({"id": "w", "on": ["a"], "if": "event.properties.n > int('x')", "step": []}),
+            json!({"id": "w", "on": ["a"], "if": "event.properties.n > int('x')", "step": [{"stop": true}]}),
             json!(["body", "if"]),
         ),
         (
@@ -202,4 +202,67 @@ fn a_path_that_ends_is_no_reason_to_leave_a_workflow_out() {
         let event = daemon.record(&format!("/event/{event}"))["event"].clone();
         assert_eq!(event["traits"]["plain"] == true, plain, "{properties}: {event}");
     }
+}
+
+#[test]
+fn workflows_count_beside_what_the_server_counts() {
+    let (_folder, daemon) = started();
+    let counting = |step: Value| daemon.post_admin("/workflow", &json!({"id": "w", "on": ["bought"], "step": [step]}));
+    for (step, loc) in [
+        (
+            json!({"increment": {"profile.stats.visits": 1}}),
+            json!(["body", "step", 0, "increment", "profile.stats.visits"]),
+        ),
+        (
+            json!({"decrement": {"profile.stats.views": 1}}),
+            json!(["body", "step", 0, "decrement", "profile.stats.views"]),
+        ),
+        (json!({"increment": {"profile.stats": 1}}), json!(["body", "step", 0, "increment", "profile.stats"])),
+        (json!({"increment": {"profile.stats.a.b": 1}}), json!(["body", "step", 0, "increment", "profile.stats.a.b"])),
+        (json!({"set": {"profile.stats.orders": 1}}), json!(["body", "step", 0, "set", "profile.stats.orders"])),
+        (json!({"delete": ["profile.stats.orders"]}), json!(["body", "step", 0, "delete", 0])),
+    ] {
+        let answer = counting(step.clone());
+        assert_eq!(answer.status, 422, "{step}");
+        assert_eq!(answer.loc(), loc, "{}", answer.text());
+    }
+    let map = json!([{"to": "profile.stats.orders", "op": "increment"}]);
+    assert_eq!(daemon.post_admin("/event-type", &json!({"id": "a", "map": map})).status, 422);
+    assert_eq!(counting(json!({"increment": {"profile.stats.orders": "{{ event.properties.n }}"}})).status, 200);
+    saved(
+        &daemon,
+        "/workflow",
+        &json!({"id": "back", "on": ["returned"], "step": [{"decrement": {"profile.stats.orders": 0.1}}]}),
+    );
+    saved(
+        &daemon,
+        "/segment",
+        &json!({"id": "buyer", "condition": "profile.stats.orders >= 0.6 && profile.stats.visits > 0"}),
+    );
+    let sign_in = |session: &str| send(&daemon, session, "sign-in", r#"{"email":{"main":"ada@example.com"}}"#);
+    let id = |answer: &str| json_of(answer)["profile"]["id"].as_str().unwrap().to_owned();
+    send(&daemon, "one", "bought", r#"{"n":0.1}"#);
+    let one = id(&send(&daemon, "one", "bought", r#"{"n":0.2}"#));
+    let two = id(&send(&daemon, "two", "bought", r#"{"n":0.4}"#));
+    let stats = |id: &str| daemon.record(&format!("/profile/{id}"))["stats"].clone();
+    assert_eq!(stats(&one).to_string(), r#"{"orders":0.3,"views":0,"visits":1}"#);
+    sign_in("one");
+    sign_in("two");
+    assert_eq!(stats(&one).to_string(), r#"{"orders":0.7,"views":0,"visits":2}"#);
+    let back = json_of(&send(&daemon, "two", "returned", "{}"));
+    assert_eq!((&back["profile"]["stats"]["orders"], &back["profile"]["segments"]), (&json!(0.6), &json!(["buyer"])));
+    // A line of an export is taken elsewhere as it is.
+    let exported = daemon.admin("GET", "/export?what=profiles&format=ndjson");
+    let (_other_folder, other) = started();
+    let headers =
+        [("Authorization", &*format!("Bearer {}", support::daemon::TOKEN)), ("Content-Type", "application/x-ndjson")];
+    let taken = other.request("POST", "/import", &headers, &exported.body);
+    assert!(taken.status == 200 || taken.status == 404, "{}", taken.text());
+    if taken.status == 200 {
+        assert_eq!(other.record(&format!("/profile/{one}"))["stats"], stats(&one));
+    }
+    assert_eq!(daemon.post_admin(&format!("/profile/{two}/split"), &json!({})).status, 200);
+    assert_eq!((&stats(&one)["orders"], &stats(&two)["orders"]), (&json!(0.2), &json!(0.4)));
+    let daemon = daemon.restart();
+    assert_eq!(daemon.record(&format!("/profile/{one}"))["stats"]["orders"], json!(0.2));
 }

@@ -14,6 +14,33 @@ pub struct Terms {
     /// Requests are taken with one of the source's secrets only.
     pub requires_secret: bool,
     pub identify: Identify,
+    pub dnt: Dnt,
+}
+
+/// What becomes of the events of visitors who ask not to be tracked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dnt {
+    /// What becomes of others'.
+    #[default]
+    Ignore,
+    /// They are stored without anything that tells whose they are.
+    NoProfile,
+    /// They are not taken.
+    Refuse,
+}
+
+impl Dnt {
+    fn parse(word: &str) -> Result<Self, Fault> {
+        match word {
+            "ignore" => Ok(Self::Ignore),
+            "no-profile" => Ok(Self::NoProfile),
+            "refuse" => Ok(Self::Refuse),
+            _ => {
+                let what = format!("{}: ignore, no-profile or refuse is expected", short(word));
+                Err(Fault::new("value_error", what))
+            }
+        }
+    }
 }
 
 /// Whose events may tell whose they are.
@@ -117,7 +144,7 @@ impl ProfileTerms {
 
 impl Terms {
     /// # Errors
-    /// `origins` is no list of origins, `static_profile_id` or `requires_secret` no boolean, or `profile` or `identify`
+    /// `origins` is no list of origins, `static_profile_id` or `requires_secret` no boolean, or `profile`, `identify` or `dnt`
     /// not what it should be; the fault names it.
     pub fn read(config: &Json) -> Result<Self, Fault> {
         Self::read_with(config, |origin| Origin::parse(origin).map(Some))
@@ -133,13 +160,14 @@ impl Terms {
     fn read_with(config: &Json, origin: impl Fn(&str) -> Result<Option<Origin>, Fault>) -> Result<Self, Fault> {
         let mut terms = Self::default();
         Reader::new(config.as_str().as_bytes(), 0)?.object(
-            &["origins", "static_profile_id", "profile", "requires_secret", "identify"],
+            &["origins", "static_profile_id", "profile", "requires_secret", "identify", "dnt"],
             |reader, field| {
                 match field {
                     "profile" => terms.profile = ProfileTerms::read(reader)?,
                     "static_profile_id" => terms.static_profile_id = reader.lenient_boolean()?.unwrap_or(false),
                     "requires_secret" => terms.requires_secret = reader.lenient_boolean()?.unwrap_or(false),
                     _ if reader.peek()? == b'n' => reader.null()?,
+                    "dnt" => terms.dnt = Dnt::parse(&reader.string()?.text)?,
                     "identify" => terms.identify = Identify::parse(&reader.string()?.text)?,
                     _ => {
                         let mut origins = Vec::new();
