@@ -184,7 +184,7 @@ fn every_required_type_must_be_granted_and_may_expire() {
     let granted = send(&daemon, "s", "c2", "consent-update", json!({"consents": {"tracking": {"revoke": null}}}));
     let consents = json!({"terms": true, "newsletter": true, "tracking": {"revoke": null}});
     assert_eq!(granted["profile"]["consents"], consents, "the others stay as they were");
-    support::daemon::wait_for("it to expire", || (!is_known(&uuid::Uuid::new_v4().to_string())).then_some(()));
+    wait_for("it to expire", || (!is_known(&uuid::Uuid::new_v4().to_string())).then_some(()));
     // Granted again in the same words, it counts again: expiry begins anew.
     let longer = json!({"id": "tracking", "required": true, "expires_after": "1h"});
     let shorter = json!({"id": "tracking", "required": true, "expires_after": "300ms"});
@@ -193,7 +193,7 @@ fn every_required_type_must_be_granted_and_may_expire() {
     assert!(at(&renewed["profile"]).as_str() > at(&granted["profile"]).as_str(), "{renewed}");
     for (body, known) in [(longer, true), (shorter, false)] {
         assert_eq!(daemon.post_admin("/consent", &body).status, 200);
-        support::daemon::wait_for("its time", || (is_known(&uuid::Uuid::new_v4().to_string()) == known).then_some(()));
+        wait_for("its time", || (is_known(&uuid::Uuid::new_v4().to_string()) == known).then_some(()));
     }
     // What is granted unless somebody says otherwise.
     assert_eq!(
@@ -312,7 +312,7 @@ fn what_expired_counts_no_more_where_no_type_is_required() {
         daemon.record(&format!("/event/{id}"))["event"]["profile"].is_object()
     };
     send(&daemon, "s", "c1", "consent-update", json!({"consents": {"tracking": true}}));
-    support::daemon::wait_for("it to expire", || (!is_known(&uuid::Uuid::new_v4().to_string())).then_some(()));
+    wait_for("it to expire", || (!is_known(&uuid::Uuid::new_v4().to_string())).then_some(()));
 }
 
 #[test]
@@ -441,7 +441,7 @@ fn tracked_nobody(daemon: &Daemon, payload: &Value) -> Value {
 #[test]
 fn a_consent_until_a_time_is_a_yes_until_then() {
     let (_folder, daemon) = strict();
-    assert_eq!(daemon.post_admin("/consent-type", &json!({"id": "tracking", "required": true})).status, 200);
+    assert_eq!(daemon.post_admin("/consent", &json!({"id": "tracking", "required": true})).status, 200);
     let soon = || {
         let soon = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64() + 2.0;
         json!(soon)
