@@ -205,10 +205,8 @@ fn same(one: &dyn Val, other: &dyn Val) -> bool {
     }
     match (one.downcast_ref::<CelMap>(), other.downcast_ref::<CelMap>()) {
         (Some(one), Some(other)) => {
-            let is_same = |(key, value): (_, &Box<dyn Val + '_>)| {
-                other.get(key).is_some_and(|other| same(value.as_ref(), other.as_ref()))
-            };
-            one.len() == other.len() && one.iter().all(is_same)
+            let has = |key, value: &dyn Val| other.get(key).is_some_and(|other| same(value, other.as_ref()));
+            one.len() == other.len() && one.iter().all(|(key, value)| has(key, value.as_ref()))
         }
         _ => one.equals(other),
     }
