@@ -285,8 +285,8 @@ impl Scheduler {
         let mut concerns = |profile: &Arc<Profile>| {
             records.profile = Some(ProfileDraft::known(profile.clone()));
             let concerns = caught_now(|| rules.concerns(schedule.kind, &schedule.id, &records));
-            concerns.unwrap_or_else(|panic| {
-                self.rules.tallies.note(schedule.kind, &schedule.id, Some(panic), self.clock.now());
+            concerns.flatten().unwrap_or_else(|error| {
+                self.rules.tallies.note(schedule.kind, &schedule.id, Some(error), self.clock.now());
                 false
             })
         };

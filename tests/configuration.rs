@@ -49,7 +49,7 @@ fn what_toml_cannot_hold_is_dumped_as_json() {
     let (folder, daemon) = started();
     let setup = Setup::new(folder.path());
     let body = r#"{"segment": [{"id": "s", "condition": "profile.stats.views > 1"}],
-        "event_type": [{"id": "n", "schema": {"properties": {"minimum": 1e2, "maximum": 12345678901234567890123}}}]}"#;
+        "event_type": [{"id": "n", "schema": {"properties": {"minimum": 1e2, "maximum": 1.2345678901234568e22}}}]}"#;
     let answer = daemon.post_admin("/configuration", &serde_json::from_str(body).unwrap());
     assert_eq!(answer.status, 200, "{}", answer.text());
     let (_, dumped) = run(&setup, &["dump"]);

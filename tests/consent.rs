@@ -3,7 +3,10 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Daemon, daemon::started};
+use support::{
+    Daemon,
+    daemon::{started, wait_for},
+};
 
 /// Sends an event through the source that requires consent; the answer with the whole profile.
 fn send(daemon: &Daemon, session: &str, id: &str, kind: &str, properties: Value) -> Value {
@@ -182,7 +185,7 @@ fn every_required_type_must_be_granted_and_may_expire() {
     let granted = send(&daemon, "s", "c2", "consent-update", json!({"consents": {"tracking": {"revoke": null}}}));
     let consents = json!({"terms": true, "newsletter": true, "tracking": {"revoke": null}});
     assert_eq!(granted["profile"]["consents"], consents, "the others stay as they were");
-    support::daemon::wait_for("it to expire", || (!is_known(&uuid::Uuid::new_v4().to_string())).then_some(()));
+    wait_for("it to expire", || (!is_known(&uuid::Uuid::new_v4().to_string())).then_some(()));
     // Granted again in the same words, it counts again: expiry begins anew.
     let longer = json!({"id": "tracking", "required": true, "expires_after": "1h"});
     let shorter = json!({"id": "tracking", "required": true, "expires_after": "300ms"});
@@ -191,7 +194,7 @@ fn every_required_type_must_be_granted_and_may_expire() {
     assert!(at(&renewed["profile"]).as_str() > at(&granted["profile"]).as_str(), "{renewed}");
     for (body, known) in [(longer, true), (shorter, false)] {
         assert_eq!(daemon.post_admin("/consent", &body).status, 200);
-        support::daemon::wait_for("its time", || (is_known(&uuid::Uuid::new_v4().to_string()) == known).then_some(()));
+        wait_for("its time", || (is_known(&uuid::Uuid::new_v4().to_string()) == known).then_some(()));
     }
     // What is granted unless somebody says otherwise.
     assert_eq!(
@@ -310,7 +313,7 @@ fn what_expired_counts_no_more_where_no_type_is_required() {
         daemon.record(&format!("/event/{id}"))["event"]["profile"].is_object()
     };
     send(&daemon, "s", "c1", "consent-update", json!({"consents": {"tracking": true}}));
-    support::daemon::wait_for("it to expire", || (!is_known(&uuid::Uuid::new_v4().to_string())).then_some(()));
+    wait_for("it to expire", || (!is_known(&uuid::Uuid::new_v4().to_string())).then_some(()));
 }
 
 #[test]
@@ -434,4 +437,64 @@ fn tracked_nobody(daemon: &Daemon, payload: &Value) -> Value {
     let answer = daemon.post_json("/track?profile_less=true", &payload.to_string());
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.json()
+}
+
+#[test]
+fn a_consent_until_a_time_is_a_yes_until_then() {
+    let (_folder, daemon) = strict();
+    assert_eq!(daemon.post_admin("/consent", &json!({"id": "tracking", "required": true})).status, 200);
+    let soon = || {
+        let soon = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64() + 2.0;
+        json!(soon)
+    };
+    let mail = |name: &str| json!({"email": {"main": format!("{name}@example.com")}});
+    for (name, said, is_yes) in [
+        ("later", json!({"revoke": "2090-01-01T00:00:00Z"}), true),
+        ("later-day", json!({"revoke": "2090-01-01"}), true),
+        ("later-zone", json!({"revoke": "2090-01-01 00:00:00+0200"}), true),
+        ("later-number", json!({"revoke": 3_786_912_000_u64}), true),
+        ("for-good", json!({"revoke": null}), true),
+        ("for-good-too", json!({"revoke": ""}), true),
+        ("past", json!({"revoke": "2020-01-01T00:00:00Z"}), false),
+        ("past-number", json!({"revoke": 1_577_836_800}), false),
+        ("no-time", json!({"revoke": "some day"}), false),
+    ] {
+        send(&daemon, name, &format!("c-{name}"), "consent-update", json!({"consents": {"tracking": said}}));
+        // And again at any later time, by what the profile says.
+        for visit in 0..2 {
+            let id = format!("e-{name}-{visit}");
+            let answer = send(&daemon, name, &id, "sign-in", mail(name));
+            let known = answer["profile"]["data"]["contact"]["email"]["main"].is_string();
+            assert_eq!(known, is_yes, "{name}: {answer}");
+            assert_eq!(daemon.record(&format!("/event/{id}"))["event"]["profile"].is_object(), is_yes, "{name}");
+        }
+    }
+    // Once the time has come it is a no.
+    send(&daemon, "soon", "c-soon", "consent-update", json!({"consents": {"tracking": {"revoke": soon()}}}));
+    let mut count = 0;
+    wait_for("the end of the consent", || {
+        count += 1;
+        let id = format!("e-soon-{count}");
+        send(&daemon, "soon", &id, "a", json!({}));
+        let profile = daemon.record(&format!("/event/{id}"))["event"]["profile"].clone();
+        assert!(count > 1 || profile.is_object(), "it is a yes at first");
+        profile.is_null().then_some(())
+    });
+    // Widgets may say so, too.
+    let widget = |consents: Value| {
+        let body = json!({"source": {"id": "strict"}, "session": {"id": "widget"}, "consents": consents});
+        daemon.post_json("/customer/consent", &body.to_string())
+    };
+    assert_eq!(widget(json!({"tracking": {"revoke": "2090-01-01T00:00:00Z"}})).status, 200);
+    send(&daemon, "widget", "e-widget", "a", json!({}));
+    assert!(daemon.record("/event/e-widget")["event"]["profile"].is_object());
+    for (wrong, loc) in [
+        (json!({"tracking": {"revoke": "some day"}}), json!(["body", "consents", "tracking", "revoke"])),
+        (json!({"tracking": {}}), json!(["body", "consents", "tracking", "revoke"])),
+        (json!({"tracking": {"until": 1}}), json!(["body", "consents", "tracking", "until"])),
+        (json!({"tracking": 1}), json!(["body", "consents", "tracking"])),
+    ] {
+        let answer = widget(wrong);
+        assert_eq!((answer.status, answer.loc()), (422, loc), "{}", answer.text());
+    }
 }

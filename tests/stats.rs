@@ -136,6 +136,7 @@ impl Shop {
             profile_less: session.is_none(),
             client: Arc::new(client),
             credentials: Credentials::None,
+            opted_out: false,
             bytes: body.len(),
             dry_run: None,
         };

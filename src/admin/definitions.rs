@@ -281,9 +281,9 @@ impl Admin {
     /// and the id first.
     async fn compile(&self, changed: &[Definition]) -> Result<Rules, Fault> {
         let mut all: BTreeMap<_, _> = BTreeMap::new();
-        let changed = changed.iter().cloned().map(Arc::new);
+        let changed: Vec<Arc<Definition>> = changed.iter().cloned().map(Arc::new).collect();
         let all_of_now = self.store.definitions().into_iter().filter(|it| it.kind.is_compiled());
-        for definition in all_of_now.chain(changed) {
+        for definition in all_of_now.chain(changed.iter().cloned()) {
             if definition.kind == DefinitionKind::Segment {
                 all.remove(&(DefinitionKind::DeletedSegment, definition.id.clone())); // it is there again
             }
@@ -293,7 +293,8 @@ impl Admin {
             return Err(Fault::new("value_error", format!("at most {DEFINITIONS_MAX} definitions are kept")));
         }
         let all: Vec<_> = all.into_values().collect();
-        let compiled = tokio::task::spawn_blocking(move || Rules::compile(&all)).await;
+        let compiling = move || Rules::check(&changed).and_then(|()| Rules::compile(&all));
+        let compiled = tokio::task::spawn_blocking(compiling).await;
         let compiled = compiled.map_err(|_| Fault::new("value_error", "something in it cannot be compiled"))?;
         compiled.map_err(|mistake| mistake.fault.at(&mistake.id.text()).at(mistake.kind.word()))
     }

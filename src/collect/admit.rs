@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Bots, Collector, Credentials, Disclosure, Incoming, Rejection};
-use crate::model::{AgentKind, ClientFacts, Id, KnownAgent, Origin, RegisteredSource, SourceType};
+use crate::model::{AgentKind, ClientFacts, Dnt, Id, KnownAgent, Origin, RegisteredSource, SourceType};
 
 const DISABLED: Rejection = Rejection::Denied("The source is disabled.");
 
@@ -14,6 +14,8 @@ pub struct Admitted {
     /// It came with one of the source's secrets, or with the administrator's token.
     pub trusted: bool,
     pub bot: bool,
+    /// The visitor asks not to be tracked, and the source hears it: nothing tells whose the events are.
+    pub opted_out: bool,
     /// The profile that a link from another domain names.
     pub passed: Option<Id>,
     /// Sessions are stored.
@@ -35,11 +37,22 @@ impl Admitted {
 }
 
 impl Collector {
-    pub(super) fn admit(&self, incoming: Incoming) -> Result<Admitted, Rejection> {
+    pub(super) fn admit(&self, mut incoming: Incoming) -> Result<Admitted, Rejection> {
         let Incoming { endpoint, client, credentials, .. } = &incoming;
         let (source, trusted) = self.check_source(*endpoint, &incoming.payload.source, client, credentials)?;
+        let opted_out = incoming.opted_out && source.terms.dnt != Dnt::Ignore;
+        if opted_out && source.terms.dnt == Dnt::Refuse {
+            let why = "Events of visitors who ask not to be tracked (DNT, Sec-GPC) are not accepted.";
+            return Err(Rejection::NotAccepted(why.into()));
+        }
+        if opted_out {
+            incoming.profile_less = true;
+            let payload = &mut incoming.payload;
+            (payload.session, payload.profile, payload.device) = (None, None, None);
+        }
+        let Incoming { endpoint, client, .. } = &incoming;
         let payload = &incoming.payload;
-        let passed = self.passed(&incoming);
+        let passed = self.passed(&incoming).filter(|_| !opted_out);
         let sent_ids = payload.session.iter().chain(&payload.profile).chain(&payload.device).chain(&passed);
         let event_ids = payload.events.iter().filter_map(|event| event.id.as_ref());
         if sent_ids.chain(event_ids).any(Id::is_reserved) {
@@ -56,6 +69,7 @@ impl Collector {
         Ok(Admitted {
             trusted,
             bot,
+            opted_out,
             passed,
             save_session: payload.options.save_session && !source.source.transitional,
             save_events: payload.options.save_events && !source.source.transitional,

@@ -71,6 +71,8 @@ pub struct Incoming {
     pub profile_less: bool,
     pub client: Arc<ClientFacts>,
     pub credentials: Credentials,
+    /// The visitor asks not to be tracked, and does not say here what they allow.
+    pub opted_out: bool,
     /// The length of the body, for the queue's sake.
     pub bytes: usize,
     /// Process it and answer, and store nothing.

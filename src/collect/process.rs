@@ -125,6 +125,7 @@ impl Collector {
         let mut records = Records::new(request, admitted.source.clone(), now, admitted.save_events);
         parts.lend(&mut records);
         records.passed.clone_from(&admitted.passed);
+        records.opted_out = admitted.opted_out;
         records.by_webhook = admitted.incoming.endpoint == SourceType::Webhook;
         records.keeps_profile = admitted.source.keeps_profile_ids() && payload.profile.is_some();
         records.may_identify |= admitted.trusted;

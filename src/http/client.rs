@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use hyper::header::{ACCEPT_LANGUAGE, FORWARDED, HeaderMap, HeaderName, ORIGIN, REFERER, USER_AGENT};
+use hyper::header::{ACCEPT_LANGUAGE, DNT, FORWARDED, HeaderMap, HeaderName, ORIGIN, REFERER, USER_AGENT};
 use ipnet::IpNet;
 
 use super::{App, connection::Peer};
 use crate::{model::ClientFacts, settings::KeepIp};
 
+const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The written list of what is kept of a request, and no more.
@@ -25,6 +26,11 @@ pub fn facts(app: &App, peer: &Peer, headers: &HeaderMap) -> ClientFacts {
         origin: text(ORIGIN),
         accept_language: text(ACCEPT_LANGUAGE),
     }
+}
+
+/// Whether the visitor asks not to be tracked: by Do Not Track, or by Global Privacy Control.
+pub fn asks_not_to_be_tracked(headers: &HeaderMap) -> bool {
+    [DNT, SEC_GPC].iter().any(|name| headers.get(name).is_some_and(|value| value.as_bytes().trim_ascii() == b"1"))
 }
 
 /// The client's address: the peer's, or what trusted proxies say: from the right, the first that is no such proxy.

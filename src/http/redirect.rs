@@ -4,6 +4,7 @@ use hyper::{Method, header::HeaderValue};
 use serde::Deserialize;
 
 use super::{
+    client,
     failure::Failure,
     reply::{self, Reply},
     route::Request,
@@ -41,6 +42,7 @@ pub async fn follow(collector: &Collector, request: &Request) -> Result<Reply, F
             profile_less,
             client: request.client.clone(),
             credentials: Credentials::Redirect,
+            opted_out: client::asks_not_to_be_tracked(&request.headers),
             bytes: 0,
             dry_run: None,
         };

@@ -3,10 +3,10 @@
 use hyper::StatusCode;
 
 use super::{
-    App, auth,
+    App, auth, client,
     failure::Failure,
     reply::{self, Reply},
-    route::Request,
+    route::{Endpoint, Request},
 };
 use crate::{
     collect::{Collector, DryRun, Incoming},
@@ -39,8 +39,20 @@ pub async fn take(
     profile_less: bool,
     dry_run: Option<DryRun>,
 ) -> Result<Reply, Failure> {
-    let (client, bytes) = (request.client.clone(), request.body.bytes.len());
+    let bytes = request.body.bytes.len();
     let credentials = auth::credentials(app, &request.headers);
-    let incoming = Incoming { endpoint, payload, profile_less, client, credentials, bytes, dry_run };
+    // Whoever says here what they allow says it of this site; what their browser says goes for all.
+    let opted_out =
+        client::asks_not_to_be_tracked(&request.headers) && request.route.endpoint != Endpoint::CustomerConsent;
+    let incoming = Incoming {
+        endpoint,
+        payload,
+        profile_less,
+        client: request.client.clone(),
+        credentials,
+        opted_out,
+        bytes,
+        dry_run,
+    };
     Ok(reply::json_bytes(StatusCode::OK, collector.collect(incoming).await?))
 }

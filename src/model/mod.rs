@@ -73,6 +73,6 @@ pub use schedule::{DelayedEvent, Pass};
 pub use session::{Session, ShownSession};
 pub use source::{Bridge, RegisteredSource, Source, SourceType};
 pub use source_secret::{PlainSecret, SourceSecret, SourceSecrets};
-pub use terms::{Identify, KnownBy, ProfileTerms, Terms};
+pub use terms::{Dnt, Identify, KnownBy, ProfileTerms, Terms};
 pub use time::Time;
 pub use value::{Misplaced, Value};

@@ -165,13 +165,13 @@ impl Profile {
 
     /// The same without what identifies somebody: what it counts, what was allowed and what it is a member of stay.
     pub fn stripped(&self) -> Self {
-        const KEPT: [&str; 3] = ["consents", "interests", "segments"];
+        const KEPT: [&str; 4] = ["consents", "interests", "segments", "stats"];
         let mut kept = Object::default();
         if let Some(facts) = Value::from(&self.facts).as_object() {
             let parts = facts.iter().filter(|(part, _)| KEPT.contains(part));
             parts.for_each(|(part, value)| kept.insert(part, value.clone()));
         }
-        let is_kept = |path: &str| is_within(path, "consents");
+        let is_kept = |path: &str| is_within(path, "consents") || is_within(path, "stats");
         let fields = self.fields.iter().filter(|(path, _)| is_kept(path));
         Self {
             facts: Value::Object(kept).to_json(),
@@ -261,6 +261,11 @@ impl Profile {
         let part = |name: &str| facts.as_object().and_then(|facts| facts.get(name)).cloned();
         let begun = |visit: usize| self.latest_visits[visit].as_ref().map(|visit| visit.begun);
         let object = |name: &str| part(name).unwrap_or_else(Value::object);
+        let mut stats = Object::default();
+        stats.insert("visits", Value::number(self.visits));
+        stats.insert("views", Value::number(self.views));
+        let counted = facts.as_object().and_then(|facts| facts.get("stats")?.as_object());
+        counted.into_iter().flat_map(Object::iter).for_each(|(name, count)| stats.insert(name, count.clone()));
         ShownProfile {
             id: &self.id,
             ids: self.ids().collect(),
@@ -275,7 +280,7 @@ impl Profile {
                 fields: self.fields.iter().map(|(path, field)| (path, field.time)).collect(),
                 imported,
             },
-            stats: Stats { visits: self.visits, views: self.views },
+            stats: Value::Object(stats),
             traits: object("traits"),
             data: object("data"),
             segments: part("segments").unwrap_or_else(|| Value::List(Vec::new())),
@@ -298,7 +303,9 @@ pub struct ShownProfile<'a> {
     #[schemars(with = "Json")]
     primary_id: Option<Value>,
     metadata: Metadata<'a>,
-    stats: Stats,
+    /// `visits`, `views`, and what workflows count.
+    #[schemars(with = "Stats")]
+    stats: Value,
     #[schemars(schema_with = "free_object")]
     traits: Value,
     #[schemars(schema_with = "free_object")]
@@ -343,11 +350,15 @@ struct Visits {
     last: Option<Time>,
 }
 
-#[derive(Serialize, JsonSchema)]
+/// The schema of a profile's `stats`; they are written by name.
+#[derive(JsonSchema)]
 #[schemars(inline)]
+#[allow(dead_code)] // as above
 struct Stats {
     visits: u64,
     views: u64,
+    #[schemars(flatten)]
+    counted: BTreeMap<String, f64>,
 }
 
 /// Notes each leaf of either value that is not the same in the other one, in the order of keys.

@@ -18,6 +18,33 @@ pub struct Terms {
     pub phone_country: Option<Country>,
     /// Answers have all of their parts, also where there is nothing to say.
     pub full_answer: bool,
+    pub dnt: Dnt,
+}
+
+/// What becomes of the events of visitors who ask not to be tracked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dnt {
+    /// What becomes of others'.
+    #[default]
+    Ignore,
+    /// They are stored without anything that tells whose they are.
+    NoProfile,
+    /// They are not taken.
+    Refuse,
+}
+
+impl Dnt {
+    fn parse(word: &str) -> Result<Self, Fault> {
+        match word {
+            "ignore" => Ok(Self::Ignore),
+            "no-profile" => Ok(Self::NoProfile),
+            "refuse" => Ok(Self::Refuse),
+            _ => {
+                let what = format!("{}: ignore, no-profile or refuse is expected", short(word));
+                Err(Fault::new("value_error", what))
+            }
+        }
+    }
 }
 
 /// Whose events may tell whose they are.
@@ -130,8 +157,8 @@ fn read_answer(word: &str) -> Result<bool, Fault> {
 
 impl Terms {
     /// # Errors
-    /// `origins` is no list of origins, `static_profile_id` or `requires_secret` no boolean, or `profile`, `identify` or
-    /// `phone_country` or `answer` not what it should be; the fault names it.
+    /// `origins` is no list of origins, `static_profile_id` or `requires_secret` no boolean, or `profile`, `identify`,
+    /// `phone_country`, `answer` or `dnt` not what it should be; the fault names it.
     pub fn read(config: &Json) -> Result<Self, Fault> {
         Self::read_with(config, |origin| Origin::parse(origin).map(Some), |code| Country::parse(code).map(Some))
     }
@@ -151,13 +178,23 @@ impl Terms {
     ) -> Result<Self, Fault> {
         let mut terms = Self::default();
         Reader::new(config.as_str().as_bytes(), 0)?.object(
-            &["origins", "static_profile_id", "profile", "requires_secret", "identify", "phone_country", "answer"],
+            &[
+                "origins",
+                "static_profile_id",
+                "profile",
+                "requires_secret",
+                "identify",
+                "phone_country",
+                "answer",
+                "dnt",
+            ],
             |reader, field| {
                 match field {
                     "profile" => terms.profile = ProfileTerms::read(reader)?,
                     "static_profile_id" => terms.static_profile_id = reader.lenient_boolean()?.unwrap_or(false),
                     "requires_secret" => terms.requires_secret = reader.lenient_boolean()?.unwrap_or(false),
                     _ if reader.peek()? == b'n' => reader.null()?,
+                    "dnt" => terms.dnt = Dnt::parse(&reader.string()?.text)?,
                     "identify" => terms.identify = Identify::parse(&reader.string()?.text)?,
                     "phone_country" => terms.phone_country = country(&reader.string()?.text)?,
                     "answer" => terms.full_answer = read_answer(&reader.string()?.text)?,

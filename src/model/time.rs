@@ -82,7 +82,7 @@ impl Time {
     }
 
     /// Reads a JSON number: seconds since 1970 below 1e11, milliseconds from there on; more than microseconds are cut.
-    fn parse_number(text: &str) -> Result<Self, Fault> {
+    pub(super) fn parse_number(text: &str) -> Result<Self, Fault> {
         decimal_micros(text).and_then(in_range).ok_or_else(|| unreadable(text))
     }
 }

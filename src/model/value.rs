@@ -2,7 +2,7 @@
 //!
 //! It keeps what the normal form keeps: any property name, the exact text of a number, the order of keys.
 
-use super::{Decimal, Json, Object, Path, Reader, decimal::Parts, json::push_string, path::push_step};
+use super::{Decimal, Json, Object, Path, Reader, Time, decimal::Parts, json::push_string, path::push_step};
 
 /// The deepest that a value may stand in a record, so that everything can be read back.
 const DEPTH_MAX: usize = 120;
@@ -81,6 +81,16 @@ impl Value {
     /// The number, exactly; `None` where it is too long to be calculated with.
     pub fn as_decimal(&self) -> Option<Decimal> {
         if let Self::Number(number) = self { Decimal::parse(number) } else { None }
+    }
+
+    /// The time that it says, as clients write one (contract, section 1), or the beginning of a day.
+    pub fn as_time(&self) -> Option<Time> {
+        match self {
+            Self::Text(day) if day.len() == "2026-01-01".len() => Time::parse(&format!("{day}T00:00:00Z")).ok(),
+            Self::Text(time) => Time::parse(time.trim()).ok(),
+            Self::Number(number) => Time::parse_number(number).ok(),
+            _ => None,
+        }
     }
 
     pub fn as_object(&self) -> Option<&Object> {

@@ -79,7 +79,8 @@ impl<'r> Processing<'_, 'r> {
 
     /// Does what is scheduled, for the profile in the records if there is one, and what it leads to.
     pub async fn scheduled(mut self, kind: DefinitionKind, id: &Id) -> Result<(), Interrupted> {
-        let is_due = self.rules.concerns(kind, id, self.records);
+        // Who looked for whom it concerns has told what cannot be evaluated.
+        let is_due = self.rules.concerns(kind, id, self.records).unwrap_or(false);
         if let Some(deleted) = self.rules.deleted_segments.iter().find(|segment| segment.id == *id)
             && is_due
             && kind == DefinitionKind::DeletedSegment

@@ -21,7 +21,10 @@ use crate::{
             segment::{self, Segment},
             workflow::{self, Workflow},
         },
-        expression::{condition::Count, scope::Scope},
+        expression::{
+            condition::{Count, taken_before},
+            scope::Scope,
+        },
         identity::keys::Identity,
         records::{ProfileDraft, Records},
         tally::{Tallies, Tally},
@@ -120,11 +123,24 @@ pub struct Mistake {
 }
 
 impl Rules {
-    /// Compiles everything that is set up; what is ready-made stands behind it.
+    /// Compiles everything that is set up; what is ready-made stands behind it. It was taken when it was saved, so it goes
+    /// on although a part of it can never be evaluated.
     ///
     /// # Errors
     /// A definition does not compile.
     pub fn compile(definitions: &[Arc<Definition>]) -> Result<Self, Box<Mistake>> {
+        taken_before(|| Self::compile_as_saved(definitions))
+    }
+
+    /// Whether all of these may be saved: they compile, and what is constant in them can be evaluated.
+    ///
+    /// # Errors
+    /// One of them may not.
+    pub fn check(definitions: &[Arc<Definition>]) -> Result<(), Box<Mistake>> {
+        Self::compile_as_saved(definitions).map(drop)
+    }
+
+    fn compile_as_saved(definitions: &[Arc<Definition>]) -> Result<Self, Box<Mistake>> {
         let ready_made = event_type::ready_made();
         let mut rules = Self { types: ready_made.expect("tests compile what is ready-made"), ..Self::default() };
         for definition in definitions {
@@ -236,19 +252,25 @@ impl Rules {
     }
 
     /// Whether something that is scheduled has to do with the profile in the records.
-    pub fn concerns(&self, kind: DefinitionKind, id: &Id, records: &Records<'_>) -> bool {
+    ///
+    /// # Errors
+    /// Its condition cannot be evaluated.
+    pub fn concerns(&self, kind: DefinitionKind, id: &Id, records: &Records<'_>) -> Result<bool, String> {
         match kind {
             DefinitionKind::Segment => {
-                return self.segments.iter().any(|segment| segment.id == *id && segment.is_crossed(records));
+                let segment = self.segments.iter().find(|segment| segment.id == *id);
+                segment.map_or(Ok(false), |segment| segment.is_crossed(records))
             }
-            DefinitionKind::DeletedSegment => return segment::members(records).iter().any(|it| **it == *id.text()),
-            _ => {}
+            DefinitionKind::DeletedSegment => Ok(segment::members(records).iter().any(|it| **it == *id.text())),
+            _ => {
+                let Some(workflow) = self.workflows.iter().find(|workflow| workflow.id == *id) else {
+                    return Ok(false);
+                };
+                let condition = workflow.condition.as_ref();
+                let holds = condition.map_or(Ok(true), |condition| condition.holds(&Scope::new(records, None)));
+                holds.map_err(|error| format!("if: {error}"))
+            }
         }
-        let workflow = self.workflows.iter().find(|workflow| workflow.id == *id);
-        workflow.is_some_and(|workflow| {
-            let condition = workflow.condition.as_ref();
-            condition.is_none_or(|condition| condition.holds(&Scope::new(records, None)) == Ok(true))
-        })
     }
 
     /// Whether it is somebody's who is known: it has a key or an id that can be guessed, or something by which people are

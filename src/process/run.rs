@@ -161,6 +161,9 @@ impl<'a, 'r> Run<'a, 'r> {
             Action::Mask(paths) => self.replace(paths, masked)?,
             Action::Segments { add, remove } => self.change_segments(add, remove)?,
             Action::AttachProfile(attach) => Some(self.attach_profile(attach).await?),
+            Action::AttachSession(_) if self.on.records.opted_out => {
+                return Err(Failed::Step("the visitor asks not to be tracked".into()));
+            }
             Action::AttachSession(template) => {
                 let id = template.text(&self.scope(), Place::Text, None)?;
                 let id = Id::required(&id).map_err(|fault| fault.to_string())?;

@@ -56,6 +56,7 @@ impl Console {
             profile_less: false,
             client: Arc::new(ClientFacts { origin: None, ..(*asked.client).clone() }),
             credentials: Credentials::Administrator,
+            opted_out: false,
             bytes: 0,
             dry_run: Some(DryRun { lookups: false, rules: Some(rules) }),
         };

@@ -199,7 +199,16 @@ pub fn consents() -> Value {
             "source": entity(required_id("source-id"), true),
             "session": session(),
             "profile": entity(optional_id(), false),
-            "consents": { "type": ["object", "null"], "additionalProperties": { "type": "boolean" } },
+            "consents": { "type": ["object", "null"], "additionalProperties": { "anyOf": [
+                { "type": "boolean" },
+                {
+                    "description": "Granted until this time; for good, where none is said.",
+                    "type": "object",
+                    "required": ["revoke"],
+                    "properties": { "revoke": { "anyOf": [{ "type": "string", "format": "moment" }, { "type": "null" }] } },
+                    "additionalProperties": false,
+                },
+            ] } },
         },
     })
 }
@@ -287,6 +296,10 @@ pub fn source() -> Value {
                         "type": ["string", "null"], "format": "country", "pattern": "^[A-Za-z]{2}$",
                     },
                     "answer": { "enum": ["short", "full", null], "default": "short" },
+                    "dnt": {
+                        "description": "What becomes of events of visitors who ask not to be tracked (DNT: 1, Sec-GPC: 1).",
+                        "enum": ["ignore", "no-profile", "refuse", null], "default": "ignore",
+                    },
                 },
             },
             "timestamp": { "description": "The server's; what is sent is ignored." },

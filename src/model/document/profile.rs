@@ -1,10 +1,14 @@
 //! Profiles, as this project and the reference show them.
 
 use super::{ProfileDocument, members::Members, past};
-use crate::model::{Conflict, Fault, Field, Fields, Id, Json, Path, Profile, Reader, Time, Value, Written, json};
+use crate::model::{
+    Conflict, Fault, Field, Fields, Id, Json, Object, Path, Profile, Reader, Time, Value, Written, json,
+};
 
 /// The parts of a profile that are objects, as they stand in what is known of it.
 const OBJECTS: [&str; 4] = ["traits", "data", "interests", "consents"];
+/// What the server counts; beside it stands what workflows count.
+const COUNTED: [&str; 2] = ["visits", "views"];
 /// How many other ids a profile brings at most.
 const NAMES_MAX: usize = 1_000;
 
@@ -61,6 +65,15 @@ fn facts(members: &Members, aux: &Json) -> Result<Json, Fault> {
         text.push(':');
         text.push_str(json);
     };
+    let mut counted = Object::default();
+    for (name, count) in Value::from(&members.object("stats")?).as_object().into_iter().flat_map(Object::iter) {
+        if !COUNTED.contains(&name) && matches!(count, Value::Number(_)) {
+            counted.insert(name, count.clone()); // what else the reference notes there is left out
+        }
+    }
+    if !counted.is_empty() {
+        put("stats", Value::Object(counted).to_json().as_str());
+    }
     for part in OBJECTS {
         let said = members.object(part)?;
         if !said.is_empty_object() {

@@ -10,7 +10,7 @@ use super::super::{
 };
 
 /// The parts of a profile whose leaves carry the offset of their last write.
-pub const NOTED_PARTS: [&str; 5] = ["traits", "data", "consents", "aux", "primary_id"];
+pub const NOTED_PARTS: [&str; 6] = ["traits", "data", "consents", "aux", "primary_id", "stats"];
 /// The most values that lost, of each place and value the latest, that a profile keeps: the latest ones.
 const CONFLICTS_MAX: usize = 100;
 /// How many bytes they may take together, the latest first; one that is longer than a part of that is not kept. All of

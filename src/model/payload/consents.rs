@@ -7,8 +7,8 @@ impl Payload {
     /// The fields of the body of /customer/consent.
     pub const CONSENT_FIELDS: &[&str] = &["source", "session", "profile", "consents"];
 
-    /// Reads `{source, session, profile, consents}`, whose `consents` are `true` or `false` by their types, as a payload
-    /// with one event of the type `kind` that says so. `all` are types that are granted whatever `consents` says.
+    /// Reads `{source, session, profile, consents}`, whose `consents` are `true`, `false` or granted until a time, as in
+    /// `{"revoke": "2030-01-01T00:00:00Z"}`, by their types, as a payload with one event of the type `kind` that says so. `all` are types that are granted whatever `consents` says.
     ///
     /// # Errors
     /// It is not JSON, or a field is missing or wrong; the fault names it.
@@ -49,8 +49,25 @@ fn read_consents(sent: &Json) -> Result<Object, Fault> {
     let sent = Value::from(sent);
     let mut consents = Object::default();
     for (name, value) in sent.as_object().into_iter().flat_map(Object::iter) {
-        let Value::Boolean(granted) = value else { return Err(Fault::wrong_type("a boolean").at(name)) };
-        consents.insert(name, Value::text(if *granted { "grant" } else { "revoke" }));
+        let said = match value {
+            Value::Boolean(true) => Value::text("grant"),
+            Value::Boolean(false) => Value::text("revoke"),
+            Value::Object(until) => granted_until(until).map_err(|fault| fault.at(name))?,
+            _ => return Err(Fault::wrong_type("a boolean, or {\"revoke\": TIME}").at(name)),
+        };
+        consents.insert(name, said);
     }
     Ok(consents)
+}
+
+/// `{"revoke": TIME}`: granted until then, or for good where no time is said.
+fn granted_until(said: &Object) -> Result<Value, Fault> {
+    if let Some((unknown, _)) = said.iter().find(|(name, _)| *name != "revoke") {
+        return Err(Fault::new("value_error", "revoke is known").at(unknown));
+    }
+    let until = said.get("revoke").ok_or_else(|| Fault::missing().at("revoke"))?;
+    if !until.is_empty() && until.as_time().is_none() {
+        return Err(Fault::wrong_type("a time (RFC 3339 or a number)").at("revoke"));
+    }
+    Ok(Value::Object(said.clone()))
 }

@@ -106,7 +106,8 @@ impl Consent {
     fn is_granted(&self, profile: Option<&ProfileDraft>, now: Time) -> bool {
         let by_default = self.default == Answer::Granted;
         let Some(profile) = profile else { return by_default };
-        let said = profile.get(&["consents".into(), (*self.id.text()).into()]).and_then(answer);
+        let said = profile.get(&["consents".into(), (*self.id.text()).into()]);
+        let said = said.and_then(|said| answer(said, now));
         let said = said.filter(|_| match (self.expires_after, profile.written_at(&["consents", &*self.id.text()])) {
             (Some(most), Some(at)) => now.seconds_since(at) < most.as_secs_f64(),
             _ => true,
@@ -115,8 +116,8 @@ impl Consent {
     }
 }
 
-/// What a consent's value says; `None`: nothing.
-fn answer(value: &Value) -> Option<bool> {
+/// What a consent's value says now; `None`: nothing.
+fn answer(value: &Value, now: Time) -> Option<bool> {
     match value {
         Value::Boolean(granted) => Some(*granted),
         Value::Text(word) => match word.trim().to_lowercase().as_str() {
@@ -125,7 +126,10 @@ fn answer(value: &Value) -> Option<bool> {
             _ => Some(false),
         },
         // As the reference keeps it: granted until a time, or for good.
-        Value::Object(object) => object.get("revoke").map(Value::is_empty),
+        Value::Object(object) => {
+            let until = object.get("revoke")?;
+            Some(until.is_empty() || until.as_time().is_some_and(|until| now < until))
+        }
         _ => None,
     }
 }
@@ -134,7 +138,7 @@ fn answer(value: &Value) -> Option<bool> {
 /// What was `told` right now counts before what it said so far.
 fn is_given(consents: &[Consent], profile: Option<&ProfileDraft>, told: &Object, now: Time) -> bool {
     let is_granted = |consent: &Consent| {
-        let told = told.get(&consent.id.text()).and_then(answer);
+        let told = told.get(&consent.id.text()).and_then(|told| answer(told, now));
         told.unwrap_or_else(|| consent.is_granted(profile, now))
     };
     let mut required = consents.iter().filter(|consent| consent.required).peekable();
@@ -144,7 +148,7 @@ fn is_given(consents: &[Consent], profile: Option<&ProfileDraft>, told: &Object,
     let said = profile.and_then(|profile| profile.get(&["consents".into()])).and_then(Value::as_object);
     let is_type = |name: &str| consents.iter().any(|consent| *consent.id.text() == *name);
     let mut others = said.into_iter().chain([told]).flat_map(Object::iter).filter(|(name, _)| !is_type(name));
-    others.any(|(_, value)| answer(value) == Some(true)) || consents.iter().any(is_granted)
+    others.any(|(_, value)| answer(value, now) == Some(true)) || consents.iter().any(is_granted)
 }
 
 /// The types with fields that are not granted.
@@ -157,19 +161,22 @@ fn is_required(records: &Records<'_>) -> bool {
     records.registered().source.requires_consent
 }
 
-/// Whether the source requires a consent that the profile did not give.
+/// Whether nothing of somebody is to be kept: the source requires a consent that the profile did not give, or hears that
+/// the visitor asks not to be tracked.
 pub fn is_missing(consents: &[Consent], records: &Records<'_>) -> bool {
-    is_required(records) && !is_given(consents, records.profile.as_ref(), &Object::default(), records.now)
+    let is_given = || is_given(consents, records.profile.as_ref(), &Object::default(), records.now);
+    records.opted_out || (is_required(records) && !is_given())
 }
 
 /// Whether what events say of somebody may be kept, or is allowed by what they grant.
 pub fn may_tell(consents: &[Consent], records: &Records<'_>) -> bool {
-    !is_required(records) || allows(consents, records, records.profile.as_ref())
+    !records.opted_out && (!is_required(records) || allows(consents, records, records.profile.as_ref()))
 }
 
 /// Whether events of this source may be given to the profile.
 pub fn admits(consents: &[Consent], records: &Records<'_>, profile: &Profile) -> bool {
-    !is_required(records) || allows(consents, records, Some(&ProfileDraft::known(Arc::new(profile.clone()))))
+    !records.opted_out
+        && (!is_required(records) || allows(consents, records, Some(&ProfileDraft::known(Arc::new(profile.clone())))))
 }
 
 /// Whether the profile gave its consent, or gives it with the events.

@@ -122,9 +122,12 @@ impl Segment {
     }
 
     /// Whether the profile should enter or leave it.
-    pub fn is_crossed(&self, records: &Records<'_>) -> bool {
+    ///
+    /// # Errors
+    /// Its condition cannot be evaluated.
+    pub fn is_crossed(&self, records: &Records<'_>) -> Result<bool, String> {
         let is_member = members(records).iter().any(|id| **id == *self.id.text());
-        self.condition.holds(&Scope::new(records, None)).is_ok_and(|holds| holds != is_member)
+        Ok(self.condition.holds(&Scope::new(records, None))? != is_member)
     }
 }
 

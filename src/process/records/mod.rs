@@ -33,6 +33,8 @@ pub enum NotWritten {
          os and app can; of a profile, traits, data, interests, consents, segments, aux and primary_id; of a session, traits"
     )]
     ReadOnly(Path),
+    #[error("{0}: this is what the server counts")]
+    Counted(Path),
     #[error("{0}: {1}")]
     Misplaced(Path, Misplaced),
     #[error("{0}: {1}")]
@@ -73,6 +75,8 @@ pub struct Records<'a> {
     pub saves_events: bool,
     /// The events are stored without what tells whose they are.
     pub anonymous: bool,
+    /// Their visitor asks not to be tracked, and their source hears it.
+    pub opted_out: bool,
     /// Places in what the events have in common as their context that are as the profile's consents let them be.
     treated: Vec<Path>,
     /// Events that are another person's than those before them: they are a part of their own.
@@ -141,6 +145,7 @@ impl Records<'_> {
             now,
             saves_events,
             anonymous: false,
+            opted_out: false,
             treated: Vec::new(),
             rest: Vec::new(),
             keeps_profile: false,
@@ -207,6 +212,24 @@ impl Records<'_> {
         if is_writable { Ok(()) } else { Err(NotWritten::ReadOnly(path.clone())) }
     }
 
+    /// Checks that a workflow may count at `path`: what it may write, and numbers of its own beside those that the server
+    /// counts of a profile.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn check_countable(path: &Path) -> Result<(), NotWritten> {
+        match path.split_root() {
+            ("profile", [part, name]) if **part == *"stats" => {
+                if profile::COUNTED.contains(&&**name) {
+                    Err(NotWritten::Counted(path.clone()))
+                } else {
+                    Ok(())
+                }
+            }
+            _ => Self::check_writable(path),
+        }
+    }
+
     /// Writes `value` to `path`; `None` removes what stands there.
     pub fn write(&mut self, event: Option<usize>, path: &Path, value: Option<Value>) -> Result<(), NotWritten> {
         let (root, steps) = path.split_root();
@@ -271,7 +294,7 @@ impl Records<'_> {
     pub fn add(&mut self, event: Option<usize>, path: &Path, sum: Value, amount: Decimal) -> Result<(), NotWritten> {
         match (path.split_root(), &mut self.profile) {
             (("profile", steps), Some(profile)) => {
-                Self::check_writable(path)?;
+                Self::check_countable(path)?;
                 profile.add(self.place, path, steps, sum, amount)
             }
             _ => self.write(event, path, Some(sum)),

@@ -13,6 +13,8 @@ use crate::{
 
 /// The parts that can be written.
 pub(super) const PARTS: [&str; 7] = ["traits", "data", "interests", "consents", "segments", "aux", "primary_id"];
+/// What the server counts among a profile's `stats`; workflows count under other names.
+pub(super) const COUNTED: [&str; 2] = ["visits", "views"];
 /// From here on, offsets stand for those of the request that is processed, one for each of its events: later than
 /// everything in the log.
 pub(super) const THIS_REQUEST: u64 = u64::MAX - 1_000_000;
@@ -254,6 +256,8 @@ impl ProfileDraft {
             let mut stats = Object::default();
             stats.insert("visits", Value::number(self.profile.visits));
             stats.insert("views", Value::number(self.profile.views));
+            let counted = self.facts().as_object().and_then(|facts| facts.get("stats")?.as_object());
+            counted.into_iter().flat_map(Object::iter).for_each(|(name, count)| stats.insert(name, count.clone()));
             Value::Object(stats)
         })
     }
@@ -339,6 +343,9 @@ impl ProfileDraft {
                 Some(amount) => self.profile.note_added(&leaf, amount, before_number.as_ref(), offset, now),
                 None => self.profile.note_set(&leaf, &leaves.unwrap_or_default(), is_more, offset, now),
             }
+        }
+        if *steps[0] == *"stats" {
+            self.stats = OnceLock::new();
         }
         self.facts_changed = true;
         self.grown = grows;
@@ -458,6 +465,8 @@ fn check_profile_part(path: &Path, steps: &[Box<str>], value: Option<&Value>) ->
         ("primary_id", ..) => wrong("it is a text"),
         ("segments", 1, Some(Value::List(list))) if are_ids(list) => Ok(()),
         ("segments", ..) => wrong("it is a list of segments' ids, each once"),
+        ("stats", 2, Some(Value::Number(_))) => Ok(()),
+        ("stats", ..) => wrong("it is a number under its name"),
         ("interests", 2, Some(Value::Number(_))) => Ok(()),
         ("interests", 1, Some(Value::Object(all))) if all.iter().all(|(_, value)| value.as_f64().is_some()) => Ok(()),
         ("interests", ..) => wrong("an interest is a number under its name"),

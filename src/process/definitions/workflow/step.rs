@@ -270,6 +270,12 @@ fn writable(path: &str) -> Result<Path, Fault> {
     Ok(path)
 }
 
+fn countable(path: &str) -> Result<Path, Fault> {
+    let path = Path::parse(path)?;
+    Records::check_countable(&path)?;
+    Ok(path)
+}
+
 fn writable_paths(paths: &[String]) -> Result<Vec<Path>, Fault> {
     let paths = paths.iter().enumerate();
     paths.map(|(index, path)| writable(path).map_err(|fault| fault.at_index(index))).collect()
@@ -279,7 +285,11 @@ fn writable_paths(paths: &[String]) -> Result<Vec<Path>, Fault> {
 fn changes_of(operation: Operation, values: &Json) -> Result<Vec<Change>, Fault> {
     each_entry(values, |path, value| {
         let value = ValueTemplate::compile(value)?;
-        Ok(Change { operation, path: writable(path)?, value: Some(value) })
+        let path = match operation {
+            Operation::Increment | Operation::Decrement => countable(path)?,
+            _ => writable(path)?,
+        };
+        Ok(Change { operation, path, value: Some(value) })
     })
 }
 

@@ -12,6 +12,9 @@ use crate::model::{EventType, Fault};
 const BYTES_MAX: usize = 1_000;
 /// How deep brackets, conditions and runs of unary operators may nest.
 const NESTING_MAX: usize = 24;
+/// How many operators and calls may work each on what the one before led to: a sum of many, say. The interpreter goes as
+/// deep, on the stack of a thread like any other.
+const DEEP_MAX: usize = 48;
 /// The most loops, each over what the one before led to, and the most sums in loops: each may double what it works on.
 const LOOPS_MAX: usize = 2;
 const SUMS_MAX: usize = 8;
@@ -125,6 +128,18 @@ pub(super) fn references(program: &Program) -> Result<(), Fault> {
     }
 }
 
+/// Bounds how deep the interpreter goes.
+pub(super) fn depth(expression: &Expr) -> Result<(), Fault> {
+    fn depth(expression: &Expr) -> usize {
+        1 + all_parts(expression).into_iter().map(depth).max().unwrap_or(0)
+    }
+    if depth(expression) > DEEP_MAX {
+        let what = format!("more than {DEEP_MAX} operators work each on what the one before leads to");
+        return Err(refused(&what));
+    }
+    Ok(())
+}
+
 /// Whether it speaks of these records only, and of the time.
 pub(super) fn names(program: &Program, known: &[&str]) -> Result<(), Fault> {
     match unknown_name(&program.expression().expr, known, &mut Vec::new()) {
@@ -158,7 +173,7 @@ pub(super) fn patterns(expression: &Expr, in_loop: bool) -> Result<bool, Fault> 
 }
 
 /// The parts of an expression, those of a loop too.
-fn all_parts(expression: &Expr) -> Vec<&Expr> {
+pub(super) fn all_parts(expression: &Expr) -> Vec<&Expr> {
     match expression {
         Expr::Comprehension(it) => inner(it).into_iter().chain([&it.iter_range.expr]).collect(),
         other => parts(other),
@@ -166,7 +181,7 @@ fn all_parts(expression: &Expr) -> Vec<&Expr> {
 }
 
 /// The parts of an expression, but for those of a loop.
-fn parts(expression: &Expr) -> Vec<&Expr> {
+pub(super) fn parts(expression: &Expr) -> Vec<&Expr> {
     match expression {
         Expr::Call(call) => call.target.iter().map(|it| &it.expr).chain(call.args.iter().map(|it| &it.expr)).collect(),
         Expr::List(list) => list.elements.iter().map(|it| &it.expr).collect(),
@@ -190,7 +205,7 @@ fn parts(expression: &Expr) -> Vec<&Expr> {
 }
 
 /// The inner parts of a loop, evaluated for each item.
-fn inner(it: &ComprehensionExpr) -> [&Expr; 4] {
+pub(super) fn inner(it: &ComprehensionExpr) -> [&Expr; 4] {
     [&it.accu_init, &it.loop_cond, &it.loop_step, &it.result].map(|part| &part.expr)
 }
 

@@ -5,43 +5,48 @@
 //! may look at and lead to is bounded in bytes.
 
 mod check;
+mod constants;
+mod numbers;
+mod rewrite;
+mod values;
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, LazyLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-};
+use std::sync::{Arc, LazyLock, atomic::AtomicBool};
 
 use cel::{
     Context, Env, ExecutionError, FunctionContext, Program,
-    common::value::{CowVal, Val},
+    common::{
+        ast::IdedExpr,
+        types::{CelBool, CelInt, CelTimestamp},
+        value::{CowVal, Val},
+    },
     context::VariableResolver,
 };
 
 use super::scope::Scope;
 use crate::{
-    model::{Fault, Object, Path, Time, Value},
+    model::{Fault, Path, Time, Value},
     supervise::caught_now,
 };
+use numbers::Number;
+use rewrite::{HAS, STEP};
+use values::{Budget, ITEM_BYTES, LOOKED_AT_MAX, PATTERN_ITEM_BYTES, from_cel, to_cel};
+
+pub use constants::taken_before;
 
 const STACK_BYTES: usize = 32 * 1024 * 1024;
 /// What an expression may speak of, beside the time.
 const RECORDS: [&str; 6] = ["event", "profile", "session", "source", "steps", "segment"];
 const NOW: &str = "now";
-/// How much an evaluation may turn into the interpreter's form and back, in bytes: a number counts as [`ITEM_BYTES`].
-/// Each time that a loop speaks of a record's list, all of it is turned.
-const LOOKED_AT_MAX: usize = 4 * 1024 * 1024;
-const ITEM_BYTES: usize = 8;
-/// The same where a loop reads a pattern for each.
-const PATTERN_ITEM_BYTES: usize = 4_096;
 /// How the interpreter says that a path goes on behind a null.
 const STEP_OF_NULL: &str = "'_._' applied to '(null_type";
 /// `count('purchase-order', '30d')`: how many events of a type the profile had in the last days.
 const COUNT: &str = "count";
 
-static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
+    let mut environment = Env::stdlib();
+    numbers::declare(&mut environment);
+    Arc::new(environment)
+});
 
 /// An expression that was compiled.
 #[derive(Debug)]
@@ -49,7 +54,10 @@ pub enum Expression {
     /// A path and nothing else, whose value is found as it stands.
     Path(Path),
     Program {
+        /// As it is written.
         program: Program,
+        /// As it is evaluated.
+        evaluated: Box<IdedExpr>,
         counts: Vec<Count>,
         /// What each value that it looks at counts as, beside its text.
         item_bytes: usize,
@@ -107,22 +115,30 @@ impl Expression {
         }
     }
 
+    /// On a thread with a stack of its own: the parser goes as deep as an expression is long.
     fn program(text: &str) -> Result<Self, Fault> {
-        let owned = text.to_owned();
+        let (owned, checks_constants) = (text.to_owned(), constants::are_checked());
         let compiling = std::thread::Builder::new()
             .name("compile".into())
             .stack_size(STACK_BYTES)
-            .spawn(move || Program::compile(&owned).map_err(|errors| errors.to_string()));
-        let compiled = compiling
-            .map_err(|error| error.to_string())
-            .and_then(|thread| thread.join().unwrap_or_else(|_| Err("the expression cannot be read".into())));
-        let program = compiled.map_err(|error| refused(&error))?;
+            .spawn(move || Self::program_here(&owned, checks_constants));
+        let unread = |_| Err(refused("the expression cannot be read"));
+        compiling.map_err(|error| refused(&error.to_string()))?.join().unwrap_or_else(unread)
+    }
+
+    fn program_here(text: &str, checks_constants: bool) -> Result<Self, Fault> {
+        let program = Program::compile(text).map_err(|errors| refused(&errors.to_string()))?;
         check::references(&program)?;
         let item_bytes =
             if check::patterns(&program.expression().expr, false)? { PATTERN_ITEM_BYTES } else { ITEM_BYTES };
         let mut counts = Vec::new();
         check::counts(&program.expression().expr, &mut counts)?;
-        Ok(Self::Program { program, counts, item_bytes })
+        let evaluated = Box::new(rewrite::rewritten(&program));
+        if checks_constants {
+            check::depth(&evaluated.expr)?;
+            constants::check(&evaluated.expr, item_bytes)?;
+        }
+        Ok(Self::Program { program, evaluated, counts, item_bytes })
     }
 
     /// The events that it counts.
@@ -154,13 +170,17 @@ impl Expression {
     /// # Errors
     /// As [`Expression::holds`].
     pub fn value(&self, scope: &Scope<'_>) -> Result<Option<Value>, String> {
-        let (program, item_bytes) = match self {
+        let (evaluated, item_bytes) = match self {
             Self::Path(path) => return Ok(scope.get(path).map(std::borrow::Cow::into_owned)),
-            Self::Program { program, item_bytes, .. } => (program, *item_bytes),
+            Self::Program { evaluated, item_bytes, .. } => (evaluated, *item_bytes),
         };
         let resolver = Resolver::new(scope);
-        let value = resolver.execute(program, item_bytes, &context(&resolver, [self]))?;
-        value.map(|value| from_cel(&value, &resolver.budget).ok_or_else(too_much)).transpose()
+        let context = context(&resolver, [self]);
+        match resolver.evaluate(evaluated, item_bytes, &context, |value| from_cel(value, &resolver.budget)) {
+            Ok(value) => value.map(Some).ok_or_else(too_much),
+            Err(NotEvaluated::Missing) => Ok(None),
+            Err(NotEvaluated::Types(why) | NotEvaluated::Failed(why)) => Err(why),
+        }
     }
 
     /// Whether each of the expressions holds, as [`Expression::holds`] says of one.
@@ -172,8 +192,13 @@ impl Expression {
         let context = context(&resolver, expressions.clone());
         let holds = expressions.map(|expression| match expression {
             Self::Path(_) => expression.holds(scope),
-            Self::Program { program, item_bytes, .. } => {
-                Ok(resolver.execute(program, *item_bytes, &context)? == Some(cel::Value::Bool(true)))
+            Self::Program { evaluated, item_bytes, .. } => {
+                let is_true = |value: &dyn Val| value.downcast_ref::<CelBool>().is_some_and(|boolean| *boolean.inner());
+                match resolver.evaluate(evaluated, *item_bytes, &context, is_true) {
+                    Ok(holds) => Ok(holds),
+                    Err(NotEvaluated::Missing) => Ok(false),
+                    Err(NotEvaluated::Types(why) | NotEvaluated::Failed(why)) => Err(why),
+                }
             }
         });
         holds.collect()
@@ -228,64 +253,63 @@ impl<'a> Resolver<'a> {
         Self { scope, budget: Budget::default() }
     }
 
-    /// A program's value; `None` where something is missing on the way to it.
-    fn execute(
+    /// What `made` makes of an expression's value.
+    fn evaluate<T>(
         &self,
-        program: &Program,
+        expression: &IdedExpr,
         item_bytes: usize,
         context: &Context<'_, '_>,
-    ) -> Result<Option<cel::Value>, String> {
+        made: impl FnOnce(&dyn Val) -> T,
+    ) -> Result<T, NotEvaluated> {
         self.budget.begin(item_bytes);
         // The interpreter works on what clients send: a bug in it is an expression that cannot be evaluated.
-        let value = caught_now(|| program.execute(context))?;
+        let value = caught_now(|| cel::Value::resolve_val(expression, context)).map_err(NotEvaluated::Failed)?;
         if self.budget.is_exceeded() {
-            return Err(too_much());
+            return Err(NotEvaluated::Failed(too_much()));
         }
         match value {
-            Ok(value) => Ok(Some(value)),
-            Err(ExecutionError::NoSuchKey(_) | ExecutionError::UndeclaredReference(_)) => Ok(None),
-            Err(ExecutionError::NoSuchOverload(error)) if error.to_string().contains(STEP_OF_NULL) => Ok(None),
-            Err(error) => Err(error.to_string()),
+            Ok(value) => Ok(made(value.as_ref())),
+            Err(ExecutionError::NoSuchKey(_) | ExecutionError::UndeclaredReference(_)) => Err(NotEvaluated::Missing),
+            Err(ExecutionError::NoSuchOverload(error)) => {
+                let why = error.to_string();
+                Err(if why.contains(STEP_OF_NULL) { NotEvaluated::Missing } else { NotEvaluated::Types(why) })
+            }
+            Err(error) => Err(NotEvaluated::Failed(error.to_string())),
         }
     }
+}
+
+/// Why an expression has no value.
+enum NotEvaluated {
+    /// Something is missing on the way to it.
+    Missing,
+    /// There is no such operation on values of these types.
+    Types(String),
+    Failed(String),
+}
+
+/// Whether a name that an expression speaks of is a number, which stands in it.
+fn is_number(name: &str) -> bool {
+    name.starts_with(|first: char| first == '-' || first.is_ascii_digit())
 }
 
 impl VariableResolver for Resolver<'_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
-        let value = if name == NOW {
-            cel::Value::Timestamp(self.scope.now())
+        let value: Box<dyn Val> = if name == NOW {
+            Box::new(CelTimestamp::from(self.scope.now()))
+        } else if let Some(path) = name.strip_prefix(HAS) {
+            let path: Path = path.split(STEP).skip(1).collect();
+            Box::new(CelBool::from(self.scope.get(&path).is_some()))
+        } else if is_number(name) {
+            Box::new(Number::new(name))
         } else if let Some(counted) = name.strip_prefix(COUNT).and_then(|name| name.strip_prefix(' ')) {
             let (window, kind) = counted.split_once("d ")?;
-            cel::Value::Int(self.scope.count(kind, window.parse().ok()?).try_into().ok()?)
+            let count: i64 = self.scope.count(kind, window.parse().ok()?).try_into().ok()?;
+            Box::new(CelInt::from(count))
         } else {
             to_cel(self.scope.get(&name.split('.').collect()).as_deref()?, &self.budget)?
         };
-        let boxed: Box<dyn Val> = value.try_into().ok()?;
-        Some(CowVal::Owned(boxed))
-    }
-}
-
-/// What an evaluation turned from one form into the other.
-#[derive(Default)]
-struct Budget {
-    taken: AtomicUsize,
-    item_bytes: AtomicUsize,
-}
-
-impl Budget {
-    fn begin(&self, item_bytes: usize) {
-        self.taken.store(0, Ordering::Relaxed);
-        self.item_bytes.store(item_bytes, Ordering::Relaxed);
-    }
-
-    /// Takes the room of a value beside what is in it; `None`: there is none left.
-    fn take(&self, text: &str) -> Option<()> {
-        self.taken.fetch_add(self.item_bytes.load(Ordering::Relaxed) + text.len(), Ordering::Relaxed);
-        (!self.is_exceeded()).then_some(())
-    }
-
-    fn is_exceeded(&self) -> bool {
-        self.taken.load(Ordering::Relaxed) > LOOKED_AT_MAX
+        Some(CowVal::Owned(value))
     }
 }
 
@@ -298,78 +322,5 @@ fn refused(what: &str) -> Fault {
     Fault::new("value_error", format!("not an expression: {}", what.lines().next().unwrap_or_default()))
 }
 
-fn to_cel(value: &Value, budget: &Budget) -> Option<cel::Value> {
-    budget.take(value.as_str().unwrap_or_default())?;
-    Some(match value {
-        Value::Null => cel::Value::Null,
-        Value::Boolean(boolean) => cel::Value::Bool(*boolean),
-        Value::Number(number) => match number.parse() {
-            Ok(whole) => cel::Value::Int(whole),
-            Err(_) => cel::Value::Float(number.parse().unwrap_or(f64::INFINITY)),
-        },
-        Value::Text(text) => cel::Value::String(Arc::new(text.to_string())),
-        Value::List(list) => {
-            let list = list.iter().map(|item| to_cel(item, budget));
-            cel::Value::List(Arc::new(list.collect::<Option<_>>()?))
-        }
-        Value::Object(object) => {
-            let entries = object.iter().map(|(key, value)| {
-                budget.take(key)?;
-                Some((key.to_owned().into(), to_cel(value, budget)?))
-            });
-            cel::Value::Map(cel::objects::Map { map: Arc::new(entries.collect::<Option<HashMap<_, _>>>()?) })
-        }
-    })
-}
-
-fn from_cel(value: &cel::Value, budget: &Budget) -> Option<Value> {
-    budget.take("")?;
-    Some(match value {
-        cel::Value::Bool(boolean) => Value::Boolean(*boolean),
-        cel::Value::Int(number) => Value::number(number),
-        cel::Value::UInt(number) => Value::number(number),
-        cel::Value::Float(number) => Value::float(*number),
-        cel::Value::String(text) => {
-            budget.take(text)?;
-            Value::text(text)
-        }
-        cel::Value::List(list) => Value::List(list.iter().map(|item| from_cel(item, budget)).collect::<Option<_>>()?),
-        cel::Value::Map(map) => {
-            let mut entries: Vec<(String, &cel::Value)> =
-                map.map.iter().map(|(key, value)| (key.to_string(), value)).collect();
-            entries.sort_by(|a, b| a.0.cmp(&b.0));
-            let mut object = Object::default();
-            for (key, value) in entries {
-                budget.take(&key)?;
-                object.insert(&key, from_cel(value, budget)?);
-            }
-            Value::Object(object)
-        }
-        cel::Value::Timestamp(time) => Value::text(&time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)),
-        cel::Value::Duration(duration) => Value::text(&format!("{}s", duration.as_seconds_f64())),
-        _ => Value::Null,
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn properties_decide_where_nothing_else_is_looked_at() {
-        let properties = r#"{"price":12.5,"item":{"id":"a"},"sold":true}"#;
-        for (text, expected) in [
-            ("event.properties.price > 10", Some(true)),
-            ("event.properties.price > 10 && event.properties.item.id == 'b'", Some(false)),
-            ("event.properties.missing == 1", Some(false)),
-            ("has(event.properties.sold) && event.properties.sold", Some(true)),
-            ("event.properties.sold", Some(true)),
-            ("event.type == 'a'", None),
-            ("event.properties.price > 10 && event.context.page.url == '/'", None),
-            ("event.properties.price > 20 && event.type == 'a'", Some(false)),
-        ] {
-            let condition = Expression::compile_over(text, "event").unwrap();
-            assert_eq!(condition.holds_by_properties(properties, Time::default()), expected, "{text}");
-        }
-    }
-}
+mod tests;

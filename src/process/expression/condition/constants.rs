@@ -1,0 +1,88 @@
+//! What can be said of an expression before it is evaluated: parts of it that speak of nothing but what stands there, and
+//! of the time, can be evaluated at once. One that cannot be never can.
+
+use std::cell::Cell;
+
+use cel::common::ast::{Expr, IdedExpr};
+
+use super::{
+    COUNT, NOW, NotEvaluated, Resolver,
+    check::{all_parts, inner, parts},
+    context, is_number, refused,
+};
+use crate::{
+    model::{Fault, Object, Time},
+    process::expression::scope::Scope,
+};
+
+/// What `now` is then, in microseconds since 1970: half past twelve on the first day of 2026.
+const SOME_TIME: i64 = 1_767_270_600_000_000;
+
+thread_local! {
+    static TAKES_MISTAKES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Compiles what was taken once: what could be saved then goes on as it did, with its mistakes.
+pub fn taken_before<T>(compile: impl FnOnce() -> T) -> T {
+    let outer = TAKES_MISTAKES.replace(true);
+    let compiled = compile();
+    TAKES_MISTAKES.set(outer);
+    compiled
+}
+
+/// Whether the constant parts of what is compiled now are evaluated.
+pub(super) fn are_checked() -> bool {
+    !TAKES_MISTAKES.get()
+}
+
+/// Evaluates each constant part: `duration('30d')`, `int('x')`, `1 / 0`, `now > '2026'`.
+pub(super) fn check(expression: &Expr, item_bytes: usize) -> Result<(), Fault> {
+    all_parts(expression).into_iter().try_for_each(|part| check(part, item_bytes))?;
+    let speaks_of = match expression {
+        Expr::Call(_) | Expr::Comprehension(_) => speaks_of(expression, &mut Vec::new()),
+        _ => return Ok(()),
+    };
+    if speaks_of == SpeaksOf::Records {
+        return Ok(());
+    }
+    let (nothing, now) = (Object::default(), Time::from_micros(SOME_TIME));
+    let scope = Scope::stored(&nothing, now);
+    let resolver = Resolver::new(&scope);
+    let part = IdedExpr { id: 0, expr: expression.clone() };
+    match resolver.evaluate(&part, item_bytes, &context(&resolver, []), |_| ()) {
+        Ok(()) | Err(NotEvaluated::Missing) => Ok(()),
+        // At another time it may be right.
+        Err(NotEvaluated::Failed(_)) if speaks_of == SpeaksOf::Time => Ok(()),
+        Err(NotEvaluated::Types(why) | NotEvaluated::Failed(why)) => Err(refused(&why)),
+    }
+}
+
+/// What a part of an expression depends on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum SpeaksOf {
+    Nothing,
+    Time,
+    Records,
+}
+
+fn speaks_of<'a>(expression: &'a Expr, bound: &mut Vec<&'a str>) -> SpeaksOf {
+    let most = |parts: Vec<&'a Expr>, bound: &mut Vec<&'a str>| {
+        parts.into_iter().map(|part| speaks_of(part, bound)).max().unwrap_or(SpeaksOf::Nothing)
+    };
+    match expression {
+        Expr::Ident(name) if bound.contains(&name.as_str()) || is_number(name) => SpeaksOf::Nothing,
+        Expr::Ident(name) if name == NOW => SpeaksOf::Time,
+        Expr::Ident(_) => SpeaksOf::Records,
+        Expr::Call(call) if call.func_name == COUNT => SpeaksOf::Records,
+        Expr::Comprehension(it) => {
+            let of_range = speaks_of(&it.iter_range.expr, bound);
+            let outer = bound.len();
+            bound.extend([it.iter_var.as_str(), it.accu_var.as_str()]);
+            bound.extend(it.iter_var2.as_deref());
+            let of_loop = most(inner(it).to_vec(), bound);
+            bound.truncate(outer);
+            of_range.max(of_loop)
+        }
+        other => most(parts(other), bound),
+    }
+}
