@@ -2,10 +2,13 @@
 
 mod support;
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use support::{
     Daemon,
     daemon::{started, wait_for},
+    external::{External, Slow},
 };
 
 fn set_up(daemon: &Daemon, configuration: Value) {
@@ -274,4 +277,81 @@ fn a_schedule_that_is_none_is_refused() {
     let delay = json!({"id": "w", "on": ["a"], "step": [{"emit": {"type": "b", "delay": "soon"}}]});
     let response = daemon.post_admin("/workflow", &delay);
     assert_eq!(response.loc(), json!(["body", "step", 0, "emit", "delay"]), "{}", response.text());
+}
+
+/// An event of the type `plan` plans forty of the type `work`, the first half of them behind the others. Each is noted by
+/// its number when it happens; some ask `external` first.
+fn work(external: &str) -> Value {
+    let lookup = json!({"url": format!("http://{external}/{{{{ event.properties.n }}}}"), "timeout_ms": 500});
+    let emit = |n: usize| {
+        let properties = json!({"n": format!("{{{{ event.properties.from + {n} }}}}"), "asks": n % 20 == 0});
+        json!({"emit": {"type": "work", "delay": if n < 20 { "4s" } else { "2s" }, "properties": properties}})
+    };
+    json!({"workflow": [
+        {"id": "plan", "on": ["plan"], "step": (0..40).map(emit).collect::<Vec<_>>()},
+        {"id": "work", "on": ["work"], "step": [
+            {"if": "event.properties.asks", "lookup": lookup, "continue_on_error": true},
+            {"append": {"profile.traits.done": "{{ event.properties.n }}"}}
+        ]},
+    ]})
+}
+
+fn done(daemon: &Daemon, profile: &str) -> Vec<u64> {
+    traits(daemon, profile)["done"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect()
+}
+
+#[test]
+fn what_is_due_for_one_person_happens_in_its_order() {
+    let external = External::start(|asked| {
+        // Some answer late, and those of `300` too late.
+        let late = if asked.line.contains("/3") { 1_500 } else { 200 };
+        std::thread::sleep(Duration::from_millis(late));
+        (200, "{}".into())
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = support::Setup::new(folder.path()).set("lookup.allowed_hosts", "127.0.0.1").start();
+    daemon.shop();
+    set_up(&daemon, work(&external.address));
+    // Two profiles, who are one person when it is due.
+    let sent = [(100, "phone"), (200, "laptop"), (300, "phone"), (400, "laptop"), (500, "phone")];
+    for (from, session) in sent {
+        send(&daemon, session, "plan", json!({"from": from}));
+    }
+    let other = send(&daemon, "other", "plan", json!({"from": 100}));
+    send(&daemon, "phone", "sign-in", json!({"email": {"main": "ada@example.com"}}));
+    let ada = send(&daemon, "laptop", "sign-in", json!({"email": {"main": "ada@example.com"}}));
+    let daemon = daemon.restart();
+    wait_for("the work", || (done(&daemon, &ada).len() == 200).then_some(()));
+    let in_order = |from: u64| [from + 20..from + 40, from..from + 20];
+    let first = sent.iter().flat_map(|(from, _)| in_order(*from)[0].clone());
+    let then = sent.iter().flat_map(|(from, _)| in_order(*from)[1].clone());
+    assert_eq!(done(&daemon, &ada), first.chain(then).collect::<Vec<_>>());
+    assert_eq!(done(&daemon, &other), in_order(100).into_iter().flatten().collect::<Vec<_>>());
+}
+
+#[test]
+fn nobody_waits_for_what_others_have_to_do() {
+    let slow = Slow::start();
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = slow.daemon(support::Setup::new(folder.path()));
+    set_up(
+        &daemon,
+        json!({"workflow": [
+            {"id": "plan", "on": ["plan"], "step": [
+                {"emit": {"type": "slow", "delay": "10ms"}}, {"emit": {"type": "quick", "delay": "20ms"}}
+            ]},
+            {"id": "quick", "on": ["quick"], "step": [{"increment": {"profile.traits.quick": 1}}]},
+            {"id": "only-quick", "on": ["cart"], "step": [{"emit": {"type": "quick", "delay": "10ms"}}]},
+        ]}),
+    );
+    let waits = send(&daemon, "slow", "plan", json!({}));
+    wait_for("the lookup", || (slow.asked() == 1).then_some(()));
+    let quick = |profile: &str| traits(&daemon, profile)["quick"].clone();
+    for number in 0..3 {
+        let other = send(&daemon, &format!("s{number}"), "cart", json!({}));
+        wait_for("somebody else's", || (quick(&other) == 1).then_some(()));
+    }
+    assert_eq!(quick(&waits), Value::Null, "what was due before is under way still");
+    slow.answer();
+    wait_for("what was due behind it", || (quick(&waits) == 1).then_some(()));
 }

@@ -2,8 +2,11 @@
 //!
 //! Delayed events are entries of the log until they happened. How far a schedule is, is an entry too: after a restart
 //! it goes on where it was, and what came due meanwhile is done once. What panics is counted as failed, and the rest
-//! goes on. A pass over all profiles first looks at each as it is stored, without locks; those that it concerns take
+//! goes on. Delayed events of one person happen in the order in which they are due (`lanes`). A pass over all profiles first looks at each as it is stored, without locks; those that it concerns take
 //! the way of a request, where it is looked at again.
+
+mod events;
+mod lanes;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -26,8 +29,6 @@ use crate::{
 
 /// How often it is looked whether something is due.
 const TICK: Duration = Duration::from_secs(1);
-/// How many delayed events are done at a time.
-const EVENTS_MAX: usize = 100;
 /// How many profiles of a pass are read at a time.
 const PROFILES_MAX: usize = 200;
 
@@ -84,47 +85,6 @@ impl Scheduler {
             next: schedule.and_then(|schedule| next(schedule, pass.as_ref())),
             tally: self.rules.tallies.get(kind, id),
         }))
-    }
-
-    /// Lets delayed events happen.
-    async fn follow_events(self: Arc<Self>) {
-        loop {
-            match self.perform_events().await {
-                Ok(count) if count == EVENTS_MAX => continue,
-                Ok(_) => {}
-                Err(refused) => tracing::warn!(%refused, "delayed events wait"),
-            }
-            tokio::time::sleep(TICK).await;
-        }
-    }
-
-    /// Lets some of the events happen that are due; how many there were.
-    async fn perform_events(self: &Arc<Self>) -> Result<usize, Refused> {
-        let due = self.store.read_view().due(self.clock.now(), EVENTS_MAX).await?;
-        let count = due.len();
-        let mut tasks = JoinSet::new();
-        for (due, number) in due {
-            let scheduler = self.clone();
-            tasks.spawn(async move { scheduler.perform_caught(&Due::Event { due, number }).await });
-        }
-        let mut done = Ok(count);
-        while let Some(performed) = tasks.join_next().await {
-            match performed {
-                Ok(Ok(Some(Performed { pending, error }))) => {
-                    if let Some(error) = error {
-                        tracing::warn!(error, "something went wrong with a delayed event");
-                    }
-                    done = pending.durable().await.and(done);
-                }
-                Ok(Ok(None)) => {}
-                Ok(Err(refused)) => done = Err(refused),
-                Err(panicked) => tracing::error!(%panicked, "a delayed event failed"),
-            }
-        }
-        if count > 0 {
-            self.store.read_view().applied().await?; // so that the next look does not see them again
-        }
-        done
     }
 
     /// Starts what is scheduled when it is due; each goes its own way.
