@@ -355,3 +355,82 @@ fn nobody_waits_for_what_others_have_to_do() {
     slow.answer();
     wait_for("what was due behind it", || (quick(&waits) == 1).then_some(()));
 }
+
+#[test]
+fn a_chain_of_delays_goes_on_to_its_end() {
+    let (_folder, daemon) = started();
+    // Six mails, each planned by the workflow that the one before started, and what one leads to at once is no longer.
+    let mut workflows: Vec<Value> = (0..6)
+        .map(|n| {
+            let next = json!({"emit": {"type": format!("mail-{}", n + 1), "delay": "5ms"}});
+            let sent = json!({"append": {"profile.traits.mails": n}});
+            json!({"id": format!("mail-{n}"), "on": [format!("mail-{n}")], "step": [sent, next]})
+        })
+        .collect();
+    for n in 6..9 {
+        let emit = json!({"emit": {"type": format!("mail-{}", n + 1)}});
+        workflows.push(json!({"id": format!("mail-{n}"), "on": [format!("mail-{n}")], "step": [emit]}));
+    }
+    let last = json!({"append": {"profile.traits.mails": "last"}});
+    workflows.push(json!({"id": "mail-9", "on": ["mail-9"], "step": [last]}));
+    set_up(&daemon, json!({"workflow": workflows}));
+    let profile = send(&daemon, "visit", "mail-0", json!({}));
+    let mails = json!([0, 1, 2, 3, 4, 5, "last"]);
+    wait_for("the last mail", || (traits(&daemon, &profile)["mails"] == mails).then_some(()));
+    for n in 0..10 {
+        assert_eq!(daemon.record(&format!("/workflow/mail-{n}/status"))["failures"], 0, "mail-{n}");
+    }
+}
+
+#[test]
+fn a_loop_over_delays_ends_also_across_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = support::Setup::new(folder.path()).set("workflow.runs_per_day", 8).start();
+    daemon.shop();
+    // Each turn begins another one, or two, by way of another workflow.
+    let again =
+        json!({"emit": {"type": "tock", "delay": "1ms", "properties": {"twice": "{{ event.properties.twice }}"}}});
+    let mut twice = again.clone();
+    twice["if"] = json!("event.properties.twice");
+    let tick =
+        json!({"emit": {"type": "tick", "delay": "1ms", "properties": {"twice": "{{ event.properties.twice }}"}}});
+    set_up(
+        &daemon,
+        json!({"workflow": [
+            {"id": "tick", "on": ["tick"], "step": [{"increment": {"profile.traits.ticks": 1}}, again, twice]},
+            {"id": "tock", "on": ["tock"], "step": [tick]},
+            {"id": "loop", "on": ["loop"], "step": [{"increment": {"profile.traits.loops": 1}}, {"emit": {"type": "loop"}}]},
+        ]}),
+    );
+    let profile = send(&daemon, "visit", "tick", json!({"twice": false}));
+    let other = send(&daemon, "other", "tick", json!({"twice": false}));
+    let ticks = |daemon: &Daemon, profile: &str| traits(daemon, profile)["ticks"].as_u64().unwrap();
+    let mut daemon = daemon;
+    for turns in [2, 4] {
+        wait_for("some turns", || (ticks(&daemon, &profile) >= turns).then_some(()));
+        daemon.kill();
+        daemon = support::Setup::new(folder.path()).set("workflow.runs_per_day", 8).start();
+    }
+    let told = |daemon: &Daemon| {
+        let status = daemon.record("/workflow/tick/status");
+        status["error"].as_str().is_some_and(|error| error.contains("workflow.runs_per_day"))
+    };
+    let ended = |daemon: &Daemon, profile: &str| ticks(daemon, profile) == 8 && told(daemon);
+    wait_for("the end", || (ended(&daemon, &profile) && ended(&daemon, &other)).then_some(()));
+    // One that grows with each turn ends as soon.
+    let many = send(&daemon, "many", "tick", json!({"twice": true}));
+    wait_for("the end", || ended(&daemon, &many).then_some(()));
+    // Who comes again may, and a loop without a delay is bounded as ever.
+    send(&daemon, "visit", "tick", json!({"twice": false}));
+    send(&daemon, "visit", "loop", json!({}));
+    assert_eq!(traits(&daemon, &profile)["loops"], 4);
+    // Nothing that goes on was left: what is behind all of it finds it as it was.
+    set_up(
+        &daemon,
+        json!({"workflow": [{"id": "end", "on": ["end"], "step": [{"emit": {"type": "ended", "delay": "4s"}}]},
+        {"id": "ended", "on": ["ended"], "step": [{"set": {"profile.traits.ended": true}}]}]}),
+    );
+    let end = send(&daemon, "end", "end", json!({}));
+    wait_for("some more looks", || (traits(&daemon, &end)["ended"] == true).then_some(()));
+    assert_eq!([&profile, &other, &many].map(|profile| ticks(&daemon, profile)), [9, 8, 8]);
+}

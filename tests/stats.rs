@@ -94,6 +94,7 @@ impl Shop {
             pass: true,
             internal_events: false,
             session_bytes_max: 1 << 20,
+            runs_per_day: 0,
         };
         let identity = || Identity::new(&"ab".repeat(32), Vec::new());
         let lookups = Arc::new(Lookups::new(AllowedHosts::default(), Vec::new(), Secrets::load(None).unwrap()));

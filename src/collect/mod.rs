@@ -34,7 +34,7 @@ use commit::{Finalized, to_json};
 use crate::{
     clock::Clock,
     model::{ClientFacts, Fault, Id, Payload, SourceType},
-    process::{Identity, Interrupted, Lookups, Redirect, RetryState, Rules, RulesInForce, Searches},
+    process::{Identity, Interrupted, Lookups, LoopBound, Redirect, RetryState, Rules, RulesInForce, Searches},
     store::{Refused, Store},
 };
 
@@ -57,6 +57,8 @@ pub struct CollectSettings {
     pub pass: bool,
     /// The most bytes that a session gathers as its context and properties.
     pub session_bytes_max: usize,
+    /// How often a workflow that follows from itself by delayed events runs for one person in a day; 0: as often as it does.
+    pub runs_per_day: u64,
 }
 
 /// What becomes of events that a known bot sends.
@@ -162,6 +164,7 @@ pub struct Collector {
     identity: Identity,
     lookups: Arc<Lookups>,
     searches: Searches,
+    loops: LoopBound,
 }
 
 impl Collector {
@@ -182,6 +185,7 @@ impl Collector {
             identity,
             lookups,
             searches: Searches::default(),
+            loops: LoopBound::new(settings.runs_per_day),
         }
     }
 

@@ -65,7 +65,7 @@ pub use profile::{
     Alias, FieldChange, KEYS_NOTED, KnownKey, MergeKey, NAMES_SHOWN, Profile, ProfileRef, ShownProfile, Visit,
 };
 pub use reader::{LEVELS_MAX, Reader};
-pub use schedule::{DelayedEvent, Pass};
+pub use schedule::{Chain, DelayedEvent, Pass, Runs};
 pub use session::{Session, ShownSession};
 pub use source::{Bridge, RegisteredSource, Source, SourceType};
 pub use source_secret::{PlainSecret, SourceSecret, SourceSecrets};

@@ -17,6 +17,7 @@ mod definitions;
 mod digest;
 mod expression;
 mod identity;
+mod loops;
 mod outbound;
 mod outcome;
 mod pipeline;
@@ -39,6 +40,7 @@ pub use identity::{
     keys::Identity,
     people::{People, Searches, find_profile, referred_profile},
 };
+pub use loops::LoopBound;
 pub use outbound::{
     hosts::AllowedHosts,
     lookup::{LookupFigures, Lookups, plain_client},
@@ -64,6 +66,7 @@ pub struct ProcessContext<'a> {
     pub identity: &'a Identity,
     pub clock: &'a Clock,
     pub people: &'a People<'a>,
+    pub loops: &'a LoopBound,
     /// Whether what the server itself notes is stored as events.
     pub saves_internal: bool,
 }

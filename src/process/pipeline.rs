@@ -290,7 +290,7 @@ impl<'r> Processing<'_, 'r> {
                 let steps: Vec<Box<str>> = part.iter().copied().map(Into::into).collect();
                 event.forget_written(&steps);
             }
-            if event.depth > 0 {
+            if event.emitted {
                 // What a workflow made of the others.
                 event.redact(&["event", "properties"].into_iter().collect());
             }

@@ -79,6 +79,7 @@ impl<'a> Reader<'a> {
                 pass: self.boolean("track.pass")?,
                 internal_events: self.boolean("track.internal_events")?,
                 session_bytes_max: body_bytes_max,
+                runs_per_day: self.parsed("workflow.runs_per_day", "a whole number is expected")?,
             },
             read: ReadSettings {
                 queries_max: self.size("read.max_queries", 1)?,

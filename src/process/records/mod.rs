@@ -11,7 +11,8 @@ mod session;
 use std::sync::{Arc, OnceLock};
 
 use crate::model::{
-    DelayedEvent, EventRequest, Fault, Id, Identify, Json, Misplaced, Path, RegisteredSource, Source, Time, Value,
+    Chain, DelayedEvent, EventRequest, Fault, Id, Identify, Json, Misplaced, Path, RegisteredSource, Source, Time,
+    Value,
 };
 
 pub use event::EventDraft;
@@ -59,6 +60,8 @@ pub struct Records<'a> {
     pub events: Vec<EventDraft<'a>>,
     /// Events that are to happen later; whose they are is known when they are stored.
     pub delayed: Vec<DelayedEvent>,
+    /// The workflows that led to what happens here by delayed events.
+    pub chain: Chain,
     /// What the events have in common; its time and profile are fixed when it is stored.
     pub request: EventRequest,
     registered: Arc<RegisteredSource>,
@@ -91,6 +94,7 @@ impl Records<'_> {
             attachable: None,
             events: Vec::new(),
             delayed: Vec::new(),
+            chain: Chain::None,
             request,
             registered,
             source: OnceLock::new(),
