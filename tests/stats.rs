@@ -136,6 +136,7 @@ impl Shop {
             payload,
             profile_less: session.is_none(),
             client: Arc::new(client),
+            header: None,
             credentials: Credentials::None,
             bytes: body.len(),
             dry_run: None,

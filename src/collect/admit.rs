@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Bots, Collector, Credentials, Disclosure, Incoming, Rejection};
+use super::{Bots, Collector, Credentials, Disclosure, Incoming, Rejection, event_ids::give_ids};
 use crate::model::{ClientFacts, Id, Origin, RegisteredSource, SourceType};
 
 const DISABLED: Rejection = Rejection::Denied("The source is disabled.");
@@ -25,10 +25,13 @@ pub struct Admitted {
 }
 
 impl Collector {
-    pub(super) fn admit(&self, incoming: Incoming) -> Result<Admitted, Rejection> {
+    pub(super) fn admit(&self, mut incoming: Incoming) -> Result<Admitted, Rejection> {
         let Incoming { endpoint, client, credentials, .. } = &incoming;
         let (source, trusted) = self.check_source(*endpoint, &incoming.payload.source, client, credentials)?;
-        let payload = &incoming.payload;
+        if let (SourceType::Webhook, Some(place)) = (*endpoint, &source.terms.event_id) {
+            give_ids(place, incoming.header.as_ref(), &mut incoming.payload.events);
+        }
+        let Incoming { endpoint, client, payload, .. } = &incoming;
         let passed = self.passed(&incoming);
         let sent_ids = payload.session.iter().chain(&payload.profile).chain(&payload.device).chain(&passed);
         let event_ids = payload.events.iter().filter_map(|event| event.id.as_ref());

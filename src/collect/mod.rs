@@ -17,6 +17,7 @@ mod bots;
 mod commit;
 mod disclosure;
 mod due;
+mod event_ids;
 mod identify;
 mod parts;
 mod pass;
@@ -27,13 +28,14 @@ use std::sync::Arc;
 
 pub use disclosure::Disclosure;
 pub use due::{Due, NotDone, Performed};
+pub use event_ids::SentHeader;
 
 use bots::BotAgents;
 use commit::{Finalized, to_json};
 
 use crate::{
     clock::Clock,
-    model::{ClientFacts, Fault, Id, Payload, SourceType},
+    model::{ClientFacts, EventIdPlace, Fault, Id, Payload, SourceType},
     process::{Identity, Interrupted, Lookups, LoopBound, Redirect, RetryState, Rules, RulesInForce, Searches},
     store::{Refused, Store},
 };
@@ -74,6 +76,8 @@ pub struct Incoming {
     pub payload: Payload,
     pub profile_less: bool,
     pub client: Arc<ClientFacts>,
+    /// The one that its source takes the ids of its events from; it is not stored.
+    pub header: Option<SentHeader>,
     pub credentials: Credentials,
     /// The length of the body, for the queue's sake.
     pub bytes: usize,
@@ -192,6 +196,14 @@ impl Collector {
     /// What is set up for visitors who come by this address.
     pub fn redirect(&self, id: &Id) -> Option<Arc<Redirect>> {
         self.rules.get().redirect(id)
+    }
+
+    /// The header that a source takes the ids of a webhook's events from, in lower case.
+    pub fn event_id_header(&self, source: &Id) -> Option<Box<str>> {
+        match &self.store.source(source)?.terms.event_id {
+            Some(EventIdPlace::Header(name)) => Some(name.clone()),
+            _ => None,
+        }
     }
 
     /// Takes a payload; returns the answer as JSON once everything that it speaks of is durable.

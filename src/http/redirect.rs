@@ -40,6 +40,7 @@ pub async fn follow(collector: &Collector, request: &Request) -> Result<Reply, F
             payload: Payload::webhook(&redirect.kind, redirect.source.clone(), session, vec![properties]),
             profile_less,
             client: request.client.clone(),
+            header: None,
             credentials: Credentials::Redirect,
             bytes: 0,
             dry_run: None,

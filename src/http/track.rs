@@ -9,7 +9,7 @@ use super::{
     route::Request,
 };
 use crate::{
-    collect::{Collector, DryRun, Incoming},
+    collect::{Collector, DryRun, Incoming, SentHeader},
     model::{Payload, SourceType},
 };
 
@@ -37,6 +37,16 @@ pub async fn take(
 ) -> Result<Reply, Failure> {
     let (client, bytes) = (request.client.clone(), request.body.bytes.len());
     let credentials = auth::credentials(app, &request.headers);
-    let incoming = Incoming { endpoint, payload, profile_less, client, credentials, bytes, dry_run };
+    let header = match endpoint {
+        SourceType::Webhook => collector.event_id_header(&payload.source).and_then(|name| sent(request, name)),
+        SourceType::Rest => None,
+    };
+    let incoming = Incoming { endpoint, payload, profile_less, client, header, credentials, bytes, dry_run };
     Ok(reply::json_bytes(StatusCode::OK, collector.collect(incoming).await?))
+}
+
+/// What the request says in the header of this name.
+fn sent(request: &Request, name: Box<str>) -> Option<SentHeader> {
+    let value = request.headers.get(&*name)?.to_str().ok()?.into();
+    Some(SentHeader { name, value })
 }

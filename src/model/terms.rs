@@ -1,6 +1,6 @@
 //! What a source's `config` says.
 
-use super::{Fault, Json, Object, Origin, Path, Reader, Value, short};
+use super::{EventIdPlace, Fault, Json, Object, Origin, Path, Reader, Value, short};
 
 /// What a source's `config` says of who may send and how they are known.
 #[derive(Debug, Default, PartialEq)]
@@ -14,6 +14,8 @@ pub struct Terms {
     /// Requests are taken with one of the source's secrets only.
     pub requires_secret: bool,
     pub identify: Identify,
+    /// Where a webhook's own id stands, which is then the event's.
+    pub event_id: Option<EventIdPlace>,
 }
 
 /// Whose events may tell whose they are.
@@ -120,26 +122,32 @@ impl Terms {
     /// `origins` is no list of origins, `static_profile_id` or `requires_secret` no boolean, or `profile` or `identify`
     /// not what it should be; the fault names it.
     pub fn read(config: &Json) -> Result<Self, Fault> {
-        Self::read_with(config, |origin| Origin::parse(origin).map(Some))
+        Self::read_with(config, true, |origin| Origin::parse(origin).map(Some))
     }
 
     /// Those of a source that was saved, perhaps when less was refused: an origin that can never match is passed over,
     /// and what cannot be read at all admits nobody but by a secret.
     pub fn saved(config: &Json) -> Self {
-        let terms = Self::read_with(config, |origin| Ok(Origin::parse(origin).ok()));
+        let terms = Self::read_with(config, false, |origin| Ok(Origin::parse(origin).ok()));
         terms.unwrap_or_else(|_| Self { origins: Some(Vec::new()), requires_secret: true, ..Self::default() })
     }
 
-    fn read_with(config: &Json, origin: impl Fn(&str) -> Result<Option<Origin>, Fault>) -> Result<Self, Fault> {
+    /// `strict`: what is wrong is refused, also where it meant nothing in earlier versions.
+    fn read_with(
+        config: &Json,
+        strict: bool,
+        origin: impl Fn(&str) -> Result<Option<Origin>, Fault>,
+    ) -> Result<Self, Fault> {
         let mut terms = Self::default();
         Reader::new(config.as_str().as_bytes(), 0)?.object(
-            &["origins", "static_profile_id", "profile", "requires_secret", "identify"],
+            &["origins", "static_profile_id", "profile", "requires_secret", "identify", "event_id"],
             |reader, field| {
                 match field {
                     "profile" => terms.profile = ProfileTerms::read(reader)?,
                     "static_profile_id" => terms.static_profile_id = reader.lenient_boolean()?.unwrap_or(false),
                     "requires_secret" => terms.requires_secret = reader.lenient_boolean()?.unwrap_or(false),
                     _ if reader.peek()? == b'n' => reader.null()?,
+                    "event_id" => terms.event_id = read_event_id(reader, strict)?,
                     "identify" => terms.identify = Identify::parse(&reader.string()?.text)?,
                     _ => {
                         let mut origins = Vec::new();
@@ -157,6 +165,12 @@ impl Terms {
     }
 }
 
+fn read_event_id(reader: &mut Reader<'_>, strict: bool) -> Result<Option<EventIdPlace>, Fault> {
+    let written = reader.value()?;
+    let read = Value::from(&written).as_str().map(EventIdPlace::parse).ok_or_else(|| Fault::wrong_type("a text"));
+    read.flatten().map(Some).or_else(|fault| if strict { Err(fault) } else { Ok(None) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,5 +184,8 @@ mod tests {
         let none_left = config(r#"{"origins": ["https://*.shop.example"]}"#);
         assert_eq!(Terms::saved(&none_left).origins, Some(Vec::new()));
         assert_eq!(Terms::saved(&config(r#"{"origins": 1}"#)).origins, Some(Vec::new()));
+        let own = config(r#"{"event_id": {"of": "our own"}}"#);
+        assert!(Terms::read(&own).is_err());
+        assert_eq!(Terms::saved(&own), Terms::default(), "it meant nothing when it was saved");
     }
 }

@@ -34,7 +34,7 @@ pub use definitions::{
     redirect::Redirect,
     schedule::Schedule,
 };
-pub use digest::hex;
+pub use digest::{hex, sha256};
 pub use expression::{condition::Expression, scope::Scope};
 pub use identity::{
     keys::Identity,

@@ -271,6 +271,10 @@ pub fn source() -> Value {
                     },
                     "requires_secret": boolean(false),
                     "identify": { "enum": ["anyone", "secret", null], "default": "anyone" },
+                    "event_id": {
+                        "description": "Where a webhook's own id stands, which is then its event's: properties.NAME or header:NAME.",
+                        "type": ["string", "null"], "format": "event-id-place", "pattern": "^(properties[.\\[]|header:)",
+                    },
                 },
             },
             "timestamp": { "description": "The server's; what is sent is ignored." },
