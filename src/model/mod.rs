@@ -30,6 +30,7 @@ mod place;
 mod printable;
 mod profile;
 mod reader;
+mod said_number;
 mod schedule;
 mod session;
 mod source;

@@ -158,7 +158,7 @@ pub(super) fn patterns(expression: &Expr, in_loop: bool) -> Result<bool, Fault> 
 }
 
 /// The parts of an expression, those of a loop too.
-fn all_parts(expression: &Expr) -> Vec<&Expr> {
+pub(super) fn all_parts(expression: &Expr) -> Vec<&Expr> {
     match expression {
         Expr::Comprehension(it) => inner(it).into_iter().chain([&it.iter_range.expr]).collect(),
         other => parts(other),

@@ -4,9 +4,11 @@
 //! deep it nests, and its loops over lists. It is compiled on a thread with a stack of its own size. What an evaluation
 //! may look at and lead to is bounded in bytes.
 
+mod asked;
 mod check;
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     sync::{
         Arc, LazyLock,
@@ -19,6 +21,8 @@ use cel::{
     common::value::{CowVal, Val},
     context::VariableResolver,
 };
+
+use parking_lot::Mutex;
 
 use super::scope::Scope;
 use crate::{
@@ -51,6 +55,8 @@ pub enum Expression {
     Program {
         program: Program,
         counts: Vec<Count>,
+        /// The names that it asks for as numbers.
+        numbers: Arc<[Box<str>]>,
         /// What each value that it looks at counts as, beside its text.
         item_bytes: usize,
     },
@@ -120,9 +126,10 @@ impl Expression {
         check::references(&program)?;
         let item_bytes =
             if check::patterns(&program.expression().expr, false)? { PATTERN_ITEM_BYTES } else { ITEM_BYTES };
-        let mut counts = Vec::new();
+        let (mut counts, mut numbers) = (Vec::new(), Vec::new());
         check::counts(&program.expression().expr, &mut counts)?;
-        Ok(Self::Program { program, counts, item_bytes })
+        asked::numbers(&program.expression().expr, &mut numbers);
+        Ok(Self::Program { program, counts, numbers: numbers.into(), item_bytes })
     }
 
     /// The events that it counts.
@@ -154,12 +161,12 @@ impl Expression {
     /// # Errors
     /// As [`Expression::holds`].
     pub fn value(&self, scope: &Scope<'_>) -> Result<Option<Value>, String> {
-        let (program, item_bytes) = match self {
-            Self::Path(path) => return Ok(scope.get(path).map(std::borrow::Cow::into_owned)),
-            Self::Program { program, item_bytes, .. } => (program, *item_bytes),
+        let (program, numbers, item_bytes) = match self {
+            Self::Path(path) => return Ok(scope.get(path).map(Cow::into_owned)),
+            Self::Program { program, numbers, item_bytes, .. } => (program, numbers, *item_bytes),
         };
         let resolver = Resolver::new(scope);
-        let value = resolver.execute(program, item_bytes, &context(&resolver, [self]))?;
+        let value = resolver.execute(program, numbers, item_bytes, &context(&resolver, [self]))?;
         value.map(|value| from_cel(&value, &resolver.budget).ok_or_else(too_much)).transpose()
     }
 
@@ -172,8 +179,8 @@ impl Expression {
         let context = context(&resolver, expressions.clone());
         let holds = expressions.map(|expression| match expression {
             Self::Path(_) => expression.holds(scope),
-            Self::Program { program, item_bytes, .. } => {
-                Ok(resolver.execute(program, *item_bytes, &context)? == Some(cel::Value::Bool(true)))
+            Self::Program { program, numbers, item_bytes, .. } => {
+                Ok(resolver.execute(program, numbers, *item_bytes, &context)? == Some(cel::Value::Bool(true)))
             }
         });
         holds.collect()
@@ -221,21 +228,25 @@ fn count(call: &FunctionContext, kind: Arc<String>, window: Arc<String>) -> Resu
 struct Resolver<'a> {
     scope: &'a Scope<'a>,
     budget: Budget,
+    /// The names that the program asks for as numbers.
+    numbers: Mutex<Arc<[Box<str>]>>,
 }
 
 impl<'a> Resolver<'a> {
     fn new(scope: &'a Scope<'a>) -> Self {
-        Self { scope, budget: Budget::default() }
+        Self { scope, budget: Budget::default(), numbers: Mutex::default() }
     }
 
     /// A program's value; `None` where something is missing on the way to it.
     fn execute(
         &self,
         program: &Program,
+        numbers: &Arc<[Box<str>]>,
         item_bytes: usize,
         context: &Context<'_, '_>,
     ) -> Result<Option<cel::Value>, String> {
         self.budget.begin(item_bytes);
+        self.numbers.lock().clone_from(numbers);
         // The interpreter works on what clients send: a bug in it is an expression that cannot be evaluated.
         let value = caught_now(|| program.execute(context))?;
         if self.budget.is_exceeded() {
@@ -258,7 +269,10 @@ impl VariableResolver for Resolver<'_> {
             let (window, kind) = counted.split_once("d ")?;
             cel::Value::Int(self.scope.count(kind, window.parse().ok()?).try_into().ok()?)
         } else {
-            to_cel(self.scope.get(&name.split('.').collect()).as_deref()?, &self.budget)?
+            let found = self.scope.get(&name.split('.').collect())?;
+            let is_asked = found.says_number() && self.numbers.lock().iter().any(|asked| **asked == *name);
+            let found = if is_asked { Cow::Owned(found.into_owned().said_number()) } else { found };
+            to_cel(&found, &self.budget)?
         };
         let boxed: Box<dyn Val> = value.try_into().ok()?;
         Some(CowVal::Owned(boxed))
