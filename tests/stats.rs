@@ -18,7 +18,7 @@ use tracardi::{
     admin::Admin,
     clock::Clock,
     collect::{Bots, CollectSettings, Collector, Credentials, Disclosure, Incoming},
-    model::{ClientFacts, Id, Payload, Source, SourceType, Time},
+    model::{ClientFacts, Id, Payload, Source, SourceType, Time, Zone},
     process::{AllowedHosts, Identity, Lookups, Rules, RulesInForce, Secrets},
     read::{FunnelQuery, Parameters, Queries, ReadSettings, RetentionQuery, TopQuery, VisitsQuery},
     store::{Durability, Folder, Store, StoreSettings},
@@ -75,7 +75,7 @@ impl Shop {
         };
         let folder = Folder::take(path).unwrap();
         let store = Arc::new(Store::open(&settings, folder, clock.clone(), &|_, _, _| {}).unwrap());
-        let rules = Arc::new(RulesInForce::new(Rules::compile(&store.definitions()).unwrap()));
+        let rules = Arc::new(RulesInForce::new(Rules::compile(&store.definitions(), Zone::default()).unwrap()));
         let admin = Admin::new(store.clone(), clock.clone(), rules.clone());
         for source in ["shop", "site"] {
             let source = format!(r#"{{"id":"{source}","name":"{source}","type":["rest"]}}"#);

@@ -38,11 +38,12 @@ mod source_secret;
 mod terms;
 mod time;
 mod value;
+mod zone;
 
 pub use agent::{AgentMemory, KnownAgent};
 pub use answer::Answer;
 pub use boolean::boolean_word;
-pub use counts::DailyCounts;
+pub use counts::{DailyCounts, kind_in};
 pub use debugging::{Debugging, Execution, Logs, SavedRecords, StepExecution};
 pub use definition::{Definition, DefinitionKind};
 pub use derived::{Derived, landing};
@@ -75,3 +76,4 @@ pub use source_secret::{PlainSecret, SourceSecret, SourceSecrets};
 pub use terms::{Identify, KnownBy, ProfileTerms, Terms};
 pub use time::Time;
 pub use value::{Misplaced, Value};
+pub use zone::Zone;

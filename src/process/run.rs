@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    model::{DelayedEvent, EventStatus, EventType, Execution, Id, Object, Path, Runs, StepExecution, Value},
+    model::{DelayedEvent, EventStatus, EventType, Execution, Id, Object, Path, Runs, StepExecution, Value, Zone},
     process::{
         Interrupted,
         definitions::{
@@ -33,6 +33,8 @@ pub struct Run<'a, 'r> {
     /// The event that started it, if one did.
     pub event: Option<usize>,
     pub segment: Option<&'a str>,
+    /// Where its days begin.
+    zone: Zone,
     /// How often the workflow ran today, with this run.
     runs: Option<Runs>,
     steps: Object,
@@ -73,11 +75,12 @@ impl From<Interrupted> for Failed {
 
 impl<'a, 'r> Run<'a, 'r> {
     pub fn new(on: Processing<'a, 'r>, event: Option<usize>, segment: Option<&'a str>) -> Self {
-        Self { on, event, segment, runs: None, steps: Object::default(), taken: Vec::new() }
+        Self { on, event, segment, zone: Zone::default(), runs: None, steps: Object::default(), taken: Vec::new() }
     }
 
     /// Runs a workflow to its end, or to the step that fails.
     pub async fn workflow(mut self, workflow: &Workflow) -> Result<(), Interrupted> {
+        self.zone = workflow.zone;
         let ended = match self.on.context.loops.run(&workflow.id, self.on.records, &mut self.on.outcome.repeated) {
             Ok(runs) => {
                 self.runs = Some(runs);
@@ -146,7 +149,7 @@ impl<'a, 'r> Run<'a, 'r> {
     }
 
     fn scope(&self) -> Scope<'_> {
-        Scope::of_step(self.on.records, self.event, &self.steps, self.segment)
+        Scope::of_step(self.on.records, self.event, &self.steps, self.segment).in_zone(self.zone)
     }
 
     /// Takes a step; `None` if its condition does not hold.

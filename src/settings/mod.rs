@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::{
     collect::CollectSettings,
-    model::{Origin, Path as ProfilePath},
+    model::{Origin, Path as ProfilePath, Zone},
     process::AllowedHosts,
     read::ReadSettings,
     rights::RightsSettings,
@@ -32,6 +32,8 @@ pub struct Settings {
     /// More places in a profile by which it is known.
     pub merge_keys: Vec<ProfilePath>,
     pub ip: KeepIp,
+    /// Where days begin and by which clocks is scheduled, unless a definition says otherwise.
+    pub zone: Zone,
     /// `None`: made on the first start and kept in the storage folder.
     pub admin_token: Option<String>,
     /// Lets in to the metrics alone.

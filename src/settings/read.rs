@@ -15,7 +15,7 @@ use super::{
 use crate::{
     collect::{Bots, CollectSettings, Disclosure},
     http::CONSOLE_SESSION_MIN,
-    model::{Origin, Path as ProfilePath},
+    model::{Origin, Path as ProfilePath, Zone},
     process::{AllowedHosts, duration},
     read::ReadSettings,
     rights::RightsSettings,
@@ -100,6 +100,7 @@ impl<'a> Reader<'a> {
                 "track.ip",
                 &[("full", KeepIp::Full), ("anonymous", KeepIp::Anonymous), ("none", KeepIp::None)],
             )?,
+            zone: Zone::parse(&self.text("time.zone")?).map_err(|fault| self.wrong("time.zone", &fault.msg))?,
             admin_token: self.token("admin.token")?,
             metrics_token: self.token("metrics.token")?,
             console_session: self.duration("console.session", CONSOLE_SESSION_MIN)?,

@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 
 use super::scope::Scope;
 use crate::{
-    model::{Fault, Object, Path, Time, Value},
+    model::{Fault, Object, Path, Time, Value, Zone},
     supervise::caught_now,
 };
 
@@ -166,21 +166,21 @@ impl Expression {
             Self::Program { program, numbers, item_bytes, .. } => (program, numbers, *item_bytes),
         };
         let resolver = Resolver::new(scope);
-        let value = resolver.execute(program, numbers, item_bytes, &context(&resolver, [self]))?;
+        let value = resolver.execute(program, numbers, scope.zone(), item_bytes, &context(&resolver, [self]))?;
         value.map(|value| from_cel(&value, &resolver.budget).ok_or_else(too_much)).transpose()
     }
 
-    /// Whether each of the expressions holds, as [`Expression::holds`] says of one.
+    /// Whether each of the expressions holds where days begin as they do in its zone, as [`Expression::holds`] says of one.
     pub fn all_hold<'a>(
-        expressions: impl Iterator<Item = &'a Self> + Clone,
+        expressions: impl Iterator<Item = (&'a Self, Zone)> + Clone,
         scope: &Scope<'_>,
     ) -> Vec<Result<bool, String>> {
         let resolver = Resolver::new(scope);
-        let context = context(&resolver, expressions.clone());
-        let holds = expressions.map(|expression| match expression {
+        let context = context(&resolver, expressions.clone().map(|(expression, _)| expression));
+        let holds = expressions.map(|(expression, zone)| match expression {
             Self::Path(_) => expression.holds(scope),
             Self::Program { program, numbers, item_bytes, .. } => {
-                Ok(resolver.execute(program, numbers, *item_bytes, &context)? == Some(cel::Value::Bool(true)))
+                Ok(resolver.execute(program, numbers, zone, *item_bytes, &context)? == Some(cel::Value::Bool(true)))
             }
         });
         holds.collect()
@@ -228,13 +228,21 @@ fn count(call: &FunctionContext, kind: Arc<String>, window: Arc<String>) -> Resu
 struct Resolver<'a> {
     scope: &'a Scope<'a>,
     budget: Budget,
-    /// The names that the program asks for as numbers.
-    numbers: Mutex<Arc<[Box<str>]>>,
+    asked: Mutex<Asked>,
+}
+
+/// How the program that is executed asks.
+#[derive(Default)]
+struct Asked {
+    /// The names that it asks for as numbers.
+    numbers: Arc<[Box<str>]>,
+    /// Where its days begin.
+    zone: Zone,
 }
 
 impl<'a> Resolver<'a> {
     fn new(scope: &'a Scope<'a>) -> Self {
-        Self { scope, budget: Budget::default(), numbers: Mutex::default() }
+        Self { scope, budget: Budget::default(), asked: Mutex::default() }
     }
 
     /// A program's value; `None` where something is missing on the way to it.
@@ -242,11 +250,12 @@ impl<'a> Resolver<'a> {
         &self,
         program: &Program,
         numbers: &Arc<[Box<str>]>,
+        zone: Zone,
         item_bytes: usize,
         context: &Context<'_, '_>,
     ) -> Result<Option<cel::Value>, String> {
         self.budget.begin(item_bytes);
-        self.numbers.lock().clone_from(numbers);
+        *self.asked.lock() = Asked { numbers: numbers.clone(), zone };
         // The interpreter works on what clients send: a bug in it is an expression that cannot be evaluated.
         let value = caught_now(|| program.execute(context))?;
         if self.budget.is_exceeded() {
@@ -264,13 +273,14 @@ impl<'a> Resolver<'a> {
 impl VariableResolver for Resolver<'_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
         let value = if name == NOW {
-            cel::Value::Timestamp(self.scope.now())
+            cel::Value::Timestamp(self.scope.in_zone(self.asked.lock().zone).now())
         } else if let Some(counted) = name.strip_prefix(COUNT).and_then(|name| name.strip_prefix(' ')) {
             let (window, kind) = counted.split_once("d ")?;
-            cel::Value::Int(self.scope.count(kind, window.parse().ok()?).try_into().ok()?)
+            let scope = self.scope.in_zone(self.asked.lock().zone);
+            cel::Value::Int(scope.count(kind, window.parse().ok()?).try_into().ok()?)
         } else {
             let found = self.scope.get(&name.split('.').collect())?;
-            let is_asked = found.says_number() && self.numbers.lock().iter().any(|asked| **asked == *name);
+            let is_asked = found.says_number() && self.asked.lock().numbers.iter().any(|asked| **asked == *name);
             let found = if is_asked { Cow::Owned(found.into_owned().said_number()) } else { found };
             to_cel(&found, &self.budget)?
         };
@@ -359,7 +369,7 @@ fn from_cel(value: &cel::Value, budget: &Budget) -> Option<Value> {
             }
             Value::Object(object)
         }
-        cel::Value::Timestamp(time) => Value::text(&time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)),
+        cel::Value::Timestamp(time) => Value::text(&time.to_utc().to_rfc3339_opts(chrono::SecondsFormat::Micros, true)),
         cel::Value::Duration(duration) => Value::text(&format!("{}s", duration.as_seconds_f64())),
         _ => Value::Null,
     })
