@@ -434,3 +434,44 @@ fn a_loop_over_delays_ends_also_across_restarts() {
     wait_for("some more looks", || (traits(&daemon, &end)["ended"] == true).then_some(()));
     assert_eq!([&profile, &other, &many].map(|profile| ticks(&daemon, profile)), [9, 8, 8]);
 }
+
+#[test]
+fn what_is_scheduled_for_somebody_has_its_place_among_their_events() {
+    let (_folder, daemon) = started();
+    for number in 0..250 {
+        send(&daemon, &format!("s{number}"), "page-view", json!({}));
+    }
+    let note = |what: &str| json!([{"append": {"profile.traits.done": what}}]);
+    let plan: Vec<Value> = [("before", "5s"), ("after", "14s"), ("at-last", "15s")]
+        .into_iter()
+        .map(|(kind, delay)| json!({"emit": {"type": kind, "delay": delay}}))
+        .collect();
+    set_up(
+        &daemon,
+        json!({"workflow": [
+            {"id": "plan", "on": ["plan"], "step": plan},
+            {"id": "before", "on": ["before"], "step": note("before")},
+            {"id": "after", "on": ["after"], "step": note("after")},
+            {"id": "at-last", "on": ["at-last"], "step": note("at last")},
+            {"id": "first", "every": "9s", "profiles": true, "if": "profile.stats.visits > 0", "step": note("first")},
+        ]}),
+    );
+    let people: Vec<String> =
+        (0..250).step_by(50).map(|number| send(&daemon, &format!("s{number}"), "plan", json!({}))).collect();
+    set_up(
+        &daemon,
+        json!({"workflow": [
+            {"id": "second", "every": "9s", "profiles": true, "if": "profile.stats.visits > 0", "step": note("second")},
+        ]}),
+    );
+    // All of it comes due while nobody is there.
+    let setup = daemon.stop();
+    std::thread::sleep(Duration::from_secs(16));
+    let daemon = setup.start();
+    let all = json!(["before", "first", "second", "after", "at last"]);
+    for person in &people {
+        let done = || traits(&daemon, person)["done"].clone();
+        wait_for("all of it", || (done().as_array().map(Vec::len) == Some(5)).then_some(()));
+        assert_eq!(done(), all);
+    }
+}

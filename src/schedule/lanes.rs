@@ -25,6 +25,17 @@ pub enum Person {
     Nobody(Place),
 }
 
+impl Person {
+    /// Whom an event names, if that leads nowhere else.
+    pub fn named(place: Place, (profile, session): &(Option<ProfileRef>, Option<Id>)) -> Self {
+        match (profile, session) {
+            (Some(profile), _) => Self::Profile(profile.clone()),
+            (None, Some(session)) => Self::Session(session.clone()),
+            (None, None) => Self::Nobody(place),
+        }
+    }
+}
+
 /// What is due, by whom it is about.
 #[derive(Debug)]
 pub struct Lanes<P = Person> {
@@ -33,15 +44,15 @@ pub struct Lanes<P = Person> {
     held: HashSet<Place>,
     /// The first thing of each lane that may begin.
     ready: BTreeMap<Place, P>,
-    /// Those of which nothing begins before the next look: what was tried last could not be stored.
+    /// Those of which nothing begins before the next look.
     resting: Vec<P>,
 }
 
 #[derive(Debug, Default)]
 struct Lane {
     waiting: BTreeSet<Place>,
-    /// Something of it is under way, or it rests.
-    is_held_up: bool,
+    under_way: Option<Place>,
+    rests: bool,
 }
 
 impl<P> Default for Lanes<P> {
@@ -71,6 +82,12 @@ impl<P: Clone + Eq + Hash> Lanes<P> {
         }
     }
 
+    /// Whether something of somebody is still to be done that is due by then.
+    pub fn has_before(&self, person: &P, then: Time) -> bool {
+        let Some(lane) = self.lanes.get(person) else { return false };
+        lane.under_way.iter().chain(lane.waiting.first()).any(|(due, _)| *due <= then)
+    }
+
     /// The first of all that may begin, and whose it was when it was last looked at.
     pub fn first(&self) -> Option<(Place, P)> {
         self.ready.first_key_value().map(|(place, person)| (*place, person.clone()))
@@ -86,22 +103,22 @@ impl<P: Clone + Eq + Hash> Lanes<P> {
     pub fn begin(&mut self, place: Place, person: P) {
         self.change(person, |lane| {
             lane.waiting.remove(&place);
-            lane.is_held_up = true;
+            lane.under_way = Some(place);
         });
     }
 
     /// What was under way is done with, and the next of its lane may begin.
     pub fn end(&mut self, place: Place, person: P) {
         self.held.remove(&place);
-        self.change(person, |lane| lane.is_held_up = false);
+        self.change(person, |lane| lane.under_way = None);
     }
 
-    /// It could not be done: it is tried again, before anything else of its person, once it is looked again.
+    /// It was not done, or is to wait: it is tried again, before anything else of its person, once it is looked again.
     pub fn put_back(&mut self, place: Place, person: P) {
         self.held.insert(place);
         self.change(person.clone(), |lane| {
             lane.waiting.insert(place);
-            lane.is_held_up = true;
+            (lane.under_way, lane.rests) = (None, true);
         });
         self.resting.push(person);
     }
@@ -109,7 +126,7 @@ impl<P: Clone + Eq + Hash> Lanes<P> {
     /// What rested may begin again.
     pub fn look_again(&mut self) {
         for person in std::mem::take(&mut self.resting) {
-            self.change(person, |lane| lane.is_held_up = false);
+            self.change(person, |lane| lane.rests = false);
         }
     }
 
@@ -122,7 +139,9 @@ impl<P: Clone + Eq + Hash> Lanes<P> {
         change(lane);
         match lane.first() {
             Some(first) => _ = self.ready.insert(first, person),
-            None if lane.waiting.is_empty() && !lane.is_held_up => _ = self.lanes.remove(&person),
+            None if lane.waiting.is_empty() && lane.under_way.is_none() && !lane.rests => {
+                _ = self.lanes.remove(&person)
+            }
             None => {}
         }
     }
@@ -130,7 +149,7 @@ impl<P: Clone + Eq + Hash> Lanes<P> {
 
 impl Lane {
     fn first(&self) -> Option<Place> {
-        if self.is_held_up { None } else { self.waiting.first().copied() }
+        if self.rests || self.under_way.is_some() { None } else { self.waiting.first().copied() }
     }
 }
 
@@ -152,10 +171,13 @@ mod tests {
         assert_eq!(lanes.first(), Some((at(1), "ada")));
         lanes.begin(at(1), "ada");
         assert_eq!(lanes.first(), Some((at(2), "bob")), "others go on");
+        let before = |lanes: &Lanes<_>, seconds| lanes.has_before(&"ada", at(seconds).0);
+        assert_eq!((before(&lanes, 0), before(&lanes, 1)), (false, true), "what is under way is not done");
         lanes.begin(at(2), "bob");
         assert_eq!(lanes.first(), None);
         lanes.end(at(1), "ada");
         assert_eq!(lanes.first(), Some((at(3), "ada")));
+        assert_eq!((before(&lanes, 2), before(&lanes, 3)), (false, true));
         lanes.begin(at(3), "ada");
         lanes.add(at(0), "ada");
         lanes.put_back(at(3), "ada");
