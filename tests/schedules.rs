@@ -284,7 +284,7 @@ fn a_schedule_that_is_none_is_refused() {
 fn work(external: &str) -> Value {
     let lookup = json!({"url": format!("http://{external}/{{{{ event.properties.n }}}}"), "timeout_ms": 500});
     let emit = |n: usize| {
-        let properties = json!({"n": format!("{{{{ event.properties.from + {n} }}}}"), "asks": n % 20 == 0});
+        let properties = json!({"n": format!("{{{{ event.properties.from + {n} }}}}"), "asks": n.is_multiple_of(20)});
         json!({"emit": {"type": "work", "delay": if n < 20 { "4s" } else { "2s" }, "properties": properties}})
     };
     json!({"workflow": [
