@@ -142,3 +142,74 @@ fn parts_of_the_path_are_decoded_once_and_checked() {
     assert_eq!(daemon.record("/session/s+1%2F2")["profile"], profile);
     assert_eq!(Value::Null, daemon.admin("GET", "/session/s").json());
 }
+
+fn post_form(daemon: &Daemon, kind: &str, form: &str) -> Response {
+    post(daemon, &format!("/collect/{kind}/shop/s"), FORM, form)
+}
+
+/// The newest event of a type.
+fn newest(daemon: &Daemon, kind: &str) -> Value {
+    daemon.record(&format!("/events?type={kind}&limit=1"))["result"][0].clone()
+}
+
+#[test]
+fn a_number_of_a_form_is_one_where_a_number_is_asked_for() {
+    let (_folder, daemon) = started();
+    let schema = json!({"type": "object", "properties": {
+        "amount": {"type": "number", "minimum": 5}, "count": {"type": ["integer", "null"]}, "zip": {"type": "string"},
+        "parts": {"type": "array", "items": {"type": "integer"}}, "level": {"enum": [1, 2]}}});
+    let configuration = json!({
+        "event_type": [
+            {"id": "paid", "schema": {"properties": schema}},
+            {"id": "bought", "map": [
+                {"to": "profile.traits.spent", "from": "event.properties.amount", "op": "increment"},
+                {"to": "profile.traits.last", "from": "event.properties.amount"},
+            ]},
+        ],
+        "workflow": [{"id": "large", "on": ["bought"], "if": "event.properties.amount * 2.0 >= 20.5", "step": [
+            {"if": "event.properties.amount == 19.90", "decrement": {"profile.traits.left": "{{ event.properties.amount }}"}},
+            {"if": "event.properties.zip == '8001'", "increment": {"profile.traits.large": 1}}
+        ]}],
+        "segment": [{"id": "spender", "condition": "profile.traits.last > 15"}],
+    });
+    let response = daemon.post_admin("/configuration", &configuration);
+    assert_eq!(response.status, 200, "{}", response.text());
+    // What is stored is what was sent.
+    let answer = post_form(&daemon, "bought", "amount=19.90&zip=8001").json();
+    let profile = || daemon.record(&format!("/profile/{}", answer["profile"]["id"].as_str().unwrap()));
+    assert_eq!(profile()["traits"], json!({"spent": 19.9, "last": "19.90", "left": -19.9, "large": 1}));
+    assert_eq!(profile()["segments"], json!(["spender"]));
+    assert_eq!(newest(&daemon, "bought")["properties"], json!({"amount": "19.90", "zip": "8001"}));
+    // A query is texts, too, and words are no numbers.
+    assert_eq!(daemon.get("/collect/bought/shop/s?amount=5").status, 200);
+    for no_number in ["amount=007", "amount=5%2C00", "amount=", "amount=many"] {
+        assert_eq!(post_form(&daemon, "bought", no_number).status, 200);
+    }
+    assert_eq!(profile()["traits"]["spent"], json!(24.9));
+    // Interests are numbers.
+    post_form(&daemon, "increase-interest", "interest=sports&value=2.5");
+    post_form(&daemon, "increase-interest", "interest=sports");
+    post_form(&daemon, "reset-interest", "interest=music&value=7");
+    assert_eq!(profile()["interests"], json!({"sports": 3.5, "music": 7}));
+    // Schemas see what they ask for.
+    for (form, status) in [
+        ("amount=19.90&count=3&zip=8001&parts=1&parts=2&level=2", 200),
+        ("amount=4", 406),
+        ("amount=x", 406),
+        ("amount=9&count=1.5", 406),
+        ("amount=9&zip=8001&level=3", 406),
+        ("amount=9&parts=1&parts=b", 406),
+    ] {
+        let response = post_form(&daemon, "paid", form);
+        assert_eq!(response.status, status, "{form}: {}", response.text());
+    }
+    assert_eq!(newest(&daemon, "paid")["properties"]["count"], "3");
+    let body = json!({"amount": "19.90"}).to_string();
+    assert_eq!(post(&daemon, "/collect/paid/shop/s", "application/json", &body).status, 406, "JSON has numbers");
+    // Stored events are found by the numbers that they say.
+    let found = |condition: &str| {
+        let condition = condition.replace(' ', "%20").replace('>', "%3E");
+        daemon.record(&format!("/events?type=bought&where={condition}"))["result"].as_array().unwrap().len()
+    };
+    assert_eq!((found("event.properties.amount > 10"), found("event.properties.amount > 4")), (1, 2));
+}

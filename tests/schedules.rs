@@ -2,10 +2,13 @@
 
 mod support;
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use support::{
     Daemon,
     daemon::{started, wait_for},
+    external::{External, Slow},
 };
 
 fn set_up(daemon: &Daemon, configuration: Value) {
@@ -274,4 +277,201 @@ fn a_schedule_that_is_none_is_refused() {
     let delay = json!({"id": "w", "on": ["a"], "step": [{"emit": {"type": "b", "delay": "soon"}}]});
     let response = daemon.post_admin("/workflow", &delay);
     assert_eq!(response.loc(), json!(["body", "step", 0, "emit", "delay"]), "{}", response.text());
+}
+
+/// An event of the type `plan` plans forty of the type `work`, the first half of them behind the others. Each is noted by
+/// its number when it happens; some ask `external` first.
+fn work(external: &str) -> Value {
+    let lookup = json!({"url": format!("http://{external}/{{{{ event.properties.n }}}}"), "timeout_ms": 500});
+    let emit = |n: usize| {
+        let properties = json!({"n": format!("{{{{ event.properties.from + {n} }}}}"), "asks": n.is_multiple_of(20)});
+        json!({"emit": {"type": "work", "delay": if n < 20 { "4s" } else { "2s" }, "properties": properties}})
+    };
+    json!({"workflow": [
+        {"id": "plan", "on": ["plan"], "step": (0..40).map(emit).collect::<Vec<_>>()},
+        {"id": "work", "on": ["work"], "step": [
+            {"if": "event.properties.asks", "lookup": lookup, "continue_on_error": true},
+            {"append": {"profile.traits.done": "{{ event.properties.n }}"}}
+        ]},
+    ]})
+}
+
+fn done(daemon: &Daemon, profile: &str) -> Vec<u64> {
+    traits(daemon, profile)["done"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect()
+}
+
+#[test]
+fn what_is_due_for_one_person_happens_in_its_order() {
+    let external = External::start(|asked| {
+        // Some answer late, and those of `300` too late.
+        let late = if asked.line.contains("/3") { 1_500 } else { 200 };
+        std::thread::sleep(Duration::from_millis(late));
+        (200, "{}".into())
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = support::Setup::new(folder.path()).set("lookup.allowed_hosts", "127.0.0.1").start();
+    daemon.shop();
+    set_up(&daemon, work(&external.address));
+    // Two profiles, who are one person when it is due.
+    let sent = [(100, "phone"), (200, "laptop"), (300, "phone"), (400, "laptop"), (500, "phone")];
+    for (from, session) in sent {
+        send(&daemon, session, "plan", json!({"from": from}));
+    }
+    let other = send(&daemon, "other", "plan", json!({"from": 100}));
+    send(&daemon, "phone", "sign-in", json!({"email": {"main": "ada@example.com"}}));
+    let ada = send(&daemon, "laptop", "sign-in", json!({"email": {"main": "ada@example.com"}}));
+    let daemon = daemon.restart();
+    wait_for("the work", || (done(&daemon, &ada).len() == 200).then_some(()));
+    let in_order = |from: u64| [from + 20..from + 40, from..from + 20];
+    let first = sent.iter().flat_map(|(from, _)| in_order(*from)[0].clone());
+    let then = sent.iter().flat_map(|(from, _)| in_order(*from)[1].clone());
+    assert_eq!(done(&daemon, &ada), first.chain(then).collect::<Vec<_>>());
+    assert_eq!(done(&daemon, &other), in_order(100).into_iter().flatten().collect::<Vec<_>>());
+}
+
+#[test]
+fn nobody_waits_for_what_others_have_to_do() {
+    let slow = Slow::start();
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = slow.daemon(support::Setup::new(folder.path()));
+    set_up(
+        &daemon,
+        json!({"workflow": [
+            {"id": "plan", "on": ["plan"], "step": [
+                {"emit": {"type": "slow", "delay": "10ms"}}, {"emit": {"type": "quick", "delay": "20ms"}}
+            ]},
+            {"id": "quick", "on": ["quick"], "step": [{"increment": {"profile.traits.quick": 1}}]},
+            {"id": "only-quick", "on": ["cart"], "step": [{"emit": {"type": "quick", "delay": "10ms"}}]},
+        ]}),
+    );
+    let waits = send(&daemon, "slow", "plan", json!({}));
+    wait_for("the lookup", || (slow.asked() == 1).then_some(()));
+    let quick = |profile: &str| traits(&daemon, profile)["quick"].clone();
+    for number in 0..3 {
+        let other = send(&daemon, &format!("s{number}"), "cart", json!({}));
+        wait_for("somebody else's", || (quick(&other) == 1).then_some(()));
+    }
+    assert_eq!(quick(&waits), Value::Null, "what was due before is under way still");
+    slow.answer();
+    wait_for("what was due behind it", || (quick(&waits) == 1).then_some(()));
+}
+
+#[test]
+fn a_chain_of_delays_goes_on_to_its_end() {
+    let (_folder, daemon) = started();
+    // Six mails, each planned by the workflow that the one before started, and what one leads to at once is no longer.
+    let mut workflows: Vec<Value> = (0..6)
+        .map(|n| {
+            let next = json!({"emit": {"type": format!("mail-{}", n + 1), "delay": "5ms"}});
+            let sent = json!({"append": {"profile.traits.mails": n}});
+            json!({"id": format!("mail-{n}"), "on": [format!("mail-{n}")], "step": [sent, next]})
+        })
+        .collect();
+    for n in 6..9 {
+        let emit = json!({"emit": {"type": format!("mail-{}", n + 1)}});
+        workflows.push(json!({"id": format!("mail-{n}"), "on": [format!("mail-{n}")], "step": [emit]}));
+    }
+    let last = json!({"append": {"profile.traits.mails": "last"}});
+    workflows.push(json!({"id": "mail-9", "on": ["mail-9"], "step": [last]}));
+    set_up(&daemon, json!({"workflow": workflows}));
+    let profile = send(&daemon, "visit", "mail-0", json!({}));
+    let mails = json!([0, 1, 2, 3, 4, 5, "last"]);
+    wait_for("the last mail", || (traits(&daemon, &profile)["mails"] == mails).then_some(()));
+    for n in 0..10 {
+        assert_eq!(daemon.record(&format!("/workflow/mail-{n}/status"))["failures"], 0, "mail-{n}");
+    }
+}
+
+#[test]
+fn a_loop_over_delays_ends_also_across_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = support::Setup::new(folder.path()).set("workflow.runs_per_day", 8).start();
+    daemon.shop();
+    // Each turn begins another one, or two, by way of another workflow.
+    let again =
+        json!({"emit": {"type": "tock", "delay": "1ms", "properties": {"twice": "{{ event.properties.twice }}"}}});
+    let mut twice = again.clone();
+    twice["if"] = json!("event.properties.twice");
+    let tick =
+        json!({"emit": {"type": "tick", "delay": "1ms", "properties": {"twice": "{{ event.properties.twice }}"}}});
+    set_up(
+        &daemon,
+        json!({"workflow": [
+            {"id": "tick", "on": ["tick"], "step": [{"increment": {"profile.traits.ticks": 1}}, again, twice]},
+            {"id": "tock", "on": ["tock"], "step": [tick]},
+            {"id": "loop", "on": ["loop"], "step": [{"increment": {"profile.traits.loops": 1}}, {"emit": {"type": "loop"}}]},
+        ]}),
+    );
+    let profile = send(&daemon, "visit", "tick", json!({"twice": false}));
+    let other = send(&daemon, "other", "tick", json!({"twice": false}));
+    let ticks = |daemon: &Daemon, profile: &str| traits(daemon, profile)["ticks"].as_u64().unwrap();
+    let mut daemon = daemon;
+    for turns in [2, 4] {
+        wait_for("some turns", || (ticks(&daemon, &profile) >= turns).then_some(()));
+        daemon.kill();
+        daemon = support::Setup::new(folder.path()).set("workflow.runs_per_day", 8).start();
+    }
+    let told = |daemon: &Daemon| {
+        let status = daemon.record("/workflow/tick/status");
+        status["error"].as_str().is_some_and(|error| error.contains("workflow.runs_per_day"))
+    };
+    let ended = |daemon: &Daemon, profile: &str| ticks(daemon, profile) == 8 && told(daemon);
+    wait_for("the end", || (ended(&daemon, &profile) && ended(&daemon, &other)).then_some(()));
+    // One that grows with each turn ends as soon.
+    let many = send(&daemon, "many", "tick", json!({"twice": true}));
+    wait_for("the end", || ended(&daemon, &many).then_some(()));
+    // Who comes again may, and a loop without a delay is bounded as ever.
+    send(&daemon, "visit", "tick", json!({"twice": false}));
+    send(&daemon, "visit", "loop", json!({}));
+    assert_eq!(traits(&daemon, &profile)["loops"], 4);
+    // Nothing that goes on was left: what is behind all of it finds it as it was.
+    set_up(
+        &daemon,
+        json!({"workflow": [{"id": "end", "on": ["end"], "step": [{"emit": {"type": "ended", "delay": "4s"}}]},
+        {"id": "ended", "on": ["ended"], "step": [{"set": {"profile.traits.ended": true}}]}]}),
+    );
+    let end = send(&daemon, "end", "end", json!({}));
+    wait_for("some more looks", || (traits(&daemon, &end)["ended"] == true).then_some(()));
+    assert_eq!([&profile, &other, &many].map(|profile| ticks(&daemon, profile)), [9, 8, 8]);
+}
+
+#[test]
+fn what_is_scheduled_for_somebody_has_its_place_among_their_events() {
+    let (_folder, daemon) = started();
+    for number in 0..250 {
+        send(&daemon, &format!("s{number}"), "page-view", json!({}));
+    }
+    let note = |what: &str| json!([{"append": {"profile.traits.done": what}}]);
+    let plan: Vec<Value> = [("before", "5s"), ("after", "14s"), ("at-last", "15s")]
+        .into_iter()
+        .map(|(kind, delay)| json!({"emit": {"type": kind, "delay": delay}}))
+        .collect();
+    set_up(
+        &daemon,
+        json!({"workflow": [
+            {"id": "plan", "on": ["plan"], "step": plan},
+            {"id": "before", "on": ["before"], "step": note("before")},
+            {"id": "after", "on": ["after"], "step": note("after")},
+            {"id": "at-last", "on": ["at-last"], "step": note("at last")},
+            {"id": "first", "every": "9s", "profiles": true, "if": "profile.stats.visits > 0", "step": note("first")},
+        ]}),
+    );
+    let people: Vec<String> =
+        (0..250).step_by(50).map(|number| send(&daemon, &format!("s{number}"), "plan", json!({}))).collect();
+    set_up(
+        &daemon,
+        json!({"workflow": [
+            {"id": "second", "every": "9s", "profiles": true, "if": "profile.stats.visits > 0", "step": note("second")},
+        ]}),
+    );
+    // All of it comes due while nobody is there.
+    let setup = daemon.stop();
+    std::thread::sleep(Duration::from_secs(16));
+    let daemon = setup.start();
+    let all = json!(["before", "first", "second", "after", "at last"]);
+    for person in &people {
+        let done = || traits(&daemon, person)["done"].clone();
+        wait_for("all of it", || (done().as_array().map(Vec::len) == Some(5)).then_some(()));
+        assert_eq!(done(), all);
+    }
 }

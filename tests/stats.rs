@@ -18,7 +18,7 @@ use tracardi::{
     admin::Admin,
     clock::Clock,
     collect::{Bots, CollectSettings, Collector, Credentials, Disclosure, Incoming},
-    model::{ClientFacts, Id, Payload, Source, SourceType, Time},
+    model::{ClientFacts, Id, Payload, Source, SourceType, Time, Zone},
     process::{AllowedHosts, Identity, IdentitySettings, Lookups, Rules, RulesInForce, Secrets},
     read::{FunnelQuery, Parameters, Queries, ReadSettings, RetentionQuery, TopQuery, VisitsQuery},
     store::{Durability, Folder, Store, StoreSettings},
@@ -75,7 +75,7 @@ impl Shop {
         };
         let folder = Folder::take(path).unwrap();
         let store = Arc::new(Store::open(&settings, folder, clock.clone(), &|_, _, _| {}).unwrap());
-        let rules = Arc::new(RulesInForce::new(Rules::compile(&store.definitions()).unwrap()));
+        let rules = Arc::new(RulesInForce::new(Rules::compile(&store.definitions(), Zone::default()).unwrap()));
         let admin = Admin::new(store.clone(), clock.clone(), rules.clone());
         for source in ["shop", "site"] {
             let source = format!(r#"{{"id":"{source}","name":"{source}","type":["rest"]}}"#);
@@ -94,6 +94,7 @@ impl Shop {
             pass: true,
             internal_events: false,
             session_bytes_max: 1 << 20,
+            runs_per_day: 0,
         };
         let identity = || Identity::new(&"ab".repeat(32), &IdentitySettings::default());
         let lookups = Arc::new(Lookups::new(AllowedHosts::default(), Vec::new(), Secrets::load(None).unwrap()));
@@ -135,6 +136,7 @@ impl Shop {
             payload,
             profile_less: session.is_none(),
             client: Arc::new(client),
+            header: None,
             credentials: Credentials::None,
             opted_out: false,
             bytes: body.len(),

@@ -6,7 +6,7 @@ use tracardi::{
     admin::{Admin, Author},
     clock::Clock,
     collect::{Bots, CollectSettings, Collector, Credentials, Disclosure, Incoming},
-    model::{ClientFacts, Payload, Source, SourceType, Time},
+    model::{ClientFacts, Payload, Source, SourceType, Time, Zone},
     process::{AllowedHosts, Identity, IdentitySettings, Lookups, Rules, RulesInForce, Secrets},
     store::{Durability, Folder, Store, StoreSettings},
 };
@@ -42,7 +42,7 @@ async fn fill_all(path: &Path, events: usize) -> Result<()> {
         reserve_bytes: 0,
     };
     let store = Arc::new(Store::open(&settings, Folder::take(path)?, clock.clone(), &|_, _, _| {})?);
-    let rules = Arc::new(RulesInForce::new(Rules::compile(&store.definitions())?));
+    let rules = Arc::new(RulesInForce::new(Rules::compile(&store.definitions(), Zone::default())?));
     let admin = Admin::new(store.clone(), clock.clone(), rules.clone());
     let source = format!(r#"{{"id":"{SOURCE}","name":"Shop","type":["rest"],"permanent_profile_id":true}}"#);
     let source = Source::parse(source.as_bytes(), clock.now(), || clock.make_id());
@@ -55,6 +55,7 @@ async fn fill_all(path: &Path, events: usize) -> Result<()> {
         pass: true,
         internal_events: false,
         session_bytes_max: BODY_BYTES_MAX,
+        runs_per_day: 0,
     };
     // A store that has people needs the key that it was begun with; the daemon makes none for it.
     let key = "ab".repeat(32);
@@ -125,6 +126,7 @@ fn incoming(visit: u64, request: usize) -> Incoming {
         payload,
         profile_less: false,
         client,
+        header: None,
         credentials: Credentials::None,
         opted_out: false,
         bytes,

@@ -293,7 +293,8 @@ impl Admin {
             return Err(Fault::new("value_error", format!("at most {DEFINITIONS_MAX} definitions are kept")));
         }
         let all: Vec<_> = all.into_values().collect();
-        let compiling = move || Rules::check(&changed).and_then(|()| Rules::compile(&all));
+        let zone = self.rules.get().zone();
+        let compiling = move || Rules::check(&changed, zone).and_then(|()| Rules::compile(&all, zone));
         let compiled = tokio::task::spawn_blocking(compiling).await;
         let compiled = compiled.map_err(|_| Fault::new("value_error", "something in it cannot be compiled"))?;
         compiled.map_err(|mistake| mistake.fault.at(&mistake.id.text()).at(mistake.kind.word()))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Bots, Collector, Credentials, Disclosure, Incoming, Rejection};
+use super::{Bots, Collector, Credentials, Disclosure, Incoming, Rejection, event_ids::give_ids};
 use crate::model::{AgentKind, ClientFacts, Dnt, Id, KnownAgent, Origin, RegisteredSource, SourceType};
 
 const DISABLED: Rejection = Rejection::Denied("The source is disabled.");
@@ -49,6 +49,9 @@ impl Collector {
             incoming.profile_less = true;
             let payload = &mut incoming.payload;
             (payload.session, payload.profile, payload.device) = (None, None, None);
+        }
+        if let (SourceType::Webhook, Some(place)) = (incoming.endpoint, &source.terms.event_id) {
+            give_ids(place, incoming.header.as_ref(), &mut incoming.payload.events);
         }
         let Incoming { endpoint, client, .. } = &incoming;
         let payload = &incoming.payload;

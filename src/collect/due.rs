@@ -121,6 +121,7 @@ impl Collector {
             (entries, ())
         })?;
         drop(held);
+        self.loops.note(outcome.repeated);
         self.rules.tallies.note_all(outcomes, &self.clock);
         Ok(Some(Performed { pending, error }))
     }
@@ -189,8 +190,9 @@ impl Collector {
             let kind = EventType { id: event.kind.clone(), name: event.name.clone() };
             let (id, properties) = (retry.event_id(0, &self.clock), event.properties.clone());
             let mut draft = EventDraft::internal(kind, properties, id, records.saves_events);
-            draft.depth = event.depth;
+            draft.emitted = true;
             records.events.push(draft);
+            records.chain = event.chain.clone();
         }
         records
     }

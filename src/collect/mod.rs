@@ -16,6 +16,7 @@ mod admit;
 mod commit;
 mod disclosure;
 mod due;
+mod event_ids;
 mod identify;
 mod parts;
 mod pass;
@@ -26,13 +27,14 @@ use std::sync::Arc;
 
 pub use disclosure::Disclosure;
 pub use due::{Due, NotDone, Performed};
+pub use event_ids::SentHeader;
 
 use commit::{Finalized, to_json};
 
 use crate::{
     clock::Clock,
-    model::{ClientFacts, Fault, Id, Payload, SourceType},
-    process::{Identity, Interrupted, Lookups, Redirect, RetryState, Rules, RulesInForce, Searches},
+    model::{ClientFacts, EventIdPlace, Fault, Id, Payload, SourceType},
+    process::{Identity, Interrupted, Lookups, LoopBound, Redirect, RetryState, Rules, RulesInForce, Searches},
     store::{Refused, Store},
 };
 
@@ -55,6 +57,8 @@ pub struct CollectSettings {
     pub pass: bool,
     /// The most bytes that a session gathers as its context and properties.
     pub session_bytes_max: usize,
+    /// How often a workflow that follows from itself by delayed events runs for one person in a day; 0: as often as it does.
+    pub runs_per_day: u64,
 }
 
 /// What becomes of events that a known bot sends.
@@ -70,6 +74,8 @@ pub struct Incoming {
     pub payload: Payload,
     pub profile_less: bool,
     pub client: Arc<ClientFacts>,
+    /// The one that its source takes the ids of its events from; it is not stored.
+    pub header: Option<SentHeader>,
     pub credentials: Credentials,
     /// The visitor asks not to be tracked, and does not say here what they allow.
     pub opted_out: bool,
@@ -161,6 +167,7 @@ pub struct Collector {
     identity: Identity,
     lookups: Arc<Lookups>,
     searches: Searches,
+    loops: LoopBound,
 }
 
 impl Collector {
@@ -172,12 +179,29 @@ impl Collector {
         identity: Identity,
         lookups: Arc<Lookups>,
     ) -> Self {
-        Self { store, clock, settings, rules, identity, lookups, searches: Searches::default() }
+        Self {
+            store,
+            clock,
+            settings,
+            rules,
+            identity,
+            lookups,
+            searches: Searches::default(),
+            loops: LoopBound::new(settings.runs_per_day),
+        }
     }
 
     /// What is set up for visitors who come by this address.
     pub fn redirect(&self, id: &Id) -> Option<Arc<Redirect>> {
         self.rules.get().redirect(id)
+    }
+
+    /// The header that a source takes the ids of a webhook's events from, in lower case.
+    pub fn event_id_header(&self, source: &Id) -> Option<Box<str>> {
+        match &self.store.source(source)?.terms.event_id {
+            Some(EventIdPlace::Header(name)) => Some(name.clone()),
+            _ => None,
+        }
     }
 
     /// Takes a payload; returns the answer as JSON once everything that it speaks of is durable.

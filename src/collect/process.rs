@@ -95,6 +95,7 @@ impl Collector {
             identity: &self.identity,
             clock: &self.clock,
             people,
+            loops: &self.loops,
             saves_internal: self.settings.internal_events,
         }
     }

@@ -48,20 +48,23 @@ pub async fn collect(app: &App, collector: &Collector, request: &Request) -> Res
     let route = &request.route;
     let Address { kind, source, session } = Address::read(route)?;
     let query = route.query();
-    let events = if request.method == Method::GET || request.body.bytes.is_empty() {
-        vec![query.to_json()]
+    let (events, from_form) = if request.method == Method::GET || request.body.bytes.is_empty() {
+        (vec![query.to_json()], true)
     } else {
         match media::media(&request.headers, true)? {
-            Media::Json => Payload::webhook_properties(&request.body.bytes, &query)?,
-            Media::Form => vec![query.to_json().updated(&Form::parse_urlencoded(&request.body.bytes).to_json())],
+            Media::Json => (Payload::webhook_properties(&request.body.bytes, &query)?, false),
+            Media::Form => {
+                (vec![query.to_json().updated(&Form::parse_urlencoded(&request.body.bytes).to_json())], true)
+            }
             Media::Multipart => {
                 let form = read_multipart(&request.headers, request.body.bytes.clone()).await?;
-                vec![query.to_json().updated(&form.to_json())]
+                (vec![query.to_json().updated(&form.to_json())], true)
             }
         }
     };
     let profile_less = session.is_none();
     let payload = Payload::webhook(&kind, source, session, events);
+    let payload = if from_form { payload.from_form() } else { payload };
     track::take(app, collector, request, SourceType::Webhook, payload, profile_less, None).await
 }
 

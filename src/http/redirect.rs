@@ -38,9 +38,10 @@ pub async fn follow(collector: &Collector, request: &Request) -> Result<Reply, F
         let profile_less = session.is_none();
         let incoming = Incoming {
             endpoint: SourceType::Rest,
-            payload: Payload::webhook(&redirect.kind, redirect.source.clone(), session, vec![properties]),
+            payload: Payload::webhook(&redirect.kind, redirect.source.clone(), session, vec![properties]).from_form(),
             profile_less,
             client: request.client.clone(),
+            header: None,
             credentials: Credentials::Redirect,
             opted_out: client::asks_not_to_be_tracked(&request.headers),
             bytes: 0,

@@ -9,7 +9,7 @@ use super::{
     route::{Endpoint, Request},
 };
 use crate::{
-    collect::{Collector, DryRun, Incoming},
+    collect::{Collector, DryRun, Incoming, SentHeader},
     model::{Fault, Payload, SourceType},
 };
 
@@ -41,6 +41,10 @@ pub async fn take(
 ) -> Result<Reply, Failure> {
     let bytes = request.body.bytes.len();
     let credentials = auth::credentials(app, &request.headers);
+    let header = match endpoint {
+        SourceType::Webhook => collector.event_id_header(&payload.source).and_then(|name| sent(request, name)),
+        SourceType::Rest => None,
+    };
     // Whoever says here what they allow says it of this site; what their browser says goes for all.
     let opted_out =
         client::asks_not_to_be_tracked(&request.headers) && request.route.endpoint != Endpoint::CustomerConsent;
@@ -49,10 +53,17 @@ pub async fn take(
         payload,
         profile_less,
         client: request.client.clone(),
+        header,
         credentials,
         opted_out,
         bytes,
         dry_run,
     };
     Ok(reply::json_bytes(StatusCode::OK, collector.collect(incoming).await?))
+}
+
+/// What the request says in the header of this name.
+fn sent(request: &Request, name: Box<str>) -> Option<SentHeader> {
+    let value = request.headers.get(&*name)?.to_str().ok()?.into();
+    Some(SentHeader { name, value })
 }

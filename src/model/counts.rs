@@ -1,10 +1,13 @@
 //! How many events of a type came on each of the last days: what conditions count by.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
-use super::Time;
+use super::{Time, Zone};
 
-/// Counts of events by type and day, in order. Days are those of UTC.
+/// Counts of events by type and day, in order. Days are those of UTC, or of the zone that the type is counted in
+/// ([`kind_in`]).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DailyCounts(Vec<DailyCount>);
 
@@ -14,6 +17,14 @@ struct DailyCount {
     /// Days since 1970.
     day: i64,
     count: u64,
+}
+
+/// Between a zone and a type: no type holds a control character.
+const BEHIND_ZONE: char = '\u{1f}';
+
+/// What the events of a type are counted as, by the days of a zone. With it goes the time of the zone ([`Zone::wall`]).
+pub fn kind_in(kind: &str, zone: Zone) -> Cow<'_, str> {
+    if zone == Zone::default() { kind.into() } else { format!("{}{BEHIND_ZONE}{kind}", zone.name()).into() }
 }
 
 impl DailyCounts {
@@ -86,5 +97,23 @@ mod tests {
         assert_eq!(within(&both, 7), 6);
         both.subtract_all(&counts);
         assert_eq!(both, counts);
+    }
+
+    #[test]
+    fn the_days_of_each_zone_are_counted_for_themselves() {
+        let zones = ["UTC", "Europe/Warsaw", "America/New_York"].map(|name| Zone::parse(name).unwrap());
+        let at = |text: &str| Time::parse(text).unwrap();
+        let mut counts = DailyCounts::default();
+        for text in ["2026-10-24T21:59:00Z", "2026-10-24T22:01:00Z", "2026-10-25T22:59:00Z", "2026-10-25T23:01:00Z"] {
+            zones.iter().for_each(|zone| counts.add(&kind_in("a", *zone), zone.wall(at(text)), 3));
+        }
+        let today = |text: &str| zones.map(|zone| counts.within(&kind_in("a", zone), zone.wall(at(text)), 1));
+        // The 25th has 25 hours in Warsaw: it ends at 23:00 in UTC.
+        assert_eq!(today("2026-10-24T23:00:00Z"), [2, 2, 2]);
+        assert_eq!(today("2026-10-25T22:59:30Z"), [2, 2, 2]);
+        assert_eq!(today("2026-10-25T23:30:00Z"), [2, 1, 2]);
+        assert_eq!(today("2026-10-26T03:30:00Z"), [0, 1, 2]);
+        assert_eq!(today("2026-10-26T04:30:00Z"), [0, 1, 0]);
+        assert_eq!(counts.within("b", at("2026-10-25T23:30:00Z"), 3), 0);
     }
 }

@@ -42,6 +42,8 @@ pub struct EventPayload {
     /// When the client says that it happened.
     pub created: Option<Time>,
     pub properties: Json,
+    /// They are a form's or a query's: all of them are texts.
+    pub from_form: bool,
     pub context: Json,
     pub tags: Arc<[Box<str>]>,
     /// `false`: process it, do not store it.
@@ -163,6 +165,7 @@ impl Payload {
             kind: kind.clone(),
             created: None,
             properties,
+            from_form: false,
             context: Json::empty_object(),
             tags: Arc::default(),
             save: true,
@@ -178,6 +181,12 @@ impl Payload {
             device: None,
             options: Options::default(),
         }
+    }
+
+    /// The properties of its events came as a form or a query.
+    pub fn from_form(mut self) -> Self {
+        self.events.iter_mut().for_each(|event| event.from_form = true);
+        self
     }
 
     /// Reads the JSON body of /collect: the properties of one event, or a list of these; `query` joins them, the body
@@ -215,7 +224,7 @@ impl EventPayload {
     /// An event that no client sent.
     pub fn internal(kind: EventType, properties: Json) -> Self {
         let (context, tags) = (Json::empty_object(), Arc::default());
-        Self { id: None, kind, created: None, properties, context, tags, save: true }
+        Self { id: None, kind, created: None, properties, from_form: false, context, tags, save: true }
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
@@ -240,7 +249,7 @@ impl EventPayload {
             Ok(())
         })?;
         let kind = kind.ok_or_else(|| Fault::missing().at("type"))?;
-        Ok(Self { id, kind, created, properties, context, tags, save })
+        Ok(Self { id, kind, created, properties, from_form: false, context, tags, save })
     }
 }
 

@@ -17,10 +17,56 @@ pub struct DelayedEvent {
     pub kind: Arc<str>,
     pub name: Arc<str>,
     pub properties: Json,
-    /// How many events emitted each other up to it.
-    pub depth: u8,
+    /// The workflows that led to it.
+    pub chain: Chain,
     /// It is stored when it happens.
     pub saved: bool,
+}
+
+/// The workflows that led to a delayed event, the one by delayed events of the other. It goes from event to event, so that a
+/// loop is known as one wherever it goes on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum Chain {
+    #[default]
+    None,
+    /// Until format 7 the events were counted that emitted each other without a delay. Nothing follows from it.
+    OneBefore,
+    TwoBefore,
+    ThreeBefore,
+    /// In the order in which they came, each once.
+    Workflows(Vec<Runs>),
+}
+
+/// How often a workflow ran on a day.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Runs {
+    pub workflow: Id,
+    /// Days since 1970, of UTC.
+    pub day: i64,
+    pub count: u64,
+}
+
+/// How many workflows a chain has at most; of more, the last.
+const CHAIN_MAX: usize = 100;
+
+impl Chain {
+    /// How often the workflow ran when it led to this; `None`: it did not.
+    pub fn of(&self, workflow: &Id) -> Option<&Runs> {
+        self.workflows().iter().find(|runs| runs.workflow == *workflow)
+    }
+
+    /// The chain of what the workflow leads to from here.
+    pub fn through(&self, runs: Runs) -> Self {
+        let before = self.workflows().iter().filter(|before| before.workflow != runs.workflow);
+        let mut workflows: Vec<Runs> = before.cloned().collect();
+        workflows.push(runs);
+        workflows.drain(..workflows.len().saturating_sub(CHAIN_MAX));
+        Self::Workflows(workflows)
+    }
+
+    fn workflows(&self) -> &[Runs] {
+        if let Self::Workflows(workflows) = self { workflows } else { &[] }
+    }
 }
 
 impl DelayedEvent {
@@ -34,7 +80,7 @@ impl DelayedEvent {
             kind: kind.into(),
             name: kind.into(),
             properties: Json::empty_object(),
-            depth: 0,
+            chain: Chain::None,
             saved: false,
         }
     }

@@ -1,6 +1,6 @@
 //! What a source's `config` says.
 
-use super::{Country, Fault, Json, Object, Origin, Path, Reader, Value, short};
+use super::{Country, EventIdPlace, Fault, Json, Object, Origin, Path, Reader, Value, short};
 
 /// What a source's `config` says of who may send and how they are known.
 #[derive(Debug, Default, PartialEq)]
@@ -19,6 +19,8 @@ pub struct Terms {
     /// Answers have all of their parts, also where there is nothing to say.
     pub full_answer: bool,
     pub dnt: Dnt,
+    /// Where a webhook's own id stands, which is then the event's.
+    pub event_id: Option<EventIdPlace>,
 }
 
 /// What becomes of the events of visitors who ask not to be tracked.
@@ -160,19 +162,21 @@ impl Terms {
     /// `origins` is no list of origins, `static_profile_id` or `requires_secret` no boolean, or `profile`, `identify`,
     /// `phone_country`, `answer` or `dnt` not what it should be; the fault names it.
     pub fn read(config: &Json) -> Result<Self, Fault> {
-        Self::read_with(config, |origin| Origin::parse(origin).map(Some), |code| Country::parse(code).map(Some))
+        Self::read_with(config, true, |origin| Origin::parse(origin).map(Some), |code| Country::parse(code).map(Some))
     }
 
     /// Those of a source that was saved, perhaps when less was refused: an origin that can never match and a country that
     /// does not exist are passed over, and what cannot be read at all admits nobody but by a secret.
     pub fn saved(config: &Json) -> Self {
         let origin = |origin: &str| Ok(Origin::parse(origin).ok());
-        let terms = Self::read_with(config, origin, |code| Ok(Country::parse(code).ok()));
+        let terms = Self::read_with(config, false, origin, |code| Ok(Country::parse(code).ok()));
         terms.unwrap_or_else(|_| Self { origins: Some(Vec::new()), requires_secret: true, ..Self::default() })
     }
 
+    /// `strict`: what is wrong is refused, also where it meant nothing in earlier versions.
     fn read_with(
         config: &Json,
+        strict: bool,
         origin: impl Fn(&str) -> Result<Option<Origin>, Fault>,
         country: impl Fn(&str) -> Result<Option<Country>, Fault>,
     ) -> Result<Self, Fault> {
@@ -187,6 +191,7 @@ impl Terms {
                 "phone_country",
                 "answer",
                 "dnt",
+                "event_id",
             ],
             |reader, field| {
                 match field {
@@ -195,6 +200,7 @@ impl Terms {
                     "requires_secret" => terms.requires_secret = reader.lenient_boolean()?.unwrap_or(false),
                     _ if reader.peek()? == b'n' => reader.null()?,
                     "dnt" => terms.dnt = Dnt::parse(&reader.string()?.text)?,
+                    "event_id" => terms.event_id = read_event_id(reader, strict)?,
                     "identify" => terms.identify = Identify::parse(&reader.string()?.text)?,
                     "phone_country" => terms.phone_country = country(&reader.string()?.text)?,
                     "answer" => terms.full_answer = read_answer(&reader.string()?.text)?,
@@ -214,6 +220,12 @@ impl Terms {
     }
 }
 
+fn read_event_id(reader: &mut Reader<'_>, strict: bool) -> Result<Option<EventIdPlace>, Fault> {
+    let written = reader.value()?;
+    let read = Value::from(&written).as_str().map(EventIdPlace::parse).ok_or_else(|| Fault::wrong_type("a text"));
+    read.flatten().map(Some).or_else(|fault| if strict { Err(fault) } else { Ok(None) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,5 +242,8 @@ mod tests {
         let unknown = config(r#"{"identify": "secret", "phone_country": "Atlantis"}"#);
         assert!(Terms::read(&unknown).is_err());
         assert_eq!(Terms::saved(&unknown), Terms { identify: Identify::Secret, ..Terms::default() });
+        let own = config(r#"{"event_id": {"of": "our own"}}"#);
+        assert!(Terms::read(&own).is_err());
+        assert_eq!(Terms::saved(&own), Terms::default(), "it meant nothing when it was saved");
     }
 }

@@ -17,6 +17,7 @@ mod definitions;
 mod digest;
 mod expression;
 mod identity;
+mod loops;
 mod outbound;
 mod outcome;
 mod pipeline;
@@ -33,13 +34,14 @@ pub use definitions::{
     redirect::Redirect,
     schedule::Schedule,
 };
-pub use digest::hex;
+pub use digest::{hex, sha256};
 pub use expression::{condition::Expression, scope::Scope};
 pub use identity::{
     blocked::key_of_blocked,
     keys::{Identity, IdentitySettings, KeyPlace},
     people::{People, Searches, find_profile, referred_profile},
 };
+pub use loops::LoopBound;
 pub use outbound::{
     hosts::AllowedHosts,
     lookup::{LookupFigures, Lookups, plain_client},
@@ -65,6 +67,7 @@ pub struct ProcessContext<'a> {
     pub identity: &'a Identity,
     pub clock: &'a Clock,
     pub people: &'a People<'a>,
+    pub loops: &'a LoopBound,
     /// Whether what the server itself notes is stored as events.
     pub saves_internal: bool,
 }

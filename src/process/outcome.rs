@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     model::{DefinitionKind, Execution, Id, Json, Logs, Object, Path, Value},
-    process::records::NoRoom,
+    process::{loops::Repeated, records::NoRoom},
 };
 
 /// The most steps that the workflows of an event take together, and how long the events of a request may take.
@@ -32,6 +32,8 @@ pub struct Outcome {
     pub warnings: Vec<String>,
     /// Workflows and segments whose condition could not be evaluated.
     pub not_evaluated: Vec<RuleOutcome>,
+    /// Workflows that follow from themselves by delayed events, and ran once more.
+    pub repeated: Vec<Repeated>,
     /// The segments that the profiles are in.
     pub segments: Vec<Box<str>>,
     steps: usize,

@@ -1,7 +1,7 @@
 //! How the events of a request go through what is set up.
 
 use crate::{
-    model::{DefinitionKind, EventStatus, Id, Json, Logs, Object, Path, Value},
+    model::{DefinitionKind, EventStatus, Id, Json, Logs, Object, Path, Value, kind_in},
     process::{
         Interrupted, ProcessContext,
         definitions::{
@@ -267,8 +267,10 @@ impl<'r> Processing<'_, 'r> {
         {
             profile.count_view();
         }
-        if let (Some(days), Some(profile)) = (self.rules.counted.get(draft.kind()), &mut self.records.profile) {
-            profile.count_event(draft.kind(), self.records.now, *days);
+        if let (Some(zones), Some(profile)) = (self.rules.counted.get(draft.kind()), &mut self.records.profile) {
+            for (zone, days) in zones {
+                profile.count_event(&kind_in(draft.kind(), *zone), zone.wall(self.records.now), *days);
+            }
         }
         let Some(kind) = kind else { return Ok(()) };
         let refused = self.refused_keys(kind, event).await?;
@@ -392,7 +394,7 @@ impl<'r> Processing<'_, 'r> {
                 let steps: Vec<Box<str>> = part.iter().copied().map(Into::into).collect();
                 event.forget_written(&steps);
             }
-            if event.depth > 0 {
+            if event.emitted {
                 // What a workflow made of the others.
                 event.redact(&["event", "properties"].into_iter().collect());
             }
@@ -473,7 +475,7 @@ fn starts(workflow: &Workflow, scope: Scope<'_>, source: &Id, outcome: &mut Outc
         return false;
     }
     let Some(condition) = &workflow.condition else { return true };
-    condition.holds(&scope).unwrap_or_else(|error| {
+    condition.holds(&scope.in_zone(workflow.zone)).unwrap_or_else(|error| {
         outcome.logs.error(format!("workflow {}: if: {error}", workflow.id));
         let (kind, id) = (DefinitionKind::Workflow, workflow.id.clone());
         outcome.not_evaluated.push(RuleOutcome { kind, id, error: Some(format!("if: {error}")) });

@@ -9,7 +9,7 @@ use schemars::{Schema, SchemaGenerator};
 use tokio::sync::watch;
 
 use crate::{
-    model::{Definition, DefinitionKind, Fault, Id, Path},
+    model::{Definition, DefinitionKind, Fault, Id, Path, Zone},
     process::{
         definitions::{
             Whole,
@@ -52,8 +52,10 @@ pub struct Rules {
     schedules: Vec<Schedule>,
     /// The places in profiles by whose values workflows find people.
     searched: Vec<Path>,
-    /// The types whose events conditions count, and over how many days at most.
-    pub(super) counted: HashMap<Arc<str>, u64>,
+    /// The types whose events conditions count, by the days of which zones, and over how many at most.
+    pub(super) counted: HashMap<Arc<str>, Vec<(Zone, u64)>>,
+    /// Where days begin unless a definition says otherwise.
+    zone: Zone,
 }
 
 /// The rules in force: a request goes by what stands here when it begins.
@@ -123,26 +125,27 @@ pub struct Mistake {
 }
 
 impl Rules {
-    /// Compiles everything that is set up; what is ready-made stands behind it. It was taken when it was saved, so it goes
+    /// Compiles everything that is set up; what is ready-made stands behind it. Days begin where `zone` says, unless a
+    /// definition says otherwise. It was taken when it was saved, so it goes
     /// on although a part of it can never be evaluated.
     ///
     /// # Errors
     /// A definition does not compile.
-    pub fn compile(definitions: &[Arc<Definition>]) -> Result<Self, Box<Mistake>> {
-        taken_before(|| Self::compile_as_saved(definitions))
+    pub fn compile(definitions: &[Arc<Definition>], zone: Zone) -> Result<Self, Box<Mistake>> {
+        taken_before(|| Self::compile_as_saved(definitions, zone))
     }
 
     /// Whether all of these may be saved: they compile, and what is constant in them can be evaluated.
     ///
     /// # Errors
     /// One of them may not.
-    pub fn check(definitions: &[Arc<Definition>]) -> Result<(), Box<Mistake>> {
-        Self::compile_as_saved(definitions).map(drop)
+    pub fn check(definitions: &[Arc<Definition>], zone: Zone) -> Result<(), Box<Mistake>> {
+        Self::compile_as_saved(definitions, zone).map(drop)
     }
 
-    fn compile_as_saved(definitions: &[Arc<Definition>]) -> Result<Self, Box<Mistake>> {
+    fn compile_as_saved(definitions: &[Arc<Definition>], zone: Zone) -> Result<Self, Box<Mistake>> {
         let ready_made = event_type::ready_made();
-        let mut rules = Self { types: ready_made.expect("tests compile what is ready-made"), ..Self::default() };
+        let mut rules = Self { types: ready_made.expect("tests compile what is ready-made"), zone, ..Self::default() };
         for definition in definitions {
             let mistake = |fault| Box::new(Mistake { kind: definition.kind, id: definition.id.clone(), fault });
             match definition.kind {
@@ -152,13 +155,13 @@ impl Rules {
                     rules.types.insert(compiled.id.clone(), Arc::new(compiled));
                 }
                 DefinitionKind::Segment => {
-                    let (segment, schedule) = Segment::compile(definition).map_err(mistake)?;
+                    let (segment, schedule) = Segment::compile(definition, zone).map_err(mistake)?;
                     rules.schedules.push(schedule);
-                    rules.count(segment.condition.counts());
+                    rules.count(segment.condition.counts(), segment.zone);
                     rules.segments.push(segment);
                 }
                 DefinitionKind::DeletedSegment => {
-                    rules.deleted_segments.push(Segment::compile(definition).map_err(mistake)?.0);
+                    rules.deleted_segments.push(Segment::compile(definition, zone).map_err(mistake)?.0);
                     rules.schedules.push(Schedule::new(definition, None, true, true));
                 }
                 DefinitionKind::Consent => {
@@ -183,10 +186,10 @@ impl Rules {
                     rules.destinations.push(Arc::new(destination));
                 }
                 DefinitionKind::Workflow => {
-                    let (workflow, schedule) = Workflow::compile(definition).map_err(mistake)?;
+                    let (workflow, schedule) = Workflow::compile(definition, zone).map_err(mistake)?;
                     if workflow.enabled {
                         rules.schedules.extend(schedule);
-                        rules.count(&workflow.counts());
+                        rules.count(&workflow.counts(), workflow.zone);
                         rules.searched.extend(workflow.searched());
                         let place = rules.workflows.len();
                         if workflow.on_any {
@@ -203,11 +206,19 @@ impl Rules {
         Ok(rules)
     }
 
-    fn count(&mut self, counts: &[Count]) {
+    fn count(&mut self, counts: &[Count], zone: Zone) {
         for Count { kind, days } in counts {
-            let most = self.counted.entry(kind.clone()).or_default();
-            *most = (*most).max(*days);
+            let zones = self.counted.entry(kind.clone()).or_default();
+            match zones.iter_mut().find(|(known, _)| *known == zone) {
+                Some((_, most)) => *most = (*most).max(*days),
+                None => zones.push((zone, *days)),
+            }
         }
+    }
+
+    /// Where days begin unless a definition says otherwise.
+    pub fn zone(&self) -> Zone {
+        self.zone
     }
 
     pub(super) fn event_type(&self, id: &str) -> Option<&EventType> {
@@ -267,7 +278,8 @@ impl Rules {
                     return Ok(false);
                 };
                 let condition = workflow.condition.as_ref();
-                let holds = condition.map_or(Ok(true), |condition| condition.holds(&Scope::new(records, None)));
+                let holds = condition
+                    .map_or(Ok(true), |condition| condition.holds(&Scope::new(records, None).in_zone(workflow.zone)));
                 holds.map_err(|error| format!("if: {error}"))
             }
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    model::{DelayedEvent, EventStatus, EventType, Execution, Id, Object, Path, StepExecution, Value},
+    model::{DelayedEvent, EventStatus, EventType, Execution, Id, Object, Path, Runs, StepExecution, Value, Zone},
     process::{
         Interrupted,
         definitions::{
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// How many events may emit each other in a chain.
+/// How many events of a request may emit each other in a chain.
 const DEPTH_MAX: u8 = 3;
 /// How many characters a masked text keeps, at its end.
 const UNMASKED: usize = 4;
@@ -33,6 +33,10 @@ pub struct Run<'a, 'r> {
     /// The event that started it, if one did.
     pub event: Option<usize>,
     pub segment: Option<&'a str>,
+    /// Where its days begin.
+    zone: Zone,
+    /// How often the workflow ran today, with this run.
+    runs: Option<Runs>,
     steps: Object,
     taken: Vec<StepExecution>,
 }
@@ -71,12 +75,19 @@ impl From<Interrupted> for Failed {
 
 impl<'a, 'r> Run<'a, 'r> {
     pub fn new(on: Processing<'a, 'r>, event: Option<usize>, segment: Option<&'a str>) -> Self {
-        Self { on, event, segment, steps: Object::default(), taken: Vec::new() }
+        Self { on, event, segment, zone: Zone::default(), runs: None, steps: Object::default(), taken: Vec::new() }
     }
 
     /// Runs a workflow to its end, or to the step that fails.
     pub async fn workflow(mut self, workflow: &Workflow) -> Result<(), Interrupted> {
-        let ended = self.steps(&workflow.steps).await;
+        self.zone = workflow.zone;
+        let ended = match self.on.context.loops.run(&workflow.id, self.on.records, &mut self.on.outcome.repeated) {
+            Ok(runs) => {
+                self.runs = Some(runs);
+                self.steps(&workflow.steps).await
+            }
+            Err(too_often) => Err(Failed::Step(too_often)),
+        };
         let error = match ended {
             Ok(_) => None,
             Err(Failed::Step(error)) => {
@@ -138,7 +149,7 @@ impl<'a, 'r> Run<'a, 'r> {
     }
 
     fn scope(&self) -> Scope<'_> {
-        Scope::of_step(self.on.records, self.event, &self.steps, self.segment)
+        Scope::of_step(self.on.records, self.event, &self.steps, self.segment).in_zone(self.zone)
     }
 
     /// Takes a step; `None` if its condition does not hold.
@@ -303,7 +314,7 @@ impl<'a, 'r> Run<'a, 'r> {
     /// Another event of the same request, whose id is the result, or one that happens later, whose time is the result.
     fn emit(&mut self, kind: &EventType, properties: &ValueTemplate, delay: Option<Duration>) -> Result<Value, Failed> {
         let depth = self.event.map_or(0, |event| self.on.records.events[event].depth) + 1;
-        if depth > DEPTH_MAX {
+        if delay.is_none() && depth > DEPTH_MAX {
             return Err(Failed::Step("too many events emit each other".into()));
         }
         let properties = properties.fill(&self.scope())?;
@@ -323,13 +334,14 @@ impl<'a, 'r> Run<'a, 'r> {
                 kind: kind.id.clone(),
                 name: kind.name.clone(),
                 properties,
-                depth,
+                chain: self.runs.iter().fold(self.on.records.chain.clone(), |chain, runs| chain.through(runs.clone())),
                 saved,
             });
             return Ok(Value::text(&due.to_string()));
         }
         let id = self.on.retry.new_id(self.on.context.clock);
         let mut event = EventDraft::internal(kind.clone(), properties, id.clone(), saved);
+        event.emitted = true;
         event.depth = depth;
         self.on.records.events.push(event);
         Ok(Value::text(&id.text()))

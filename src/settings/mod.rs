@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::{
     collect::CollectSettings,
-    model::Origin,
+    model::{Origin, Zone},
     process::{AllowedHosts, IdentitySettings},
     read::ReadSettings,
     rights::RightsSettings,
@@ -31,6 +31,8 @@ pub struct Settings {
     pub lookup: LookupSettings,
     pub identity: IdentitySettings,
     pub ip: KeepIp,
+    /// Where days begin and by which clocks is scheduled, unless a definition says otherwise.
+    pub zone: Zone,
     /// `None`: made on the first start and kept in the storage folder.
     pub admin_token: Option<String>,
     /// Lets in to the metrics alone.

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     collect::{Bots, CollectSettings, Disclosure},
     http::CONSOLE_SESSION_MIN,
-    model::{Origin, Path as ProfilePath},
+    model::{Origin, Path as ProfilePath, Zone},
     process::{AllowedHosts, IdentitySettings, KeyPlace, duration},
     read::ReadSettings,
     rights::RightsSettings,
@@ -79,6 +79,7 @@ impl<'a> Reader<'a> {
                 pass: self.boolean("track.pass")?,
                 internal_events: self.boolean("track.internal_events")?,
                 session_bytes_max: body_bytes_max,
+                runs_per_day: self.parsed("workflow.runs_per_day", "a whole number is expected")?,
             },
             read: ReadSettings {
                 queries_max: self.size("read.max_queries", 1)?,
@@ -104,6 +105,7 @@ impl<'a> Reader<'a> {
                 "track.ip",
                 &[("full", KeepIp::Full), ("anonymous", KeepIp::Anonymous), ("none", KeepIp::None)],
             )?,
+            zone: Zone::parse(&self.text("time.zone")?).map_err(|fault| self.wrong("time.zone", &fault.msg))?,
             admin_token: self.token("admin.token")?,
             metrics_token: self.token("metrics.token")?,
             console_session: self.duration("console.session", CONSOLE_SESSION_MIN)?,

@@ -66,7 +66,7 @@ pub use index::{
 pub use log::{EventBlock, FoundEvent};
 pub use log_view::LogView;
 pub use read_view::{ReadView, retry};
-pub use views::NamesWalk;
+pub use views::{DueEvent, NamesWalk};
 
 /// How long a request waits for room in the queue.
 const PERMIT_WAIT: Duration = Duration::from_secs(1);

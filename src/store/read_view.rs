@@ -18,6 +18,7 @@ use super::{
     log::{FoundEvent, MadeIds},
     log_view::LogView,
     shared::Shared,
+    views::DueEvent,
 };
 use crate::model::{
     DefinitionKind, DelayedEvent, Erasure, Id, IdHash, Json, Pass, Profile, ProfileRef, Session, ShownEvent,
@@ -151,9 +152,9 @@ impl ReadView {
         Ok(if let Some(State::Delayed(event)) = state { Some(event) } else { None })
     }
 
-    /// Times and numbers of up to `most` delayed events that are due at `now`, as the views have them: those that just
-    /// happened may be among them.
-    pub async fn due(&self, now: Time, most: usize) -> Result<Vec<(Time, u64)>, Refused> {
+    /// Up to `most` delayed events that are due at `now`, those first that are due longest, as the views have them: those
+    /// that just happened may be among them. See [`ReadView::applied`].
+    pub async fn due(&self, now: Time, most: usize) -> Result<Vec<DueEvent>, Refused> {
         self.shared.read(move |engine| engine.views.due(now, most)).await
     }
 

@@ -46,6 +46,7 @@ FORMATS = {
     "name": WORDS,
     "origin": st.sampled_from(["https://shop.example", "http://localhost:3000", "null"]),
     "record-lines": st.lists(RECORDS.map(json.dumps), max_size=3).map("\n".join),
+    "event-id-place": st.sampled_from(["properties.id", "properties.data.id", "header:webhook-id"]),
     "properties-path": st.sampled_from(["properties.email", "properties.customer.id"]),
 }
 for name, strategy in FORMATS.items():

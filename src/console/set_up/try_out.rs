@@ -55,6 +55,7 @@ impl Console {
             payload,
             profile_less: false,
             client: Arc::new(ClientFacts { origin: None, ..(*asked.client).clone() }),
+            header: None,
             credentials: Credentials::Administrator,
             opted_out: false,
             bytes: 0,

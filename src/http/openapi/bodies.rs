@@ -300,6 +300,10 @@ pub fn source() -> Value {
                         "description": "What becomes of events of visitors who ask not to be tracked (DNT: 1, Sec-GPC: 1).",
                         "enum": ["ignore", "no-profile", "refuse", null], "default": "ignore",
                     },
+                    "event_id": {
+                        "description": "Where a webhook's own id stands, which is then its event's: properties.NAME or header:NAME.",
+                        "type": ["string", "null"], "format": "event-id-place", "pattern": "^(properties[.\\[]|header:)",
+                    },
                 },
             },
             "timestamp": { "description": "The server's; what is sent is ignored." },

@@ -151,7 +151,10 @@ impl EventType {
         };
         let draft = &records.events[event];
         if let Some(schema) = &self.properties {
-            schema.check(draft.properties()).map_err(|wrong| at("properties", wrong))?;
+            let properties = draft.properties();
+            let checked =
+                if draft.payload.from_form { schema.check_form(properties) } else { schema.check(properties) };
+            checked.map_err(|wrong| at("properties", wrong))?;
         }
         if let Some(schema) = &self.context {
             let context = records.request.context.updated(&draft.payload.context);

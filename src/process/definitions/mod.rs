@@ -18,7 +18,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::model::{Definition, Fault, Id, Json, Object, Value};
+use crate::model::{Definition, Fault, Id, Json, Object, Value, Zone};
 
 /// What every definition has beside what its kind is about: the id names it, the others are for people.
 const COMMON: [&str; 3] = ["id", "name", "description"];
@@ -134,6 +134,11 @@ fn from_toml(value: &toml::Value) -> Result<Value, Fault> {
 /// The library speaks of line and column of the normal form, which nobody wrote.
 fn without_place(message: &str) -> &str {
     message.rsplit_once(" at line ").map_or(message, |(message, _)| message)
+}
+
+/// The zone that a definition names as its `tz`, or the one that counts where it names none.
+fn zone(written: Option<&str>, otherwise: Zone) -> Result<Zone, Fault> {
+    written.map_or(Ok(otherwise), |name| Zone::parse(name).map_err(|fault| fault.at("tz")))
 }
 
 /// Reads `500ms`, `30s`, `10m`, `2h`, `7d`.

@@ -48,6 +48,13 @@ impl Operation {
         matches!(self, Self::Increment | Self::Decrement | Self::Clear | Self::Delete)
     }
 
+    /// Whether what it puts at `path` is a number.
+    fn asks_for_number(self, path: &Path) -> bool {
+        let (root, steps) = path.split_root();
+        let is_interest = root == "profile" && steps.len() == 2 && *steps[0] == *"interests";
+        is_interest || matches!(self, Self::Increment | Self::Decrement | Self::Add | Self::Subtract)
+    }
+
     /// Does it at `path`; without a value, an operation that needs one does nothing.
     ///
     /// # Errors
@@ -59,7 +66,10 @@ impl Operation {
         path: &Path,
         value: Option<Value>,
     ) -> Result<(), NotWritten> {
-        let current = || Scope::new(records, event).get(path).map(|value| value.into_owned());
+        // What a form sends is a text, and a number where one is asked for.
+        let asked = |value: Value| if self.asks_for_number(path) { value.said_number() } else { value };
+        let value = value.map(asked);
+        let current = || Scope::new(records, event).get(path).map(|value| asked(value.into_owned()));
         let value = match (self, value) {
             (Self::Delete, _) => return records.write(event, path, None),
             (Self::Clear, _) => Some(Value::Null),

@@ -1,5 +1,11 @@
 //! JSON Schemas that events keep to (https://json-schema.org). A reference to another document is never fetched.
 
+use jsonschema::{
+    ValidationError,
+    error::ValidationErrorKind,
+    paths::{Location, LocationSegment},
+};
+
 use crate::model::{Fault, Value, cut, short};
 
 /// The most mistakes that are told of one value, and the most characters of each.
@@ -33,6 +39,20 @@ impl Schema {
         Err(told.collect::<Vec<_>>().join("; "))
     }
 
+    /// As [`Schema::check`], of what came as a form: a text that says a number is one where it is no text that is asked for.
+    pub fn check_form(&self, value: &Value) -> Result<(), String> {
+        let mut read = value.clone();
+        let sent = to_serde(value);
+        for error in self.0.iter_errors(&sent) {
+            if let Some(place) = asks_for_another(&error).then(|| place(&mut read, error.instance_path())).flatten()
+                && place.says_number()
+            {
+                *place = std::mem::replace(place, Value::Null).said_number();
+            }
+        }
+        self.check(&read)
+    }
+
     /// What is wrong with `value`, if something is.
     pub fn check(&self, value: &Value) -> Result<(), String> {
         let value = to_serde(value);
@@ -50,6 +70,21 @@ impl Schema {
         });
         Err(told.collect::<Vec<_>>().join("; "))
     }
+}
+
+/// Whether a value of another type could be what is asked for.
+fn asks_for_another(error: &ValidationError<'_>) -> bool {
+    use ValidationErrorKind::{AnyOf, Constant, Enum, OneOfNotValid, Type};
+    matches!(error.kind(), Type { .. } | AnyOf { .. } | OneOfNotValid { .. } | Enum { .. } | Constant { .. })
+}
+
+/// What stands at a place, if something does.
+fn place<'a>(value: &'a mut Value, at: &Location) -> Option<&'a mut Value> {
+    at.into_iter().try_fold(value, |value, step| match (value, step) {
+        (Value::Object(object), LocationSegment::Property(name)) => object.get_mut(&name),
+        (Value::List(list), LocationSegment::Index(place)) => list.get_mut(place),
+        _ => None,
+    })
 }
 
 /// The library's own tree, with the exact text of numbers.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::schedule::{Schedule, When};
 use crate::{
-    model::{Definition, DefinitionKind, Fault, Id, Logs, Path, Value},
+    model::{Definition, DefinitionKind, Fault, Id, Logs, Path, Value, Zone},
     process::{
         expression::{condition::Expression, scope::Scope},
         outcome::{Outcome, RuleOutcome},
@@ -26,6 +26,9 @@ pub struct Written {
     /// How often all profiles are looked at, if the condition depends on the time.
     #[schemars(regex(pattern = super::DURATION))]
     every: Option<String>,
+    /// Where its days begin: an IANA zone; what the settings say if not set.
+    #[schemars(extend("format" = "time-zone"))]
+    tz: Option<String>,
 }
 
 /// How often all profiles are looked at unless it is said.
@@ -36,6 +39,7 @@ const EVERY: &str = "1h";
 pub struct Segment {
     pub id: Id,
     pub condition: Expression,
+    pub zone: Zone,
     pub events: bool,
 }
 
@@ -49,12 +53,13 @@ pub struct Crossing {
 }
 
 impl Segment {
-    /// The segment, and when all profiles are looked at.
+    /// The segment, and when all profiles are looked at; in `zone` unless it says another.
     ///
     /// # Errors
     /// A field is missing or wrong, or the condition does not compile; the fault names it.
-    pub fn compile(definition: &Definition) -> Result<(Self, Schedule), Fault> {
+    pub fn compile(definition: &Definition, zone: Zone) -> Result<(Self, Schedule), Fault> {
         let written: Written = super::read(definition)?;
+        let zone = super::zone(written.tz.as_deref(), zone)?;
         let condition = Expression::compile_counting(&written.condition).map_err(|fault| fault.at("condition"))?;
         if let Some(other) =
             ["event", "session", "source", "steps", "segment"].iter().find(|name| condition.mentions(name))
@@ -73,7 +78,7 @@ impl Segment {
         };
         let id = definition.id.clone();
         let schedule = Schedule::new(definition, when, true, true);
-        Ok((Self { id, condition, events: written.events }, schedule))
+        Ok((Self { id, condition, zone, events: written.events }, schedule))
     }
 }
 
@@ -86,7 +91,7 @@ pub fn update(segments: &[Segment], records: &mut Records<'_>, outcome: &mut Out
     let mut members = members(records);
     let mut crossings = Vec::new();
     let scope = Scope::new(records, None);
-    let holding = Expression::all_hold(segments.iter().map(|segment| &segment.condition), &scope);
+    let holding = Expression::all_hold(segments.iter().map(|segment| (&segment.condition, segment.zone)), &scope);
     for (segment, holds) in segments.iter().zip(holding) {
         let was = members.iter().any(|id| **id == *segment.id.text());
         let is = match holds {
@@ -127,7 +132,7 @@ impl Segment {
     /// Its condition cannot be evaluated.
     pub fn is_crossed(&self, records: &Records<'_>) -> Result<bool, String> {
         let is_member = members(records).iter().any(|id| **id == *self.id.text());
-        Ok(self.condition.holds(&Scope::new(records, None))? != is_member)
+        Ok(self.condition.holds(&Scope::new(records, None).in_zone(self.zone))? != is_member)
     }
 }
 

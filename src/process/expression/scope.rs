@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    model::{Object, Path, ShownEvent, Time, Value, value_in},
+    model::{Object, Path, ShownEvent, Time, Value, Zone, kind_in, value_in},
     process::records::Records,
 };
 
@@ -20,6 +20,8 @@ pub struct Scope<'a> {
     steps: Option<&'a Object>,
     /// The segment that was entered or left.
     segment: Option<&'a str>,
+    /// Where days begin.
+    zone: Zone,
 }
 
 #[derive(Clone, Copy)]
@@ -36,7 +38,20 @@ enum Seen<'a> {
 
 impl<'a> Scope<'a> {
     pub fn new(records: &'a Records<'a>, event: Option<usize>) -> Self {
-        Self { seen: Seen::Records(records), event, steps: None, segment: None }
+        Self { event, ..Self::of(Seen::Records(records)) }
+    }
+
+    fn of(seen: Seen<'a>) -> Self {
+        Self { seen, event: None, steps: None, segment: None, zone: Zone::default() }
+    }
+
+    /// The same where days begin as they do in `zone`.
+    pub fn in_zone(self, zone: Zone) -> Self {
+        Self { zone, ..self }
+    }
+
+    pub fn zone(&self) -> Zone {
+        self.zone
     }
 
     /// What the condition of a workflow sees that entering or leaving `segment` starts.
@@ -51,22 +66,22 @@ impl<'a> Scope<'a> {
         steps: &'a Object,
         segment: Option<&'a str>,
     ) -> Self {
-        Self { seen: Seen::Records(records), event, steps: Some(steps), segment }
+        Self { event, steps: Some(steps), segment, ..Self::of(Seen::Records(records)) }
     }
 
     /// Records as they are stored: an object that has each under its name.
     pub fn stored(records: &'a Object, now: Time) -> Self {
-        Self { seen: Seen::Stored(records, now), event: None, steps: None, segment: None }
+        Self::of(Seen::Stored(records, now))
     }
 
     /// An event as it is stored, and nothing beside it.
     pub fn stored_event(event: &'a ShownEvent, now: Time) -> Self {
-        Self { seen: Seen::Event(event, now), event: None, steps: None, segment: None }
+        Self::of(Seen::Event(event, now))
     }
 
     /// The properties of an event as it is stored, as JSON; `looks_further` becomes true where something else is looked at.
     pub fn properties(properties: &'a str, now: Time, looks_further: &'a AtomicBool) -> Self {
-        Self { seen: Seen::Properties(properties, now, looks_further), event: None, steps: None, segment: None }
+        Self::of(Seen::Properties(properties, now, looks_further))
     }
 
     /// What stands at `path`, whose first step names the record.
@@ -102,19 +117,19 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// How many events of a type the profile had in the last `days`.
+    /// How many events of a type the profile had in the last `days`, the last of which is today in the zone.
     pub fn count(&self, kind: &str, days: u64) -> u64 {
         let Seen::Records(records) = self.seen else { return 0 };
         let profile = records.profile.as_ref().map(|draft| &draft.profile);
-        profile.map_or(0, |profile| profile.counts.within(kind, records.now, days))
+        profile.map_or(0, |profile| profile.counts.within(&kind_in(kind, self.zone), self.zone.wall(records.now), days))
     }
 
-    /// The server's time.
+    /// The server's time, as the clocks of the zone show it.
     pub fn now(&self) -> chrono::DateTime<chrono::FixedOffset> {
-        let micros = match self.seen {
-            Seen::Records(records) => records.now.micros(),
-            Seen::Stored(_, now) | Seen::Event(_, now) | Seen::Properties(_, now, _) => now.micros(),
+        let now = match self.seen {
+            Seen::Records(records) => records.now,
+            Seen::Stored(_, now) | Seen::Event(_, now) | Seen::Properties(_, now, _) => now,
         };
-        chrono::DateTime::from_timestamp_micros(micros).unwrap_or_default().fixed_offset()
+        self.zone.local(now).fixed_offset()
     }
 }

@@ -27,7 +27,9 @@ pub struct EventDraft<'a> {
     pub saved: bool,
     /// It was to be stored before a workflow discarded it, so that what it leads to is.
     pub wanted: bool,
-    /// How many events emitted each other before it.
+    /// A workflow emitted it.
+    pub emitted: bool,
+    /// How many events of the request emitted each other before it.
     pub depth: u8,
     pub journey: Option<Arc<str>>,
     /// What stands in place of the tags that were sent.
@@ -57,6 +59,7 @@ impl<'a> EventDraft<'a> {
             was_sent: true,
             saved,
             wanted: saved,
+            emitted: false,
             depth: 0,
             journey: None,
             tags: None,
@@ -160,7 +163,7 @@ impl<'a> EventDraft<'a> {
     /// one that it is emitted for.
     pub fn replace(&mut self, old: &str, new: &str) {
         let mut places = self.rewritten.clone();
-        if self.depth > 0 {
+        if self.emitted {
             places.push(["event", "properties"].into_iter().collect());
         }
         for path in places {

@@ -11,8 +11,8 @@ mod session;
 use std::sync::{Arc, OnceLock};
 
 use crate::model::{
-    Decimal, DelayedEvent, EventRequest, Fault, Id, Identify, Json, Misplaced, Path, RegisteredSource, Source, Time,
-    Value,
+    Chain, Decimal, DelayedEvent, EventRequest, Fault, Id, Identify, Json, Misplaced, Path, RegisteredSource, Source,
+    Time, Value,
 };
 
 pub use event::EventDraft;
@@ -66,6 +66,8 @@ pub struct Records<'a> {
     pub events: Vec<EventDraft<'a>>,
     /// Events that are to happen later; whose they are is known when they are stored.
     pub delayed: Vec<DelayedEvent>,
+    /// The workflows that led to what happens here by delayed events.
+    pub chain: Chain,
     /// What the events have in common; its time and profile are fixed when it is stored.
     pub request: EventRequest,
     registered: Arc<RegisteredSource>,
@@ -139,6 +141,7 @@ impl Records<'_> {
             attachable: None,
             events: Vec::new(),
             delayed: Vec::new(),
+            chain: Chain::None,
             request,
             registered,
             source: OnceLock::new(),

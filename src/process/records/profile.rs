@@ -175,7 +175,7 @@ impl ProfileDraft {
         self.look_anew();
     }
 
-    /// Counts an event of a type, to be known for so many days.
+    /// Counts an event of a type, to be known for so many days: those of the clocks that show `now`.
     pub fn count_event(&mut self, kind: &str, now: Time, days: u64) {
         self.profile.counts.add(kind, now, days);
         self.touch();

@@ -8,7 +8,7 @@ use chrono::{
 };
 use chrono_tz::Tz;
 
-use crate::model::{Fault, Time};
+use crate::model::{Fault, Time, Zone};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -25,7 +25,7 @@ pub enum Unit {
 /// # Errors
 /// There is none of this name.
 pub fn zone(name: &str) -> Result<Tz, Fault> {
-    name.parse().map_err(|_| Fault::new("value_error", "an IANA zone is expected, like Europe/Warsaw"))
+    Zone::parse(name).map(Zone::tz)
 }
 
 /// Finds the stretch of a moment; fast for moments near each other.

@@ -28,7 +28,7 @@ use super::{
     error::{At, StoreError},
     files::{checksums, durable},
 };
-use crate::model::{Definition, DelayedEvent, Erasure, Id, Profile, Session, Source, SourceSecrets, Time};
+use crate::model::{Definition, DelayedEvent, Erasure, Id, Profile, ProfileRef, Session, Source, SourceSecrets, Time};
 use known_sessions::KnownSessions;
 pub use names::NamesWalk;
 use session_codec::SessionCodec;
@@ -37,6 +37,14 @@ use tables::{Form, TABLES, Tree};
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// What to do about views that cannot be read.
 pub(super) const REBUILD: &str = "make them again with `tracardi rebuild`";
+
+/// A delayed event that is due, and whom it names.
+pub struct DueEvent {
+    pub due: Time,
+    pub number: u64,
+    pub profile: Option<ProfileRef>,
+    pub session: Option<Id>,
+}
 
 pub struct Views {
     path: PathBuf,
@@ -243,13 +251,14 @@ impl Views {
         Ok(places)
     }
 
-    /// The numbers of up to `most` events that are due at `now`, those first that are due longest, each with its time.
-    pub fn due(&self, now: Time, most: usize) -> Result<Vec<(Time, u64)>, StoreError> {
-        let keys = self.tree(Tree::Delayed).range(..tables::delayed_key(now, u64::MAX)).keys();
-        let due = keys.map(|key| Ok(tables::parse_delayed_key(&key.at(&self.path)?)));
-        let mut due = due.take(most).collect::<Result<Vec<_>, StoreError>>()?;
-        due.dedup(); // one may have several parts
-        Ok(due)
+    /// Up to `most` events that are due at `now`, those first that are due longest.
+    pub fn due(&self, now: Time, most: usize) -> Result<Vec<DueEvent>, StoreError> {
+        let events = self.delayed_events().take_while(|found| !matches!(found, Ok(((due, _), _)) if *due > now));
+        let due = events.take(most).map(|found| {
+            let ((due, number), event) = found?;
+            Ok(DueEvent { due, number, profile: event.profile.clone(), session: event.session.clone() })
+        });
+        due.collect()
     }
 
     /// Up to `most` profiles behind the id `after`, in the order of the keys.

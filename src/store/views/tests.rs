@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     model::{
-        DefinitionKind, DelayedEvent, Event, EventRequest, Json, MergeKey, Outcome, Pass, Place, PlainSecret, Profile,
-        ProfileRef, Reader, Source,
+        Chain, DefinitionKind, DelayedEvent, Event, EventRequest, Json, MergeKey, Outcome, Pass, Place, PlainSecret,
+        Profile, ProfileRef, Reader, Runs, Source,
     },
     store::entry::{Entry, Merge},
 };
@@ -87,7 +87,9 @@ fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4])
             let (source, kind): (Id, Arc<str>) = (id("source", name), "reminder".into());
             let properties = Json::empty_object();
             let (session, profile, saved, name) = (None, None, true, kind.clone());
-            let event = DelayedEvent { due, source, session, profile, kind, name, properties, depth: 1, saved };
+            let day = i64::from(other);
+            let chain = Chain::default().through(Runs { workflow: source.clone(), day, count: 3 });
+            let event = DelayedEvent { due, source, session, profile, kind, name, properties, chain, saved };
             return vec![
                 Entry::Delayed(Arc::new(event)),
                 Entry::DelayedDone { due, number: offset.saturating_sub(u64::from(other)) },

@@ -12,7 +12,7 @@ use super::{
     schedule::{Schedule, When},
 };
 use crate::{
-    model::{Definition, EventType, Fault, Id, KnownBy, Path},
+    model::{Definition, EventType, Fault, Id, KnownBy, Path, Zone},
     process::{
         definitions,
         expression::{
@@ -48,6 +48,9 @@ pub struct Written {
     schedule: Option<String>,
     #[schemars(regex(pattern = definitions::DURATION))]
     every: Option<String>,
+    /// Where its days begin and by which clocks it is scheduled: an IANA zone; what the settings say if not set.
+    #[schemars(extend("format" = "time-zone"))]
+    tz: Option<String>,
     /// By itself, it starts for each profile for which its condition holds.
     #[serde(default)]
     profiles: bool,
@@ -70,6 +73,7 @@ pub struct Workflow {
     pub on_entering: Vec<Box<str>>,
     pub on_leaving: Vec<Box<str>>,
     pub sources: Vec<Box<str>>,
+    pub zone: Zone,
     pub condition: Option<Expression>,
     pub steps: Vec<Step>,
     pub enabled: bool,
@@ -145,12 +149,13 @@ pub struct Branch {
 }
 
 impl Workflow {
-    /// The workflow, and when it starts by itself, if it does.
+    /// The workflow, and when it starts by itself, if it does; in `zone` unless it says another.
     ///
     /// # Errors
     /// A field is missing or wrong, or something in it does not compile; the fault names the place.
-    pub fn compile(definition: &Definition) -> Result<(Self, Option<Schedule>), Fault> {
+    pub fn compile(definition: &Definition, zone: Zone) -> Result<(Self, Option<Schedule>), Fault> {
         let written: Written = definitions::read(definition)?;
+        let zone = definitions::zone(written.tz.as_deref(), zone)?;
         let on_any = written.on.iter().any(|kind| kind == ANY);
         let types = written.on.iter().enumerate().filter(|(_, kind)| *kind != ANY);
         let types = types.map(|(index, kind)| {
@@ -161,7 +166,7 @@ impl Workflow {
             parsed.map_err(|fault| fault.at_index(index).at("on"))
         });
         let when = match (written.schedule.as_deref(), written.every.as_deref()) {
-            (Some(pattern), None) => Some(When::cron(pattern).map_err(|fault| fault.at("schedule"))?),
+            (Some(pattern), None) => Some(When::cron(pattern, zone).map_err(|fault| fault.at("schedule"))?),
             (None, Some(every)) => Some(When::every(every).map_err(|fault| fault.at("every"))?),
             (None, None) if written.profiles => {
                 return Err(Fault::new("value_error", "profiles = true needs a schedule").at("profiles"));
@@ -185,6 +190,7 @@ impl Workflow {
             on_entering: step::boxed(written.on_entering),
             on_leaving: step::boxed(written.on_leaving),
             sources: step::boxed(written.sources),
+            zone,
             condition: step::condition(written.r#if.as_deref())?,
             steps: step::compile(&written.step)?,
             enabled: written.enabled,

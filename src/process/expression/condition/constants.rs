@@ -1,7 +1,7 @@
 //! What can be said of an expression before it is evaluated: parts of it that speak of nothing but what stands there, and
 //! of the time, can be evaluated at once. One that cannot be never can.
 
-use std::cell::Cell;
+use std::{cell::Cell, sync::Arc};
 
 use cel::common::ast::{Expr, IdedExpr};
 
@@ -49,7 +49,7 @@ pub(super) fn check(expression: &Expr, item_bytes: usize) -> Result<(), Fault> {
     let scope = Scope::stored(&nothing, now);
     let resolver = Resolver::new(&scope);
     let part = IdedExpr { id: 0, expr: expression.clone() };
-    match resolver.evaluate(&part, item_bytes, &context(&resolver, []), |_| ()) {
+    match resolver.evaluate(&part, (&Arc::default(), scope.zone()), item_bytes, &context(&resolver, []), |_| ()) {
         Ok(()) | Err(NotEvaluated::Missing) => Ok(()),
         // At another time it may be right.
         Err(NotEvaluated::Failed(_)) if speaks_of == SpeaksOf::Time => Ok(()),

@@ -4,13 +4,17 @@
 //! deep it nests, and its loops over lists. It is compiled on a thread with a stack of its own size. What an evaluation
 //! may look at and lead to is bounded in bytes.
 
+mod asked;
 mod check;
 mod constants;
 mod numbers;
 mod rewrite;
 mod values;
 
-use std::sync::{Arc, LazyLock, atomic::AtomicBool};
+use std::{
+    borrow::Cow,
+    sync::{Arc, LazyLock, atomic::AtomicBool},
+};
 
 use cel::{
     Context, Env, ExecutionError, FunctionContext, Program,
@@ -22,9 +26,11 @@ use cel::{
     context::VariableResolver,
 };
 
+use parking_lot::Mutex;
+
 use super::scope::Scope;
 use crate::{
-    model::{Fault, Path, Time, Value},
+    model::{Fault, Path, Time, Value, Zone},
     supervise::caught_now,
 };
 use numbers::Number;
@@ -59,6 +65,8 @@ pub enum Expression {
         /// As it is evaluated.
         evaluated: Box<IdedExpr>,
         counts: Vec<Count>,
+        /// The names that it asks for as numbers.
+        numbers: Arc<[Box<str>]>,
         /// What each value that it looks at counts as, beside its text.
         item_bytes: usize,
     },
@@ -131,14 +139,15 @@ impl Expression {
         check::references(&program)?;
         let item_bytes =
             if check::patterns(&program.expression().expr, false)? { PATTERN_ITEM_BYTES } else { ITEM_BYTES };
-        let mut counts = Vec::new();
+        let (mut counts, mut numbers) = (Vec::new(), Vec::new());
         check::counts(&program.expression().expr, &mut counts)?;
         let evaluated = Box::new(rewrite::rewritten(&program));
         if checks_constants {
             check::depth(&evaluated.expr)?;
             constants::check(&evaluated.expr, item_bytes)?;
         }
-        Ok(Self::Program { program, evaluated, counts, item_bytes })
+        asked::numbers(&program.expression().expr, &mut numbers);
+        Ok(Self::Program { program, evaluated, counts, numbers: numbers.into(), item_bytes })
     }
 
     /// The events that it counts.
@@ -170,31 +179,33 @@ impl Expression {
     /// # Errors
     /// As [`Expression::holds`].
     pub fn value(&self, scope: &Scope<'_>) -> Result<Option<Value>, String> {
-        let (evaluated, item_bytes) = match self {
-            Self::Path(path) => return Ok(scope.get(path).map(std::borrow::Cow::into_owned)),
-            Self::Program { evaluated, item_bytes, .. } => (evaluated, *item_bytes),
+        let (evaluated, numbers, item_bytes) = match self {
+            Self::Path(path) => return Ok(scope.get(path).map(Cow::into_owned)),
+            Self::Program { evaluated, numbers, item_bytes, .. } => (evaluated, numbers, *item_bytes),
         };
         let resolver = Resolver::new(scope);
         let context = context(&resolver, [self]);
-        match resolver.evaluate(evaluated, item_bytes, &context, |value| from_cel(value, &resolver.budget)) {
+        match resolver.evaluate(evaluated, (numbers, scope.zone()), item_bytes, &context, |value| {
+            from_cel(value, &resolver.budget)
+        }) {
             Ok(value) => value.map(Some).ok_or_else(too_much),
             Err(NotEvaluated::Missing) => Ok(None),
             Err(NotEvaluated::Types(why) | NotEvaluated::Failed(why)) => Err(why),
         }
     }
 
-    /// Whether each of the expressions holds, as [`Expression::holds`] says of one.
+    /// Whether each of the expressions holds where days begin as they do in its zone, as [`Expression::holds`] says of one.
     pub fn all_hold<'a>(
-        expressions: impl Iterator<Item = &'a Self> + Clone,
+        expressions: impl Iterator<Item = (&'a Self, Zone)> + Clone,
         scope: &Scope<'_>,
     ) -> Vec<Result<bool, String>> {
         let resolver = Resolver::new(scope);
-        let context = context(&resolver, expressions.clone());
-        let holds = expressions.map(|expression| match expression {
+        let context = context(&resolver, expressions.clone().map(|(expression, _)| expression));
+        let holds = expressions.map(|(expression, zone)| match expression {
             Self::Path(_) => expression.holds(scope),
-            Self::Program { evaluated, item_bytes, .. } => {
+            Self::Program { evaluated, numbers, item_bytes, .. } => {
                 let is_true = |value: &dyn Val| value.downcast_ref::<CelBool>().is_some_and(|boolean| *boolean.inner());
-                match resolver.evaluate(evaluated, *item_bytes, &context, is_true) {
+                match resolver.evaluate(evaluated, (numbers, zone), *item_bytes, &context, is_true) {
                     Ok(holds) => Ok(holds),
                     Err(NotEvaluated::Missing) => Ok(false),
                     Err(NotEvaluated::Types(why) | NotEvaluated::Failed(why)) => Err(why),
@@ -246,22 +257,34 @@ fn count(call: &FunctionContext, kind: Arc<String>, window: Arc<String>) -> Resu
 struct Resolver<'a> {
     scope: &'a Scope<'a>,
     budget: Budget,
+    asked: Mutex<Asked>,
+}
+
+/// How the program that is executed asks.
+#[derive(Default)]
+struct Asked {
+    /// The names that it asks for as numbers.
+    numbers: Arc<[Box<str>]>,
+    /// Where its days begin.
+    zone: Zone,
 }
 
 impl<'a> Resolver<'a> {
     fn new(scope: &'a Scope<'a>) -> Self {
-        Self { scope, budget: Budget::default() }
+        Self { scope, budget: Budget::default(), asked: Mutex::default() }
     }
 
     /// What `made` makes of an expression's value.
     fn evaluate<T>(
         &self,
         expression: &IdedExpr,
+        (numbers, zone): (&Arc<[Box<str>]>, Zone),
         item_bytes: usize,
         context: &Context<'_, '_>,
         made: impl FnOnce(&dyn Val) -> T,
     ) -> Result<T, NotEvaluated> {
         self.budget.begin(item_bytes);
+        *self.asked.lock() = Asked { numbers: numbers.clone(), zone };
         // The interpreter works on what clients send: a bug in it is an expression that cannot be evaluated.
         let value = caught_now(|| cel::Value::resolve_val(expression, context)).map_err(NotEvaluated::Failed)?;
         if self.budget.is_exceeded() {
@@ -296,7 +319,7 @@ fn is_number(name: &str) -> bool {
 impl VariableResolver for Resolver<'_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
         let value: Box<dyn Val> = if name == NOW {
-            Box::new(CelTimestamp::from(self.scope.now()))
+            Box::new(CelTimestamp::from(self.scope.in_zone(self.asked.lock().zone).now()))
         } else if let Some(path) = name.strip_prefix(HAS) {
             let path: Path = path.split(STEP).skip(1).collect();
             Box::new(CelBool::from(self.scope.get(&path).is_some()))
@@ -304,10 +327,14 @@ impl VariableResolver for Resolver<'_> {
             Box::new(Number::new(name))
         } else if let Some(counted) = name.strip_prefix(COUNT).and_then(|name| name.strip_prefix(' ')) {
             let (window, kind) = counted.split_once("d ")?;
-            let count: i64 = self.scope.count(kind, window.parse().ok()?).try_into().ok()?;
+            let scope = self.scope.in_zone(self.asked.lock().zone);
+            let count: i64 = scope.count(kind, window.parse().ok()?).try_into().ok()?;
             Box::new(CelInt::from(count))
         } else {
-            to_cel(self.scope.get(&name.split('.').collect()).as_deref()?, &self.budget)?
+            let found = self.scope.get(&name.split('.').collect())?;
+            let is_asked = found.says_number() && self.asked.lock().numbers.iter().any(|asked| **asked == *name);
+            let found = if is_asked { Cow::Owned(found.into_owned().said_number()) } else { found };
+            to_cel(&found, &self.budget)?
         };
         Some(CowVal::Owned(value))
     }

@@ -2,14 +2,21 @@
 //!
 //! Delayed events are entries of the log until they happened. How far a schedule is, is an entry too: after a restart
 //! it goes on where it was, and what came due meanwhile is done once. What panics is counted as failed, and the rest
-//! goes on. A pass over all profiles first looks at each as it is stored, without locks; those that it concerns take
+//! goes on. What is due for one person happens in the order in which it was due (`order`, `lanes`). A pass over all profiles first looks at each as it is stored, without locks; those that it concerns take
 //! the way of a request, where it is looked at again.
+
+mod events;
+mod lanes;
+mod order;
 
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
+
+use events::UnderWay;
+use order::Order;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -26,8 +33,6 @@ use crate::{
 
 /// How often it is looked whether something is due.
 const TICK: Duration = Duration::from_secs(1);
-/// How many delayed events are done at a time.
-const EVENTS_MAX: usize = 100;
 /// How many profiles of a pass are read at a time.
 const PROFILES_MAX: usize = 200;
 
@@ -38,6 +43,7 @@ pub struct Scheduler {
     clock: Arc<Clock>,
     rules: Arc<RulesInForce>,
     collector: Arc<Collector>,
+    order: Order,
 }
 
 /// How a workflow or a segment fares.
@@ -55,14 +61,13 @@ pub struct Status {
 
 impl Scheduler {
     pub fn new(store: Arc<Store>, clock: Arc<Clock>, rules: Arc<RulesInForce>, collector: Arc<Collector>) -> Self {
-        Self { store, clock, rules, collector }
+        Self { store, clock, rules, collector, order: Order::default() }
     }
 
     /// Does what is due until `ended` says so. What is under way then is done after the next start.
     pub async fn run(self: Arc<Self>, mut ended: watch::Receiver<bool>) {
         tokio::select! {
-            () = supervise(|| self.clone().follow_events(), after_panic) => {}
-            () = supervise(|| self.clone().follow_schedules(), after_panic) => {}
+            () = supervise(|| self.clone().follow(), after_panic) => {}
             _ = ended.wait_for(|ended| *ended) => {}
         }
     }
@@ -86,76 +91,51 @@ impl Scheduler {
         }))
     }
 
-    /// Lets delayed events happen.
-    async fn follow_events(self: Arc<Self>) {
+    /// Looks again and again what is due, and lets it happen.
+    async fn follow(self: Arc<Self>) {
+        self.order.clear();
+        let (mut passes, mut events) = (Passes::new(self.rules.get()), UnderWay::default());
         loop {
-            match self.perform_events().await {
-                Ok(count) if count == EVENTS_MAX => continue,
-                Ok(_) => {}
-                Err(refused) => tracing::warn!(%refused, "delayed events wait"),
+            let now = self.clock.now();
+            // What is scheduled is known before the events that are due by then.
+            let looked = match self.begin_passes(&mut passes, now).await {
+                Ok(()) => self.look(&mut events, now).await,
+                Err(refused) => Err(refused),
+            };
+            if let Err(refused) = looked {
+                tracing::warn!(%refused, "what is due waits");
             }
-            tokio::time::sleep(TICK).await;
+            self.perform_events(&mut events).await;
         }
     }
 
-    /// Lets some of the events happen that are due; how many there were.
-    async fn perform_events(self: &Arc<Self>) -> Result<usize, Refused> {
-        let due = self.store.read_view().due(self.clock.now(), EVENTS_MAX).await?;
-        let count = due.len();
-        let mut tasks = JoinSet::new();
-        for (due, number) in due {
-            let scheduler = self.clone();
-            tasks.spawn(async move { scheduler.perform_caught(&Due::Event { due, number }).await });
+    /// Starts what is scheduled and due; each goes its own way.
+    async fn begin_passes(self: &Arc<Self>, passes: &mut Passes, now: Time) -> Result<(), Refused> {
+        for (name, panic) in passes.take_ended(now) {
+            self.order.end(&name);
+            if let Some(panic) = panic {
+                self.rules.tallies.note(name.0, &name.1, Some(panic), now);
+            }
         }
-        let mut done = Ok(count);
-        while let Some(performed) = tasks.join_next().await {
-            match performed {
-                Ok(Ok(Some(Performed { pending, error }))) => {
-                    if let Some(error) = error {
-                        tracing::warn!(error, "something went wrong with a delayed event");
+        let rules = self.rules.get();
+        passes.look_again(&rules, now);
+        for schedule in rules.schedules() {
+            let name = (schedule.kind, schedule.id.clone());
+            if !passes.may_begin(&name) {
+                continue;
+            }
+            match self.due_pass(schedule, now).await? {
+                Ok((pass, due)) => {
+                    if schedule.profiles {
+                        self.order.begin(name.clone(), due, pass.begun, pass.under_way.as_ref());
                     }
-                    done = pending.durable().await.and(done);
+                    let (scheduler, rules) = (self.clone(), rules.clone());
+                    passes.begin(name.clone(), async move { scheduler.run_pass(&rules, &name, pass, due).await });
                 }
-                Ok(Ok(None)) => {}
-                Ok(Err(refused)) => done = Err(refused),
-                Err(panicked) => tracing::error!(%panicked, "a delayed event failed"),
+                Err(next) => _ = passes.waiting.insert(name, next),
             }
         }
-        if count > 0 {
-            self.store.read_view().applied().await?; // so that the next look does not see them again
-        }
-        done
-    }
-
-    /// Starts what is scheduled when it is due; each goes its own way.
-    async fn follow_schedules(self: Arc<Self>) {
-        let (mut passes, mut seen) = (Passes::default(), self.rules.get());
-        loop {
-            let (rules, now) = (self.rules.get(), self.clock.now());
-            for ((kind, id), panic) in passes.take_ended(now) {
-                self.rules.tallies.note(kind, &id, Some(panic), now);
-            }
-            if !Arc::ptr_eq(&seen, &rules) {
-                passes.waiting.clear();
-                seen = rules.clone();
-            }
-            passes.look_again(now);
-            for schedule in rules.schedules() {
-                let name = (schedule.kind, schedule.id.clone());
-                if !passes.may_begin(&name) {
-                    continue;
-                }
-                match self.due_pass(schedule, now).await {
-                    Ok(Ok(pass)) => {
-                        let (scheduler, rules) = (self.clone(), rules.clone());
-                        passes.begin(name.clone(), async move { scheduler.run_pass(&rules, &name, pass).await });
-                    }
-                    Ok(Err(next)) => _ = passes.waiting.insert(name, next),
-                    Err(refused) => tracing::warn!(%refused, "what is scheduled waits"),
-                }
-            }
-            tokio::time::sleep(TICK).await;
-        }
+        Ok(())
     }
 
     /// How far the schedule is, as it is set up now.
@@ -165,21 +145,24 @@ impl Scheduler {
         Ok(pass.filter(|pass| pass.begun >= schedule.saved))
     }
 
-    /// The pass that is to begin now, or to go on; if none is, when the next is due, if ever.
-    async fn due_pass(&self, schedule: &Schedule, now: Time) -> Result<Result<Pass, Option<Time>>, Refused> {
+    /// The pass that is to begin now, or to go on, and when it was due; if none is, when the next is due, if ever.
+    async fn due_pass(&self, schedule: &Schedule, now: Time) -> Result<Result<(Pass, Time), Option<Time>>, Refused> {
         let pass = self.pass(schedule).await?;
         let next = next(schedule, pass.as_ref());
-        Ok(match pass {
-            Some(pass) if pass.under_way.is_some() => Ok(pass),
-            _ if next.is_some_and(|next| next <= now) => Ok(Pass { begun: now, under_way: None }),
+        Ok(match (pass, next) {
+            (Some(pass), _) if pass.under_way.is_some() => {
+                let begun = pass.begun;
+                Ok((pass, begun))
+            }
+            (_, Some(next)) if next <= now => Ok((Pass { begun: now, under_way: None }, next)),
             _ => Err(next),
         })
     }
 
-    async fn run_pass(&self, rules: &Rules, name: &Name, pass: Pass) {
+    async fn run_pass(&self, rules: &Rules, name: &Name, pass: Pass, due: Time) {
         let Some(schedule) = find(rules, name.0, &name.1) else { return };
         let passed = if schedule.profiles {
-            self.pass_profiles(rules, schedule, pass).await
+            self.pass_profiles(rules, schedule, pass, due).await
         } else {
             self.once(schedule, pass).await
         };
@@ -198,19 +181,25 @@ impl Scheduler {
     }
 
     /// Goes on with a pass over all profiles that there were when it began.
-    async fn pass_profiles(&self, rules: &Rules, schedule: &Schedule, pass: Pass) -> Result<(), Refused> {
+    async fn pass_profiles(&self, rules: &Rules, schedule: &Schedule, pass: Pass, due: Time) -> Result<(), Refused> {
         self.store.read_view().applied().await?;
+        let name = (schedule.kind, schedule.id.clone());
         let Pass { begun, under_way: mut after } = pass;
         loop {
             let profiles = self.store.read_view().profiles(after.as_ref(), PROFILES_MAX).await?;
             let mut last = None;
             for profile in self.concerned(rules, schedule, begun, &profiles) {
                 let pass = Pass { begun, under_way: Some(profile.id.clone()) };
+                self.order.turn_of(profile, due, &self.rules).await;
                 let performed = self.perform(schedule, Some(profile), pass).await?;
                 last = performed.map(|performed| performed.pending);
+                self.order.come_to(&name, &profile.id);
             }
             if let Some(pending) = last {
                 pending.durable().await?; // and with it all before it
+            }
+            if let Some(last) = profiles.last() {
+                self.order.come_to(&name, &last.id);
             }
             match profiles.last() {
                 Some(profile) if profiles.len() == PROFILES_MAX => after = Some(profile.id.clone()),
@@ -280,7 +269,7 @@ impl Scheduler {
         schedule: &Schedule,
         begun: Time,
         profiles: &'a [Arc<Profile>],
-    ) -> Vec<&'a Profile> {
+    ) -> Vec<&'a Arc<Profile>> {
         let mut records = Records::internal(None, self.clock.now(), false);
         let mut concerns = |profile: &Arc<Profile>| {
             records.profile = Some(ProfileDraft::known(profile.clone()));
@@ -291,13 +280,14 @@ impl Scheduler {
             })
         };
         let concerned = profiles.iter().filter(|profile| profile.inserted <= begun && concerns(profile));
-        concerned.map(|profile| &**profile).collect()
+        concerned.collect()
     }
 }
 
 /// What is scheduled and under way, or waits.
-#[derive(Default)]
 struct Passes {
+    /// As they are set up.
+    rules: Arc<Rules>,
     tasks: JoinSet<(Name, Result<(), String>)>,
     running: HashSet<Name>,
     /// When those are due, if ever, that are known not to be yet: as they are set up now.
@@ -305,6 +295,10 @@ struct Passes {
 }
 
 impl Passes {
+    fn new(rules: Arc<Rules>) -> Self {
+        Self { rules, tasks: JoinSet::new(), running: HashSet::new(), waiting: HashMap::new() }
+    }
+
     fn may_begin(&self, name: &Name) -> bool {
         !self.running.contains(name) && !self.waiting.contains_key(name)
     }
@@ -314,23 +308,28 @@ impl Passes {
         self.tasks.spawn(async move { (name, caught(pass).await) });
     }
 
-    /// Those that panicked since the last look, with what the panic said. They go on from where they are durable, but
+    /// Those that ended since the last look, with what a panic said. What panicked goes on from where it is durable, but
     /// not at once.
-    fn take_ended(&mut self, now: Time) -> Vec<(Name, String)> {
-        let mut panics = Vec::new();
+    fn take_ended(&mut self, now: Time) -> Vec<(Name, Option<String>)> {
+        let mut all = Vec::new();
         while let Some(ended) = self.tasks.try_join_next() {
             let Ok((name, ended)) = ended else { continue }; // a panic is caught in it
             self.running.remove(&name);
-            if let Err(panic) = ended {
+            let panic = ended.err();
+            if panic.is_some() {
                 self.waiting.insert(name.clone(), Some(now.later(PAUSE_MAX)));
-                panics.push((name, panic));
             }
+            all.push((name, panic));
         }
-        panics
+        all
     }
 
-    /// Lets those begin whose time has come.
-    fn look_again(&mut self, now: Time) {
+    /// Lets those begin whose time has come, as far as it is known for what is set up now.
+    fn look_again(&mut self, rules: &Arc<Rules>, now: Time) {
+        if !Arc::ptr_eq(&self.rules, rules) {
+            self.waiting.clear();
+            self.rules = rules.clone();
+        }
         self.waiting.retain(|_, next| next.is_none_or(|next| next > now));
     }
 }
@@ -363,7 +362,8 @@ mod tests {
     #[tokio::test]
     async fn a_pass_that_panics_is_told_waits_and_leaves_the_others_alone() {
         let name = |id| (DefinitionKind::Workflow, Id::required(id).unwrap());
-        let (mut passes, now) = (Passes::default(), Time::from_micros(0));
+        let (rules, now) = (Arc::new(Rules::default()), Time::from_micros(0));
+        let mut passes = Passes::new(rules.clone());
         passes.begin(name("panics"), async { panic!("no luck") });
         passes.begin(name("ends"), async {});
         passes.begin(name("goes on"), std::future::pending());
@@ -371,13 +371,13 @@ mod tests {
         let mut panics = Vec::new();
         while passes.running.len() > 1 {
             tokio::task::yield_now().await;
-            panics.extend(passes.take_ended(now));
+            panics.extend(passes.take_ended(now).into_iter().filter_map(|(name, panic)| Some((name, panic?))));
         }
         assert_eq!((panics.len(), &panics[0].0), (1, &name("panics")));
         assert!(panics[0].1.ends_with("no luck"), "{panics:?}");
         assert!(passes.may_begin(&name("ends")) && !passes.may_begin(&name("goes on")));
         assert!(!passes.may_begin(&name("panics")), "it waits for a while");
-        passes.look_again(now.later(PAUSE_MAX));
+        passes.look_again(&rules, now.later(PAUSE_MAX));
         assert!(passes.may_begin(&name("panics")));
     }
 }
