@@ -198,7 +198,7 @@ impl Prepared {
             entries.add_session(session, &whose, &fixed);
         }
         for (part, profile) in events.into_iter().zip(whose) {
-            entries.add_events(part, profile.map(|place| fixed[place].profile.reference()));
+            entries.add_events(part, profile.map(|place| &fixed[place]));
         }
         let profile = if fixed.len() == 1 { fixed.pop().map(|fixed| fixed.profile) } else { None };
         Finalized { entries: entries.list, profile }
@@ -215,6 +215,8 @@ fn moves(profiles: &[PreparedProfile], parts: &[usize], earlier: &ProfileRef) ->
 struct FinalizedProfile {
     profile: Arc<Profile>,
     took_in: Vec<ProfileRef>,
+    /// Where its state stands in the log; `None`: it is not stored.
+    state: Option<u64>,
 }
 
 impl FinalizedProfile {
@@ -236,13 +238,15 @@ struct Entries {
 
 impl Entries {
     /// Adds the events of a part with what they have in common.
-    fn add_events(&mut self, part: PreparedEvents, profile: Option<ProfileRef>) {
+    fn add_events(&mut self, part: PreparedEvents, profile: Option<&FinalizedProfile>) {
         let PreparedEvents { mut request, anonymous, list, delayed } = part;
         request.inserted = self.moment.now;
         request.profile_less = profile.is_none();
-        request.profile = profile;
+        request.profile = profile.map(|profile| profile.profile.reference());
+        request.profile_state = profile.and_then(|profile| profile.state);
         if anonymous {
             request.profile = None;
+            request.profile_state = None;
             request.session = None;
             request.context = Json::empty_object();
             request.client = Arc::default();
@@ -259,6 +263,7 @@ impl Entries {
     }
 
     fn add_profile(&mut self, prepared: PreparedProfile) -> FinalizedProfile {
+        let is_stored = prepared.is_stored();
         let (profile, entries) = prepared.finalize(self.moment, self.list.len() as u64, self.last);
         let took_in = entries.iter().filter_map(|entry| match entry {
             Entry::Absorbed { absorbed, .. } => Some(absorbed.clone()),
@@ -266,7 +271,8 @@ impl Entries {
         });
         let took_in = took_in.collect();
         self.list.extend(entries);
-        FinalizedProfile { profile, took_in }
+        let state = is_stored.then_some(profile.written);
+        FinalizedProfile { profile, took_in, state }
     }
 
     /// Adds a session with the profiles that it had in the request, one after another.

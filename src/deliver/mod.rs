@@ -6,6 +6,7 @@
 
 mod file;
 mod item;
+mod people;
 mod status;
 mod target;
 
@@ -25,6 +26,7 @@ use crate::{
     supervise::{PAUSE, PAUSE_MAX},
 };
 use file::Files;
+use item::{Batch, Wanted};
 use status::Statuses;
 
 pub use status::Status;
@@ -123,25 +125,29 @@ impl Deliveries {
         let mut noted = self.delivered(id).await?;
         let mut at = noted.unwrap_or_else(|| self.store.end());
         self.status.note(id, |status| (status.offset, status.error) = (at, None));
+        let (mut looked_to, mut pause) = (at, PAUSE);
         loop {
-            let (first, entries) = self.store.entries(at).await?;
-            let view = self.store.read_view();
-            let batch = item::batch(&view, destination, first, &entries, at, self.clock.now()).await?;
-            let batch = view.answer(batch).await?;
-            if batch.undecided > 0 {
-                self.status.note(id, |status| {
-                    status.undecided += batch.undecided;
-                    status.undecided_error = batch.undecided_error;
-                });
-            }
+            // Made anew for each try: whoever is deleted meanwhile is not handed out.
+            let batch = self.batch(destination, at).await?;
+            self.note_undecided(id, &batch, &mut looked_to);
             if batch.items.is_empty() {
                 if self.delivered(id).await? != noted {
                     return Ok(());
                 }
             } else {
-                if !self.deliver(destination, &batch.items, noted).await? {
-                    return Ok(());
+                let items = batch.items.iter().map(|item| item.json.as_str());
+                if let Err(error) = target::deliver(&self.lookups, &self.files, &destination.target, items).await {
+                    tracing::warn!(destination = %id, error, "a delivery failed and is tried again");
+                    self.status.note(id, |status| (status.failures, status.error) = (status.failures + 1, Some(error)));
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                    if self.delivered(id).await? != noted {
+                        return Ok(());
+                    }
+                    continue;
                 }
+                pause = PAUSE;
+                self.status.note(id, |status| (status.failures, status.error) = (0, None));
                 if !self.advance(id, noted, batch.end).await? {
                     return Ok(());
                 }
@@ -153,25 +159,25 @@ impl Deliveries {
         }
     }
 
-    /// Delivers items until they are taken. `false`: the destination was sent elsewhere meanwhile.
-    async fn deliver(&self, destination: &Destination, items: &[String], noted: Option<u64>) -> Result<bool, Refused> {
-        let mut pause = PAUSE;
-        loop {
-            let Err(error) = target::deliver(&self.lookups, &self.files, &destination.target, items).await else {
-                self.status.note(&destination.id, |status| (status.failures, status.error) = (0, None));
-                return Ok(true);
-            };
-            tracing::warn!(destination = %destination.id, error, "a delivery failed and is tried again");
-            self.status.note(&destination.id, |status| {
-                status.failures += 1;
-                status.error = Some(error);
+    /// The next items from offset `at` on, once there is something.
+    async fn batch(&self, destination: &Destination, at: u64) -> Result<Batch, Refused> {
+        let (first, entries) = self.store.entries(at).await?;
+        let (view, rules) = (self.store.read_view(), self.rules.get());
+        let wanted = Wanted { store: &self.store, view: &view, rules: &rules, destination, now: self.clock.now() };
+        let batch = wanted.batch(first, &entries, at).await?;
+        view.answer(batch).await
+    }
+
+    /// Tells of the items whose condition could not be evaluated, each once.
+    fn note_undecided(&self, id: &Id, batch: &Batch, looked_to: &mut u64) {
+        for (offset, error) in batch.undecided.iter().filter(|(offset, _)| offset >= looked_to) {
+            tracing::warn!(destination = %id, error, "the destination's condition cannot be evaluated");
+            self.status.note(id, |status| {
+                status.undecided += 1;
+                status.undecided_error = Some(format!("offset {offset}: if: {error}"));
             });
-            tokio::time::sleep(pause).await;
-            if self.delivered(&destination.id).await? != noted {
-                return Ok(false);
-            }
-            pause = (pause * 2).min(PAUSE_MAX);
         }
+        *looked_to = batch.end.max(*looked_to);
     }
 
     /// Notes that the destination has everything before `offset`, durably. `false`: it was sent elsewhere meanwhile.

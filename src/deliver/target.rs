@@ -7,12 +7,17 @@ use crate::process::{Lookups, Target};
 ///
 /// # Errors
 /// Why they were not taken, for people.
-pub async fn deliver(lookups: &Lookups, files: &Files, target: &Target, items: &[String]) -> Result<(), String> {
+pub async fn deliver<'a>(
+    lookups: &Lookups,
+    files: &Files,
+    target: &Target,
+    items: impl Iterator<Item = &'a str>,
+) -> Result<(), String> {
     match target {
         Target::Webhook { url, secret, timeout } => {
-            let body = format!("[{}]", items.join(","));
+            let body = format!("[{}]", items.collect::<Vec<_>>().join(","));
             lookups.post(url, secret.as_deref(), body, *timeout).await
         }
-        Target::File(name) => files.append(name, items.iter().flat_map(|item| [item, "\n"]).collect()).await,
+        Target::File(name) => files.append(name, items.flat_map(|item| [item, "\n"]).collect()).await,
     }
 }

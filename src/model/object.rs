@@ -72,7 +72,7 @@ impl Object {
         }
     }
 
-    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
         self.place(key).map(|place| &mut self.entries[place].1)
     }
 

@@ -32,6 +32,7 @@ pub use definitions::{
     duration, read_toml,
     redirect::Redirect,
     schedule::Schedule,
+    word::Word,
 };
 pub use digest::hex;
 pub use expression::{condition::Expression, scope::Scope};

@@ -28,7 +28,10 @@ pub struct Written {
     /// Whether changed profiles are delivered.
     #[serde(default)]
     profiles: bool,
-    /// A condition over event and profile.
+    /// Whether each event comes with its profile, as that was with it.
+    #[serde(default)]
+    with_profile: bool,
+    /// A condition over event and profile, as that was with the event.
     #[schemars(extend("format" = "cel"))]
     r#if: Option<String>,
     /// Where items are posted to; this or a file.
@@ -61,6 +64,8 @@ pub struct Destination {
     pub enabled: bool,
     events: Vec<Box<str>>,
     pub profiles: bool,
+    /// Whether the profile comes with each event.
+    pub with_profile: bool,
     condition: Option<Expression>,
     pub target: Target,
     pub batch: usize,
@@ -111,6 +116,7 @@ impl Destination {
             enabled: written.enabled,
             events: types.collect::<Result<_, _>>()?,
             profiles: written.profiles,
+            with_profile: written.with_profile,
             condition,
             target,
             batch,
@@ -124,6 +130,11 @@ impl Destination {
 
     pub fn takes_type(&self, kind: &str) -> bool {
         self.events.iter().any(|known| **known == *kind || **known == *"*")
+    }
+
+    /// Whether the profile of an event is looked at.
+    pub fn sees_profile(&self) -> bool {
+        self.with_profile || self.condition.as_ref().is_some_and(|condition| condition.mentions("profile"))
     }
 
     /// Whether the condition holds for records as they are stored, each under its name.

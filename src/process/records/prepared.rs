@@ -33,6 +33,11 @@ impl PreparedProfile {
         usize::from(self.changed)
     }
 
+    /// Whether the log has its state once the request is stored.
+    pub fn is_stored(&self) -> bool {
+        self.changed || !self.is_new
+    }
+
     /// About what its entries take in retry.
     pub fn bytes(&self) -> usize {
         if !self.changed {
