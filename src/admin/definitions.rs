@@ -89,6 +89,15 @@ impl Admin {
         if kind == DefinitionKind::Segment {
             entries.push(Entry::Definition(Arc::new(Definition::deleted_segment(&definition, self.clock.now()))));
         }
+        if kind == DefinitionKind::Destination {
+            // What is set aside for it is nobody's any more.
+            decided.view.applied().await?;
+            let asides = decided.view.asides(id, 0, usize::MAX).await?;
+            let items: Vec<u64> = asides.into_iter().map(|(item, _)| item).collect();
+            if !items.is_empty() {
+                entries.push(Entry::AsideDone { destination: id.clone(), items });
+            }
+        }
         self.write(decided, entries).await
     }
 

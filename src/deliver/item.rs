@@ -38,6 +38,8 @@ pub struct Batch {
     pub end: u64,
     /// Why the condition could not be evaluated at these offsets, so that nothing is delivered of them.
     pub undecided: Vec<(u64, String)>,
+    /// Somebody or something was deleted there: what is set aside may be gone.
+    pub deletes: bool,
 }
 
 #[derive(Serialize)]
@@ -80,19 +82,14 @@ pub struct Wanted<'a> {
     pub rules: &'a Rules,
     pub destination: &'a Destination,
     pub now: Time,
+    /// The most items of a batch.
+    pub most: usize,
 }
 
 impl Wanted<'_> {
-    /// What of the block the destination wants from offset `from` on; at most as many items as it takes in a delivery.
+    /// What of the block the destination wants from offset `from` on.
     pub async fn batch(&self, first: u64, entries: &[Entry], from: u64) -> Result<Batch, Refused> {
-        let mut walk = Walk {
-            wanted: self,
-            block: Block { first, entries },
-            people: People::new(self.store, self.view),
-            request: None,
-            parted: Vec::new(),
-            undecided: Vec::new(),
-        };
+        let mut walk = self.walk(first, entries);
         let (mut batch, mut bytes) = (Batch { end: from, ..Batch::default() }, 0);
         for (offset, entry) in (first..).zip(entries) {
             walk.pass(entry);
@@ -100,16 +97,47 @@ impl Wanted<'_> {
                 continue;
             }
             let item = walk.item(offset, entry).await?;
+            batch.deletes |= deletes(entry);
             batch.end = offset + 1;
             bytes += item.as_ref().map_or(0, |item| item.json.len());
             batch.items.extend(item);
-            if batch.items.len() >= self.destination.batch || bytes > BATCH_BYTES {
+            if batch.items.len() >= self.most || bytes > BATCH_BYTES {
                 break;
             }
         }
         batch.undecided = walk.undecided;
         Ok(batch)
     }
+
+    /// What of the block's entry at `offset` the destination wants; `None`: nothing, or nothing any more.
+    pub async fn one(&self, first: u64, entries: &[Entry], offset: u64) -> Result<Option<Item>, Refused> {
+        let mut walk = self.walk(first, entries);
+        for (at, entry) in (first..).zip(entries) {
+            walk.pass(entry);
+            if at == offset {
+                return walk.item(offset, entry).await;
+            }
+        }
+        Ok(None)
+    }
+
+    fn walk<'b>(&'b self, first: u64, entries: &'b [Entry]) -> Walk<'b> {
+        Walk {
+            wanted: self,
+            block: Block { first, entries },
+            people: People::new(self.store, self.view),
+            request: None,
+            parted: Vec::new(),
+            undecided: Vec::new(),
+        }
+    }
+}
+
+fn deletes(entry: &Entry) -> bool {
+    matches!(
+        entry,
+        Entry::ProfileDeleted { .. } | Entry::EventDeleted(_) | Entry::EventsErased { .. } | Entry::Named(_)
+    )
 }
 
 /// A way through a block.
@@ -164,7 +192,7 @@ impl<'a> Walk<'a> {
     }
 
     async fn event(&mut self, offset: u64, shown: &ShownEvent) -> Result<Option<Item>, Refused> {
-        let Wanted { store, view, rules, destination, now } = *self.wanted;
+        let Wanted { store, view, rules, destination, now, .. } = *self.wanted;
         let request = &shown.request;
         let person = match &request.profile {
             Some(profile) => match self.people.now(profile).await? {

@@ -5,6 +5,7 @@
 
 mod agent;
 mod answer;
+mod aside;
 mod boolean;
 mod counts;
 mod debugging;
@@ -39,6 +40,7 @@ mod value;
 
 pub use agent::{AgentMemory, KnownAgent};
 pub use answer::Answer;
+pub use aside::Aside;
 pub use boolean::boolean_word;
 pub use counts::DailyCounts;
 pub use debugging::{Debugging, Execution, Logs, SavedRecords, StepExecution};

@@ -44,6 +44,7 @@ pub use outbound::{
     hosts::AllowedHosts,
     lookup::{LookupFigures, Lookups, plain_client},
     secrets::{Secrets, SecretsError},
+    webhook::NotTaken,
 };
 pub use outcome::Outcome;
 pub use pipeline::{PROFILE_SPLIT, Processing};
