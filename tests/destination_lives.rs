@@ -7,6 +7,7 @@ mod support;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -17,7 +18,6 @@ use std::{
 use serde_json::{Value, json};
 use support::{
     Daemon, Setup,
-    daemon::wait_for,
     external::{Asked, External},
 };
 
@@ -27,6 +27,8 @@ const PEOPLE: usize = 5;
 const STEPS: usize = 40;
 /// How long after somebody was deleted a delivery may arrive that was on its way then.
 const ON_ITS_WAY: Duration = Duration::from_secs(5);
+/// How long a destination may take in the end: pauses between tries grow.
+const SETTLED_IN: Duration = Duration::from_secs(150);
 
 /// Numbers that seem to be chance, the same for each seed (splitmix64).
 struct Chance(u64);
@@ -109,14 +111,19 @@ struct Sent {
     deleted: bool,
 }
 
-struct Story {
+struct Story<'a> {
+    folder: &'a Path,
     daemon: Option<Daemon>,
     chance: Chance,
     sent: Vec<Sent>,
     deleted: BTreeMap<String, Instant>,
 }
 
-impl Story {
+fn setup(folder: &Path) -> Setup {
+    Setup::new(folder).set("lookup.allowed_hosts", "127.0.0.1")
+}
+
+impl Story<'_> {
     fn daemon(&self) -> &Daemon {
         self.daemon.as_ref().unwrap()
     }
@@ -165,7 +172,7 @@ impl Story {
                     0 => daemon.restart(),
                     _ => {
                         daemon.kill();
-                        daemon.restart()
+                        setup(self.folder).start()
                     }
                 });
             }
@@ -174,13 +181,25 @@ impl Story {
         }
     }
 
-    /// Waits until a destination has everything but what is given up.
+    /// Waits until a destination has everything but what is given up. Somebody else comes by meanwhile: whether it is the
+    /// last item that is not taken, or the other system, tells only another one.
     fn settle(&self, id: &str) {
-        let path = format!("/destination/{id}/status");
-        wait_for(&format!("{id} to have everything"), || {
+        let (path, begun) = (format!("/destination/{id}/status"), Instant::now());
+        let mut passers_by = Instant::now();
+        loop {
             let status = self.daemon().record(&path);
-            (status["lag"] == 0 && status["retried"] == 0 && status["failures"] == 0).then_some(())
-        });
+            if status["lag"] == 0 && status["retried"] == 0 && status["failures"] == 0 {
+                return;
+            }
+            assert!(begun.elapsed() < SETTLED_IN, "{id} does not have everything: {status}");
+            if passers_by.elapsed() > Duration::from_secs(1) {
+                passers_by = Instant::now();
+                self.daemon().tracked(&json!({
+                    "source": {"id": "shop"}, "session": {"id": "passer-by"}, "events": [{"type": "page-view"}]
+                }));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// What is set aside for a destination: the ids of events, and of profiles that were deleted.
@@ -243,7 +262,7 @@ fn each_item_arrives_or_is_set_aside_in_order_and_none_of_who_is_deleted() {
     for seeds in lives.chunks(TOGETHER as usize) {
         println!("TRACARDI_SEED={} TRACARDI_ROUNDS={}", seeds[0], seeds.len());
         let folder = tempfile::tempdir().unwrap();
-        let daemon = Setup::new(folder.path()).set("lookup.allowed_hosts", "127.0.0.1").start();
+        let daemon = setup(folder.path()).start();
         daemon.shop();
         let systems: Vec<(String, System)> =
             seeds.iter().map(|seed| (format!("life-{seed}"), System::start(*seed))).collect();
@@ -251,7 +270,8 @@ fn each_item_arrives_or_is_set_aside_in_order_and_none_of_who_is_deleted() {
             assert_eq!(daemon.post_admin("/destination", &system.destination(id)).status, 200);
         }
         let chance = Chance(seeds[0] ^ 0x5eed);
-        let mut story = Story { daemon: Some(daemon), chance, sent: Vec::new(), deleted: BTreeMap::new() };
+        let mut story =
+            Story { folder: folder.path(), daemon: Some(daemon), chance, sent: Vec::new(), deleted: BTreeMap::new() };
         (0..STEPS).for_each(|_| story.step());
         systems.iter().for_each(|(_, system)| system.calm.store(true, Ordering::SeqCst));
         for (id, system) in &systems {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Deliveries, asides::refused, item::Item, target};
+use super::{DONE_TOGETHER, Deliveries, asides::refused, item::Item, target};
 use crate::{
     model::{Aside, Id, Time},
     process::Destination,
@@ -126,8 +126,10 @@ impl Deliveries {
     }
 
     async fn end_asides(&self, destination: &Id, items: Vec<u64>) -> Result<(), Refused> {
-        let entry = Entry::AsideDone { destination: destination.clone(), items };
-        retry(|| async { self.write(&self.store.read_view(), vec![entry.clone()]).await }).await?;
+        for some in items.chunks(DONE_TOGETHER) {
+            let entry = Entry::AsideDone { destination: destination.clone(), items: some.to_vec() };
+            retry(|| async { self.write(&self.store.read_view(), vec![entry.clone()]).await }).await?;
+        }
         self.changed.send_modify(|changes| *changes += 1);
         Ok(())
     }

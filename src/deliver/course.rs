@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    Deliveries,
+    DONE_TOGETHER, Deliveries,
     asides::{ASIDES_MAX, Asides, Waiting, pause, refused},
     item::{Batch, Item, Whose},
     refusal::{Refusal, asked_to_wait},
@@ -106,11 +106,11 @@ impl<'a> Course<'a> {
 
     async fn go(mut self) -> Result<(), Refused> {
         let mut changed = self.deliveries.changed.subscribe();
-        self.load().await?;
+        self.load(true).await?;
         loop {
             let now = Instant::now();
             if self.sweep.is_some_and(|due| due <= now) {
-                self.load().await?;
+                self.load(true).await?;
             }
             // Where nothing is taken, nothing else is tried.
             let next = self.asides.next().filter(|_| self.failures == 0);
@@ -131,7 +131,7 @@ impl<'a> Course<'a> {
                 batch = self.batch() => batch?,
                 () = until_due => continue,
                 _ = changed.changed() => {
-                    self.load().await?;
+                    self.load(false).await?;
                     continue;
                 }
             };
@@ -411,9 +411,11 @@ impl<'a> Course<'a> {
 
     /// These are set aside no more.
     async fn done(&mut self, items: Vec<u64>) -> Result<(), Refused> {
-        let view = self.deliveries.store.read_view();
-        let destination = self.destination.id.clone();
-        self.deliveries.write(&view, vec![Entry::AsideDone { destination, items: items.clone() }]).await?;
+        for some in items.chunks(DONE_TOGETHER) {
+            let view = self.deliveries.store.read_view();
+            let destination = self.destination.id.clone();
+            self.deliveries.write(&view, vec![Entry::AsideDone { destination, items: some.to_vec() }]).await?;
+        }
         items.into_iter().for_each(|item| self.asides.remove(item));
         self.tell();
         Ok(())
@@ -458,14 +460,24 @@ impl<'a> Course<'a> {
         Ok(true)
     }
 
-    /// Reads what is set aside, and forgets what is gone of it.
-    async fn load(&mut self) -> Result<(), Refused> {
-        self.sweep = None;
+    /// Reads what is set aside; `anew`: with what each item says, so that those are forgotten that are gone.
+    async fn load(&mut self, anew: bool) -> Result<(), Refused> {
+        if anew {
+            self.sweep = None;
+        }
         let view = self.deliveries.store.read_view();
         view.applied().await?;
         let stored = view.asides(&self.destination.id, 0, usize::MAX).await?;
         let (mut before, mut gone, mut block) = (std::mem::take(&mut self.asides), Vec::new(), None);
         for (item, aside) in stored {
+            if !anew && aside.given_up {
+                self.asides.given_up.insert(item);
+                continue;
+            }
+            if !anew && let Some(known) = before.waiting.remove(&item) {
+                self.asides.put(item, known);
+                continue;
+            }
             let whose = match self.deliveries.item(self.destination, item, &mut block).await {
                 Ok(Some(found)) => found.whose,
                 Ok(None) => {

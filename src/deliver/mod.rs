@@ -45,8 +45,10 @@ pub use aside::{Sent, ShownAside};
 pub use asides::ASIDES_MAX;
 pub use status::Status;
 
-/// What an entry that notes a delivery takes in the queue.
+/// What an entry that notes a delivery takes in the queue, with the state that it leads to.
 const ENTRY_BYTES: usize = 640;
+/// How many items are noted together that are set aside no more.
+const DONE_TOGETHER: usize = 1_000;
 
 pub struct Deliveries {
     store: Arc<Store>,
@@ -173,7 +175,9 @@ impl Deliveries {
 
     /// Writes entries durably.
     async fn write(&self, view: &ReadView, entries: Vec<Entry>) -> Result<(), Refused> {
-        let permit = self.store.permit(ENTRY_BYTES * (1 + entries.len())).await?;
+        let states =
+            entries.iter().map(|entry| if let Entry::AsideDone { items, .. } = entry { items.len() } else { 1 });
+        let permit = self.store.permit(ENTRY_BYTES * states.sum::<usize>()).await?;
         let ((), pending) = view.push(permit, |_| (entries, ()))?;
         pending.durable().await
     }

@@ -49,6 +49,8 @@ pub struct People<'a> {
     now: HashMap<ProfileRef, Option<Arc<Profile>>>,
     /// The states that were read from the log, by their offsets.
     states: HashMap<u64, Option<Arc<Profile>>>,
+    /// What stands for states that are not there, by their offsets.
+    earlier: HashMap<u64, Option<Arc<Profile>>>,
 }
 
 /// Somebody as they were with an item.
@@ -60,7 +62,7 @@ pub struct AsWas {
 
 impl<'a> People<'a> {
     pub fn new(store: &'a Store, view: &'a ReadView) -> Self {
-        Self { store, view, now: HashMap::new(), states: HashMap::new() }
+        Self { store, view, now: HashMap::new(), states: HashMap::new(), earlier: HashMap::new() }
     }
 
     /// Whom `profile` leads to now; `None`: they are deleted, and nothing is handed out of them.
@@ -100,7 +102,11 @@ impl<'a> People<'a> {
         {
             return Ok(exact(&state));
         }
-        let earlier = self.earlier(profile, noted, now).await?;
+        let earlier = match self.earlier.get(&noted) {
+            Some(known) => known.clone(),
+            None => self.earlier(profile, noted, now).await?,
+        };
+        self.earlier.insert(noted, earlier.clone());
         Ok(earlier.map(|profile| AsWas { profile, is_other: true }))
     }
 
