@@ -9,8 +9,10 @@ use std::{
 use super::item::Whose;
 use crate::model::{Aside, Time, cut};
 
-/// How many items are set aside for a destination. Where there is no room for another one, it waits.
-pub const ASIDES_MAX: usize = 10_000;
+/// How many items of a destination are tried again by themselves; where there are more, those that were tried longest are
+/// given up early. And how many of those that were given up are kept: the oldest are forgotten, and stand in the log still.
+pub const WAITING_MAX: usize = 10_000;
+pub const GIVEN_UP_MAX: usize = 10_000;
 const REASON_CHARS: usize = 200;
 
 /// The items that are set aside for a destination.
@@ -51,6 +53,21 @@ impl Asides {
     pub fn remove(&mut self, item: u64) {
         self.waiting.remove(&item);
         self.given_up.remove(&item);
+    }
+
+    /// Of those that were tried and wait, the ones that do longest: as many as must be given up so that `more` have room.
+    pub fn too_many(&self, more: usize) -> Vec<u64> {
+        let over = (self.waiting.len() + more).saturating_sub(WAITING_MAX);
+        let tried = self.waiting.iter().filter(|(_, waiting)| over > 0 && waiting.aside.tries > 0);
+        let mut tried: Vec<_> = tried.map(|(item, waiting)| (waiting.aside.since, *item)).collect();
+        tried.sort_unstable();
+        tried.into_iter().take(over).map(|(_, item)| item).collect()
+    }
+
+    /// Of those that were given up, the oldest that are not kept.
+    pub fn forgotten(&self) -> Vec<u64> {
+        let over = self.given_up.len().saturating_sub(GIVEN_UP_MAX);
+        self.given_up.iter().take(over).copied().collect()
     }
 
     /// Notes how an item fares.
@@ -120,6 +137,25 @@ mod tests {
         given_up.aside.given_up = true;
         asides.put(8, given_up);
         assert!(asides.next().is_none() && asides.people().is_empty() && asides.has(8));
+    }
+
+    #[test]
+    fn where_there_are_too_many_those_give_way_that_were_there_longest() {
+        let (mut asides, now) = (Asides::default(), Instant::now());
+        for item in 0..WAITING_MAX as u64 {
+            let mut one = waiting("a", now);
+            (one.aside.since, one.aside.tries) = (Time::from_micros(-(item as i64)), u32::from(item % 2 == 0));
+            asides.put(item, one);
+        }
+        assert!(asides.too_many(0).is_empty());
+        let last = WAITING_MAX as u64;
+        assert_eq!(asides.too_many(2), [last - 2, last - 4], "those that were tried");
+        for item in 0..=GIVEN_UP_MAX as u64 {
+            let mut one = waiting("a", now);
+            one.aside.given_up = true;
+            asides.put(item, one);
+        }
+        assert_eq!(asides.forgotten(), [0]);
     }
 
     #[test]

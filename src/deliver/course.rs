@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     DONE_TOGETHER, Deliveries,
-    asides::{ASIDES_MAX, Asides, Waiting, pause, refused},
+    asides::{Asides, WAITING_MAX, Waiting, pause, refused},
     item::{Batch, Item, Whose},
     refusal::{Refusal, asked_to_wait},
     target,
@@ -34,6 +34,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How many blocks and items are looked at for one of somebody else.
 const BLOCKS_AHEAD: usize = 32;
 const ITEMS_AHEAD: usize = 100;
+/// How long is waited where too many items wait that were not tried yet.
+const NO_ROOM: Duration = Duration::from_millis(50);
 /// How long after a deletion it is looked what of the items that are set aside is gone; several together.
 const SWEEP_AFTER: Duration = Duration::from_secs(1);
 
@@ -167,6 +169,7 @@ impl<'a> Course<'a> {
     /// Delivers the first items of a batch, or tries to. `false`: the destination was sent elsewhere meanwhile.
     async fn deliver(&mut self, batch: Batch) -> Result<bool, Refused> {
         self.look_at(&batch);
+        self.make_room(batch.items.len()).await?;
         let line = self.line(batch).await?;
         if line.items.is_empty() {
             self.alone = None;
@@ -205,7 +208,7 @@ impl<'a> Course<'a> {
     async fn line(&self, batch: Batch) -> Result<Line, Refused> {
         let people = self.people_of_waiting().await?;
         let mut line = Line { items: Vec::new(), behind: Vec::new(), end: batch.end };
-        let mut room = ASIDES_MAX.saturating_sub(self.asides.len());
+        let mut room = WAITING_MAX.saturating_sub(self.asides.waiting.len());
         for item in batch.items.into_iter().filter(|item| !self.ahead.contains(&item.offset)) {
             if !item.whose.as_ref().is_some_and(|whose| people.contains(whose)) {
                 line.items.push(item);
@@ -219,6 +222,23 @@ impl<'a> Course<'a> {
             }
         }
         Ok(line)
+    }
+
+    /// Lets those give way that wait longest, where there is no room for `more` that may have to wait.
+    async fn make_room(&mut self, more: usize) -> Result<(), Refused> {
+        for item in self.asides.too_many(more) {
+            let Some(waiting) = self.asides.waiting.remove(&item) else { continue };
+            let aside = Aside { given_up: true, ..waiting.aside };
+            self.set_aside(item, Waiting { aside, ..waiting }).await?;
+        }
+        let forgotten = self.asides.forgotten();
+        if !forgotten.is_empty() {
+            tracing::warn!(destination = %self.destination.id, items = forgotten.len(), "items that were set aside are forgotten");
+            let count = forgotten.len() as u64;
+            self.deliveries.status.note(&self.destination.id, |status| status.forgotten += count);
+            self.done(forgotten).await?;
+        }
+        Ok(())
     }
 
     /// Those of whom something is tried again, as they are called now.
@@ -241,7 +261,8 @@ impl<'a> Course<'a> {
     /// Passes a stretch with nothing to deliver.
     async fn pass(&mut self, line: Line) -> Result<bool, Refused> {
         if line.end == self.at {
-            return self.rest_without_room().await;
+            tokio::time::sleep(NO_ROOM).await; // what waits is tried meanwhile
+            return Ok(true);
         }
         let is_noted = !line.behind.is_empty() || self.ahead.range(..line.end).next().is_some();
         if is_noted {
@@ -309,10 +330,6 @@ impl<'a> Course<'a> {
         let mut alone =
             self.alone.take().filter(|it| it.item == item).unwrap_or(Alone { item, aside: None, probes: 0 });
         let mut aside = refused(alone.aside.as_ref(), &why.to_string(), now);
-        if self.asides.len() >= ASIDES_MAX && !self.asides.has(item) {
-            self.alone = Some(alone);
-            return self.rest_without_room().await;
-        }
         let tries = if refusal.is_about_items() { 1 } else { TRIES_MIN };
         let other = if aside.tries >= tries { probe(&line.items, alone.probes) } else { None };
         let mut is_item = refusal.is_about_items() && self.is_over(&aside, now);
@@ -505,12 +522,6 @@ impl<'a> Course<'a> {
             status.retried = self.asides.waiting.len() as u64;
             status.aside = self.asides.len() as u64;
         });
-    }
-
-    async fn rest_without_room(&mut self) -> Result<bool, Refused> {
-        let why = format!("{ASIDES_MAX} items are set aside, and there is no room for more: send or delete some");
-        self.note_refused(&NotTaken::NotSent(why.clone()));
-        self.rest(pause(self.failures), &NotTaken::NotSent(why)).await
     }
 
     /// Waits, as long as the answer asks at least. `false`: the destination was sent elsewhere meanwhile.

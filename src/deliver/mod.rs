@@ -42,7 +42,6 @@ use item::{Item, Wanted};
 use status::Statuses;
 
 pub use aside::{Sent, ShownAside};
-pub use asides::ASIDES_MAX;
 pub use status::Status;
 
 /// What an entry that notes a delivery takes in the queue, with the state that it leads to.

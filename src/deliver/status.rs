@@ -30,6 +30,8 @@ pub struct Status {
     /// How many items are set aside, and how many of these are tried again by themselves.
     pub aside: u64,
     pub retried: u64,
+    /// How many that were given up were forgotten since the start, for there were too many.
+    pub forgotten: u64,
     /// For how many items the condition could not be evaluated since the start, so that they were not delivered, and why
     /// for the last one.
     pub undecided: u64,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{
     failure::Failure,
     reply::{self, Reply},
-    route::{Route, in_path},
+    route::Route,
 };
 use crate::{
     deliver::{Deliveries, ShownAside},
@@ -57,9 +57,10 @@ pub async fn delete(deliveries: &Deliveries, route: &Route) -> Result<Reply, Fai
     Ok(reply::deleted(deliveries.delete_aside(&route.record_id()?, number(route)?).await?))
 }
 
+/// The number of the item that the path names; what is no number names none.
 fn number(route: &Route) -> Result<u64, Failure> {
     let part = route.part("number")?.unwrap_or_default();
-    whole(&part).map_err(|fault| in_path("number", fault))
+    part.parse().map_err(|_| Failure::NoRecord)
 }
 
 fn whole<T: std::str::FromStr>(text: &str) -> Result<T, Fault> {
