@@ -216,6 +216,24 @@ fn a_late_destination_sees_people_as_they_were_with_the_event() {
 }
 
 #[test]
+fn a_condition_on_the_time_is_about_the_time_of_the_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = setup(folder.path()).start();
+    daemon.shop();
+    let mut destination = json!({
+        "id": "f", "events": ["seen"], "if": "now - timestamp(event.metadata.time.insert) < duration('500ms')",
+        "file": "f.ndjson", "enabled": false
+    });
+    assert_eq!(daemon.post_admin("/destination", &destination).status, 200);
+    send(&daemon, "s", "e1", "seen", json!({}));
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    destination["enabled"] = json!(true);
+    assert_eq!(daemon.post_admin("/destination", &destination).status, 200);
+    let text = wait_for("the line", || std::fs::read_to_string(folder.path().join("deliveries/f.ndjson")).ok());
+    assert!(text.contains("\"e1\""), "{text}");
+}
+
+#[test]
 fn events_come_without_their_profile_unless_a_destination_asks_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = setup(folder.path()).start();

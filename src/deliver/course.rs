@@ -38,6 +38,8 @@ const ITEMS_AHEAD: usize = 100;
 const NO_ROOM: Duration = Duration::from_millis(50);
 /// How long after a deletion it is looked what of the items that are set aside is gone; several together.
 const SWEEP_AFTER: Duration = Duration::from_secs(1);
+/// How many times as long as that took nothing is looked for again.
+const SWEEP_REST: u32 = 20;
 
 /// A destination's task.
 pub struct Course<'a> {
@@ -63,6 +65,7 @@ pub struct Course<'a> {
     taken: u64,
     /// When it is looked what of the items that are set aside is gone.
     sweep: Option<Instant>,
+    sweep_pause: Duration,
 }
 
 struct Alone {
@@ -102,6 +105,7 @@ impl<'a> Course<'a> {
             asides: Asides::default(),
             taken: 0,
             sweep: None,
+            sweep_pause: SWEEP_AFTER,
         };
         course.go().await
     }
@@ -113,6 +117,7 @@ impl<'a> Course<'a> {
             let now = Instant::now();
             if self.sweep.is_some_and(|due| due <= now) {
                 self.load(true).await?;
+                self.sweep_pause = SWEEP_AFTER.max(now.elapsed() * SWEEP_REST);
             }
             // Where nothing is taken, nothing else is tried.
             let next = self.asides.next().filter(|_| self.failures == 0);
@@ -199,7 +204,7 @@ impl<'a> Course<'a> {
             });
         }
         if batch.deletes && batch.end > self.looked_to && self.asides.len() > 0 {
-            self.sweep.get_or_insert_with(|| Instant::now() + SWEEP_AFTER);
+            self.sweep.get_or_insert_with(|| Instant::now() + self.sweep_pause);
         }
         self.looked_to = batch.end.max(self.looked_to);
     }

@@ -222,7 +222,7 @@ impl<'a> Walk<'a> {
         if let Some(word) = &word {
             word.heed(&mut records);
         }
-        if !self.wants(&records, offset) || view.is_deleted_event(offset).await? {
+        if !self.wants(&records, offset, request.inserted) || view.is_deleted_event(offset).await? {
             return Ok(None);
         }
         let whose = match (&person, &request.session) {
@@ -261,7 +261,7 @@ impl<'a> Walk<'a> {
         let mut records = Object::default();
         records.insert("profile", Value::shown(&state.shown()));
         word.heed(&mut records);
-        if !self.wants(&records, offset) {
+        if !self.wants(&records, offset, now) {
             return Ok(None);
         }
         let Some(profile) = records.get("profile") else { return Ok(None) };
@@ -279,10 +279,9 @@ impl<'a> Walk<'a> {
         Ok(false)
     }
 
-    /// Whether the destination's condition holds; one that cannot be evaluated does not.
-    fn wants(&mut self, records: &Object, offset: u64) -> bool {
-        let Wanted { destination, now, .. } = *self.wanted;
-        destination.takes(records, now).unwrap_or_else(|error| {
+    /// Whether the destination's condition holds, as it was `then`; one that cannot be evaluated does not.
+    fn wants(&mut self, records: &Object, offset: u64, then: Time) -> bool {
+        self.wanted.destination.takes(records, then).unwrap_or_else(|error| {
             self.undecided.push((offset, error));
             false
         })

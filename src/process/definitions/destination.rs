@@ -134,7 +134,7 @@ impl Destination {
         self.with_profile || self.condition.as_ref().is_some_and(|condition| condition.mentions("profile"))
     }
 
-    /// Whether the condition holds for records as they are stored, each under its name.
+    /// Whether the condition holds for records as they are stored, each under its name, at the time `now`.
     ///
     /// # Errors
     /// It cannot be evaluated.
