@@ -23,7 +23,7 @@ use support::{
 };
 
 /// How many lives share a daemon, people that share a life, and what happens in one.
-const TOGETHER: std::ops::RangeInclusive<usize> = 10..=50;
+const TOGETHER: std::ops::RangeInclusive<usize> = 10..=20;
 const PEOPLE: usize = 5;
 const STEPS: usize = 40;
 /// How long after somebody was deleted a delivery may arrive that was on its way then.
@@ -48,13 +48,15 @@ impl Chance {
 struct System {
     external: External,
     /// What it took, and when: also where nobody was told.
-    taken: Arc<Mutex<Vec<(Instant, Value)>>>,
+    taken: Taken,
     calm: Arc<AtomicBool>,
 }
 
+type Taken = Arc<Mutex<Vec<(Instant, Value)>>>;
+
 impl System {
     fn start(seed: u64) -> Self {
-        let (taken, calm): (Arc<Mutex<Vec<(Instant, Value)>>>, Arc<AtomicBool>) = Default::default();
+        let (taken, calm) = (Taken::default(), Arc::<AtomicBool>::default());
         let mood = Mutex::new((Chance(seed), 0, 0));
         let (known, is_calm) = (taken.clone(), calm.clone());
         let external = External::start_with(move |asked: &Asked| {
@@ -106,9 +108,8 @@ impl System {
 /// An event that was taken.
 struct Sent {
     id: String,
-    /// Of whom: the profile, and the session.
+    /// Of whom.
     profile: String,
-    session: usize,
     deleted: bool,
 }
 
@@ -146,7 +147,7 @@ impl Story<'_> {
         let profile = answer["profile"]["id"].as_str().unwrap().to_owned();
         for id in answer["events"].as_array().unwrap() {
             let id = id.as_str().unwrap().to_owned();
-            self.sent.push(Sent { id, profile: profile.clone(), session, deleted: false });
+            self.sent.push(Sent { id, profile: profile.clone(), deleted: false });
         }
     }
 
@@ -193,7 +194,8 @@ impl Story<'_> {
                 return;
             }
             assert!(begun.elapsed() < SETTLED_IN, "{id} does not have everything: {status}");
-            if passers_by.elapsed() > Duration::from_secs(1) {
+            // Seldom enough that all are done with one before the next comes.
+            if passers_by.elapsed() > Duration::from_secs(5) {
                 passers_by = Instant::now();
                 self.daemon().tracked(&json!({
                     "source": {"id": "shop"}, "session": {"id": "passer-by"}, "events": [{"type": "page-view"}]
