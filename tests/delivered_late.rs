@@ -110,20 +110,17 @@ fn of_who_was_deleted_while_a_destination_was_down_it_gets_that_alone() {
         told.len()
     };
     let first = expected(&receiver.taken(&daemon, "crm"));
-    // Nor does a replay hand anything out, before and after a restart.
-    for daemon in [daemon.restart().restart()] {
-        assert_eq!(daemon.post_admin("/destination/crm/replay", &json!({"from": 0})).json(), json!(true));
-        wait_for("everything again", || {
-            (daemon.record("/destination/crm/status")["delivered"].as_u64() >= Some(first as u64)).then_some(())
-        });
-        assert_eq!(expected(&receiver.taken(&daemon, "crm")), first);
-        // Who comes back with the same session is somebody new.
-        let again = send(&daemon, "ada", "a5", "seen", json!({}));
-        assert_ne!(again, ada);
-        wait_for("the new one", || {
-            told(&receiver.taken(&daemon, "crm")).contains(&"event a5".to_owned()).then_some(())
-        });
-    }
+    // Nor does a replay hand anything out.
+    let daemon = daemon.restart();
+    assert_eq!(daemon.post_admin("/destination/crm/replay", &json!({"from": 0})).json(), json!(true));
+    wait_for("everything again", || {
+        (daemon.record("/destination/crm/status")["delivered"].as_u64() >= Some(first as u64)).then_some(())
+    });
+    assert_eq!(expected(&receiver.taken(&daemon, "crm")), first);
+    // Who comes back with the same session is somebody new.
+    let again = send(&daemon, "ada", "a5", "seen", json!({}));
+    assert_ne!(again, ada);
+    wait_for("the new one", || told(&receiver.taken(&daemon, "crm")).contains(&"event a5".to_owned()).then_some(()));
     assert_ne!(eve, ada);
 }
 
@@ -197,7 +194,8 @@ fn a_late_destination_sees_people_as_they_were_with_the_event() {
     receiver.open();
     let expected = |items: Vec<Value>| {
         let level = |item: &Value| item["profile"]["traits"]["level"].clone();
-        let seen: Vec<_> = items.iter().map(|item| (told(&[item.clone()])[0].clone(), level(item))).collect();
+        let seen: Vec<_> =
+            items.iter().map(|item| (told(std::slice::from_ref(item))[0].clone(), level(item))).collect();
         let seen: Vec<_> = seen.iter().filter(|(told, _)| !told.contains("segment")).collect();
         let of = |id: &str| (format!("event {id}"), json!(10));
         assert_eq!(seen, [&of("e2"), &of("e3"), &of("o19"), &of("e4")]);
