@@ -120,7 +120,7 @@ fn incoming(visit: u64, request: usize) -> Incoming {
         format!("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/{}.0 Safari/537.36", 100 + visit % 20);
     let client = Arc::new(ClientFacts { user_agent: Some(agent.into()), ..ClientFacts::default() });
     let (bytes, endpoint) = (body.len(), SourceType::Rest);
-    Incoming { endpoint, payload, profile_less: false, client, credentials: Credentials::None, bytes, trial: None }
+    Incoming { endpoint, payload, profile_less: false, client, credentials: Credentials::None, bytes, dry_run: None }
 }
 
 fn event_body(visit: u64, event: usize) -> String {

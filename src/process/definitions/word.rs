@@ -62,7 +62,7 @@ impl<'a> Word<'a> {
                 is_within(&change.path, path) || is_within(path, &change.path)
             });
             let name = change.path.strip_prefix("consents.");
-            let tells_yes = || consent::answer(&Value::from(&change.new)) == Some(true);
+            let tells_yes = || self.is_yes(&Value::from(&change.new));
             !is_treated && !name.is_some_and(|name| tells_yes() && !self.says_yes(name))
         });
     }
@@ -77,13 +77,18 @@ impl<'a> Word<'a> {
     /// Whether the profile's own word for a consent is yes now.
     fn says_yes(&self, name: &str) -> bool {
         let said = self.profile.get(&["consents".into(), name.into()]);
-        said.and_then(consent::answer) == Some(true)
+        said.is_some_and(|said| self.is_yes(said))
+    }
+
+    /// Whether a consent's value says yes.
+    fn is_yes(&self, value: &Value) -> bool {
+        consent::answer(value) == Some(true)
     }
 
     /// Puts what is said now in the place of each yes that was withdrawn.
     fn withdraw(&self, consents: &mut Value) {
         let Some(consents) = consents.as_object_mut() else { return };
-        let yes = consents.iter().filter(|(_, value)| consent::answer(value) == Some(true));
+        let yes = consents.iter().filter(|(_, value)| self.is_yes(value));
         let withdrawn: Vec<String> = yes.map(|(name, _)| name.to_owned()).filter(|name| !self.says_yes(name)).collect();
         for name in withdrawn {
             match self.profile.get(&["consents".into(), name.as_str().into()]) {
