@@ -5,6 +5,9 @@
 //! itself, and the way goes on. Where nothing is taken, nothing is set aside, but one item at a time of which the answer
 //! says that it is at fault. What else is of the same person as an item that is tried again waits behind it.
 
+mod refused;
+mod waiting;
+
 use std::{
     collections::{BTreeSet, HashSet},
     future::pending,
@@ -12,14 +15,14 @@ use std::{
 };
 
 use super::{
-    DONE_TOGETHER, Deliveries,
-    asides::{Asides, WAITING_MAX, Waiting, pause, refused},
+    Deliveries,
+    asides::{Asides, WAITING_MAX, Waiting},
     item::{Batch, Item, Whose},
     refusal::{Refusal, asked_to_wait},
     target,
 };
 use crate::{
-    model::{Aside, Id, Time},
+    model::{Aside, Id},
     process::{Destination, NotTaken, find_profile},
     store::{Entry, Key, Refused},
 };
@@ -229,23 +232,6 @@ impl<'a> Course<'a> {
         Ok(line)
     }
 
-    /// Lets those give way that wait longest, where there is no room for `more` that may have to wait.
-    async fn make_room(&mut self, more: usize) -> Result<(), Refused> {
-        for item in self.asides.too_many(more) {
-            let Some(waiting) = self.asides.waiting.remove(&item) else { continue };
-            let aside = Aside { given_up: true, ..waiting.aside };
-            self.set_aside(item, Waiting { aside, ..waiting }).await?;
-        }
-        let forgotten = self.asides.forgotten();
-        if !forgotten.is_empty() {
-            tracing::warn!(destination = %self.destination.id, items = forgotten.len(), "items that were set aside are forgotten");
-            let count = forgotten.len() as u64;
-            self.deliveries.status.note(&self.destination.id, |status| status.forgotten += count);
-            self.done(forgotten).await?;
-        }
-        Ok(())
-    }
-
     /// Those of whom something is tried again, as they are called now.
     async fn people_of_waiting(&self) -> Result<HashSet<Whose>, Refused> {
         let mut people = self.asides.people();
@@ -305,148 +291,6 @@ impl<'a> Course<'a> {
         });
     }
 
-    /// The first `count` items of the line were refused.
-    async fn refused(&mut self, line: Line, count: usize, why: NotTaken) -> Result<bool, Refused> {
-        self.note_refused(&why);
-        let refusal = Refusal::of(&why);
-        if refusal.tells_nothing() {
-            return self.rest(pause(self.failures), &why).await;
-        }
-        if count > 1 {
-            if refusal == Refusal::TooLarge {
-                self.ceiling = count / 2;
-            }
-            if refusal.is_about_items() {
-                self.most = count / 2;
-                return Ok(true);
-            }
-            if self.failures > 1 {
-                self.most = count / 2;
-            }
-            return self.rest(pause(1), &why).await;
-        }
-        self.refused_alone(line, refusal, why).await
-    }
-
-    /// The first item of the line was refused alone, with an answer.
-    async fn refused_alone(&mut self, mut line: Line, refusal: Refusal, why: NotTaken) -> Result<bool, Refused> {
-        let now = self.deliveries.clock.now();
-        let item = line.items[0].offset;
-        let mut alone =
-            self.alone.take().filter(|it| it.item == item).unwrap_or(Alone { item, aside: None, probes: 0 });
-        let mut aside = refused(alone.aside.as_ref(), &why.to_string(), now);
-        let tries = if refusal.is_about_items() { 1 } else { TRIES_MIN };
-        let other = if aside.tries >= tries { probe(&line.items, alone.probes) } else { None };
-        let mut is_item = refusal.is_about_items() && self.is_over(&aside, now);
-        if let Some(other) = other {
-            alone.probes += 1;
-            if self.hand_over(&line.items[other..=other]).await.is_ok() {
-                self.note_taken(1);
-                self.ahead.insert(line.items[other].offset);
-                is_item = true;
-            }
-        }
-        if !is_item {
-            let pause = self.left(&aside, now, pause(aside.tries));
-            alone.aside = Some(aside);
-            self.alone = Some(alone);
-            return self.rest(pause, &why).await;
-        }
-        // It is the item, and not whoever takes it.
-        aside.given_up = self.is_over(&aside, now);
-        tracing::warn!(destination = %self.destination.id, item, reason = &*aside.reason, "an item is set aside");
-        self.failures = 0;
-        self.deliveries.status.note(&self.destination.id, |status| status.failures = 0);
-        let end = line.items.get(1).map_or(line.end, |next| next.offset);
-        let whose = line.items.swap_remove(0).whose;
-        let due = Instant::now() + pause(aside.tries);
-        let waiting = Waiting { due, taken_then: self.taken, ..Waiting::new(aside, whose) };
-        self.advance(end, Vec::new(), vec![(item, waiting)], line.behind).await
-    }
-
-    /// Whether an item was tried for long enough.
-    fn is_over(&self, aside: &Aside, now: Time) -> bool {
-        aside.tries >= TRIES_MIN && now.seconds_since(aside.since) >= self.destination.retry_for.as_secs_f64()
-    }
-
-    /// The pause before an item is tried again: not longer than it is tried at all.
-    fn left(&self, aside: &Aside, now: Time, pause: Duration) -> Duration {
-        let left = self.destination.retry_for.as_secs_f64() - now.seconds_since(aside.since);
-        let left = Duration::try_from_secs_f64(left).unwrap_or_default();
-        if left.is_zero() { pause } else { pause.min(left) }
-    }
-
-    /// Tries an item again that is set aside.
-    async fn retry(&mut self, item: u64) -> Result<(), Refused> {
-        let Some(before) = self.asides.waiting.remove(&item) else { return Ok(()) };
-        if self.aside(item).await?.is_none() {
-            self.tell();
-            return Ok(()); // somebody sent it meanwhile
-        }
-        let found = match self.deliveries.item(self.destination, item, &mut None).await {
-            Ok(Some(found)) => found,
-            Ok(None) => return self.done(vec![item]).await,
-            Err(Refused::Damaged(what)) => {
-                let aside = Aside { given_up: true, reason: what.into(), ..before.aside };
-                return self.set_aside(item, Waiting::new(aside, None)).await;
-            }
-            Err(refused) => return Err(refused),
-        };
-        let Err(why) = self.hand_over(std::slice::from_ref(&found)).await else {
-            self.taken += 1;
-            self.deliveries.status.note(&self.destination.id, |status| status.delivered += 1);
-            return self.done(vec![item]).await;
-        };
-        let (refusal, now) = (Refusal::of(&why), self.deliveries.clock.now());
-        if refusal.tells_nothing() {
-            let postponed = before.postponed.saturating_add(1);
-            let due = Instant::now() + pause(postponed).max(asked_to_wait(&why, ASKED_MAX));
-            self.asides.put(item, Waiting { due, postponed, ..before });
-            return Ok(());
-        }
-        let mut aside = refused(Some(&before.aside), &why.to_string(), now);
-        // It is given up only where it is known that others are taken.
-        let is_item = refusal.is_about_items() || self.taken > before.taken_then;
-        aside.given_up = is_item && self.is_over(&aside, now);
-        let due = Instant::now() + self.left(&aside, now, pause(aside.tries)).max(asked_to_wait(&why, ASKED_MAX));
-        let is_told = aside.given_up || aside.tries <= TRIES_MIN || aside.reason != before.aside.reason;
-        let waiting = Waiting { due, taken_then: self.taken, ..Waiting::new(aside, found.whose) };
-        if is_told {
-            return self.set_aside(item, waiting).await;
-        }
-        self.asides.put(item, waiting);
-        Ok(())
-    }
-
-    async fn aside(&self, item: u64) -> Result<Option<Aside>, Refused> {
-        let view = self.deliveries.store.read_view();
-        view.answer(view.aside(&self.destination.id, item).await?).await
-    }
-
-    async fn set_aside(&mut self, item: u64, waiting: Waiting) -> Result<(), Refused> {
-        let view = self.deliveries.store.read_view();
-        self.deliveries.write(&view, vec![self.entry(item, &waiting)]).await?;
-        self.asides.put(item, waiting);
-        self.tell();
-        Ok(())
-    }
-
-    /// These are set aside no more.
-    async fn done(&mut self, items: Vec<u64>) -> Result<(), Refused> {
-        for some in items.chunks(DONE_TOGETHER) {
-            let view = self.deliveries.store.read_view();
-            let destination = self.destination.id.clone();
-            self.deliveries.write(&view, vec![Entry::AsideDone { destination, items: some.to_vec() }]).await?;
-        }
-        items.into_iter().for_each(|item| self.asides.remove(item));
-        self.tell();
-        Ok(())
-    }
-
-    fn entry(&self, item: u64, waiting: &Waiting) -> Entry {
-        Entry::SetAside { destination: self.destination.id.clone(), item, aside: waiting.aside.clone() }
-    }
-
     /// Notes that the destination has everything before `end`, but for what is set aside: `set_aside`, and of `behind` what
     /// stands before it. `done` is set aside no more. `false`: it was sent elsewhere meanwhile.
     async fn advance(
@@ -482,44 +326,6 @@ impl<'a> Course<'a> {
         Ok(true)
     }
 
-    /// Reads what is set aside; `anew`: with what each item says, so that those are forgotten that are gone.
-    async fn load(&mut self, anew: bool) -> Result<(), Refused> {
-        if anew {
-            self.sweep = None;
-        }
-        let view = self.deliveries.store.read_view();
-        view.applied().await?;
-        let stored = view.asides(&self.destination.id, 0, usize::MAX).await?;
-        let (mut before, mut gone, mut block) = (std::mem::take(&mut self.asides), Vec::new(), None);
-        for (item, aside) in stored {
-            if !anew && aside.given_up {
-                self.asides.given_up.insert(item);
-                continue;
-            }
-            if !anew && let Some(known) = before.waiting.remove(&item) {
-                self.asides.put(item, known);
-                continue;
-            }
-            let whose = match self.deliveries.item(self.destination, item, &mut block).await {
-                Ok(Some(found)) => found.whose,
-                Ok(None) => {
-                    gone.push(item);
-                    continue;
-                }
-                Err(Refused::Damaged(_)) => None, // it is told where it is tried
-                Err(refused) => return Err(refused),
-            };
-            let known = before.waiting.remove(&item).filter(|_| !aside.given_up);
-            let waiting = known.map(|known| Waiting { whose: whose.clone(), ..known });
-            self.asides.put(item, waiting.unwrap_or_else(|| Waiting::new(aside, whose)));
-        }
-        if !gone.is_empty() {
-            self.done(gone).await?;
-        }
-        self.tell();
-        Ok(())
-    }
-
     /// Tells how far the destination is.
     fn tell(&self) {
         self.deliveries.status.note(&self.destination.id, |status| {
@@ -542,40 +348,5 @@ impl<'a> Course<'a> {
                 return Ok(true);
             }
         }
-    }
-}
-
-/// The place of an item that may be taken before those in front of it, for it is the first of its person: the `turn`th, going
-/// on in wider and wider steps, for those nearby may be alike.
-fn probe(line: &[Item], turn: usize) -> Option<usize> {
-    let mut seen = HashSet::new();
-    let mut firsts = Vec::new();
-    for (place, item) in line.iter().enumerate() {
-        if item.whose.as_ref().is_none_or(|whose| seen.insert(whose)) && place > 0 {
-            firsts.push(place);
-        }
-    }
-    let steps = usize::BITS as usize - firsts.len().leading_zeros() as usize;
-    firsts.get((1 << (turn % steps.max(1))) - 1).copied()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn another_item_is_tried_that_is_the_first_of_somebody_else() {
-        let item = |offset: usize, whose: &str| Item {
-            offset: offset as u64,
-            json: String::new(),
-            whose: (!whose.is_empty()).then(|| Whose::Session(Id::required(whose).unwrap())),
-        };
-        let line = |people: &[&str]| people.iter().enumerate().map(|(at, it)| item(at, it)).collect::<Vec<_>>();
-        let probes = |people: &[&str]| (0..4).map(|turn| probe(&line(people), turn)).collect::<Vec<_>>();
-        assert_eq!(probes(&["a"]), [None; 4]);
-        assert_eq!(probes(&["a", "a", "a"]), [None; 4], "what is theirs waits behind it");
-        assert_eq!(probes(&["a", "a", "b", "b"]), [Some(2); 4]);
-        assert_eq!(probes(&["a", "b", "c", "d"]), [Some(1), Some(2), Some(1), Some(2)]);
-        assert_eq!(probes(&["a", "", "", "a", "b", "c", "d", "e"]), [Some(1), Some(2), Some(5), Some(1)]);
     }
 }
