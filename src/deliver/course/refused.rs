@@ -58,6 +58,13 @@ impl Course<'_> {
                 self.ahead.insert(line.items[other].offset);
                 is_item = true;
             }
+        } else if aside.tries >= tries
+            && let Some((waiting, _)) = self.asides.next()
+        {
+            // All others wait behind items that are tried again: one of these tells as much.
+            let taken = self.taken;
+            self.retry(waiting).await?;
+            is_item |= self.taken > taken;
         }
         if !is_item {
             let pause = self.left(&aside, now, pause(aside.tries));
