@@ -34,9 +34,9 @@ const TRIES_MIN: u32 = 3;
 const ASKED_MAX: Duration = Duration::from_secs(60 * 60);
 /// How often it is looked whether the destination was sent elsewhere, while nothing is tried.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// How many blocks and items are looked at for one of somebody else.
+/// How many blocks and items are looked at for one of somebody else: many may be of people of whom something is tried again.
 const BLOCKS_AHEAD: usize = 32;
-const ITEMS_AHEAD: usize = 100;
+const ITEMS_AHEAD: usize = 1_000;
 /// How long is waited where too many items wait that were not tried yet.
 const NO_ROOM: Duration = Duration::from_millis(50);
 /// How long after a deletion it is looked what of the items that are set aside is gone; several together.
