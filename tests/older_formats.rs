@@ -174,3 +174,42 @@ fn taken_as_it_is(of_format: u32) {
     drop(daemon.stop());
     assert_eq!(std::fs::read_to_string(format).unwrap(), "tracardi store 7\n");
 }
+
+/// An earlier version did not note which state of the profile was with an event.
+#[test]
+fn what_an_older_daemon_stored_is_delivered_with_people_as_far_as_that_is_known() {
+    for format in ["format-3", "format-6"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (setup, _) = unpacked(folder.path(), format);
+        let daemon = setup.start();
+        let destination = json!({
+            "id": "late", "events": ["*"], "profiles": true, "with_profile": true, "file": "late.ndjson"
+        });
+        assert_eq!(daemon.post_admin("/destination", &destination).status, 200);
+        assert_eq!(daemon.post_admin("/destination/late/replay", &json!({"from": 0})).json(), json!(true));
+        let path = folder.path().join(format).join("deliveries/late.ndjson");
+        let events = daemon.record("/events?limit=1000")["result"].as_array().unwrap().clone();
+        let there = |event: &Value| {
+            event["profile"].is_null()
+                || event["profile"]["id"]
+                    .as_str()
+                    .is_some_and(|id| daemon.admin("GET", &format!("/profile/{id}")).status == 200)
+        };
+        let expected: std::collections::BTreeSet<&str> =
+            events.iter().filter(|event| there(event)).map(|event| text(event, "/id")).collect();
+        assert!(expected.len() > 3);
+        wait_for("all of it", || (daemon.record("/destination/late/status")["lag"] == 0).then_some(()));
+        let lines = std::fs::read_to_string(path).unwrap();
+        let items: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let events: Vec<&Value> = items.iter().filter(|item| item["type"] == "event").collect();
+        let delivered: std::collections::BTreeSet<&str> = events.iter().map(|item| text(item, "/event/id")).collect();
+        assert_eq!(delivered, expected, "{format}");
+        for item in events.iter().filter(|item| !item["event"]["profile"].is_null()) {
+            assert!(item["profile"]["id"].is_string(), "{item}");
+            // As it was, or it is said that it is as it was at another time.
+            let inserted = text(item, "/event/metadata/time/insert");
+            let known = item["profile"]["metadata"]["time"]["update"].as_str() <= Some(inserted);
+            assert!(known || item["as_of"].is_string(), "{item}");
+        }
+    }
+}

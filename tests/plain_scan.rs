@@ -190,6 +190,7 @@ impl Model {
                     context: Json::empty_object(),
                     client: Arc::new(ClientFacts::default()),
                     bot: is_bot(events),
+                    profile_state: None,
                     imported: false,
                 });
                 entries.push(Entry::Request(request.clone()));

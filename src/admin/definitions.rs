@@ -15,6 +15,8 @@ use crate::{
 
 /// The most definitions of all kinds together.
 const DEFINITIONS_MAX: usize = 10_000;
+/// How many items are forgotten together that were set aside for a destination: about what the room for an entry is for.
+const ASIDES_TOGETHER: usize = 100;
 
 /// Why definitions are not saved.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +80,24 @@ impl Admin {
         if deleted && let Ok(rules) = self.compile(&[]).await {
             self.rules.set(rules);
         }
+        if deleted && kind == DefinitionKind::Destination {
+            retry(|| self.forget_asides(id)).await?;
+        }
         Ok(deleted)
+    }
+
+    /// Forgets what is set aside for a destination that is not there any more.
+    async fn forget_asides(&self, destination: &Id) -> Result<(), Refused> {
+        loop {
+            let decided = self.decide(vec![Key::Delivered(destination.clone())]).await?;
+            decided.view.applied().await?;
+            let some = decided.view.asides(destination, 0, ASIDES_TOGETHER).await?;
+            if some.is_empty() {
+                return Ok(());
+            }
+            let items = some.into_iter().map(|(item, _)| item).collect();
+            self.write(decided, vec![Entry::AsideDone { destination: destination.clone(), items }]).await?;
+        }
     }
 
     async fn try_delete_definition(&self, kind: DefinitionKind, id: &Id, by: &Author) -> Result<bool, Refused> {

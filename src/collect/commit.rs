@@ -219,7 +219,7 @@ impl Prepared {
         let in_one_session = session.is_some() && events.iter().all(|part| part.request.session == session);
         let last = whose.last().copied().flatten();
         for (part, profile) in events.into_iter().zip(whose) {
-            entries.add_events(part, profile.map(|place| fixed[place].profile.reference()));
+            entries.add_events(part, profile.map(|place| &fixed[place]));
         }
         let answered = match last {
             // Of several people in one session, the last event's.
@@ -241,6 +241,8 @@ fn moves(profiles: &[PreparedProfile], parts: &[usize], earlier: &ProfileRef) ->
 struct FinalizedProfile {
     profile: Arc<Profile>,
     took_in: Vec<ProfileRef>,
+    /// Where its state stands in the log; `None`: it is not stored.
+    state: Option<u64>,
 }
 
 impl FinalizedProfile {
@@ -262,13 +264,15 @@ struct Entries {
 
 impl Entries {
     /// Adds the events of a part with what they have in common.
-    fn add_events(&mut self, part: PreparedEvents, profile: Option<ProfileRef>) {
+    fn add_events(&mut self, part: PreparedEvents, profile: Option<&FinalizedProfile>) {
         let PreparedEvents { mut request, anonymous, list, delayed } = part;
         request.inserted = self.moment.now;
         request.profile_less = profile.is_none();
-        request.profile = profile;
+        request.profile = profile.map(|profile| profile.profile.reference());
+        request.profile_state = profile.and_then(|profile| profile.state);
         if anonymous {
             request.profile = None;
+            request.profile_state = None;
             request.session = None;
             request.context = Json::empty_object();
             request.client = Arc::default();
@@ -285,6 +289,7 @@ impl Entries {
     }
 
     fn add_profile(&mut self, prepared: PreparedProfile) -> FinalizedProfile {
+        let is_stored = prepared.is_stored();
         let (profile, entries) = prepared.finalize(self.moment, self.list.len() as u64, self.last);
         let took_in = entries.iter().filter_map(|entry| match entry {
             Entry::Absorbed { absorbed, .. } => Some(absorbed.clone()),
@@ -292,7 +297,8 @@ impl Entries {
         });
         let took_in = took_in.collect();
         self.list.extend(entries);
-        FinalizedProfile { profile, took_in }
+        let state = is_stored.then_some(profile.written);
+        FinalizedProfile { profile, took_in, state }
     }
 
     /// Adds a session with the profiles that it had in the request, one after another.

@@ -121,6 +121,7 @@ impl Collector {
             context: payload.context.clone(),
             client: admitted.incoming.client.clone(),
             bot: admitted.bot,
+            profile_state: None, // noted with the moment of the request
             imported: false,
         };
         let mut records = Records::new(request, admitted.source.clone(), now, admitted.save_events);

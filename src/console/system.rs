@@ -103,13 +103,14 @@ fn destinations(figures: &Value) -> Markup {
                 None => { p.quiet { "None." } }
                 Some(all) => {
                     table {
-                        thead { tr { th scope="col" { "Id" } th.number scope="col" { "Delivered" } th.number scope="col" { "Behind" } th scope="col" { "State" } } }
+                        thead { tr { th scope="col" { "Id" } th.number scope="col" { "Delivered" } th.number scope="col" { "Behind" } th.number scope="col" { "Set aside" } th scope="col" { "State" } } }
                         tbody {
                             @for (id, status) in Object::iter(all) {
                                 tr {
                                     td { (id) }
                                     td.number { (count(number(status, "delivered"))) }
                                     td.number { (count(number(status, "lag"))) }
+                                    td.number { (count(number(status, "aside"))) }
                                     td { @let error = text(status, "error"); @if error.is_empty() { "well" } @else { span.tag.off { (error) } } }
                                 }
                             }

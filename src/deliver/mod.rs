@@ -1,11 +1,24 @@
 //! Delivering events and changed profiles to other systems: each destination reads the log at its own pace.
 //!
 //! How far a destination is, is an entry of the log itself, written once a delivery was taken: so each item is
-//! delivered at least once, also across a restart, and from any offset again. A delivery that fails is tried again
-//! until it is taken, with longer and longer pauses; what waits behind it waits in the log.
+//! delivered at least once, also across a restart, and from any offset again. A delivery that fails is tried again with
+//! longer and longer pauses; what waits behind it waits in the log. An item that alone is not taken while others are stops
+//! nobody: it is set aside, and noted in the log (`asides.rs`).
+//!
+//! ```text
+//! course     a destination's way through the log: one try after the other
+//! item       what it wants of a block, made from the log for each try; people: whose it is, now and then
+//! target     hands it over; refusal: what it means that it was not taken
+//! asides     what is set aside, as the course knows it; aside: as administrators see it
+//! ```
 
+mod aside;
+mod asides;
+mod course;
 mod file;
 mod item;
+mod people;
+mod refusal;
 mod status;
 mod target;
 
@@ -20,17 +33,21 @@ use tokio::{sync::watch, task::JoinHandle};
 use crate::{
     clock::Clock,
     model::Id,
-    process::{Destination, Lookups, RulesInForce},
-    store::{Entry, Key, Refused, Store},
-    supervise::{PAUSE, PAUSE_MAX},
+    process::{Destination, Lookups, Rules, RulesInForce},
+    store::{Entry, ReadView, Refused, Store},
 };
+use course::Course;
 use file::Files;
+use item::{Item, Wanted};
 use status::Statuses;
 
+pub use aside::{Sent, ShownAside};
 pub use status::Status;
 
-/// What an entry that notes a delivery takes in the queue.
-const ENTRY_BYTES: usize = 128;
+/// What an entry that notes a delivery takes in the queue, with the state that it leads to.
+const ENTRY_BYTES: usize = 640;
+/// How many items are noted together that are set aside no more.
+const DONE_TOGETHER: usize = 1_000;
 
 pub struct Deliveries {
     store: Arc<Store>,
@@ -39,6 +56,8 @@ pub struct Deliveries {
     lookups: Arc<Lookups>,
     files: Files,
     status: Statuses,
+    /// Tells that somebody did something about what is set aside.
+    changed: watch::Sender<u64>,
 }
 
 /// A destination at work; dropped, it stops.
@@ -62,7 +81,15 @@ impl Deliveries {
         lookups: Arc<Lookups>,
         folder: PathBuf,
     ) -> Self {
-        Self { store, clock, rules, lookups, files: Files::new(folder), status: Statuses::default() }
+        Self {
+            store,
+            clock,
+            rules,
+            lookups,
+            files: Files::new(folder),
+            status: Statuses::default(),
+            changed: watch::Sender::default(),
+        }
     }
 
     /// How a destination fares; `None` if it is not at work.
@@ -114,78 +141,44 @@ impl Deliveries {
 
     /// Follows the log for one destination.
     async fn deliver_all(self: Arc<Self>, destination: Arc<Destination>) {
-        self.status.keep_going(&destination.id, || self.follow(&destination)).await;
+        self.status.keep_going(&destination.id, || Course::follow(&self, &destination)).await;
     }
 
-    /// Delivers what comes, from where the destination is; returns when somebody sent it elsewhere.
-    async fn follow(&self, destination: &Destination) -> Result<(), Refused> {
-        let id = &destination.id;
-        let mut noted = self.delivered(id).await?;
-        let mut at = noted.unwrap_or_else(|| self.store.end());
-        self.status.note(id, |status| (status.offset, status.error) = (at, None));
-        loop {
-            let (first, entries) = self.store.entries(at).await?;
-            let view = self.store.read_view();
-            let batch = item::batch(&view, destination, first, &entries, at, self.clock.now()).await?;
-            let batch = view.answer(batch).await?;
-            if batch.undecided > 0 {
-                self.status.note(id, |status| {
-                    status.undecided += batch.undecided;
-                    status.undecided_error = batch.undecided_error;
-                });
-            }
-            if batch.items.is_empty() {
-                if self.delivered(id).await? != noted {
-                    return Ok(());
-                }
-            } else {
-                if !self.deliver(destination, &batch.items, noted).await? {
-                    return Ok(());
-                }
-                if !self.advance(id, noted, batch.end).await? {
-                    return Ok(());
-                }
-                noted = Some(batch.end);
-                self.status.note(id, |status| status.delivered += batch.items.len() as u64);
-            }
-            at = batch.end;
-            self.status.note(id, |status| status.offset = at);
+    /// What stands at offset `item` for the destination, made from the log; `None`: it is not there any more, or not wanted.
+    /// `block` keeps the block that was read last.
+    async fn item(
+        &self,
+        destination: &Destination,
+        item: u64,
+        block: &mut Option<(u64, Vec<Entry>)>,
+    ) -> Result<Option<Item>, Refused> {
+        let is_there = |(first, entries): &(u64, Vec<Entry>)| (*first..first + entries.len() as u64).contains(&item);
+        if !block.as_ref().is_some_and(is_there) {
+            *block = Some(self.store.entries(item).await?);
         }
+        let Some((first, entries)) = block else { return Ok(None) };
+        let (view, rules) = (self.store.read_view(), self.rules.get());
+        let wanted = self.wanted(&view, &rules, destination, 1);
+        view.answer(wanted.one(*first, entries, item).await?).await
     }
 
-    /// Delivers items until they are taken. `false`: the destination was sent elsewhere meanwhile.
-    async fn deliver(&self, destination: &Destination, items: &[String], noted: Option<u64>) -> Result<bool, Refused> {
-        let mut pause = PAUSE;
-        loop {
-            let Err(error) = target::deliver(&self.lookups, &self.files, &destination.target, items).await else {
-                self.status.note(&destination.id, |status| (status.failures, status.error) = (0, None));
-                return Ok(true);
-            };
-            tracing::warn!(destination = %destination.id, error, "a delivery failed and is tried again");
-            self.status.note(&destination.id, |status| {
-                status.failures += 1;
-                status.error = Some(error);
-            });
-            tokio::time::sleep(pause).await;
-            if self.delivered(&destination.id).await? != noted {
-                return Ok(false);
-            }
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
+    fn wanted<'a>(
+        &'a self,
+        view: &'a ReadView,
+        rules: &'a Rules,
+        destination: &'a Destination,
+        most: usize,
+    ) -> Wanted<'a> {
+        Wanted { store: &self.store, view, rules, destination, now: self.clock.now(), most }
     }
 
-    /// Notes that the destination has everything before `offset`, durably. `false`: it was sent elsewhere meanwhile.
-    async fn advance(&self, id: &Id, noted: Option<u64>, offset: u64) -> Result<bool, Refused> {
-        let held = self.store.lock(vec![Key::Delivered(id.clone())]).await?;
-        let permit = self.store.permit(ENTRY_BYTES).await?;
-        let view = self.store.read_view();
-        if view.delivered(id).await? != noted {
-            return Ok(false);
-        }
-        let entry = Entry::Delivered { destination: id.clone(), offset };
-        let ((), pending) = view.push(permit, |_| (vec![entry], ()))?;
-        drop(held);
-        pending.durable().await.map(|()| true)
+    /// Writes entries durably.
+    async fn write(&self, view: &ReadView, entries: Vec<Entry>) -> Result<(), Refused> {
+        let states =
+            entries.iter().map(|entry| if let Entry::AsideDone { items, .. } = entry { items.len() } else { 1 });
+        let permit = self.store.permit(ENTRY_BYTES * states.sum::<usize>()).await?;
+        let ((), pending) = view.push(permit, |_| (entries, ()))?;
+        pending.durable().await
     }
 
     /// How far the destination is, durably.

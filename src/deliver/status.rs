@@ -25,6 +25,13 @@ pub struct Status {
     /// How many deliveries failed one after another, and why the last one did.
     pub failures: u64,
     pub error: Option<String>,
+    /// That will not change by itself: it was answered with a status like 400, 401, 404 or 410.
+    pub lasting: bool,
+    /// How many items are set aside, and how many of these are tried again by themselves.
+    pub aside: u64,
+    pub retried: u64,
+    /// How many that were given up were forgotten since the start, for there were too many.
+    pub forgotten: u64,
     /// For how many items the condition could not be evaluated since the start, so that they were not delivered, and why
     /// for the last one.
     pub undecided: u64,

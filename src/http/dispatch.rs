@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use super::{
-    App, Services, access, auth, collect, consents, console, definitions,
+    App, Services, access, asides, auth, collect, consents, console, definitions,
     failure::Failure,
     health, import, live, metrics, openapi, query, records, redirect,
     reply::{self, Reply},
@@ -77,6 +77,9 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::DestinationStatus, _) => definitions::destination_status(deliveries, route),
         (Endpoint::ScheduleStatus(kind), _) => definitions::status(scheduler, kind, route).await,
         (Endpoint::Replay, _) => definitions::replay(admin, &request).await,
+        (Endpoint::Asides, _) => asides::list(deliveries, route).await,
+        (Endpoint::Aside, _) => asides::delete(deliveries, route).await,
+        (Endpoint::SendAside, _) => asides::send(deliveries, route).await,
         (Endpoint::Configuration, &Method::POST) => definitions::apply(admin, &request, &by()).await,
         (Endpoint::Configuration, _) => Ok(definitions::dump(admin)),
         (Endpoint::Event, &Method::DELETE) => records::delete_event(admin, route).await,

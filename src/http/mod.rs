@@ -6,6 +6,7 @@
 
 mod access;
 mod answer;
+mod asides;
 mod auth;
 mod body;
 mod client;

@@ -179,6 +179,7 @@ impl<'a> Plan<'a> {
             context: Json::empty_object(),
             client: Arc::new(document.client.clone()),
             bot: document.bot,
+            profile_state: None,
             imported: true,
         };
         self.ready.add_event(ReadyEvents { request, whose, list: vec![document.event.clone()] });

@@ -177,6 +177,8 @@ impl Figures {
         families.gauges("tracardi_destination_lag_entries", what, None, each(|status| status.lag))?;
         let what = "Deliveries that failed one after another.";
         families.gauges("tracardi_destination_failing", what, None, each(|status| status.failures))?;
+        let what = "Items that a destination does not take and that are set aside.";
+        families.gauges("tracardi_destination_aside_items", what, None, each(|status| status.aside))?;
         let what = "Items delivered to a destination.";
         families.counters("tracardi_destination_items", what, each(|status| status.delivered))?;
         let what = "Items for which a destination's condition could not be evaluated.";

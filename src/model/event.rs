@@ -5,14 +5,18 @@ mod shown;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, ser::SerializeMap};
+use serde::{
+    Deserialize, Serialize,
+    ser::{SerializeMap, SerializeStruct},
+};
 
 use super::{Id, Json, ProfileRef, Time};
 
 pub use shown::{Entity, EventParts, ShownEvent};
 
 /// What the events of one request share; stands once in the log, before them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(from = "StoredRequest")]
 pub struct EventRequest {
     /// The server's time, which orders the log.
     pub inserted: Time,
@@ -25,15 +29,76 @@ pub struct EventRequest {
     pub client: Arc<ClientFacts>,
     /// The user agent is a known bot's.
     pub bot: bool,
+    /// The offset of the profile's state as it was with them: as the request left it. `None`: there is no profile, its state
+    /// was not stored, or an earlier version stored them, which did not note it.
+    pub profile_state: Option<u64>,
     /// They did not come by a request, but from a file. The log says so by the kind of entry.
-    #[serde(skip)]
     pub imported: bool,
+}
+
+/// As it stands in the log.
+#[derive(Deserialize)]
+struct StoredRequest {
+    inserted: Time,
+    source: Id,
+    session: Option<Id>,
+    profile: Option<ProfileRef>,
+    profile_less: bool,
+    context: Json,
+    client: Arc<ClientFacts>,
+    seen: Seen,
+}
+
+/// Who sent a request, and the state of their profile. The first two have the bytes of `false` and `true`, which stand here
+/// in a store that an earlier version wrote.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum Seen {
+    Person,
+    Bot,
+    PersonWith(u64),
+    BotWith(u64),
+}
+
+impl Serialize for EventRequest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let seen = match (self.bot, self.profile_state) {
+            (false, None) => Seen::Person,
+            (true, None) => Seen::Bot,
+            (false, Some(state)) => Seen::PersonWith(state),
+            (true, Some(state)) => Seen::BotWith(state),
+        };
+        let mut stored = serializer.serialize_struct("StoredRequest", 8)?;
+        stored.serialize_field("inserted", &self.inserted)?;
+        stored.serialize_field("source", &self.source)?;
+        stored.serialize_field("session", &self.session)?;
+        stored.serialize_field("profile", &self.profile)?;
+        stored.serialize_field("profile_less", &self.profile_less)?;
+        stored.serialize_field("context", &self.context)?;
+        stored.serialize_field("client", &self.client)?;
+        stored.serialize_field("seen", &seen)?;
+        stored.end()
+    }
+}
+
+impl From<StoredRequest> for EventRequest {
+    fn from(stored: StoredRequest) -> Self {
+        let StoredRequest { inserted, source, session, profile, profile_less, context, client, seen } = stored;
+        let (bot, profile_state) = match seen {
+            Seen::Person => (false, None),
+            Seen::Bot => (true, None),
+            Seen::PersonWith(state) => (false, Some(state)),
+            Seen::BotWith(state) => (true, Some(state)),
+        };
+        let imported = false;
+        Self { inserted, source, session, profile, profile_less, context, client, bot, profile_state, imported }
+    }
 }
 
 impl EventRequest {
     /// The same without what identifies somebody; it is of `profile`.
     pub fn stripped(&self, profile: Option<ProfileRef>) -> Self {
-        Self { profile, context: Json::empty_object(), client: Arc::default(), ..self.clone() }
+        let (context, client, profile_state) = (Json::empty_object(), Arc::default(), None);
+        Self { profile, context, client, profile_state, ..self.clone() }
     }
 }
 

@@ -226,6 +226,7 @@ mod tests {
             context: json(context),
             client: Arc::new(client),
             bot: false,
+            profile_state: None,
             imported: false,
         }
     }

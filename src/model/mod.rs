@@ -5,6 +5,7 @@
 
 mod agent;
 mod answer;
+mod aside;
 mod boolean;
 mod country;
 mod counts;
@@ -44,6 +45,7 @@ mod zone;
 
 pub use agent::{AgentKind, KnownAgent};
 pub use answer::{Answer, FullAnswer};
+pub use aside::Aside;
 pub use boolean::boolean_word;
 pub use country::Country;
 pub use counts::{DailyCounts, kind_in};

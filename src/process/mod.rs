@@ -33,6 +33,7 @@ pub use definitions::{
     duration, read_toml,
     redirect::Redirect,
     schedule::Schedule,
+    word::Word,
 };
 pub use digest::{hex, sha256};
 pub use expression::{condition::Expression, scope::Scope};
@@ -46,6 +47,7 @@ pub use outbound::{
     hosts::AllowedHosts,
     lookup::{LookupFigures, Lookups, plain_client},
     secrets::{Secrets, SecretsError},
+    webhook::NotTaken,
 };
 pub use outcome::Outcome;
 pub use pipeline::{PROFILE_MERGED, PROFILE_SPLIT, Processing};

@@ -9,7 +9,7 @@ use schemars::{Schema, SchemaGenerator};
 use tokio::sync::watch;
 
 use crate::{
-    model::{Definition, DefinitionKind, Fault, Id, Path, Zone},
+    model::{Definition, DefinitionKind, Fault, Id, Path, Profile, Time, Zone},
     process::{
         definitions::{
             Whole,
@@ -19,6 +19,7 @@ use crate::{
             redirect::{self, Redirect},
             schedule::Schedule,
             segment::{self, Segment},
+            word::Word,
             workflow::{self, Workflow},
         },
         expression::{
@@ -300,6 +301,16 @@ impl Rules {
     /// Whether somebody wants to know what changes in profiles.
     pub fn tells_changes(&self) -> bool {
         self.destinations.iter().any(|destination| destination.profiles)
+    }
+
+    /// What somebody, as they are now, says of what was stored of them before.
+    pub fn word_of(&self, profile: &Arc<Profile>, now: Time) -> Word<'_> {
+        Word::new(&self.consents, profile, now)
+    }
+
+    /// Whether there are types of consent.
+    pub fn has_consents(&self) -> bool {
+        !self.consents.is_empty()
     }
 
     /// Whether something happens to events of a type beyond what is ready-made.

@@ -70,11 +70,15 @@ impl Rights {
     async fn untold(&self, erasure: &Erasure) -> Result<Vec<Left>, Refused> {
         let mut untold = Vec::new();
         for destination in &erasure.destinations {
-            let delivered = retry(|| async {
+            let is_told = retry(|| async {
                 let view = self.store.read_view();
-                view.answer(view.delivered(destination).await?).await
+                let is_passed = view.delivered(destination).await?.is_some_and(|offset| offset > erasure.named_at);
+                // It is told by the entry that names them, or by the one before, and may have refused that.
+                let by_profile = view.aside(destination, erasure.named_at.saturating_sub(1)).await?;
+                let is_refused = by_profile.is_some() || view.aside(destination, erasure.named_at).await?.is_some();
+                view.answer(is_passed && !is_refused).await
             });
-            if delivered.await?.is_none_or(|offset| offset <= erasure.named_at) {
+            if !is_told.await? {
                 untold.push(Left::Untold(destination.clone()));
             }
         }

@@ -114,7 +114,7 @@ impl Rights {
         let destinations = || rules.destinations().iter().filter(had);
         let files = destinations().filter_map(|destination| match &destination.target {
             Target::File(file) => Some(Left::File { destination: destination.id.clone(), file: file.clone() }),
-            Target::Webhook { .. } => None,
+            Target::Webhook(_) => None,
         });
         let told = told_of(people);
         let is_told = |definition: &&Arc<Definition>| holds(definition.body.as_str(), &told);

@@ -9,8 +9,8 @@ use bincode::Options;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Definition, DefinitionKind, DelayedEvent, Erasure, Event, EventRequest, FieldChange, Id, IdHash, Json, MergeKey,
-    Named, Pass, Profile, ProfileRef, Session, Source, SourceSecrets, Time,
+    Aside, Definition, DefinitionKind, DelayedEvent, Erasure, Event, EventRequest, FieldChange, Id, IdHash, Json,
+    MergeKey, Named, Pass, Profile, ProfileRef, Session, Source, SourceSecrets, Time,
 };
 
 pub use fold::Fold;
@@ -138,6 +138,17 @@ pub enum Entry {
         made: u64,
         shown: Json,
     },
+    /// The item of a destination that stands at offset `item` is set aside, or fared so since.
+    SetAside {
+        destination: Id,
+        item: u64,
+        aside: Aside,
+    },
+    /// These are set aside no more: they were taken, are not there any more, or nobody wants them.
+    AsideDone {
+        destination: Id,
+        items: Vec<u64>,
+    },
 }
 
 /// What a merge can be taken back by.
@@ -244,6 +255,11 @@ pub enum Key {
     Definition(DefinitionKind, Id),
     /// How far a destination is.
     Delivered(Id),
+    /// An item that is set aside for a destination, by its offset.
+    Aside {
+        destination: Id,
+        item: u64,
+    },
     /// In the order in which they are due.
     Delayed {
         due: Time,
@@ -274,6 +290,7 @@ pub enum State {
     Erasure(Arc<Erasure>),
     /// Parts that are shown as they came.
     Shown(Json),
+    Aside(Aside),
     /// The key itself is all there is to know.
     There,
     Gone,

@@ -21,7 +21,7 @@ use super::{
     views::DueEvent,
 };
 use crate::model::{
-    DefinitionKind, DelayedEvent, Erasure, Id, IdHash, Json, Pass, Profile, ProfileRef, Session, ShownEvent,
+    Aside, DefinitionKind, DelayedEvent, Erasure, Id, IdHash, Json, Pass, Profile, ProfileRef, Session, ShownEvent,
     SourceSecrets, Time,
 };
 
@@ -138,6 +138,19 @@ impl ReadView {
     pub async fn delivered(&self, destination: &Id) -> Result<Option<u64>, Refused> {
         let state = self.newest(Key::Delivered(destination.clone())).await?;
         Ok(if let Some(State::Offset(offset)) = state { Some(offset) } else { None })
+    }
+
+    /// How an item fared that is set aside for a destination; `None`: it is not.
+    pub async fn aside(&self, destination: &Id, item: u64) -> Result<Option<Aside>, Refused> {
+        let state = self.newest(Key::Aside { destination: destination.clone(), item }).await?;
+        Ok(if let Some(State::Aside(aside)) = state { Some(aside) } else { None })
+    }
+
+    /// Up to `most` items that are set aside for a destination, by their offsets from `from` on, as the views have them: see
+    /// [`ReadView::applied`].
+    pub async fn asides(&self, destination: &Id, from: u64, most: usize) -> Result<Vec<(u64, Aside)>, Refused> {
+        let destination = destination.clone();
+        self.shared.read(move |engine| engine.views.asides(&destination, from, most)).await
     }
 
     /// How far something that is scheduled is; `None` before it ever began.

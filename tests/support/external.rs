@@ -29,7 +29,23 @@ pub struct External {
 impl External {
     /// Answers each request with what `answer` makes of it: a status and a JSON body, or a redirect's target.
     pub fn start(answer: impl Fn(&Asked) -> (u16, String) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let head =
+            |status: u16, text: &str| if status == 302 { format!("Location: {text}\r\n") } else { String::new() };
+        Self::start_with(move |asked| {
+            let (status, text) = answer(asked);
+            (status, head(status, &text), text)
+        })
+    }
+
+    /// As [`External::start`], with lines of the head between status and body. With the status 0 the connection is closed
+    /// without an answer.
+    pub fn start_with(answer: impl Fn(&Asked) -> (u16, String, String) + Send + Sync + 'static) -> Self {
+        Self::start_at("127.0.0.1:0", answer)
+    }
+
+    /// As [`External::start_with`], at this address.
+    pub fn start_at(address: &str, answer: impl Fn(&Asked) -> (u16, String, String) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (answer, known) = (Arc::new(answer), asked.clone());
@@ -54,10 +70,12 @@ impl External {
                     _ = reader.read_exact(&mut body);
                     let body = String::from_utf8_lossy(&body).into_owned();
                     let one = Asked { line: line.clone(), headers, body };
-                    let (status, text) = answer(&one);
+                    let (status, lines, text) = answer(&one);
                     known.lock().unwrap().push(one);
-                    let location = if status == 302 { format!("Location: {text}\r\n") } else { String::new() };
-                    let head = format!("HTTP/1.1 {status} X\r\n{location}Content-Length: {}\r\n", text.len());
+                    if status == 0 {
+                        return;
+                    }
+                    let head = format!("HTTP/1.1 {status} X\r\n{lines}Content-Length: {}\r\n", text.len());
                     _ = (&socket).write_all(format!("{head}Connection: close\r\n\r\n{text}").as_bytes());
                 });
             }

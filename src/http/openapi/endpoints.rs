@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     http::{
-        access, consents, definitions, health, import, metrics, query, records, reply::Saved, route::Endpoint, sources,
-        user,
+        access, asides, consents, definitions, health, import, metrics, query, records, reply::Saved, route::Endpoint,
+        sources, user,
     },
     model::{Answer, DefinitionKind, ShownEvent, ShownProfile, ShownSession},
     read::Top,
@@ -213,6 +213,22 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
                 .post("Delivers everything from a place in the log on again")
                 .sent(bodies::replay(), json!({ "from": 0 }))
                 .answers(answers::deleted())
+                .or_null(),
+        ],
+        Endpoint::Asides => vec![
+            SETTING_UP
+                .get("The items that a destination does not take, and why")
+                .takes(parameters::asides())
+                .answers(it.answer::<asides::List>())
+                .or_null(),
+        ],
+        Endpoint::Aside => vec![
+            SETTING_UP.delete("Forgets an item that is set aside").answers(answers::deleted()).or_null(),
+        ],
+        Endpoint::SendAside => vec![
+            SETTING_UP
+                .post("Sends an item once more that is set aside, and tells whether it was taken")
+                .answers(it.answer::<crate::deliver::Sent>())
                 .or_null(),
         ],
         Endpoint::Event => {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::bodies::{self, NAME_MAX, NO_CONTROL, required_id};
+use crate::http::asides::{LIMIT, LIMIT_MAX};
 
 #[derive(Clone)]
 pub struct Parameter {
@@ -25,6 +26,10 @@ impl Parameter {
 
     /// The part of a path that has this name. An id that says nothing names no record, which is no fault of its form.
     pub fn path(name: &'static str) -> Self {
+        if name == "number" {
+            let schema = json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX });
+            return Self { place: "path", required: true, ..Self::new(name, "Its place in the log.", schema) };
+        }
         let (text, format) = match name {
             "event_type" => ("What happened.", "event-type"),
             "source_id" => ("Where it comes from.", "source-id"),
@@ -89,6 +94,16 @@ pub fn properties() -> Parameter {
 /// Of a list of sources.
 pub fn query() -> Parameter {
     Parameter::new("query", "A part of the name.", json!({ "type": "string" }))
+}
+
+/// Of what is set aside for a destination.
+pub fn asides() -> Vec<Parameter> {
+    let from = json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX });
+    let limit = json!({ "type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT });
+    vec![
+        Parameter::new("from", "The place in the log to begin at.", from),
+        Parameter::new("limit", "How many at most.", limit),
+    ]
 }
 
 /// Of an event's record.

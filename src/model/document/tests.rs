@@ -29,6 +29,7 @@ fn shown(document: &EventDocument) -> Json {
         context: super::Json::empty_object(),
         client: Arc::new(document.client.clone()),
         bot: document.bot,
+        profile_state: None,
         imported: true,
     };
     serde_json::to_value(ShownEvent { request: Arc::new(request), event: document.event.clone() }).unwrap()

@@ -261,6 +261,7 @@ mod tests {
             ),
             client: Arc::new(client),
             bot: false,
+            profile_state: None,
             imported: false,
         };
         let event = Event {

@@ -57,7 +57,7 @@ struct FieldDefinition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
-enum Treatment {
+pub(super) enum Treatment {
     Remove,
     Hash,
     Keep,
@@ -70,7 +70,7 @@ pub struct Consent {
     default: Answer,
     required: bool,
     expires_after: Option<Duration>,
-    fields: Vec<(Path, Treatment)>,
+    pub(super) fields: Vec<(Path, Treatment)>,
 }
 
 impl Consent {
@@ -103,7 +103,7 @@ impl Consent {
     }
 
     /// Whether the profile granted it, and that still counts; while nobody is known, what is granted by default does.
-    fn is_granted(&self, profile: Option<&ProfileDraft>, now: Time) -> bool {
+    pub(super) fn is_granted(&self, profile: Option<&ProfileDraft>, now: Time) -> bool {
         let by_default = self.default == Answer::Granted;
         let Some(profile) = profile else { return by_default };
         let said = profile.get(&["consents".into(), (*self.id.text()).into()]);
@@ -117,7 +117,7 @@ impl Consent {
 }
 
 /// What a consent's value says now; `None`: nothing.
-fn answer(value: &Value, now: Time) -> Option<bool> {
+pub(super) fn answer(value: &Value, now: Time) -> Option<bool> {
     match value {
         Value::Boolean(granted) => Some(*granted),
         Value::Text(word) => match word.trim().to_lowercase().as_str() {
@@ -136,7 +136,7 @@ fn answer(value: &Value, now: Time) -> Option<bool> {
 
 /// Whether the profile consented to what a source that requires consent needs: every required type, or, if none is, any.
 /// What was `told` right now counts before what it said so far.
-fn is_given(consents: &[Consent], profile: Option<&ProfileDraft>, told: &Object, now: Time) -> bool {
+pub(super) fn is_given(consents: &[Consent], profile: Option<&ProfileDraft>, told: &Object, now: Time) -> bool {
     let is_granted = |consent: &Consent| {
         let told = told.get(&consent.id.text()).and_then(|told| answer(told, now));
         told.unwrap_or_else(|| consent.is_granted(profile, now))

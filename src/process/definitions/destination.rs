@@ -8,13 +8,16 @@ use serde::Deserialize;
 use super::duration;
 use crate::{
     model::{Definition, EventType, Fault, Id, Json, Object, Time},
-    process::expression::{condition::Expression, scope::Scope},
+    process::{
+        expression::{condition::Expression, scope::Scope},
+        outbound::webhook::{self, Webhook},
+    },
 };
 
 const BATCH: usize = 100;
 const BATCH_MAX: usize = 1_000;
-const TIMEOUT: Duration = Duration::from_secs(10);
-const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+const RETRY_FOR: Duration = Duration::from_secs(60 * 60);
+const RETRY_FOR_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -28,28 +31,22 @@ pub struct Written {
     /// Whether changed profiles are delivered.
     #[serde(default)]
     profiles: bool,
-    /// A condition over event and profile.
+    /// Whether each event comes with its profile, as that was with it.
+    #[serde(default)]
+    with_profile: bool,
+    /// A condition over event and profile, as that was with the event.
     #[schemars(extend("format" = "cel"))]
     r#if: Option<String>,
     /// Where items are posted to; this or a file.
-    webhook: Option<WebhookDefinition>,
+    webhook: Option<webhook::Definition>,
     /// The name of a file in the folder of deliveries.
     file: Option<String>,
     /// The most items in a delivery.
     #[schemars(range(min = 1, max = BATCH_MAX))]
     batch: Option<usize>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(inline)]
-struct WebhookDefinition {
-    #[schemars(regex(pattern = "^https?://"))]
-    url: String,
-    /// The name of the secret that deliveries are signed with.
-    secret: Option<String>,
+    /// How long an item is tried again that is not taken, though others are; then it is set aside for good.
     #[schemars(regex(pattern = super::DURATION))]
-    timeout: Option<String>,
+    retry_for: Option<String>,
 }
 
 /// A destination that was compiled.
@@ -61,19 +58,18 @@ pub struct Destination {
     pub enabled: bool,
     events: Vec<Box<str>>,
     pub profiles: bool,
+    /// Whether the profile comes with each event.
+    pub with_profile: bool,
     condition: Option<Expression>,
     pub target: Target,
     pub batch: usize,
+    /// How long an item is tried again that is not taken, though others are.
+    pub retry_for: Duration,
 }
 
 #[derive(Debug)]
 pub enum Target {
-    Webhook {
-        url: Box<str>,
-        /// The name of a secret.
-        secret: Option<Box<str>>,
-        timeout: Duration,
-    },
+    Webhook(Webhook),
     /// A file's name in the folder of deliveries.
     File(Box<str>),
 }
@@ -94,8 +90,13 @@ impl Destination {
         if written.events.is_empty() && !written.profiles {
             return Err(Fault::new("value_error", "event types or profiles = true is expected").at("events"));
         }
+        let retry_for = written.retry_for.as_deref().map(duration).transpose().map_err(|it| it.at("retry_for"))?;
+        let retry_for = retry_for.unwrap_or(RETRY_FOR);
+        if retry_for > RETRY_FOR_MAX {
+            return Err(Fault::new("value_error", "at most 30d is expected").at("retry_for"));
+        }
         let target = match (written.webhook, written.file) {
-            (Some(webhook), None) => webhook.compile().map_err(|fault| fault.at("webhook"))?,
+            (Some(webhook), None) => Target::Webhook(webhook.compile().map_err(|fault| fault.at("webhook"))?),
             (None, Some(name)) => Target::File(file_name(&name).map_err(|fault| fault.at("file"))?),
             _ => return Err(Fault::new("value_error", "one of webhook and file is expected")),
         };
@@ -111,9 +112,11 @@ impl Destination {
             enabled: written.enabled,
             events: types.collect::<Result<_, _>>()?,
             profiles: written.profiles,
+            with_profile: written.with_profile,
             condition,
             target,
             batch,
+            retry_for,
         })
     }
 
@@ -126,30 +129,17 @@ impl Destination {
         self.events.iter().any(|known| **known == *kind || **known == *"*")
     }
 
-    /// Whether the condition holds for records as they are stored, each under its name.
+    /// Whether the profile of an event is looked at.
+    pub fn sees_profile(&self) -> bool {
+        self.with_profile || self.condition.as_ref().is_some_and(|condition| condition.mentions("profile"))
+    }
+
+    /// Whether the condition holds for records as they are stored, each under its name, at the time `now`.
     ///
     /// # Errors
     /// It cannot be evaluated.
     pub fn takes(&self, records: &Object, now: Time) -> Result<bool, String> {
         self.condition.as_ref().map_or(Ok(true), |condition| condition.holds(&Scope::stored(records, now)))
-    }
-}
-
-impl WebhookDefinition {
-    fn compile(self) -> Result<Target, Fault> {
-        let url = url::Url::parse(&self.url).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
-        if url.is_none() {
-            let what = "an address that begins with http:// or https:// is expected";
-            return Err(Fault::new("value_error", what).at("url"));
-        }
-        let timeout = self.timeout.as_deref().map(duration).transpose().map_err(|fault| fault.at("timeout"))?;
-        let timeout = timeout.unwrap_or(TIMEOUT);
-        if timeout.is_zero() || timeout > TIMEOUT_MAX {
-            return Err(
-                Fault::new("value_error", format!("at most {}s is expected", TIMEOUT_MAX.as_secs())).at("timeout")
-            );
-        }
-        Ok(Target::Webhook { url: self.url.into(), secret: self.secret.map(Into::into), timeout })
     }
 }
 

@@ -59,6 +59,11 @@ impl Template {
         Ok(Self(pieces))
     }
 
+    /// Whether something of a record is filled in, and not secrets alone.
+    pub fn speaks_of_records(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::Expression { .. }))
+    }
+
     /// The template's value: of any type if it is one expression, a text otherwise. `None`: what it speaks of is
     /// missing.
     pub fn value(&self, scope: &Scope<'_>) -> Result<Option<Value>, String> {

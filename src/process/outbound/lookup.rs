@@ -8,14 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hmac::{Hmac, KeyInit, Mac};
 use lru::LruCache;
 use parking_lot::Mutex;
 use reqwest::{
     Client, ClientBuilder, Method, Response, Url,
-    header::{
-        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, TRANSFER_ENCODING,
-    },
+    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION},
     redirect::Policy,
 };
 use schemars::JsonSchema;
@@ -25,6 +22,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     dns::Resolver,
+    headers,
     hosts::{AllowedHosts, CheckedResolver},
     secrets::Secrets,
 };
@@ -33,7 +31,6 @@ use crate::{
     model::{Fault, Json, Reader, Value},
     process::{
         definitions::duration,
-        digest,
         expression::{
             scope::Scope,
             template::{Place, Template, ValueTemplate},
@@ -41,8 +38,6 @@ use crate::{
     },
 };
 
-/// What a delivery is signed in.
-const SIGNATURE: &str = "tracardi-signature";
 const TIMEOUT_MS: u64 = 1_000;
 const TIMEOUT_MS_MAX: u64 = 10_000;
 /// The longest answer that is read.
@@ -100,21 +95,10 @@ impl Definition {
         if timeout == 0 || timeout > TIMEOUT_MS_MAX {
             return Err(Fault::new("value_error", format!("1 to {TIMEOUT_MS_MAX} is expected")).at("timeout_ms"));
         }
-        let mut headers = Vec::new();
-        let values = self.headers.as_ref().map_or(Value::object(), Value::from);
-        for (name, value) in values.as_object().ok_or_else(|| Fault::wrong_type("an object").at("headers"))?.iter() {
-            let at = |fault: Fault| fault.at(name).at("headers");
-            let value = value.as_str().ok_or_else(|| at(Fault::wrong_type("a text")))?;
-            let header: HeaderName = name.parse().map_err(|_| at(Fault::new("value_error", "not a header's name")))?;
-            if [CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING].contains(&header) {
-                return Err(at(Fault::new("value_error", "this header is not yours to set")));
-            }
-            headers.push((header, Template::compile(value, true).map_err(at)?));
-        }
         Ok(Lookup {
             url: Template::compile(&self.url, false).map_err(|fault| fault.at("url"))?,
             method,
-            headers,
+            headers: headers::compile(self.headers.as_ref())?,
             body: self
                 .body
                 .as_ref()
@@ -129,7 +113,7 @@ impl Definition {
 
 /// Asks external systems.
 pub struct Lookups {
-    allowed: AllowedHosts,
+    pub(super) allowed: AllowedHosts,
     names: Arc<Resolver>,
     pub secrets: Secrets,
     /// Made when it is first needed: most installations never do.
@@ -189,21 +173,17 @@ impl Lookups {
         }
         let url = Url::parse(&text).map_err(|error| format!("not an address: {error}"))?;
         self.allowed.check(&url)?;
-        let mut headers = HeaderMap::new();
+        let mut headers = headers::fill(&lookup.headers, scope, &self.secrets)?;
         let mut hash = Sha256::new();
         for part in [lookup.method.as_str(), url.as_str()] {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
-        for (name, template) in &lookup.headers {
-            let value = template.text(scope, Place::Header, Some(&self.secrets))?;
-            for part in [name.as_str(), &value] {
-                hash.update(part.as_bytes());
+        for (name, value) in &headers {
+            for part in [name.as_str().as_bytes(), value.as_bytes()] {
+                hash.update(part);
                 hash.update([0]);
             }
-            let mut value = HeaderValue::from_str(&value).map_err(|_| format!("header {name}: it cannot be sent"))?;
-            value.set_sensitive(true);
-            headers.insert(name.clone(), value);
         }
         let body = lookup.body.as_ref().map(|body| body.fill(scope)).transpose()?.map(|body| body.to_json());
         if let Some(body) = &body {
@@ -259,24 +239,6 @@ impl Lookups {
         }
     }
 
-    /// Posts JSON; whoever gets it can check by the signature that it comes from here, and when.
-    ///
-    /// # Errors
-    /// It was not taken: there was no answer in time, or its status is no success.
-    pub async fn post(&self, url: &str, secret: Option<&str>, body: String, timeout: Duration) -> Result<(), String> {
-        let url = Url::parse(url).map_err(|error| format!("not an address: {error}"))?;
-        self.allowed.check(&url)?;
-        let mut request = self.client().await?.post(url).timeout(timeout).header(CONTENT_TYPE, "application/json");
-        if let Some(name) = secret {
-            let secret = self.secrets.get(name).ok_or_else(|| format!("there is no secret {name}"))?;
-            let seconds =
-                std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
-            request = request.header(SIGNATURE, signature(&secret, seconds, &body));
-        }
-        let response = request.body(body).send().await.map_err(|error| reason(&error))?;
-        if response.status().is_success() { Ok(()) } else { Err(format!("it answered {}", response.status().as_u16())) }
-    }
-
     /// Sends a question; the answer, and how many bytes it had.
     async fn send(&self, client: &Client, question: &Question) -> Result<(Value, usize), String> {
         let mut response = self.follow(client, question).await?;
@@ -322,7 +284,7 @@ impl Lookups {
         Err("too many redirects".into())
     }
 
-    async fn client(&self) -> Result<&Client, String> {
+    pub(super) async fn client(&self) -> Result<&Client, String> {
         let make = async || {
             let (allowed, names) = (self.allowed.clone(), self.names.clone());
             // It reads the system's certificates.
@@ -347,13 +309,6 @@ fn climbs(address: &str) -> bool {
     way.split('/').any(|step| [".", ".."].contains(&step.to_ascii_lowercase().replace("%2e", ".").as_str()))
 }
 
-/// `t=SECONDS,v1=HEX`: the HMAC-SHA256, with the secret, of the seconds since 1970, a dot and the body.
-fn signature(secret: &str, seconds: u64, body: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("every length is taken");
-    mac.update(format!("{seconds}.{body}").as_bytes());
-    format!("t={seconds},v1={}", digest::hex(&mac.finalize().into_bytes()))
-}
-
 fn builder() -> ClientBuilder {
     // Another part of the process may have chosen one: then that one stands.
     _ = rustls::crypto::ring::default_provider().install_default();
@@ -369,7 +324,7 @@ fn client(allowed: &AllowedHosts, names: &Arc<Resolver>) -> Result<Client, Strin
 }
 
 /// The innermost reason, which says what happened; the outer ones name the address, which may hold personal data.
-fn reason(error: &reqwest::Error) -> String {
+pub(super) fn reason(error: &reqwest::Error) -> String {
     let mut innermost: &dyn std::error::Error = error;
     while let Some(inner) = innermost.source() {
         innermost = inner;

@@ -175,6 +175,7 @@ impl Records<'_> {
             context: Json::empty_object(),
             client: Arc::default(),
             bot: false,
+            profile_state: None,
             imported: false,
         };
         let saves_events = saves_events && !source.source.transitional;

@@ -40,6 +40,11 @@ impl PreparedProfile {
         usize::from(self.changed)
     }
 
+    /// Whether the log has its state once the request is stored.
+    pub fn is_stored(&self) -> bool {
+        self.changed || !self.is_new
+    }
+
     /// About what its entries take in memory.
     pub fn bytes(&self) -> usize {
         if !self.changed {

@@ -133,6 +133,14 @@ impl Fold {
                 self.latest = self.latest.max(pass.begun);
                 self.states.insert(Key::Pass(*kind, id.clone()), State::Pass(pass.clone()));
             }
+            Entry::SetAside { destination, item, aside } => {
+                let key = Key::Aside { destination: destination.clone(), item: *item };
+                self.states.insert(key, State::Aside(aside.clone()));
+            }
+            Entry::AsideDone { destination, items } => {
+                let keys = items.iter().map(|item| Key::Aside { destination: destination.clone(), item: *item });
+                self.states.extend(keys.map(|key| (key, State::Gone)));
+            }
             Entry::Erased | Entry::Named(_) => {}
             Entry::EventsErased { events, given, .. } => {
                 self.states.extend(events.iter().map(|offset| (Key::DeletedEvent(*offset), State::There)));

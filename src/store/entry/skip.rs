@@ -135,7 +135,11 @@ impl<'a> Walk<'a> {
         self.bytes(1)?;
         self.text()?;
         (0..5).try_for_each(|_| self.optional_text())?;
-        self.bytes(1)
+        match self.byte()? {
+            0 | 1 => Some(()),
+            2 | 3 => self.numbers(1),
+            _ => None,
+        }
     }
 
     /// Its properties.
@@ -290,7 +294,8 @@ mod tests {
             Arc::new(ClientFacts { ip, user_agent, referer, origin, accept_language: language })
         });
         let parts = (time(), id(), prop::option::of(id()), prop::option::of(reference()), json(), client);
-        (parts, any::<[bool; 2]>()).prop_map(|((inserted, source, session, profile, context, client), flags)| {
+        (parts, any::<[bool; 2]>(), any::<Option<u64>>()).prop_map(|(parts, flags, profile_state)| {
+            let (inserted, source, session, profile, context, client) = parts;
             let [profile_less, bot] = flags;
             let request = EventRequest {
                 inserted,
@@ -301,6 +306,7 @@ mod tests {
                 context,
                 client,
                 bot,
+                profile_state,
                 imported: false,
             };
             let request = Arc::new(request);
@@ -408,6 +414,22 @@ mod tests {
             (id(), reference()).prop_map(|(name, profile)| Entry::Name { name, since: profile.since, profile }),
         ];
         prop_oneof![request(), event(), session(), profile(), other]
+    }
+
+    #[test]
+    fn a_request_of_an_earlier_version_is_read_without_what_it_did_not_note() {
+        for bot in [false, true] {
+            let parts = (0_u32, Time::from_micros(7), Id::required("shop").unwrap(), None::<Id>, None::<ProfileRef>);
+            let behind = (true, Json::empty_object(), ClientFacts::default(), bot);
+            let mut bytes = Vec::new();
+            encode_into(&mut bytes, &(parts, behind));
+            let Some(Entry::Request(request)) = decode(&bytes) else { panic!("it is a request") };
+            assert_eq!((request.bot, request.profile_state, request.profile_less), (bot, None, true));
+            let mut again = Vec::new();
+            encode_into(&mut again, &Entry::Request(request));
+            assert_eq!(again, bytes);
+            assert_eq!(skip(&mut bytes.as_slice()), Some(Skipped::Request));
+        }
     }
 
     proptest! {

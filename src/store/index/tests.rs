@@ -39,6 +39,7 @@ fn entries(requests: &[Sent]) -> Vec<Entry> {
             context: json(&format!(r#"{{"utm":{{"source":"campaign-{source}"}}}}"#)),
             client: Arc::new(ClientFacts::default()),
             bot: false,
+            profile_state: None,
             imported: false,
         })));
         for (kind, valid, tag) in events {

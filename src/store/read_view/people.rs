@@ -83,6 +83,19 @@ impl ReadView {
         self.shared.read_log(move |engine| engine.log.profile_at(offset, wanted.as_ref())).await
     }
 
+    /// The state of `profile` that the log has at `offset`. `None`: it has none there, or not any more, or it is to go, for
+    /// whoever it is of was erased or forgotten. See [`ReadView::applied`].
+    pub async fn state_of(&self, profile: &ProfileRef, offset: u64) -> Result<Option<Arc<Profile>>, Refused> {
+        if self.shared.configuration.concealed.of(&profile.id, offset).is_some() {
+            return Ok(None);
+        }
+        match self.profile_at(offset, Some(profile)).await {
+            Ok(found) => Ok(found.map(|(state, _)| Arc::new(state))),
+            Err(Refused::Damaged(_)) => Ok(None), // where else it is read, it is told
+            Err(refused) => Err(refused),
+        }
+    }
+
     /// The state of the profile that the request at `offset` stored, if it wrote there what stands at `path`; it was called
     /// so then. See [`ReadView::applied`].
     pub async fn profile_that_wrote(&self, offset: u64, path: &str) -> Result<Option<Arc<Profile>>, Refused> {

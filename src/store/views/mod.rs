@@ -28,7 +28,9 @@ use super::{
     error::{At, StoreError},
     files::{checksums, durable},
 };
-use crate::model::{Definition, DelayedEvent, Erasure, Id, Profile, ProfileRef, Session, Source, SourceSecrets, Time};
+use crate::model::{
+    Aside, Definition, DelayedEvent, Erasure, Id, Profile, ProfileRef, Session, Source, SourceSecrets, Time,
+};
 use known_sessions::KnownSessions;
 pub use names::NamesWalk;
 use session_codec::SessionCodec;
@@ -330,6 +332,17 @@ impl Views {
             let event = entry::decode(&value).ok_or_else(|| self.unreadable(Tree::Delayed, &key))?;
             Ok((tables::parse_delayed_key(&key), event))
         })
+    }
+
+    /// Up to `most` items that are set aside for a destination, from offset `from` on, and how each fared.
+    pub fn asides(&self, destination: &Id, from: u64, most: usize) -> Result<Vec<(u64, Aside)>, StoreError> {
+        let range = tables::aside_key(destination, from)..=tables::aside_key(destination, u64::MAX);
+        let records = self.tree(Tree::Asides).range(range).take(most).map(|record| {
+            let (key, value) = record.at(&self.path)?;
+            let item = key.last_chunk().map(|item| u64::from_be_bytes(*item));
+            item.zip(entry::decode(&value)).ok_or_else(|| self.unreadable(Tree::Asides, &key))
+        });
+        records.collect()
     }
 
     /// The records of a tree whose records come in parts, from behind `after` on.

@@ -61,6 +61,8 @@ pub enum Tree {
     ErasedIds,
     /// The offset at which a session or profile was made that was imported, to the parts that are shown as they came.
     Imported,
+    /// A destination and the offset of an item that is set aside for it, to how that fared.
+    Asides,
 }
 
 /// How the records of a tree stand in it.
@@ -88,7 +90,7 @@ const fn table(tree: Tree, name: &'static str, form: Form, decode: fn(&[u8]) -> 
 }
 
 /// Each tree, in the order of their places. What no key leads to is an index, which is written along with what it is of.
-pub const TABLES: [Table; 25] = [
+pub const TABLES: [Table; 26] = [
     table(Tree::SessionNumbers, "session_numbers", Form::Whole, index),
     table(Tree::Sessions, "sessions", Form::Parts, index),
     table(Tree::Profiles, "profiles", Form::Parts, |bytes| entry::decode(bytes).map(State::Profile)),
@@ -114,6 +116,7 @@ pub const TABLES: [Table; 25] = [
     table(Tree::Erasures, "erasures", Form::Parts, |bytes| entry::decode(bytes).map(State::Erasure)),
     table(Tree::ErasedIds, "erased_ids", Form::Whole, |bytes| entry::decode(bytes).map(State::Offset)),
     table(Tree::Imported, "imported", Form::Parts, |bytes| entry::decode(bytes).map(State::Shown)),
+    table(Tree::Asides, "asides", Form::Whole, |bytes| entry::decode(bytes).map(State::Aside)),
 ];
 
 fn there(_: &[u8]) -> Option<State> {
@@ -156,6 +159,7 @@ pub fn place(key: &Key) -> (Tree, Vec<u8>) {
         Key::Pass(kind, id) => (Tree::Passes, definition_key(*kind, id)),
         Key::SourceSecrets(id) => (Tree::SourceSecrets, id.key()),
         Key::Erasure(id) => (Tree::Erasures, id.key()),
+        Key::Aside { destination, item } => (Tree::Asides, aside_key(destination, *item)),
         Key::ErasedId(hash) => (Tree::ErasedIds, hash.0.to_vec()),
     }
 }
@@ -176,6 +180,7 @@ pub fn encode(state: &State) -> Option<Vec<u8>> {
         State::Pass(pass) => entry::encode(pass),
         State::Erasure(erasure) => entry::encode(erasure),
         State::Shown(shown) => entry::encode(shown),
+        State::Aside(aside) => entry::encode(aside),
         State::There => Vec::new(),
         State::Gone => return None,
     })
@@ -215,6 +220,11 @@ pub fn visit_key(profile: &ProfileRef, session: Place) -> Vec<u8> {
 /// The id first, so that all sources that used it stand together.
 pub fn event_key(id: &Id, source: Option<&Id>) -> Vec<u8> {
     [id.key(), source.map(Id::key).unwrap_or_default()].concat()
+}
+
+/// Those of a destination stand together, in the order of their items.
+pub fn aside_key(destination: &Id, item: u64) -> Vec<u8> {
+    [&destination.key()[..], &item.to_be_bytes()].concat()
 }
 
 fn definition_key(kind: DefinitionKind, id: &Id) -> Vec<u8> {

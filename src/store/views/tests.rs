@@ -123,6 +123,7 @@ fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4])
                 context: Json::empty_object(),
                 client: Default::default(),
                 bot: false,
+                profile_state: None,
                 imported: false,
             };
             let event = Event {
