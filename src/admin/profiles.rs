@@ -1,4 +1,5 @@
-//! Profiles are split off those that took them in, and deleted with all that leads to them (contract, sections 4 and 9).
+//! Profiles are split off those that took them in, and deleted with all that leads to them
+//! (docs/contract.md, sections 4 and 9).
 
 use std::sync::Arc;
 
