@@ -1,4 +1,4 @@
-//! Viewers, links to single pages, and the history of changes (contract, section 19).
+//! Viewers, links to single pages, and the history of changes (docs/contract.md, section 19).
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! The administrator's token, sources and records (contract, section 9).
+//! The administrator's token, sources and records (docs/contract.md, section 9).
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! The client's address: whose word about it counts, and how it is kept (contract, section 10).
+//! The client's address: whose word about it counts, and how it is kept (docs/contract.md, section 10).
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! /collect/EVENT-TYPE/SOURCE-ID[/SESSION-ID] (contract, section 5). What becomes of the bodies is tested beside the
-//! code: in `src/model/form.rs`, `src/model/payload.rs` and `src/http/collect.rs`.
+//! /collect/EVENT-TYPE/SOURCE-ID[/SESSION-ID] (docs/contract.md, section 5). What becomes of the bodies is tested
+//! beside the code: in `src/model/form.rs`, `src/model/payload.rs` and `src/http/collect.rs`.
 
 mod support;
 

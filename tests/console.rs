@@ -1,4 +1,5 @@
-//! The console in a real browser (contract, section 19). A picture of each page is written to `target/screenshots`.
+//! The console in a real browser (docs/contract.md, section 19). A picture of each page is written to
+//! `target/screenshots`.
 
 mod support;
 

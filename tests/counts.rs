@@ -1,4 +1,4 @@
-//! Counting events (contract, section 13).
+//! Counting events (docs/contract.md, section 13).
 
 mod support;
 

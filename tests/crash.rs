@@ -1,4 +1,4 @@
-//! A process that is killed loses nothing that it acknowledged (contract, sections 6 and 7).
+//! A process that is killed loses nothing that it acknowledged (docs/contract.md, sections 6 and 7).
 //!
 //! `TRACARDI_ROUNDS` says how often it is killed, 20 times if nothing is said; more often until some segments are sealed.
 

@@ -1,4 +1,4 @@
-//! What is known without configuration: browser, system, device, campaign, page (contract, section 10).
+//! What is known without configuration: browser, system, device, campaign, page (docs/contract.md, section 10).
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Disks that are full, refuse writes or give back other bytes (contract, section 7).
+//! Disks that are full, refuse writes or give back other bytes (docs/contract.md, section 7).
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! The rights of a person (contract, section 16): to be told everything, to be erased, to be forgotten.
+//! The rights of a person (docs/contract.md, section 16): to be told everything, to be erased, to be forgotten.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Everything of a kind as a file (contract, section 15), and what DuckDB makes of it.
+//! Everything of a kind as a file (docs/contract.md, section 15), and what DuckDB makes of it.
 
 mod support;
 

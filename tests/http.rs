@@ -1,4 +1,4 @@
-//! Media types, encodings, statuses, the order of checks, paths and limits (contract, section 2).
+//! Media types, encodings, statuses, the order of checks, paths and limits (docs/contract.md, section 2).
 
 mod support;
 

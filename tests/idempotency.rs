@@ -1,4 +1,4 @@
-//! A payload whose events have ids can be sent again without harm (contract, section 6).
+//! A payload whose events have ids can be sent again without harm (docs/contract.md, section 6).
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Sessions and profiles (contract, section 4).
+//! Sessions and profiles (docs/contract.md, section 4).
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Records that come in files (contract, section 15).
+//! Records that come in files (docs/contract.md, section 15).
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Following what is stored (contract, section 14).
+//! Following what is stored (docs/contract.md, section 14).
 
 mod support;
 

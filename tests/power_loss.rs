@@ -1,4 +1,5 @@
-//! A power cut loses nothing that was acknowledged (contract, section 7): what was written and never synced is dropped.
+//! A power cut loses nothing that was acknowledged (docs/contract.md, section 7): what was written and never synced is
+//! dropped.
 //!
 //! `TRACARDI_ROUNDS` says how often the power is cut, 20 times if nothing is said.
 

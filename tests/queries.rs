@@ -1,4 +1,4 @@
-//! Reading events back (contract, section 12).
+//! Reading events back (docs/contract.md, section 12).
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Reading sessions, profiles and timelines back (contract, section 12).
+//! Reading sessions, profiles and timelines back (docs/contract.md, section 12).
 
 mod support;
 

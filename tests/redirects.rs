@@ -1,4 +1,4 @@
-//! Redirects: an address of the daemon notes an event and sends the visitor on (contract, section 18).
+//! Redirects: an address of the daemon notes an event and sends the visitor on (docs/contract.md, section 18).
 
 mod support;
 

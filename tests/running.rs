@@ -1,4 +1,4 @@
-//! Settings, first start, commands and signals (contract, section 11).
+//! Settings, first start, commands and signals (docs/contract.md, section 11).
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! The browser script in a real browser, on pages of another origin (contract, section 18).
+//! The browser script in a real browser, on pages of another origin (docs/contract.md, section 18).
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! Visits and tops (contract, section 13), compared with a plain count over what was sent: over several days and
-//! segments, with people who become one and events that are deleted.
+//! Visits and tops (docs/contract.md, section 13), compared with a plain count over what was sent: over several days
+//! and segments, with people who become one and events that are deleted.
 
 mod support;
 

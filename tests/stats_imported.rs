@@ -1,5 +1,6 @@
-//! Counts over a log whose events do not stand in the order of their times (contract, sections 13 and 15): people who
-//! have live events and imported ones before, between and after them, compared with a plain count by the events' times.
+//! Counts over a log whose events do not stand in the order of their times (docs/contract.md, sections 13 and 15):
+//! people who have live events and imported ones before, between and after them, compared with a plain count by the
+//! events' times.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! POST /track (contract, section 3), and what is stored (section 10).
+//! POST /track, and what is stored (docs/contract.md, sections 3 and 10).
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! What the browser script and widgets of web pages ask the daemon for (contract, section 18); the script itself is tried
-//! in a browser by `tests/script.rs`.
+//! What the browser script and widgets of web pages ask the daemon for (docs/contract.md, section 18); the script
+//! itself is tried in a browser by `tests/script.rs`.
 
 mod support;
 

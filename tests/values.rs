@@ -1,5 +1,5 @@
-//! Ids, JSON and times as clients send them (contract, section 1); the forms in full are tested beside the code in
-//! `src/model/`.
+//! Ids, JSON and times as clients send them (docs/contract.md, section 1); the forms in full are tested beside the code
+//! in `src/model/`.
 
 mod support;
 

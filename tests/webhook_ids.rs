@@ -1,4 +1,5 @@
-//! What a service sends again is one event, where its source says what the service calls it (contract, section 6).
+//! What a service sends again is one event, where its source says what the service calls it
+//! (docs/contract.md, section 6).
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! Who may look beside the administrator: tokens of viewers, and links to single pages (contract, section 19). Of each the
-//! hash is kept, so that the store lets nobody in.
+//! Who may look beside the administrator: tokens of viewers, and links to single pages (docs/contract.md, section 19).
+//! Of each the hash is kept, so that the store lets nobody in.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Events, sessions and profiles, one by one (contract, section 9).
+//! Events, sessions and profiles, one by one (docs/contract.md, section 9).
 
 use std::sync::Arc;
 

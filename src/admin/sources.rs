@@ -1,4 +1,4 @@
-//! The event sources (contract, section 9).
+//! The event sources (docs/contract.md, section 9).
 
 use std::sync::Arc;
 

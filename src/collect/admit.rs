@@ -1,4 +1,4 @@
-//! Is the source known, and may this request use it? (contract, sections 3, 8 and 10)
+//! Is the source known, and may this request use it? (docs/contract.md, sections 3, 8, 9 and 10)
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What an answer tells of people, and whom (contract, sections 3 and 11).
+//! What an answer tells of people, and whom (docs/contract.md, sections 3 and 11).
 //!
 //! A source's id is public, and an address can be guessed: whoever sends somebody's address is led to their profile. So
 //! of people who are known, and of what external systems said, an answer tells strangers nothing but an id.

@@ -1,5 +1,5 @@
 //! The ids of what a webhook sends, where its source says that the sender gives some: a delivery that is sent again is
-//! known by them (contract, section 6).
+//! known by them (docs/contract.md, section 6).
 
 use crate::{
     model::{EventIdPlace, EventPayload, Id, Value, said_id},

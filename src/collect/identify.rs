@@ -1,4 +1,4 @@
-//! Whose visit is it? Finds session and profile under locks by name (contract, section 4).
+//! Whose visit is it? Finds session and profile under locks by name (docs/contract.md, section 4).
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Who came with a link from another domain (contract, section 18).
+//! Who came with a link from another domain (docs/contract.md, section 18).
 
 use super::{Collector, Incoming};
 use crate::model::Id;

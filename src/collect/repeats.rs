@@ -1,4 +1,4 @@
-//! Events that their source sent before: they are not stored, processed or counted again (contract, section 6).
+//! Events that their source sent before: they are not stored, processed or counted again (docs/contract.md, section 6).
 
 use std::collections::HashSet;
 

@@ -1,5 +1,5 @@
-//! Secrets that are made on the first start and kept in the storage folder: the administrator's token (contract,
-//! section 11), and the key that merge keys are hashed with.
+//! Secrets that are made on the first start and kept in the storage folder: the administrator's token
+//! (docs/contract.md, section 11), and the key that merge keys are hashed with.
 //!
 //! Each is one line, `PREFIX`, 64 hexadecimal digits that nobody guesses, and the CRC32C of both as 8 more: what was
 //! cut or changed is not taken for another secret. Earlier versions wrote the 64 digits alone.

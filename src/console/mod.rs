@@ -1,4 +1,4 @@
-//! The console: what an administrator's endpoints tell and take, as pages for people (contract, section 19).
+//! The console: what an administrator's endpoints tell and take, as pages for people (docs/contract.md, section 19).
 //!
 //! A page is rendered here, whole; `assets/` has its style and the little script that loads parts behind the page and
 //! follows what comes. Who asks, and whether they may, is decided before: this room knows no HTTP. Every page is made of

@@ -1,4 +1,4 @@
-//! Tokens of viewers, links to single pages, and the history of changes (contract, section 19).
+//! Tokens of viewers, links to single pages, and the history of changes (docs/contract.md, section 19).
 
 use schemars::JsonSchema;
 use serde::Serialize;

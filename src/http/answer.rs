@@ -1,4 +1,4 @@
-//! Answering a request, whatever connection it came over (contract, section 2).
+//! Answering a request, whatever connection it came over (docs/contract.md, section 2).
 
 use std::{future::Future, sync::Arc};
 
@@ -86,8 +86,8 @@ enum Read {
     Preflight(Reply),
 }
 
-/// Checks a request's head and reads its body, in the order of the contract's section 2. What nobody read of the body
-/// stays.
+/// Checks a request's head and reads its body, in the order of docs/contract.md, section 2. What nobody read of the
+/// body stays.
 async fn read(
     app: &App,
     route: Route,

@@ -1,4 +1,4 @@
-//! Who sends a request: the administrator's token, and what may be a source's secret (contract, section 9).
+//! Who sends a request: the administrator's token, and what may be a source's secret (docs/contract.md, section 9).
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use hyper::header::{AUTHORIZATION, HeaderMap};

@@ -1,4 +1,4 @@
-//! Reading a request's body within its limits (contract, section 2).
+//! Reading a request's body within its limits (docs/contract.md, section 2).
 
 mod pieces;
 

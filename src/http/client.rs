@@ -1,4 +1,4 @@
-//! What is known of the client from the connection and the request's head (contract, section 10).
+//! What is known of the client from the connection and the request's head (docs/contract.md, section 10).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! GET, HEAD and POST /collect/EVENT-TYPE/SOURCE-ID[/SESSION-ID] (contract, section 5).
+//! GET, HEAD and POST /collect/EVENT-TYPE/SOURCE-ID[/SESSION-ID] (docs/contract.md, section 5).
 
 use bytes::Bytes;
 use http_body_util::{BodyDataStream, Full};

@@ -1,4 +1,4 @@
-//! What consent widgets call (contract, section 18).
+//! What consent widgets call (docs/contract.md, section 18).
 
 use schemars::JsonSchema;
 use serde::Serialize;

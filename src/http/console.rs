@@ -1,5 +1,5 @@
-//! The console's pages over HTTP (contract, section 19): who is logged in, what no other site may send, and what browsers
-//! may do with the pages. What stands in them is the module `console`.
+//! The console's pages over HTTP (docs/contract.md, section 19): who is logged in, what no other site may send, and
+//! what browsers may do with the pages. What stands in them is the module `console`.
 
 mod log_ins;
 mod tries;

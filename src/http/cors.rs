@@ -1,4 +1,4 @@
-//! Calls from web pages of other origins (contract, section 8; the Fetch standard).
+//! Calls from web pages of other origins (docs/contract.md, section 8; the Fetch standard).
 
 use hyper::{
     StatusCode,

@@ -1,4 +1,4 @@
-//! The one place where what went wrong becomes a status (contract, sections 1 and 2).
+//! The one place where what went wrong becomes a status (docs/contract.md, sections 1 and 2).
 
 use hyper::{
     Method, StatusCode,

@@ -1,4 +1,4 @@
-//! Is the process up, and does it take requests? (contract, section 11)
+//! Is the process up, and does it take requests? (docs/contract.md, section 11)
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Events as they are stored, as server-sent events (contract, section 14).
+//! Events as they are stored, as server-sent events (docs/contract.md, section 14).
 
 use std::sync::Arc;
 

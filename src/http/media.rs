@@ -1,4 +1,4 @@
-//! Media types and encodings of bodies (contract, section 2).
+//! Media types and encodings of bodies (docs/contract.md, section 2).
 
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 

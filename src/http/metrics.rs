@@ -1,4 +1,4 @@
-//! What the daemon tells of itself (contract, section 17).
+//! What the daemon tells of itself (docs/contract.md, section 17).
 
 use hyper::header::{ACCEPT, HeaderMap};
 use schemars::JsonSchema;

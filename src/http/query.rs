@@ -1,4 +1,4 @@
-//! Queries over what was collected (contract, section 12).
+//! Queries over what was collected (docs/contract.md, section 12).
 
 use std::borrow::Cow;
 

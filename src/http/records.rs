@@ -1,4 +1,4 @@
-//! GET and DELETE of events, sessions and profiles (contract, section 9).
+//! GET and DELETE of events, sessions and profiles (docs/contract.md, section 9).
 
 use schemars::JsonSchema;
 use serde::Serialize;

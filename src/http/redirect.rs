@@ -1,4 +1,4 @@
-//! GET /redirect/ID[/SESSION-ID]: notes an event and sends the visitor on (contract, section 18).
+//! GET /redirect/ID[/SESSION-ID]: notes an event and sends the visitor on (docs/contract.md, section 18).
 
 use hyper::{Method, header::HeaderValue};
 use serde::Deserialize;

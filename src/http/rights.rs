@@ -1,4 +1,4 @@
-//! The rights of a person (contract, section 16).
+//! The rights of a person (docs/contract.md, section 16).
 
 use std::sync::Arc;
 

@@ -332,7 +332,7 @@ impl Route {
         Form::parse_urlencoded(self.query.as_bytes())
     }
 
-    /// What the query says under `name`: a bare name is true, none is false (contract, section 1).
+    /// What the query says under `name`: a bare name is true, none is false (docs/contract.md, section 1).
     pub fn flag(&self, name: &'static str) -> Result<bool, Failure> {
         match self.query().last(name) {
             Some(word) => {

@@ -1,4 +1,4 @@
-//! Accepting connections, and ending in good order (contract, sections 2 and 11).
+//! Accepting connections, and ending in good order (docs/contract.md, sections 2 and 11).
 
 use std::{future::Future, io, sync::Arc, time::Duration};
 

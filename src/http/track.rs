@@ -1,4 +1,4 @@
-//! POST /track (contract, section 3).
+//! POST /track (docs/contract.md, section 3).
 
 use hyper::StatusCode;
 

@@ -1,4 +1,4 @@
-//! GET /tracker/tracardi.js, and where the reference's snippet looks for its script (contract, section 18).
+//! GET /tracker/tracardi.js, and where the reference's snippet looks for its script (docs/contract.md, section 18).
 
 use hyper::{
     StatusCode,

@@ -1,4 +1,4 @@
-//! Logging in with a form, for clients that do it that way (contract, section 9).
+//! Logging in with a form, for clients that do it that way (docs/contract.md, section 9).
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Records that come in from files, and not from clients (contract, section 15).
+//! Records that come in from files, and not from clients (docs/contract.md, section 15).
 //!
 //! A file goes its way in this order: `lines` cuts it into lines, batch by batch; `model` reads each as a document;
 //! `plan` decides what is stored of them, under locks by name; everything of a batch is queued as one. What is there

@@ -1,4 +1,4 @@
-//! The answer to a payload (contract, section 3).
+//! The answer to a payload (docs/contract.md, section 3).
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -12,7 +12,7 @@ use super::{
     profile::ShownProfile,
 };
 
-/// What the client is told: the seed's answer, and nothing more unless there is something to say.
+/// What the client is told: profile and source, and more only where there is something to say.
 #[derive(Default)]
 pub struct Answer {
     pub profile: Option<Arc<Profile>>,

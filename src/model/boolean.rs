@@ -1,4 +1,4 @@
-//! Booleans as clients write them (contract, section 1).
+//! Booleans as clients write them (docs/contract.md, section 1).
 
 use super::{Fault, Reader};
 

@@ -1,4 +1,4 @@
-//! What the debugger shows: what really happened (contract, section 3).
+//! What the debugger shows: what really happened (docs/contract.md, section 3).
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
@@ -122,7 +122,7 @@ struct Segmentation<'a> {
     ids: &'a [Box<str>],
 }
 
-/// The seed's `debugging` object, in full.
+/// The `debugging` object, in full.
 impl Serialize for Debugging {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Shown {

@@ -1,5 +1,5 @@
 //! What is known without configuration: browser, system and device from the user agent and what the browser script
-//! says, where the visit came from, which page was seen (contract, section 10).
+//! says, where the visit came from, which page was seen (docs/contract.md, section 10).
 //!
 //! It is a function of what is stored, so it is made when a record is shown or looked at, and not stored again.
 

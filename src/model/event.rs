@@ -1,4 +1,4 @@
-//! Events as they are stored (contract, section 10); `shown` has what is made of them.
+//! Events as they are stored (docs/contract.md, section 10); `shown` has what is made of them.
 
 mod shown;
 

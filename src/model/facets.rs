@@ -1,5 +1,6 @@
-//! What events are counted by beside type and source: page, referrer, client and campaign, as they are shown (contract,
-//! section 10). Read from the text of what is stored, for every event passes here on its way into an index.
+//! What events are counted by beside type and source: page, referrer, client and campaign, as they are shown
+//! (docs/contract.md, section 10). Read from the text of what is stored, for every event passes here on its way into an
+//! index.
 
 use std::{borrow::Cow, ops::Range};
 

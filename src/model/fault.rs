@@ -11,7 +11,7 @@ pub enum Loc {
     Index(usize),
 }
 
-/// An invalid field, as the contract's section 1 shows it: `{"loc": [...], "msg", "type"}`.
+/// An invalid field, as docs/contract.md, section 1, shows it: `{"loc": [...], "msg", "type"}`.
 ///
 /// A fault is made where the value is read and gets its place on the way out ([`Fault::at`]), so that reading valid
 /// input keeps no path.

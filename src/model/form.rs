@@ -1,4 +1,4 @@
-//! A form or a query: names and values, in the order sent (contract, section 5).
+//! A form or a query: names and values, in the order sent (docs/contract.md, section 5).
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Ids and event types (contract, section 1).
+//! Ids and event types (docs/contract.md, section 1).
 
 use std::{borrow::Cow, cmp::Ordering, fmt, ops::Deref, sync::Arc};
 

@@ -1,7 +1,7 @@
 //! What is received, stored and answered.
 //!
-//! Plain values and the rules that make them valid (contract, sections 1, 3, 9 and 10). This module knows nothing of the
-//! others: no store, no HTTP, no clock.
+//! Plain values and the rules that make them valid (docs/contract.md, sections 1, 3, 9 and 10). This module knows
+//! nothing of the others: no store, no HTTP, no clock.
 
 mod agent;
 mod answer;

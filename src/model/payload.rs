@@ -1,4 +1,4 @@
-//! The tracker payload: everything that a client says in one request (contract, sections 3 and 5).
+//! The tracker payload: everything that a client says in one request (docs/contract.md, sections 3 and 5).
 
 mod consents;
 
@@ -348,7 +348,7 @@ fn read_tags(reader: &mut Reader<'_>) -> Result<Arc<[Box<str>]>, Fault> {
     Ok(tags.into())
 }
 
-/// Checks the tag that stands at `index` among the tags or groups of a record (contract, section 1).
+/// Checks the tag that stands at `index` among the tags or groups of a record (docs/contract.md, section 1).
 ///
 /// # Errors
 /// It is too long, or one too many.

@@ -1,4 +1,4 @@
-//! Profiles as they are stored and shown (contract, sections 4 and 10).
+//! Profiles as they are stored and shown (docs/contract.md, sections 4 and 10).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! The one reader of JSON at the door (contract, section 1).
+//! The one reader of JSON at the door (docs/contract.md, section 1).
 //!
 //! Everything that a client sends as JSON passes through here once: it is checked against RFC 8259, its depth is
 //! bounded, a key sent twice in an object with listed fields is refused, and free-form values come out in one normal

@@ -1,4 +1,4 @@
-//! Sessions as they are stored and shown (contract, sections 4 and 10).
+//! Sessions as they are stored and shown (docs/contract.md, sections 4 and 10).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

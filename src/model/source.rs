@@ -1,4 +1,4 @@
-//! Event sources: who may send, and how (contract, sections 8 and 9).
+//! Event sources: who may send, and how (docs/contract.md, sections 8 and 9).
 
 use std::sync::Arc;
 

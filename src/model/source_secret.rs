@@ -1,4 +1,4 @@
-//! Secrets by which a source knows its own requests (contract, section 9). Only their hashes are kept.
+//! Secrets by which a source knows its own requests (docs/contract.md, section 9). Only their hashes are kept.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

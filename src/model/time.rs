@@ -1,4 +1,4 @@
-//! Times as they come in and as they are shown (contract, section 1).
+//! Times as they come in and as they are shown (docs/contract.md, section 1).
 
 use std::{borrow::Cow, time::Duration};
 

@@ -83,7 +83,7 @@ impl Value {
         if let Self::Number(number) = self { Decimal::parse(number) } else { None }
     }
 
-    /// The time that it says, as clients write one (contract, section 1), or the beginning of a day.
+    /// The time that it says, as clients write one (docs/contract.md, section 1), or the beginning of a day.
     pub fn as_time(&self) -> Option<Time> {
         match self {
             Self::Text(day) if day.len() == "2026-01-01".len() => Time::parse(&format!("{day}T00:00:00Z")).ok(),

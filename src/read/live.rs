@@ -1,4 +1,4 @@
-//! Events as they are stored, for one who follows the log (contract, section 14).
+//! Events as they are stored, for one who follows the log (docs/contract.md, section 14).
 //!
 //! Who begins in the past reads the log by a scan, like a query from the oldest on, up to what the follower keeps; from
 //! there on everything comes from the follower. A reader has a place in the log and nothing else: what it does not take is

@@ -1,11 +1,12 @@
-//! Reading back what was collected: queries over events, sessions and profiles (contract, section 12).
+//! Reading back what was collected: queries over events, sessions and profiles (docs/contract.md, section 12).
 //!
 //! A query goes its way in this order: `parameters` takes what was asked by name, `query` makes a filter of it, `scan`
 //! walks through the records of a kind for those that are meant, `stream` pages them, `format` writes them as lines,
 //! `export` also in columns. For
 //! events, `plan` finds by a segment's index which rows may be meant before their blocks are opened; sessions and
-//! profiles stand in the views. `counting` answers how many there were. Who follows the log (section 14) is answered by
-//! `live`, from what `follower` reads once for all of them. Knows `model`, `process` and `store`, and no HTTP.
+//! profiles stand in the views. `counting` answers how many there were. Who follows the log
+//! (docs/contract.md, section 14) is answered by `live`, from what `follower` reads once for all of them. Knows
+//! `model`, `process` and `store`, and no HTTP.
 
 mod counting;
 mod cursor;

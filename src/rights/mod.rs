@@ -1,4 +1,4 @@
-//! The rights of a person (contract, section 16): to be told everything, to be erased, to be forgotten.
+//! The rights of a person (docs/contract.md, section 16): to be told everything, to be erased, to be forgotten.
 //!
 //! `person` finds what is theirs, `erase` and `forget` take it from every read at once, with entries of the log, and
 //! `disk` sees to it that it goes from the disk. `export` tells it all. Knows `model`, `process`, `store` and `read`, and no

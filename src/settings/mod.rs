@@ -1,4 +1,4 @@
-//! What can be set (contract, section 11): `source` has where it is set, `read` what counts as a value.
+//! What can be set (docs/contract.md, section 11): `source` has where it is set, `read` what counts as a value.
 
 mod listen;
 mod read;

@@ -1,4 +1,4 @@
-//! The browser script (contract, section 18): what a page sends by itself, and what it calls.
+//! The browser script (docs/contract.md, section 18): what a page sends by itself, and what it calls.
 //!
 //! `script/` has it as people read it, a file for each thing it does, in the order in which `build.rs` joins them:
 //!

@@ -1,4 +1,4 @@
-//! The limits on how long a client may be silent in each phase of a request (contract, section 2).
+//! The limits on how long a client may be silent in each phase of a request (docs/contract.md, section 2).
 //!
 //! hyper closes a slow connection without a word; a client learns nothing from that. Here the connection itself answers
 //! 408 when nothing is being answered anyway.

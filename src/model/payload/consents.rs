@@ -1,4 +1,4 @@
-//! What consent widgets send (contract, section 18).
+//! What consent widgets send (docs/contract.md, section 18).
 
 use super::{EventPayload, Options, Payload, read_entity, read_session, required_entity};
 use crate::model::{EventType, Fault, Id, Json, Object, Reader, Value};

@@ -1,4 +1,4 @@
-//! How many events there were, by time, type, source and tag (contract, section 13).
+//! How many events there were, by time, type, source and tag (docs/contract.md, section 13).
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,6 +1,6 @@
-//! How many there were (contract, section 13), from the indexes of segments: `events` counts events, `top` by what they
-//! tell, `visits` counts visits and `people` people. `persons` has a number for everybody, `terms` says which events are
-//! meant, `calendar` when days begin.
+//! How many there were (docs/contract.md, section 13), from the indexes of segments: `events` counts events, `top` by
+//! what they tell, `visits` counts visits and `people` people. `persons` has a number for everybody, `terms` says which
+//! events are meant, `calendar` when days begin.
 
 mod blocks;
 mod calendar;

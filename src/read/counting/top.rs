@@ -1,4 +1,4 @@
-//! Which values events have most: pages, browsers, campaigns, what stands in a property (contract, section 13).
+//! Which values events have most: pages, browsers, campaigns, what stands in a property (docs/contract.md, section 13).
 
 use std::{cmp::Reverse, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! How many people took one step after the other (contract, section 13).
+//! How many people took one step after the other (docs/contract.md, section 13).
 
 use std::{sync::Arc, time::Duration};
 

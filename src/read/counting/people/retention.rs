@@ -1,4 +1,4 @@
-//! How many people came back, by when they came first (contract, section 13).
+//! How many people came back, by when they came first (docs/contract.md, section 13).
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,5 +1,5 @@
-//! How many visits began in each stretch of time, and how they went (contract, section 13). `whole` goes through visits;
-//! `scattered` has those of which something was imported.
+//! How many visits began in each stretch of time, and how they went (docs/contract.md, section 13). `whole` goes
+//! through visits; `scattered` has those of which something was imported.
 
 mod scattered;
 mod whole;
