@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use support::{
     Setup,
+    chance::Chance,
     load::{self, Ending},
     power_cut::PowerCut,
 };
@@ -20,21 +21,6 @@ const OPERATIONS: [&str; 10] =
     ["write", "write-partial", "write-done", "sync", "sync-done", "sync-lie", "truncate", "open", "create", "rename"];
 const ERRORS: [&str; 3] = ["ENOSPC", "EIO", "EROFS"];
 const PARTS: [&str; 5] = ["", ":journal", ":segments", ":views", ":live"];
-
-/// Numbers that a seed repeats.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
-        // The generator of Knuth's MMIX, of whose bits the upper ones are good.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) % bound as u64) as usize
-    }
-
-    fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-        choices[self.below(choices.len())]
-    }
-}
 
 #[test]
 fn an_acked_event_survives_whatever_the_disk_does() {
@@ -47,7 +33,7 @@ fn an_acked_event_survives_whatever_the_disk_does() {
     let seed = std::env::var("TRACARDI_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64);
     println!("TRACARDI_SEED={seed}");
-    let mut chance = Chance(seed);
+    let mut chance = Chance::new(seed);
     let mut sent = load::Sent::default();
     for round in 0..load::rounds() {
         let daemon = setup().start();
@@ -59,7 +45,7 @@ fn an_acked_event_survives_whatever_the_disk_does() {
         let heals = chance.below(2) == 0;
         let mut faults = Vec::new();
         for _ in 0..=chance.below(3) {
-            let mut operation = chance.of(&OPERATIONS);
+            let mut operation = *chance.of(&OPERATIONS);
             if operation == "sync-lie" && ending == Ending::PowerCut {
                 operation = "sync-done";
             }

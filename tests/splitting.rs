@@ -8,28 +8,13 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use support::{Daemon, daemon::started};
+use support::{Daemon, chance::Chance, daemon::started};
 
 /// How many people come in a story, how often something is written before and between merges, and splits.
 const PEOPLE: usize = 5;
 const STEPS: usize = 45;
 /// The traits that are written to; all may be said by several in the same words.
 const NOTES: [&str; 3] = ["a", "b", "c"];
-
-/// Numbers that a seed repeats.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
-        // The generator of Knuth's MMIX, of whose bits the upper ones are good.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) % bound as u64) as usize
-    }
-
-    fn of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
-        &choices[self.below(choices.len())]
-    }
-}
 
 /// What was written to a profile while it was one of its own, or had taken in others.
 #[derive(Clone)]
@@ -241,7 +226,7 @@ fn merged_and_split_in_any_order_everybody_has_what_is_theirs() {
         println!("TRACARDI_SEED={seed}");
         let mut story = Story {
             daemon: &daemon,
-            chance: Chance(seed),
+            chance: Chance::new(seed),
             written: Vec::new(),
             deleted: BTreeMap::new(),
             part_of: BTreeMap::new(),

@@ -430,3 +430,54 @@ fn a_key_joins_so_many_people_a_day_and_no_more_until_it_is_freed() {
     };
     assert_eq!(devices(10), 2);
 }
+
+/// The rows of README's table under this head, each with the JSON in its first cells.
+fn readmes_rows() -> Vec<(Vec<Value>, Value, String)> {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let table = readme.split("| there are | on the first one's device comes | it is |\n").nth(1).unwrap();
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    let told = |cell: &str| -> Vec<Value> {
+        cell.split('`').skip(1).step_by(2).map(|json| serde_json::from_str(json).unwrap()).collect()
+    };
+    rows.map(|row| {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        (told(cells[0]), told(cells[1]).remove(0), cells[2].to_owned())
+    })
+    .collect()
+}
+
+#[test]
+fn readmes_table_of_people_says_what_is_so() {
+    let rows = readmes_rows();
+    assert!(rows.len() > 10);
+    for (number, (there, comes, whose)) in rows.into_iter().enumerate() {
+        let (_folder, daemon) = started();
+        daemon.shop();
+        let identify = |session: &str, properties: &Value| {
+            send(&daemon, session, vec![event("identification", properties.clone())])
+        };
+        let people: Vec<String> =
+            there.iter().enumerate().map(|(place, keys)| id_of(&identify(&format!("s{place}"), keys))).collect();
+        assert!(people.iter().enumerate().all(|(place, id)| !people[..place].contains(id)), "{number}");
+        let is = id_of(&identify("s0", &comes));
+        let now: Vec<String> =
+            people.iter().map(|id| profile(&daemon, id)["id"].as_str().unwrap().to_owned()).collect();
+        let expected = match &*whose {
+            "the first" => people[0].clone(),
+            "the second" => people[1].clone(),
+            "both, now one" => {
+                assert_eq!(now, [people[0].clone(), people[0].clone()], "{number}: {there:?} {comes}");
+                people[0].clone()
+            }
+            "somebody new" => {
+                assert!(!people.contains(&is), "{number}: {there:?} {comes}");
+                is.clone()
+            }
+            other => panic!("{other}"),
+        };
+        assert_eq!(is, expected, "{number}: {there:?} {comes}");
+        if whose != "both, now one" {
+            assert_eq!(now, people, "{number}: the others stay who they are");
+        }
+    }
+}

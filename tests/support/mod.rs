@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, reason = "every test binary compiles all of it and uses a part")]
 
 pub mod browser;
+pub mod chance;
 pub mod daemon;
 pub mod load;
 pub mod power_cut;
