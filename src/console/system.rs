@@ -102,16 +102,18 @@ fn destinations(figures: &Value) -> Markup {
             @match all {
                 None => { p.quiet { "None." } }
                 Some(all) => {
-                    table {
-                        thead { tr { th scope="col" { "Id" } th.number scope="col" { "Delivered" } th.number scope="col" { "Behind" } th.number scope="col" { "Set aside" } th scope="col" { "State" } } }
-                        tbody {
-                            @for (id, status) in Object::iter(all) {
-                                tr {
-                                    td { (id) }
-                                    td.number { (count(number(status, "delivered"))) }
-                                    td.number { (count(number(status, "lag"))) }
-                                    td.number { (count(number(status, "aside"))) }
-                                    td { @let error = text(status, "error"); @if error.is_empty() { "well" } @else { span.tag.off { (error) } } }
+                    div.scroll tabindex="0" {
+                        table {
+                            thead { tr { th scope="col" { "Id" } th.number scope="col" { "Delivered" } th.number scope="col" { "Behind" } th.number scope="col" { "Set aside" } th scope="col" { "State" } } }
+                            tbody {
+                                @for (id, status) in Object::iter(all) {
+                                    tr {
+                                        td { (id) }
+                                        td.number { (count(number(status, "delivered"))) }
+                                        td.number { (count(number(status, "lag"))) }
+                                        td.number { (count(number(status, "aside"))) }
+                                        td { @let error = text(status, "error"); @if error.is_empty() { "well" } @else { span.tag.off { (error) } } }
+                                    }
                                 }
                             }
                         }

@@ -35,7 +35,7 @@ pub fn add_headers(settings: &ServerSettings, audience: Audience, origin: Option
         return;
     }
     let headers = reply.headers_mut();
-    headers.insert(VARY, HeaderValue::from_static("Origin"));
+    headers.append(VARY, HeaderValue::from_static("Origin")); // beside `Accept-Encoding`, where that tells answers apart
     let Some(origin) = origin.filter(|origin| allows(allowed, origin)) else { return };
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));

@@ -7,11 +7,11 @@
 //! segments     once the profile stands; entering and leaving may start more
 //! ```
 //!
-//! `pipeline.rs` has these steps, top to bottom. [`Rules`] is what people set up, compiled once when it changes
-//! (`definitions/` has a file for each kind). `identity/` says whose an event is, `expression/` evaluates conditions and
-//! fills templates, `run.rs` runs a workflow's steps, `outbound/` asks external systems. This module changes only
-//! [`Records`]: nothing is stored here. It knows no HTTP server and no sled; it asks the store for profiles and external
-//! systems for facts.
+//! `pipeline.rs` has these steps, top to bottom; `whose.rs` asks before each event whether it is another person's.
+//! [`Rules`] is what people set up, compiled once when it changes (`definitions/` has a file for each kind). `identity/`
+//! says who is who, `expression/` evaluates conditions and fills templates, `run.rs` runs a workflow's steps, `outbound/`
+//! asks external systems. This module changes only [`Records`]: nothing is stored here. It knows no HTTP server and no
+//! sled; it asks the store for profiles and external systems for facts.
 
 mod definitions;
 mod digest;
@@ -26,6 +26,7 @@ mod retry;
 mod rules;
 mod run;
 mod tally;
+mod whose;
 
 pub use definitions::{
     consent::CONSENT_UPDATE,

@@ -1,7 +1,7 @@
 //! How the events of a request go through what is set up.
 
 use crate::{
-    model::{DefinitionKind, EventStatus, Id, Json, Logs, Object, Path, Value, kind_in},
+    model::{DefinitionKind, EventStatus, Id, Json, Object, Value, kind_in},
     process::{
         Interrupted, ProcessContext,
         definitions::{
@@ -11,10 +11,7 @@ use crate::{
             workflow::Workflow,
         },
         expression::scope::Scope,
-        identity::{
-            attach, join, keys,
-            primary::{self, Decision, PrimaryKeys},
-        },
+        identity::{attach, join, keys},
         internal_event,
         outcome::{Outcome, RuleOutcome},
         records::{EventDraft, ProfileDraft, Records, SessionDraft},
@@ -218,7 +215,7 @@ impl<'r> Processing<'_, 'r> {
 
     /// Checks an event against its type's schema; one that does not keep to it may be stored and marked. It is where its
     /// sender would learn from a refusal what is known of somebody.
-    fn check(&mut self, event: usize) -> Result<(), Interrupted> {
+    pub(super) fn check(&mut self, event: usize) -> Result<(), Interrupted> {
         let draft = &self.records.events[event];
         let Some(kind) = self.rules.event_type(draft.kind()).filter(|_| draft.valid) else { return Ok(()) };
         let Err(wrong) = kind.check(self.records, event) else { return Ok(()) };
@@ -274,7 +271,7 @@ impl<'r> Processing<'_, 'r> {
         }
         let Some(kind) = kind else { return Ok(()) };
         let refused = self.refused_keys(kind, event).await?;
-        let former = if kind.identifies { join::contacts(self.context, self.records) } else { Vec::new() };
+        let former = self.contacts_before(kind);
         let mut keys = Vec::new();
         let (identity, proven, mut unproven) = (self.context.identity, self.records.may_identify, false);
         let country = self.records.registered().terms.phone_country;
@@ -301,77 +298,6 @@ impl<'r> Processing<'_, 'r> {
         join::let_go(self.context, self.records, &former, &keys)?;
         join::identify(self.context, self.records, keys, self.outcome).await?;
         Ok(())
-    }
-
-    /// The primary keys that an event names.
-    fn named(&self, kind: &EventType, event: usize) -> PrimaryKeys {
-        let identity = self.context.identity;
-        let said = kind.mapping.said_of_profile(self.records, event, identity.exclusive_places());
-        PrimaryKeys::said(identity, &said, self.records.registered().terms.phone_country)
-    }
-
-    /// Whose an event is that is not its profile's by the primary keys that it names. It is asked before anything is made of
-    /// the event, for the other one's consents may let it be.
-    async fn other_person(&mut self, event: usize) -> Result<Option<ProfileDraft>, Interrupted> {
-        let Some(kind) = self.rules.event_type(self.records.events[event].kind()).filter(|kind| {
-            let mut places = self.context.identity.exclusive_places();
-            kind.identifies && places.any(|place| kind.mapping.leads_to(place))
-        }) else {
-            return Ok(None);
-        };
-        if self.records.profile.is_none()
-            || self.records.keeps_profile
-            || !self.records.may_identify
-            || self.rules.lacks_consent(self.records)
-        {
-            return Ok(None);
-        }
-        self.check(event)?;
-        if !self.records.events[event].valid {
-            return Ok(None);
-        }
-        let probe = self.records.events[event].untouched();
-        self.records.events.push(probe);
-        let probe = self.records.events.len() - 1;
-        kind.apply_to_event(self.records, probe, &mut Logs::default());
-        let named = self.named(kind, probe);
-        self.records.events.pop();
-        if named.are_none() {
-            return Ok(None);
-        }
-        match primary::decide(self.context, self.records, self.retry, &named).await? {
-            Decision::Goes(profile) => Ok(Some(*profile)),
-            Decision::Stays(_) => Ok(None),
-        }
-    }
-
-    /// The places of primary keys that an event names and that are somebody else's: they are not taken.
-    async fn refused_keys(&mut self, kind: &EventType, event: usize) -> Result<Vec<Path>, Interrupted> {
-        let mut places = self.context.identity.exclusive_places();
-        if !kind.identifies || !self.records.may_identify || !places.any(|place| kind.mapping.leads_to(place)) {
-            return Ok(Vec::new());
-        }
-        let named = self.named(kind, event);
-        if named.are_none() {
-            return Ok(Vec::new());
-        }
-        let refused = match primary::decide(self.context, self.records, self.retry, &named).await? {
-            Decision::Stays(refused) => refused,
-            // The client's id of the profile counts.
-            Decision::Goes(_) => {
-                self.records.events[event].note_unidentified();
-                self.context.identity.exclusive_places().cloned().collect()
-            }
-        };
-        for place in &refused {
-            let why = if self.records.keeps_profile {
-                "the source's profile ids are permanent, and the event names somebody else by it"
-            } else {
-                "it is somebody else's, or the profile has another one"
-            };
-            self.outcome.warn(format!("{place}: not taken: {why}"));
-        }
-        Ok(refused)
     }
 
     /// Takes away what tells whose the events are, and what speaks of that person.
