@@ -28,7 +28,7 @@ pub struct Waiting {
     pub aside: Aside,
     pub whose: Option<Whose>,
     pub due: Instant,
-    /// How many items had been taken when it was tried last.
+    /// How many items had been taken when it was refused first.
     pub taken_then: u64,
     /// How often since then it could not be said whether it is taken.
     pub postponed: u32,
@@ -85,6 +85,12 @@ impl Asides {
         self.waiting.values().filter_map(|waiting| waiting.whose.clone()).collect()
     }
 
+    /// What waits right behind an item of `whose`.
+    pub fn behind(&self, item: u64, whose: &Whose) -> Option<u64> {
+        let mut later = self.waiting.range(item + 1..);
+        later.find(|(_, waiting)| waiting.whose.as_ref() == Some(whose)).map(|(item, _)| *item)
+    }
+
     /// The item that is to be tried next, and when: of each person, the earliest.
     pub fn next(&self) -> Option<(u64, Instant)> {
         let mut seen = HashSet::new();
@@ -128,6 +134,8 @@ mod tests {
         asides.put(7, waiting("a", later));
         asides.put(8, waiting("a", now));
         assert_eq!(asides.next(), Some((7, later)), "what is behind it waits");
+        let a = waiting("a", now).whose.unwrap();
+        assert_eq!((asides.behind(7, &a), asides.behind(8, &a)), (Some(8), None));
         asides.put(9, waiting("b", now));
         assert_eq!(asides.next(), Some((9, now)));
         asides.remove(7);

@@ -1,15 +1,16 @@
 //! A destination's way through the log.
 //!
-//! What is refused is cut in halves until the item that is not taken is alone. Whether it is the item or the other system
-//! tells an item of somebody else, which is tried beside it: where that is taken, the item is set aside and tried again by
-//! itself, and the way goes on. Where nothing is taken, nothing is set aside, but one item at a time of which the answer
-//! says that it is at fault. What else is of the same person as an item that is tried again waits behind it.
+//! What is refused is cut in halves until the item that is not taken is alone. Whether it is the item or the other system is
+//! told by others, which are tried beside it: once anything was taken since the item was first refused, it is set aside and
+//! tried again by itself, and the way goes on. Where nothing is taken, nothing is set aside, but one item at a time of which
+//! the answer says that it is at fault. What else is of the same person as an item that is tried again waits behind it; once
+//! the item was tried for long enough, the next of these may be taken, which tells as much.
 
 mod refused;
 mod waiting;
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     future::pending,
     time::{Duration, Instant},
 };
@@ -30,6 +31,8 @@ use crate::{
 /// How often an item is tried at least before it is given up, and before another one is tried beside it where the answer
 /// does not say what is at fault.
 const TRIES_MIN: u32 = 3;
+/// How many others are tried beside it at most before the next pause.
+const OTHERS_MAX: usize = 16;
 /// How long an answer may ask to wait.
 const ASKED_MAX: Duration = Duration::from_secs(60 * 60);
 /// How often it is looked whether the destination was sent elsewhere, while nothing is tried.
@@ -63,6 +66,8 @@ pub struct Course<'a> {
     alone: Option<Alone>,
     /// Items behind `at` that were taken before their turn.
     ahead: BTreeSet<u64>,
+    /// Items from `at` on that were refused alone, with how many had been taken when they first were.
+    suspects: BTreeMap<u64, u64>,
     asides: Asides,
     /// How many items were taken.
     taken: u64,
@@ -74,8 +79,15 @@ pub struct Course<'a> {
 struct Alone {
     item: u64,
     aside: Option<Aside>,
-    /// How many others were tried beside it.
+    /// How often others were tried beside it, and how many.
+    rounds: usize,
     probes: usize,
+}
+
+impl Alone {
+    fn new(item: u64) -> Self {
+        Self { item, aside: None, rounds: 0, probes: 0 }
+    }
 }
 
 /// The items of a batch.
@@ -105,6 +117,7 @@ impl<'a> Course<'a> {
             failures: 0,
             alone: None,
             ahead: BTreeSet::new(),
+            suspects: BTreeMap::new(),
             asides: Asides::default(),
             taken: 0,
             sweep: None,
@@ -321,6 +334,7 @@ impl<'a> Course<'a> {
         done.into_iter().for_each(|item| self.asides.remove(item));
         set_aside.into_iter().for_each(|(item, waiting)| self.asides.put(item, waiting));
         self.ahead = self.ahead.split_off(&end);
+        self.suspects = self.suspects.split_off(&end);
         (self.at, self.noted) = (end, Some(end));
         self.tell();
         Ok(true)

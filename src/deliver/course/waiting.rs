@@ -7,6 +7,7 @@ use crate::{
     deliver::{
         DONE_TOGETHER,
         asides::{Waiting, pause, refused},
+        item::{Item, Whose},
         refusal::{Refusal, asked_to_wait},
     },
     model::Aside,
@@ -71,25 +72,8 @@ impl Course<'_> {
 
     /// Tries an item again that is set aside.
     pub(super) async fn retry(&mut self, item: u64) -> Result<(), Refused> {
-        let Some(before) = self.asides.waiting.remove(&item) else { return Ok(()) };
-        if self.aside(item).await?.is_none() {
-            self.tell();
-            return Ok(()); // somebody sent it meanwhile
-        }
-        let found = match self.deliveries.item(self.destination, item, &mut None).await {
-            Ok(Some(found)) => found,
-            Ok(None) => return self.done(vec![item]).await,
-            Err(Refused::Damaged(what)) => {
-                let aside = Aside { given_up: true, reason: what.into(), ..before.aside };
-                return self.set_aside(item, Waiting::new(aside, None)).await;
-            }
-            Err(refused) => return Err(refused),
-        };
-        let Err(why) = self.hand_over(std::slice::from_ref(&found)).await else {
-            self.taken += 1;
-            self.deliveries.status.note(&self.destination.id, |status| status.delivered += 1);
-            return self.done(vec![item]).await;
-        };
+        let Some((before, found)) = self.take_out(item).await? else { return Ok(()) };
+        let Err(why) = self.hand_over(std::slice::from_ref(&found)).await else { return self.taken_again(item).await };
         let (refusal, now) = (Refusal::of(&why), self.deliveries.clock.now());
         if refusal.tells_nothing() {
             let postponed = before.postponed.saturating_add(1);
@@ -98,17 +82,58 @@ impl Course<'_> {
             return Ok(());
         }
         let mut aside = refused(Some(&before.aside), &why.to_string(), now);
-        // It is given up only where it is known that others are taken.
-        let is_item = refusal.is_about_items() || self.taken > before.taken_then;
-        aside.given_up = is_item && self.is_over(&aside, now);
+        let taken_then = if before.aside.tries == 0 { self.taken } else { before.taken_then };
+        if self.is_over(&aside, now) {
+            // It is given up only where it is known that others are taken.
+            let is_item = refusal.is_about_items() || (self.failures == 0 && self.taken > taken_then);
+            aside.given_up = is_item || self.next_is_taken(item, found.whose.as_ref()).await?;
+        }
         let due = Instant::now() + self.left(&aside, now, pause(aside.tries)).max(asked_to_wait(&why, ASKED_MAX));
         let is_told = aside.given_up || aside.tries <= TRIES_MIN || aside.reason != before.aside.reason;
-        let waiting = Waiting { due, taken_then: self.taken, ..Waiting::new(aside, found.whose) };
+        let waiting = Waiting { due, taken_then, ..Waiting::new(aside, found.whose) };
         if is_told {
             return self.set_aside(item, waiting).await;
         }
         self.asides.put(item, waiting);
         Ok(())
+    }
+
+    /// Takes out an item that is to be tried, with what it says. `None`: there is nothing to try any more.
+    async fn take_out(&mut self, item: u64) -> Result<Option<(Waiting, Item)>, Refused> {
+        let Some(waiting) = self.asides.waiting.remove(&item) else { return Ok(None) };
+        if self.aside(item).await?.is_none() {
+            self.tell(); // somebody sent it meanwhile
+            return Ok(None);
+        }
+        match self.deliveries.item(self.destination, item, &mut None).await {
+            Ok(Some(found)) => return Ok(Some((waiting, found))),
+            Ok(None) => self.done(vec![item]).await?,
+            Err(Refused::Damaged(what)) => {
+                let aside = Aside { given_up: true, reason: what.into(), ..waiting.aside };
+                self.set_aside(item, Waiting::new(aside, None)).await?;
+            }
+            Err(refused) => return Err(refused),
+        }
+        Ok(None)
+    }
+
+    /// Tries what waits right behind an item that was tried for long enough.
+    async fn next_is_taken(&mut self, item: u64, whose: Option<&Whose>) -> Result<bool, Refused> {
+        let Some(next) = whose.and_then(|whose| self.asides.behind(item, whose)) else { return Ok(false) };
+        let Some((waiting, found)) = self.take_out(next).await? else { return Ok(false) };
+        if self.hand_over(std::slice::from_ref(&found)).await.is_err() {
+            self.asides.put(next, waiting);
+            return Ok(false);
+        }
+        self.taken_again(next).await?;
+        Ok(true)
+    }
+
+    /// An item was taken that was set aside.
+    async fn taken_again(&mut self, item: u64) -> Result<(), Refused> {
+        self.taken += 1;
+        self.deliveries.status.note(&self.destination.id, |status| status.delivered += 1);
+        self.done(vec![item]).await
     }
 
     async fn aside(&self, item: u64) -> Result<Option<Aside>, Refused> {
