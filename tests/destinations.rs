@@ -308,7 +308,7 @@ fn a_condition_that_cannot_be_evaluated_is_told_and_one_that_never_could_is_refu
     }
     let destination = json!({"id": "d", "events": ["a"], "file": "d.ndjson", "if": "event.properties.n > 5"});
     assert_eq!(daemon.post_admin("/destination", &destination).status, 200);
-    send(&daemon, "one", "a", json!({"n": "7"}));
+    send(&daemon, "one", "a", json!({"n": "seven"}));
     send(&daemon, "two", "a", json!({"n": 7}));
     let status = wait_for("the delivery", || {
         Some(daemon.record("/destination/d/status")).filter(|status| status["delivered"] == 1)
