@@ -251,7 +251,7 @@ fn many_bad_items_of_which_the_answer_says_nothing_stop_nobody_either() {
     send(&daemon, "good", "good");
     receivers.iter().for_each(|(id, receiver)| save(&daemon, &destination(id, receiver, true)));
     for (id, receiver) in &receivers {
-        wait_for(&format!("{id}"), || (receiver.taken().len() == 7).then_some(()));
+        wait_for(id, || (receiver.taken().len() == 7).then_some(()));
         wait_for("all to be given up", || {
             let asides = asides(&daemon, id);
             (asides.len() == 6 && asides.values().all(|(_, retried, _)| !retried)).then_some(())

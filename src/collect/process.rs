@@ -58,7 +58,7 @@ impl Collector {
             let mut records = self.records(admitted, identified, &mut parts, place, rules, retry)?;
             match part {
                 Part::Sent(events) => records.events = events,
-                Part::Rest(Rest { events, profile }) => (records.events, records.profile) = (events, profile),
+                Part::Rest(rest) => Rest { events: records.events, profile: records.profile } = *rest,
             }
             let processing =
                 Processing { rules, context: &context, records: &mut records, retry, outcome: &mut outcome };
@@ -68,7 +68,7 @@ impl Collector {
                 again = true;
             }
             // Where events turned out to be several people's, those of the next one follow.
-            records.rest.drain(..).rev().for_each(|rest| waiting.push_front((place, Part::Rest(rest))));
+            records.rest.drain(..).rev().for_each(|rest| waiting.push_front((place, Part::Rest(Box::new(rest)))));
             parts.push(records);
         }
         if again {
@@ -208,7 +208,7 @@ impl Collector {
 enum Part<'a> {
     Sent(Vec<EventDraft<'a>>),
     /// What is another person's than the events before it.
-    Rest(Rest<'a>),
+    Rest(Box<Rest<'a>>),
 }
 
 /// The events in the parts that they are processed in, each with the place where it begins in the payload.
