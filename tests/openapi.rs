@@ -235,7 +235,7 @@ fn examples_are_taken_and_answers_are_as_described() {
         };
         let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", media)];
         let response = daemon.request("POST", &filled(path), &headers, body.as_bytes());
-        let there_is_none = ["/profile/{id}/split", "/destination/{id}/replay"].contains(&path);
+        let there_is_none = ["/profile/{id}/split", "/profile/{id}/merge", "/destination/{id}/replay"].contains(&path);
         assert_eq!(response.status, if there_is_none { 404 } else { 200 }, "{path}: {}", response.text());
         described.check_answer(path, "POST", &response);
         sent += 1;
