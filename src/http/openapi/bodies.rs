@@ -205,7 +205,7 @@ pub fn consents() -> Value {
                     "description": "Granted until this time; for good, where none is said.",
                     "type": "object",
                     "required": ["revoke"],
-                    "properties": { "revoke": { "anyOf": [{ "type": "string", "format": "moment" }, { "type": "null" }] } },
+                    "properties": { "revoke": { "anyOf": [{ "type": "string", "format": "date-time" }, { "type": "null" }] } },
                     "additionalProperties": false,
                 },
             ] } },
@@ -293,7 +293,7 @@ pub fn source() -> Value {
                     "identify": { "enum": ["anyone", "secret", null], "default": "anyone" },
                     "phone_country": {
                         "description": "Where phone numbers that tell no country are dialled (ISO 3166-1 alpha-2).",
-                        "type": ["string", "null"], "format": "country", "pattern": "^[A-Za-z]{2}$",
+                        "type": ["string", "null"], "format": "country",
                     },
                     "answer": { "enum": ["short", "full", null], "default": "short" },
                     "dnt": {

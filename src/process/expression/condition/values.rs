@@ -105,7 +105,7 @@ pub(super) fn from_cel(value: &dyn Val, budget: &Budget) -> Option<Value> {
         }
         Value::Object(object)
     } else if let Some(time) = value.downcast_ref::<CelTimestamp>() {
-        Value::text(&time.inner().to_rfc3339_opts(chrono::SecondsFormat::Micros, true))
+        Value::text(&time.inner().to_utc().to_rfc3339_opts(chrono::SecondsFormat::Micros, true))
     } else if let Some(duration) = value.downcast_ref::<CelDuration>() {
         Value::text(&format!("{}s", duration.inner().as_seconds_f64()))
     } else if let Some(kind) = value.downcast_ref::<CelType>() {
