@@ -302,7 +302,7 @@ pub fn source() -> Value {
                     },
                     "event_id": {
                         "description": "Where a webhook's own id stands, which is then its event's: properties.NAME or header:NAME.",
-                        "type": ["string", "null"], "format": "event-id-place", "pattern": "^(properties[.\\[]|header:)",
+                        "type": ["string", "null"], "format": "event-id-place",
                     },
                 },
             },
