@@ -196,32 +196,3 @@ fn below<'a, T>(map: &'a BTreeMap<Box<str>, T>, path: &str) -> impl Iterator<Ite
         range.take_while(move |(path, _)| path.starts_with(&start)).map(|(path, value)| (&**path, value))
     })
 }
-
-#[cfg(test)]
-mod tests {
-    use bincode::Options;
-
-    use super::*;
-
-    /// The same record as format 6 had it.
-    #[derive(Serialize)]
-    struct Field6 {
-        offset: u64,
-        time: Time,
-        added: Option<f64>,
-        parts: Vec<Written>,
-    }
-
-    #[test]
-    fn what_was_added_as_a_float_is_read() {
-        for (added, read) in
-            [(None, None), (Some(99.95), Some("99.95")), (Some(-0.1), Some("-0.1")), (Some(1e22), Some("1e22"))]
-        {
-            let old = Field6 { offset: 7, time: Time::from_micros(1), added, parts: Vec::new() };
-            let field = Field { added: read.and_then(Decimal::parse), ..Field::set(7, Time::from_micros(1)) };
-            for bytes in [bincode::options().serialize(&old), bincode::options().serialize(&field)] {
-                assert_eq!(bincode::options().deserialize::<Field>(&bytes.unwrap()).unwrap(), field);
-            }
-        }
-    }
-}

@@ -1,6 +1,8 @@
 //! The entries of the log, and the newest states that they lead to.
 
 mod fold;
+#[cfg(test)]
+mod formerly;
 mod skip;
 
 use std::sync::Arc;

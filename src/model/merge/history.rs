@@ -124,25 +124,7 @@ impl MergeHistory {
 
 #[cfg(test)]
 mod tests {
-    use bincode::Options;
-
     use super::*;
-
-    #[test]
-    fn until_format_6_it_was_a_bool() {
-        let encoding = bincode::DefaultOptions::new();
-        for was_split in [false, true] {
-            let bytes = encoding.serialize(&was_split).unwrap();
-            let read: MergeHistory = encoding.deserialize(&bytes).unwrap();
-            assert_eq!(read, MergeHistory { was_split, ..MergeHistory::default() });
-            assert_eq!(encoding.serialize(&read).unwrap(), bytes);
-        }
-        let mut noted = MergeHistory { was_split: true, ..MergeHistory::default() };
-        noted.sever(MergeKey([7; 16]));
-        noted.count_join(MergeKey([8; 16]), Time::from_micros(5));
-        let bytes = encoding.serialize(&noted).unwrap();
-        assert_eq!(encoding.deserialize::<MergeHistory>(&bytes).unwrap(), noted);
-    }
 
     #[test]
     fn joins_are_counted_by_day_and_severed_keys_are_bounded() {
