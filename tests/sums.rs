@@ -6,7 +6,7 @@ mod support;
 use serde_json::{Value, json};
 use support::{
     Daemon,
-    daemon::{started, wait_for},
+    daemon::{Setup, started, wait_for},
 };
 
 /// Sends an event of this type; the answer with the whole profile and debugging.
@@ -79,7 +79,9 @@ fn sums_are_exact_whatever_is_added_where() {
 
 #[test]
 fn who_became_one_has_the_exact_sum_and_gets_back_what_was_theirs() {
-    let (_folder, daemon) = started();
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).set("identity.people_per_key", 0).start();
+    daemon.shop();
     let order =
         |session: &str, value: &str| send(&daemon, session, "purchase-order", &format!("{{\"value\":{value}}}"));
     saved(
