@@ -19,6 +19,7 @@ use std::{
 use serde_json::{Value, json};
 use support::{
     Daemon, Setup,
+    chance::Chance,
     external::{Asked, External},
 };
 
@@ -30,19 +31,6 @@ const STEPS: usize = 40;
 const ON_ITS_WAY: Duration = Duration::from_secs(5);
 /// How long a destination may take in the end: pauses between tries grow.
 const SETTLED_IN: Duration = Duration::from_secs(150);
-
-/// Numbers that seem to be chance, the same for each seed (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
-    }
-}
 
 /// A system with its moods.
 struct System {
@@ -57,7 +45,7 @@ type Taken = Arc<Mutex<Vec<(Instant, Value)>>>;
 impl System {
     fn start(seed: u64) -> Self {
         let (taken, calm) = (Taken::default(), Arc::<AtomicBool>::default());
-        let mood = Mutex::new((Chance(seed), 0, 0));
+        let mood = Mutex::new((Chance::new(seed), 0, 0));
         let (known, is_calm) = (taken.clone(), calm.clone());
         let external = External::start_with(move |asked: &Asked| {
             let items: Vec<Value> = serde_json::from_str(&asked.body).unwrap();
@@ -272,7 +260,7 @@ fn each_item_arrives_or_is_set_aside_in_order_and_none_of_who_is_deleted() {
         for (id, system) in &systems {
             assert_eq!(daemon.post_admin("/destination", &system.destination(id)).status, 200);
         }
-        let chance = Chance(seeds[0] ^ 0x5eed);
+        let chance = Chance::new(seeds[0] ^ 0x5eed);
         let mut story =
             Story { folder: folder.path(), daemon: Some(daemon), chance, sent: Vec::new(), deleted: BTreeMap::new() };
         (0..STEPS).for_each(|_| story.step());

@@ -10,6 +10,7 @@ use chrono::{DateTime, Datelike};
 use serde_json::{Value, json};
 use support::{
     Daemon, Setup,
+    chance::Chance,
     daemon::{TOKEN, wait_for},
 };
 
@@ -28,19 +29,9 @@ struct Stored {
     item: Option<Value>,
 }
 
-/// Numbers that look as if they came by chance.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % end
-    }
-
-    /// What no compression makes small.
-    fn noise(&mut self) -> String {
-        (0..400).map(|_| format!("{:08x}", self.below(usize::MAX) as u32)).collect()
-    }
+/// What no compression makes small.
+fn noise(chance: &mut Chance) -> String {
+    (0..400).map(|_| format!("{:08x}", chance.below(1 << 32))).collect()
 }
 
 struct Shop {
@@ -54,7 +45,7 @@ impl Shop {
     fn live(&mut self, session: &str) -> String {
         let kind = KINDS[self.chance.below(3)];
         let mut event =
-            json!({"type": kind, "properties": {"noise": self.chance.noise(), "item": self.chance.below(5)}});
+            json!({"type": kind, "properties": {"noise": noise(&mut self.chance), "item": self.chance.below(5)}});
         event["context"] = json!({"page": {"url": format!("https://shop.example/p{}", self.chance.below(6))}});
         let sent = json!({"source": {"id": "shop"}, "session": {"id": session}, "events": [event]});
         self.events += 1;
@@ -104,7 +95,7 @@ impl Shop {
             let mut event = json!({
                 "id": format!("imported-{}", self.events), "type": KINDS[self.chance.below(3)], "source": {"id": "shop"},
                 "profile": {"id": self.people[person]}, "metadata": {"time": {"insert": text(time)}},
-                "properties": {"noise": self.chance.noise(), "item": self.chance.below(5)},
+                "properties": {"noise": noise(&mut self.chance), "item": self.chance.below(5)},
             });
             if let Some(session) = session {
                 event["session"] = json!({"id": session});
@@ -342,7 +333,7 @@ fn counts_go_by_the_times_of_events_whatever_order_they_stand_in() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Setup::new(folder.path()).set("storage.segment_bytes", 65_536).start();
     daemon.shop();
-    let mut shop = Shop { daemon, chance: Chance(7), people: Vec::new(), events: 0 };
+    let mut shop = Shop { daemon, chance: Chance::new(7), people: Vec::new(), events: 0 };
     for person in 0..PEOPLE {
         let profile = shop.live(&format!("live-{person}"));
         shop.people.push(profile);

@@ -8,9 +8,12 @@ impl Chance {
     }
 
     pub fn below(&mut self, bound: usize) -> usize {
-        // The generator of Knuth's MMIX, of whose bits the upper ones are good.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) % bound as u64) as usize
+        // Splitmix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
     }
 
     pub fn of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
