@@ -73,17 +73,19 @@ impl<'a> LogView<'a> {
         self.engine.log.event_block(offset)
     }
 
-    /// Hands each block that holds some of `offsets`, which ascend, to `each`, with the places of those that it holds; as
-    /// [`LogView::event_block`].
+    /// Makes something of each block that holds some of `offsets`, which ascend, and of the places of those that it holds,
+    /// on two cores where others do not need them, and hands it to `each`, one after the other. A block may come twice, with
+    /// other places; as [`LogView::event_block`].
     ///
     /// # Errors
-    /// The segment is damaged, or what `each` says.
-    pub fn each_block(
+    /// The segment is damaged, or what `make` says.
+    pub fn each_block<T>(
         &self,
         offsets: &[u64],
-        each: impl FnMut(&EventBlock, Range<usize>) -> Result<(), StoreError>,
+        make: impl Fn(&EventBlock, Range<usize>) -> Result<T, StoreError> + Sync,
+        each: impl FnMut(T) + Send,
     ) -> Result<(), StoreError> {
-        self.engine.log.each_event_block(offsets, !self.is_throttled, each)
+        self.engine.log.each_event_block(offsets, !self.is_throttled, make, each)
     }
 
     /// The events of the block at the offsets `wanted`, which ascend, as they may be shown, perhaps without those that

@@ -7,12 +7,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    blocks::{each_event, each_properties},
+    blocks::{each_event, each_property},
     calendar,
     persons::IdKeys,
     rows::NotCounted,
     terms::Terms,
-    values::{Facet, NO_VALUE, SegmentValues, Stopped, Values, counted, property},
+    values::{Facet, NO_VALUE, SegmentValues, Stopped, Values, counted},
     visits::{Scattered, VisitQuery, VisitWalk},
 };
 use crate::{
@@ -320,10 +320,10 @@ impl Counting {
             Err(stopped) => outcome = Err(stopped),
         };
         match &told {
-            Told::ByColumn(facet) => each_event(log, &untold, |place, event| tell(place, &facet.of_event(event)))?,
-            Told::InProperties(steps) => {
-                each_properties(log, &untold, |place, properties| tell(place, &property(properties, steps)))?;
+            Told::ByColumn(facet) => {
+                each_event(log, &untold, |_, event| facet.of_event(event), |place, text| tell(place, &text))?;
             }
+            Told::InProperties(steps) => each_property(log, &untold, steps, tell)?,
         }
         outcome?;
         self.count_visits(&sessions, columns.session_count, &met);

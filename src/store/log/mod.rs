@@ -5,11 +5,11 @@
 //! one takes its place, and it is read until the sealed one stands.
 
 mod block;
+mod each_block;
 mod events;
 mod format3;
 mod live;
 mod made;
-mod read_ahead;
 mod rewriting;
 mod sealed;
 mod segment;

@@ -14,7 +14,9 @@ use crate::{
     model::Time,
     process::{Expression, Scope},
     read::filter::{KindPattern, Sources},
-    store::{Column, LogView, PAGE_ROWS, ReadView, Refused, SegmentIndex, StoreError, number_time, time_number},
+    store::{
+        Column, FoundEvent, LogView, PAGE_ROWS, ReadView, Refused, SegmentIndex, StoreError, number_time, time_number,
+    },
 };
 
 /// A kind of event that is meant.
@@ -161,16 +163,13 @@ fn decide(
         .filter(|(_, (_, row))| row.classes & conditional > 0)
         .map(|(at, (place, _))| (at, offsets[*place]))
         .unzip();
-    each_event(log, &wanted, |at, event| {
+    let asked: Vec<u16> = places.iter().map(|place| rows[*place].1.classes & conditional).collect();
+    let refused = |at: usize, event: &FoundEvent| {
         let event = event.shown();
-        let (_, row) = &mut rows[places[at]];
-        let conditions = filter.classes.iter().enumerate();
-        for (class, condition) in conditions.filter_map(|(at, class)| Some((at, class.condition.as_ref()?))) {
-            if row.classes >> class & 1 == 1
-                && !condition.holds(&Scope::stored_event(&event, filter.now)).unwrap_or(false)
-            {
-                row.classes &= !(1 << class);
-            }
-        }
-    })
+        let holds = |condition: &Expression| condition.holds(&Scope::stored_event(&event, filter.now)).unwrap_or(false);
+        let classes = filter.classes.iter().enumerate().filter(|(class, _)| asked[at] >> class & 1 == 1);
+        let refused = classes.filter(|(_, class)| class.condition.as_ref().is_some_and(|condition| !holds(condition)));
+        refused.fold(0, |refused, (class, _)| refused | 1 << class)
+    };
+    each_event(log, &wanted, refused, |at, refused: u16| rows[places[at]].1.classes &= !refused)
 }

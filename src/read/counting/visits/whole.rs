@@ -20,7 +20,10 @@ use super::{
 };
 use crate::{
     model::Time,
-    store::{Began, Column, LogView, NOWHERE, ReadView, SegmentIndex, SegmentSessions, UNLISTED, UNTOLD, number_time},
+    store::{
+        Began, Column, FoundEvent, LogView, NOWHERE, ReadView, SegmentIndex, SegmentSessions, UNLISTED, UNTOLD,
+        number_time,
+    },
 };
 
 /// The type of events that are views of a page.
@@ -304,7 +307,8 @@ impl<S: Send + 'static> VisitWalk<S> {
         let offsets = index.column(page, Column::Offset)?;
         let wanted: Vec<u64> = unlisted.iter().map(|(row, ..)| offsets[*row]).collect();
         let mut outcome = Ok(());
-        each_event(log, &wanted, |place, event| match self.values.number(&Facet::PAGE.of_event(event)) {
+        let page = |_, event: &FoundEvent| Facet::PAGE.of_event(event);
+        each_event(log, &wanted, page, |place, page| match self.values.number(&page) {
             Ok(value) => met[unlisted[place].1].entry = value,
             Err(stopped) => outcome = Err(stopped),
         })?;
