@@ -1,4 +1,5 @@
-//! Two profiles become one: when a key tells that they are one person, and what keeps them apart.
+//! Two profiles become one: when a key tells that they are one person, and what keeps them apart. Which of them goes on is
+//! in `records/profile.rs`, what both have together in `model/merge.rs`.
 
 use std::sync::Arc;
 

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use super::{
     super::{Object, Profile, Value},
-    part, taken_out,
+    part,
+    split::taken_out,
     writes::{Theirs, Writes},
 };
 
