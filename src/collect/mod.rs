@@ -251,7 +251,7 @@ impl Collector {
         self.rules.tallies.note_all(outcomes, &self.clock);
         answer.profile = profile;
         let answer = to_json(&answer);
-        pending.durable().await?;
+        pending.durable().await?; // from here on it is stored, whatever happens
         Ok(answer)
     }
 

@@ -3,13 +3,13 @@
 use hyper::Method;
 
 use super::{
-    App, Services, access, asides, auth, collect, consents, console, definitions,
+    App, Services, access, asides, auth, consents, console, definitions,
     failure::Failure,
     health, import, live, metrics, openapi, query, records, redirect,
     reply::{self, Reply},
     rights,
     route::{Audience, Endpoint, Request},
-    sources, track, tracker, user,
+    sources, track, tracker, user, webhook,
 };
 use crate::{
     model::{DefinitionKind, RecordKind},
@@ -46,8 +46,8 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
     let by = || auth::author(app, &request);
     match (route.endpoint, &request.method) {
         (Endpoint::Track, _) => track::track(app, collector, &request).await,
-        (Endpoint::Collect, &Method::HEAD) => collect::ring(app, collector, &request),
-        (Endpoint::Collect, _) => collect::collect(app, collector, &request).await,
+        (Endpoint::Collect, &Method::HEAD) => webhook::ring(app, collector, &request),
+        (Endpoint::Collect, _) => webhook::collect(app, collector, &request).await,
         (Endpoint::NewAccess(DefinitionKind::Share), _) => access::make_share(admin, &request, &by()).await,
         (Endpoint::NewAccess(_), _) => access::make_token(admin, &request, &by()).await,
         (Endpoint::Access(kind), _) => access::end(admin, kind, route, &by()).await,

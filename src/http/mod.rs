@@ -10,7 +10,6 @@ mod asides;
 mod auth;
 mod body;
 mod client;
-mod collect;
 mod connection;
 mod consents;
 mod console;
@@ -41,6 +40,7 @@ mod to_https;
 mod track;
 mod tracker;
 mod user;
+mod webhook;
 
 use std::{
     sync::{Arc, OnceLock},

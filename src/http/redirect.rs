@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     collect::{Collector, Credentials, Incoming},
-    model::{Id, Payload, SourceType},
+    model::{Id, Payload, SourceType, WebhookProperties},
 };
 
 /// What is read of the answer to the event: whose it is.
@@ -34,11 +34,11 @@ pub async fn follow(collector: &Collector, request: &Request) -> Result<Reply, F
     let mut profile = None;
     // Who asks for the head alone looks where the link leads, and does not follow it.
     if request.method == Method::GET {
-        let properties = redirect.properties(&route.query().to_json());
+        let properties = WebhookProperties::of_form(redirect.properties(&route.query().to_json()));
         let profile_less = session.is_none();
         let incoming = Incoming {
             endpoint: SourceType::Rest,
-            payload: Payload::webhook(&redirect.kind, redirect.source.clone(), session, vec![properties]).from_form(),
+            payload: Payload::webhook(&redirect.kind, redirect.source.clone(), session, properties),
             profile_less,
             client: request.client.clone(),
             header: None,

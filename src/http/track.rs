@@ -29,7 +29,8 @@ pub async fn track(app: &App, collector: &Collector, request: &Request) -> Resul
     take(app, collector, request, SourceType::Rest, payload, profile_less, dry_run).await
 }
 
-/// Hands a payload to the collector and answers what it answers.
+/// Hands a payload to the collector: 200 with its answer once what it stores is durable; what it refuses becomes another
+/// status in `failure`.
 pub async fn take(
     app: &App,
     collector: &Collector,

@@ -1,4 +1,5 @@
-//! GET, HEAD and POST /collect/EVENT-TYPE/SOURCE-ID[/SESSION-ID] (docs/contract.md, section 5).
+//! Webhooks that come in: GET, HEAD and POST /collect/EVENT-TYPE/SOURCE-ID[/SESSION-ID] (docs/contract.md, section 5). The
+//! body, and the query, become the properties of events.
 
 use bytes::Bytes;
 use http_body_util::{BodyDataStream, Full};
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     collect::Collector,
-    model::{EventType, Fault, Form, Id, Payload, SourceType},
+    model::{EventType, Fault, Form, Id, Payload, SourceType, WebhookProperties},
 };
 
 /// The most parts of a multipart body.
@@ -45,27 +46,25 @@ impl Address {
 
 /// Takes what a webhook sends.
 pub async fn collect(app: &App, collector: &Collector, request: &Request) -> Result<Reply, Failure> {
-    let route = &request.route;
-    let Address { kind, source, session } = Address::read(route)?;
-    let query = route.query();
-    let (events, from_form) = if request.method == Method::GET || request.body.bytes.is_empty() {
-        (vec![query.to_json()], true)
-    } else {
-        match media::media(&request.headers, true)? {
-            Media::Json => (Payload::webhook_properties(&request.body.bytes, &query)?, false),
-            Media::Form => {
-                (vec![query.to_json().updated(&Form::parse_urlencoded(&request.body.bytes).to_json())], true)
-            }
-            Media::Multipart => {
-                let form = read_multipart(&request.headers, request.body.bytes.clone()).await?;
-                (vec![query.to_json().updated(&form.to_json())], true)
-            }
-        }
-    };
+    let Address { kind, source, session } = Address::read(&request.route)?;
+    let properties = properties(request).await?;
     let profile_less = session.is_none();
-    let payload = Payload::webhook(&kind, source, session, events);
-    let payload = if from_form { payload.from_form() } else { payload };
+    let payload = Payload::webhook(&kind, source, session, properties);
     track::take(app, collector, request, SourceType::Webhook, payload, profile_less, None).await
+}
+
+/// The properties of the events that the body holds, by its media type; what stands in the query joins them.
+async fn properties(request: &Request) -> Result<WebhookProperties, Failure> {
+    let (query, body) = (request.route.query(), &request.body.bytes);
+    if request.method == Method::GET || body.is_empty() {
+        return Ok(WebhookProperties::of_form(query.to_json()));
+    }
+    let form = match media::media(&request.headers, true)? {
+        Media::Json => return Ok(WebhookProperties::read_json(body, &query)?),
+        Media::Form => Form::parse_urlencoded(body),
+        Media::Multipart => read_multipart(&request.headers, body.clone()).await?,
+    };
+    Ok(WebhookProperties::of_form(query.to_json().updated(&form.to_json())))
 }
 
 /// HEAD: would this source take such a webhook? Services ring before they send.

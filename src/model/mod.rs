@@ -68,7 +68,7 @@ pub use merge::{Conflict, MergeHistory, MergingWrites, NOTED_PARTS, Regained, Th
 pub use object::Object;
 pub use origin::Origin;
 pub use path::{Path, begins_with, is_within, steps_text};
-pub use payload::{EVENTS_MAX, EventPayload, Options, Payload, PayloadError, check_tag};
+pub use payload::{EVENTS_MAX, EventPayload, Options, Payload, PayloadError, WebhookProperties, check_tag};
 pub use place::Place;
 pub use printable::is_escaped;
 pub use profile::{

@@ -1,11 +1,15 @@
-//! The tracker payload: everything that a client says in one request (docs/contract.md, sections 3 and 5).
+//! The tracker payload: everything that a client says in one request (docs/contract.md, section 3). What a webhook sends
+//! becomes one in `webhook`.
 
 mod consents;
+mod webhook;
+
+pub use webhook::WebhookProperties;
 
 use std::sync::Arc;
 
 use super::{
-    EventType, Fault, Form, Id, Json, Reader, Time,
+    EventType, Fault, Id, Json, Reader, Time,
     id::NAME_BYTES_MAX,
     members::{member, text},
 };
@@ -13,8 +17,6 @@ use super::{
 /// The most events in one payload.
 pub const EVENTS_MAX: usize = 1_000;
 const TAGS_MAX: usize = 100;
-/// Where `events[].properties` stands in a /track body; a /collect body becomes just that.
-const PROPERTIES_LEVEL: usize = 4;
 /// How much deeper an event that is shown holds the payload's `context` than the payload does.
 const SHOWN_DEEPER: usize = 1;
 
@@ -156,64 +158,6 @@ impl Payload {
         let pass = context.contains("\"tracardi\"").then(|| member(member(context, "tracardi")?, "pass"))??;
         let id = |name| Id::parse(&text(member(pass, name)?)?).ok()?;
         Some((id("profile")?, id("source")?))
-    }
-
-    /// What /collect makes of its path and the properties of its events.
-    pub fn webhook(kind: &EventType, source: Id, session: Option<Id>, events: Vec<Json>) -> Self {
-        let event = |properties| EventPayload {
-            id: None,
-            kind: kind.clone(),
-            created: None,
-            properties,
-            from_form: false,
-            context: Json::empty_object(),
-            tags: Arc::default(),
-            save: true,
-        };
-        Self {
-            source,
-            session,
-            opens_session: false,
-            profile: None,
-            events: events.into_iter().map(event).collect(),
-            context: Json::empty_object(),
-            properties: Json::empty_object(),
-            device: None,
-            options: Options::default(),
-        }
-    }
-
-    /// The properties of its events came as a form or a query.
-    pub fn from_form(mut self) -> Self {
-        self.events.iter_mut().for_each(|event| event.from_form = true);
-        self
-    }
-
-    /// Reads the JSON body of /collect: the properties of one event, or a list of these; `query` joins them, the body
-    /// wins. An empty body is `{}`.
-    ///
-    /// # Errors
-    /// As [`Payload::parse`].
-    pub fn webhook_properties(body: &[u8], query: &Form) -> Result<Vec<Json>, PayloadError> {
-        let query = query.to_json();
-        if body.is_empty() {
-            return Ok(vec![query]);
-        }
-        let mut reader = Reader::new(body, PROPERTIES_LEVEL - 1)?;
-        let mut events = Vec::new();
-        if reader.peek()? == b'[' {
-            let fits = reader.array_up_to(EVENTS_MAX, |reader| {
-                events.push(query.updated(&read_object(reader)?));
-                Ok(())
-            })?;
-            if !fits {
-                return Err(PayloadError::TooManyEvents);
-            }
-        } else {
-            events.push(query.updated(&read_object(&mut reader)?));
-        }
-        reader.end()?;
-        Ok(events)
     }
 }
 
@@ -361,26 +305,4 @@ pub fn check_tag(index: usize, tag: &str) -> Result<(), Fault> {
         return Err(Fault::new("value_error.any_str.max_length", msg));
     }
     Ok(())
-}
-
-fn read_object(reader: &mut Reader<'_>) -> Result<Json, Fault> {
-    if reader.peek()? == b'{' { reader.value() } else { Err(Fault::wrong_type("an object or a list of objects")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn properties(body: &str, query: &str) -> Vec<String> {
-        let query = Form::parse_urlencoded(query.as_bytes());
-        let events = Payload::webhook_properties(body.as_bytes(), &query).unwrap();
-        events.iter().map(|event| event.as_str().to_owned()).collect()
-    }
-
-    #[test]
-    fn the_query_joins_a_webhook_s_properties_and_the_body_wins() {
-        assert_eq!(properties(r#"{"a":1}"#, "a=2&b=3"), [r#"{"b":"3","a":1}"#]);
-        assert_eq!(properties("", "a=2"), [r#"{"a":"2"}"#]);
-        assert_eq!(properties(r#"[{"a":1},{}]"#, "b=3"), [r#"{"b":"3","a":1}"#, r#"{"b":"3"}"#]);
-    }
 }

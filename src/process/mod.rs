@@ -34,7 +34,6 @@ pub use definitions::{
     duration, read_toml,
     redirect::Redirect,
     schedule::Schedule,
-    word::Word,
 };
 pub use digest::{hex, sha256};
 pub use expression::{condition::Expression, scope::Scope};
@@ -47,8 +46,8 @@ pub use loops::LoopBound;
 pub use outbound::{
     hosts::AllowedHosts,
     lookup::{LookupFigures, Lookups, plain_client},
+    post::NotTaken,
     secrets::{Secrets, SecretsError},
-    webhook::NotTaken,
 };
 pub use outcome::Outcome;
 pub use pipeline::{PROFILE_MERGED, PROFILE_SPLIT, Processing};

@@ -10,7 +10,7 @@ use crate::{
     model::{Definition, EventType, Fault, Id, Json, Object, Time},
     process::{
         expression::{condition::Expression, scope::Scope},
-        outbound::webhook::{self, Webhook},
+        outbound::post::{self, Webhook},
     },
 };
 
@@ -38,7 +38,7 @@ pub struct Written {
     #[schemars(extend("format" = "cel"))]
     r#if: Option<String>,
     /// Where items are posted to; this or a file.
-    webhook: Option<webhook::Definition>,
+    webhook: Option<post::Definition>,
     /// The name of a file in the folder of deliveries.
     file: Option<String>,
     /// The most items in a delivery.
