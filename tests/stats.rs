@@ -75,7 +75,7 @@ impl Shop {
         };
         let folder = Folder::take(path).unwrap();
         let store = Arc::new(Store::open(&settings, folder, clock.clone(), &|_, _, _| {}).unwrap());
-        let rules = Arc::new(RulesInForce::new(Rules::compile(&store.definitions(), Zone::default()).unwrap()));
+        let rules = Arc::new(RulesInForce::new(Rules::compile_saved(&store.definitions(), Zone::default()).unwrap()));
         let admin = Admin::new(store.clone(), clock.clone(), rules.clone());
         for source in ["shop", "site"] {
             let source = format!(r#"{{"id":"{source}","name":"{source}","type":["rest"]}}"#);

@@ -42,7 +42,7 @@ async fn fill_all(path: &Path, events: usize) -> Result<()> {
         reserve_bytes: 0,
     };
     let store = Arc::new(Store::open(&settings, Folder::take(path)?, clock.clone(), &|_, _, _| {})?);
-    let rules = Arc::new(RulesInForce::new(Rules::compile(&store.definitions(), Zone::default())?));
+    let rules = Arc::new(RulesInForce::new(Rules::compile_saved(&store.definitions(), Zone::default())?));
     let admin = Admin::new(store.clone(), clock.clone(), rules.clone());
     let source = format!(r#"{{"id":"{SOURCE}","name":"Shop","type":["rest"],"permanent_profile_id":true}}"#);
     let source = Source::parse(source.as_bytes(), clock.now(), || clock.make_id());

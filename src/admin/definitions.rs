@@ -313,7 +313,7 @@ impl Admin {
         }
         let all: Vec<_> = all.into_values().collect();
         let zone = self.rules.get().zone();
-        let compiling = move || Rules::check(&changed, zone).and_then(|()| Rules::compile(&all, zone));
+        let compiling = move || Rules::check(&changed, zone).and_then(|()| Rules::compile_saved(&all, zone));
         let compiled = tokio::task::spawn_blocking(compiling).await;
         let compiled = compiled.map_err(|_| Fault::new("value_error", "something in it cannot be compiled"))?;
         compiled.map_err(|mistake| mistake.fault.at(&mistake.id.text()).at(mistake.kind.word()))

@@ -45,7 +45,7 @@ pub fn on_store_or_daemon<T>(
     let report = |step, done, all| progress.report(step, done, all);
     let store = Arc::new(Store::open(&settings.storage, folder, clock.clone(), &report)?);
     drop(progress);
-    let rules = Arc::new(RulesInForce::new(Rules::compile(&store.definitions(), settings.zone)?));
+    let rules = Arc::new(RulesInForce::new(Rules::compile_saved(&store.definitions(), settings.zone)?));
     let admin = Arc::new(Admin::new(store.clone(), clock.clone(), rules));
     let done = runtime.block_on(on_store(&OpenStore { store: store.clone(), clock, admin }));
     store.close();

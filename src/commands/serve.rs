@@ -171,7 +171,7 @@ async fn open_rooms(
 ) -> Result<Opened, CommandError> {
     let key = identity_key(&settings.storage.path, &store, key).await?;
     let identity = Identity::new(&key, &settings.identity);
-    let rules = Arc::new(RulesInForce::new(Rules::compile(&store.definitions(), settings.zone)?));
+    let rules = Arc::new(RulesInForce::new(Rules::compile_saved(&store.definitions(), settings.zone)?));
     let admin = Arc::new(Admin::new(store.clone(), clock.clone(), rules.clone()));
     let first_source = admin.register_default_source().await?;
     let collector = Arc::new(Collector::new(

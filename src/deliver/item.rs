@@ -210,8 +210,8 @@ impl<'a> Walk<'a> {
         };
         let is_earlier = |person: &Profile| as_was.as_ref().is_some_and(|it| it.profile.written != person.written);
         let may_object = |person: &&Arc<Profile>| rules.has_consents() || is_required() || is_earlier(person);
-        let word = person.as_ref().filter(may_object).map(|person| rules.word_of(person, now));
-        if word.as_ref().is_some_and(|word| is_required() && !word.allows()) {
+        let consent = person.as_ref().filter(may_object).map(|person| rules.consent_now(person, now));
+        if consent.as_ref().is_some_and(|consent| is_required() && !consent.allows()) {
             return Ok(None); // they withdrew their consent
         }
         let mut records = Object::default();
@@ -219,8 +219,8 @@ impl<'a> Walk<'a> {
         if let Some(as_was) = &as_was {
             records.insert("profile", Value::shown(&as_was.profile.shown()));
         }
-        if let Some(word) = &word {
-            word.heed(&mut records);
+        if let Some(consent) = &consent {
+            consent.redact(&mut records);
         }
         if !self.wants(&records, offset, request.inserted) || view.is_deleted_event(offset).await? {
             return Ok(None);
@@ -246,12 +246,12 @@ impl<'a> Walk<'a> {
         let Some(person) = self.people.now(reference).await? else { return Ok(None) };
         let at = offset.saturating_sub(1);
         let Some(state) = self.people.stored(reference, at, self.block, &person).await? else { return Ok(None) };
-        let word = rules.word_of(&person, now);
-        if word.was_withdrawn_since(&state) {
+        let consent = rules.consent_now(&person, now);
+        if consent.was_withdrawn_since(&state) {
             return Ok(None);
         }
         let mut changes = changes.to_vec();
-        word.heed_changes(&mut changes);
+        consent.redact_changes(&mut changes);
         if changes.is_empty() {
             return Ok(None);
         }
@@ -260,7 +260,7 @@ impl<'a> Walk<'a> {
         }
         let mut records = Object::default();
         records.insert("profile", Value::shown(&state.shown()));
-        word.heed(&mut records);
+        consent.redact(&mut records);
         if !self.wants(&records, offset, now) {
             return Ok(None);
         }

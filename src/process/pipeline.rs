@@ -49,9 +49,9 @@ impl<'r> Processing<'_, 'r> {
         Processing { rules, context, records, retry, outcome }
     }
 
-    /// Processes all events in the records, and those that they lead to. `look`: the segments are looked at although
-    /// nothing changed.
-    pub async fn events(mut self, look: bool) -> Result<(), Interrupted> {
+    /// Processes all events in the records, and those that they lead to. `recheck_segments`: although nothing
+    /// changed.
+    pub async fn events(mut self, recheck_segments: bool) -> Result<(), Interrupted> {
         if self.records.by_webhook {
             if self.records.registered().terms.profile.is_some() {
                 // What does not keep to its schema tells nobody.
@@ -71,7 +71,7 @@ impl<'r> Processing<'_, 'r> {
         }
         let beginnings = self.beginnings(true, true).await?;
         self.records.events.splice(0..0, beginnings);
-        self.go_through(look).await
+        self.go_through(recheck_segments).await
     }
 
     /// Does what is scheduled, for the profile in the records if there is one, and what it leads to.
@@ -112,7 +112,7 @@ impl<'r> Processing<'_, 'r> {
         Ok(noted.map(|(kind, _)| internal_event(self.context, kind, Json::empty_object(), saved)).collect())
     }
 
-    async fn go_through(&mut self, look: bool) -> Result<(), Interrupted> {
+    async fn go_through(&mut self, recheck_segments: bool) -> Result<(), Interrupted> {
         let (mut next, mut again) = (0, false);
         for _ in 0..ROUNDS_MAX {
             while next < self.records.events.len() && self.outcome.has_time().await {
@@ -143,7 +143,7 @@ impl<'r> Processing<'_, 'r> {
                 return Err(Interrupted::Again);
             }
             let changed = self.records.profile.as_ref().is_some_and(|draft| draft.changed);
-            if self.rules.segments.is_empty() || !(changed || look) {
+            if self.rules.segments.is_empty() || !(changed || recheck_segments) {
                 break;
             }
             let crossings = segment::update(&self.rules.segments, self.records, self.outcome);
@@ -337,7 +337,7 @@ impl<'r> Processing<'_, 'r> {
     /// caught up with.
     pub(in crate::process) async fn catch_up(&mut self, event: Option<usize>) -> Result<(), Interrupted> {
         let beginnings = self.beginnings(true, false).await?;
-        self.records.events.iter_mut().for_each(EventDraft::look_anew);
+        self.records.events.iter_mut().for_each(EventDraft::forget_shown);
         self.records.events.extend(beginnings);
         for event in 0..event.map_or(0, |event| event + 1) {
             if self.records.events[event].valid {
@@ -360,7 +360,7 @@ impl<'r> Processing<'_, 'r> {
         self.records.request.session = Some(session.session.id.clone());
         self.records.session = Some(session);
         let beginnings = self.beginnings(false, true).await?;
-        self.records.events.iter_mut().for_each(EventDraft::look_anew);
+        self.records.events.iter_mut().for_each(EventDraft::forget_shown);
         self.records.events.extend(beginnings);
         for event in 0..event.map_or(0, |event| event + 1) {
             if self.records.events[event].valid {

@@ -13,17 +13,16 @@ use crate::{
     process::{
         definitions::{
             Whole,
-            consent::{self, Consent},
+            consent::{self, Consent, now::ConsentNow},
             destination::{self, Destination, Target},
             event_type::{self, EventType, EventTypes},
             redirect::{self, Redirect},
             schedule::Schedule,
             segment::{self, Segment},
-            word::Word,
             workflow::{self, Workflow},
         },
         expression::{
-            condition::{Count, taken_before},
+            condition::{Count, without_constant_checks},
             scope::Scope,
         },
         identity::keys::Identity,
@@ -126,14 +125,14 @@ pub struct Mistake {
 }
 
 impl Rules {
-    /// Compiles everything that is set up; what is ready-made stands behind it. Days begin where `zone` says, unless a
-    /// definition says otherwise. It was taken when it was saved, so it goes
-    /// on although a part of it can never be evaluated.
+    /// Compiles what is saved, with what is ready-made behind it. Days begin where `zone` says, unless a definition says
+    /// otherwise. An expression with a constant part that can never be evaluated, which older versions took, goes on to be
+    /// used.
     ///
     /// # Errors
     /// A definition does not compile.
-    pub fn compile(definitions: &[Arc<Definition>], zone: Zone) -> Result<Self, Box<Mistake>> {
-        taken_before(|| Self::compile_as_saved(definitions, zone))
+    pub fn compile_saved(definitions: &[Arc<Definition>], zone: Zone) -> Result<Self, Box<Mistake>> {
+        without_constant_checks(|| Self::compile(definitions, zone))
     }
 
     /// Whether all of these may be saved: they compile, and what is constant in them can be evaluated.
@@ -141,10 +140,10 @@ impl Rules {
     /// # Errors
     /// One of them may not.
     pub fn check(definitions: &[Arc<Definition>], zone: Zone) -> Result<(), Box<Mistake>> {
-        Self::compile_as_saved(definitions, zone).map(drop)
+        Self::compile(definitions, zone).map(drop)
     }
 
-    fn compile_as_saved(definitions: &[Arc<Definition>], zone: Zone) -> Result<Self, Box<Mistake>> {
+    fn compile(definitions: &[Arc<Definition>], zone: Zone) -> Result<Self, Box<Mistake>> {
         let ready_made = event_type::ready_made();
         let mut rules = Self { types: ready_made.expect("tests compile what is ready-made"), zone, ..Self::default() };
         for definition in definitions {
@@ -303,9 +302,9 @@ impl Rules {
         self.destinations.iter().any(|destination| destination.profiles)
     }
 
-    /// What somebody, as they are now, says of what was stored of them before.
-    pub fn word_of(&self, profile: &Arc<Profile>, now: Time) -> Word<'_> {
-        Word::new(&self.consents, profile, now)
+    /// The consents of somebody now, for what was stored of them before.
+    pub fn consent_now(&self, profile: &Arc<Profile>, now: Time) -> ConsentNow<'_> {
+        ConsentNow::new(&self.consents, profile, now)
     }
 
     /// Whether there are types of consent.

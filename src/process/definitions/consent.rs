@@ -1,4 +1,6 @@
-//! Consent: what people allowed, and what is kept of those who did not.
+//! Consent: what people allowed, and what is kept of those who did not; `now` says it of what was stored before.
+
+pub mod now;
 
 use std::{sync::Arc, time::Duration};
 

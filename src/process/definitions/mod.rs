@@ -10,7 +10,6 @@ pub mod redirect;
 pub mod schedule;
 mod schema;
 pub mod segment;
-pub mod word;
 pub mod workflow;
 
 use std::{borrow::Cow, marker::PhantomData, time::Duration};

@@ -38,9 +38,9 @@ pub struct EventDraft<'a> {
     pub status: EventStatus,
     /// What was sent is as the profile's consents let it be.
     pub treated: bool,
-    /// Its session heard of it.
+    /// What its type's mapping means for its session was done.
     pub told_session: bool,
-    /// It says whose it is, and was not let.
+    /// It says whose it is, and that was not taken.
     unidentified: bool,
     /// Where something was put that its type's mapping does not speak of: in what was sent, or by a workflow.
     rewritten: Vec<Path>,
@@ -129,12 +129,12 @@ impl<'a> EventDraft<'a> {
         _ = self.write_sent(path.split_root().1, None);
     }
 
-    /// What it is about is another.
-    pub fn look_anew(&mut self) {
+    /// Its profile or session is another from here on.
+    pub fn forget_shown(&mut self) {
         self.shown = OnceLock::new();
     }
 
-    /// Notes that it says whose it is, and is not let.
+    /// Notes that it says whose it is, and that this is not taken.
     pub fn note_unidentified(&mut self) {
         self.unidentified = true;
         self.shown = OnceLock::new();

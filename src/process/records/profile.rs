@@ -134,7 +134,7 @@ impl ProfileDraft {
         self.parts.extend(other.parts);
         self.begun = visits.begun;
         self.is_nameless &= other.is_nameless;
-        self.look_anew();
+        self.mark_changed();
     }
 
     /// Puts what was written to the profile, apart from what stood there before.
@@ -163,8 +163,8 @@ impl ProfileDraft {
         self.touched = true;
     }
 
-    /// What was counted or merged is looked at anew.
-    fn look_anew(&mut self) {
+    /// What is shown of it is made anew.
+    fn mark_changed(&mut self) {
         self.touch();
         self.stats = OnceLock::new();
         self.shown = OnceLock::new();
@@ -172,7 +172,7 @@ impl ProfileDraft {
 
     pub fn count_view(&mut self) {
         self.profile.views += 1;
-        self.look_anew();
+        self.mark_changed();
     }
 
     /// Counts an event of a type, to be known for so many days: those of the clocks that show `now`.
@@ -184,7 +184,7 @@ impl ProfileDraft {
     pub fn begin_visit(&mut self, session: Id, now: Time) {
         self.profile.begin_visit(session.clone(), now);
         self.begun.push(session);
-        self.look_anew();
+        self.mark_changed();
     }
 
     /// It is found by `key` from here on.

@@ -1,25 +1,26 @@
-//! What somebody says now of what was stored of them before: a consent that was withdrawn counts for that, too, wherever it
-//! is handed on late.
+//! The consents that somebody gives now, for what was stored of them before: one that was withdrawn counts for that, too,
+//! wherever it is handed on late.
 
 use std::sync::Arc;
 
-use super::consent::{self, Consent, Treatment};
+use super::{Consent, Treatment};
 use crate::{
     model::{FieldChange, Object, Path, Profile, Time, Value, is_within},
     process::{
+        definitions::consent,
         digest,
         records::{EventDraft, ProfileDraft},
     },
 };
 
-/// Somebody's word of now.
-pub struct Word<'a> {
+/// What somebody consents to now.
+pub struct ConsentNow<'a> {
     consents: &'a [Consent],
     profile: ProfileDraft,
     now: Time,
 }
 
-impl<'a> Word<'a> {
+impl<'a> ConsentNow<'a> {
     pub(in crate::process) fn new(consents: &'a [Consent], profile: &Arc<Profile>, now: Time) -> Self {
         Self { consents, profile: ProfileDraft::known(profile.clone()), now }
     }
@@ -38,7 +39,7 @@ impl<'a> Word<'a> {
 
     /// Makes of records from before, each under its name, what may be handed on of them: consents that were withdrawn are
     /// shown so, and fields that are not kept without a consent are treated as it says.
-    pub fn heed(&self, records: &mut Object) {
+    pub fn redact(&self, records: &mut Object) {
         if let Some(mut profile) = records.remove("profile") {
             if let Some(consents) = profile.as_object_mut().and_then(|profile| profile.get_mut("consents")) {
                 self.withdraw(consents);
@@ -54,7 +55,7 @@ impl<'a> Word<'a> {
     }
 
     /// Takes out of what changed in a profile what may not be handed on any more.
-    pub fn heed_changes(&self, changes: &mut Vec<FieldChange>) {
+    pub fn redact_changes(&self, changes: &mut Vec<FieldChange>) {
         changes.retain(|change| {
             let is_treated = self.treated().any(|(path, _)| {
                 let path = path.to_string();
@@ -74,7 +75,7 @@ impl<'a> Word<'a> {
         fields.filter(|(_, treatment)| *treatment != Treatment::Keep)
     }
 
-    /// Whether the profile's own word for a consent is yes now.
+    /// Whether the profile gives a consent now.
     fn says_yes(&self, name: &str) -> bool {
         let said = self.profile.get(&["consents".into(), name.into()]);
         said.is_some_and(|said| self.is_yes(said))

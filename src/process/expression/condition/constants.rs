@@ -19,20 +19,20 @@ use crate::{
 const SOME_TIME: i64 = 1_767_270_600_000_000;
 
 thread_local! {
-    static TAKES_MISTAKES: Cell<bool> = const { Cell::new(false) };
+    static ARE_UNCHECKED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Compiles what was taken once: what could be saved then goes on as it did, with its mistakes.
-pub fn taken_before<T>(compile: impl FnOnce() -> T) -> T {
-    let outer = TAKES_MISTAKES.replace(true);
+/// What `compile` compiles may have constant parts that can never be evaluated: older versions let that be saved.
+pub fn without_constant_checks<T>(compile: impl FnOnce() -> T) -> T {
+    let outer = ARE_UNCHECKED.replace(true);
     let compiled = compile();
-    TAKES_MISTAKES.set(outer);
+    ARE_UNCHECKED.set(outer);
     compiled
 }
 
 /// Whether the constant parts of what is compiled now are evaluated.
 pub(super) fn are_checked() -> bool {
-    !TAKES_MISTAKES.get()
+    !ARE_UNCHECKED.get()
 }
 
 /// Evaluates each constant part: `duration('30d')`, `int('x')`, `1 / 0`, `now > '2026'`.

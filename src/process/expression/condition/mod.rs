@@ -37,7 +37,7 @@ use numbers::Number;
 use rewrite::{HAS, STEP};
 use values::{Budget, ITEM_BYTES, LOOKED_AT_MAX, PATTERN_ITEM_BYTES, from_cel, to_cel};
 
-pub use constants::taken_before;
+pub use constants::without_constant_checks;
 
 const STACK_BYTES: usize = 32 * 1024 * 1024;
 /// What an expression may speak of, beside the time.

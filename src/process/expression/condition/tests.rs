@@ -162,7 +162,7 @@ fn what_can_never_be_evaluated_is_refused() {
     ] {
         assert!(Expression::compile(text).is_err(), "{text}");
         if !text.contains("matches") {
-            assert!(taken_before(|| Expression::compile(text)).is_ok(), "{text} was taken");
+            assert!(without_constant_checks(|| Expression::compile(text)).is_ok(), "{text} was taken");
         }
     }
     for text in [
