@@ -34,26 +34,34 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         Endpoint::OpenApi => return Ok(openapi::document()),
         Endpoint::Docs => return Ok(openapi::page()),
         Endpoint::Tracker => return Ok(tracker::script(&request.headers)),
-        Endpoint::Console => return console::answer(app, request).await,
+        Endpoint::Track => return track::track(app, &app.services()?.collector, &request).await,
+        Endpoint::Collect => return webhook::collect(app, &app.services()?.collector, &request).await,
         _ => {}
+    }
+    // On the heap, so that what is collected does not carry the room with it that all others take.
+    Box::pin(answer_others(app, request)).await
+}
+
+/// Answers a request that collects nothing.
+async fn answer_others(app: &App, request: Request) -> Result<Reply, Failure> {
+    let route = &request.route;
+    if route.endpoint == Endpoint::Console {
+        return console::answer(app, request).await;
     }
     let services = app.services()?;
     if route.endpoint == Endpoint::Import {
         return import::file(&services.importer, request).await;
     }
-    let Services { collector, admin, deliveries, scheduler, .. } = &services;
-    // Who changes something that is set up; collecting and reading need no author.
+    let Services { collector, admin, deliveries, scheduler, .. } = services;
+    // Who changes something that is set up; reading needs no author.
     let by = || auth::author(app, &request);
     match (route.endpoint, &request.method) {
-        (Endpoint::Track, _) => track::track(app, collector, &request).await,
-        (Endpoint::Collect, &Method::HEAD) => webhook::ring(app, collector, &request),
-        (Endpoint::Collect, _) => webhook::collect(app, collector, &request).await,
         (Endpoint::NewAccess(DefinitionKind::Share), _) => access::make_share(admin, &request, &by()).await,
         (Endpoint::NewAccess(_), _) => access::make_token(admin, &request, &by()).await,
         (Endpoint::Access(kind), _) => access::end(admin, kind, route, &by()).await,
         (Endpoint::Accesses(kind), _) => Ok(access::list(admin, kind)),
         (Endpoint::Changes, _) => Ok(access::changes(admin)),
-        (Endpoint::CustomerConsent, _) => consents::give(app, &services, &request).await,
+        (Endpoint::CustomerConsent, _) => consents::give(app, services, &request).await,
         (Endpoint::ConsentTypes, _) => Ok(consents::types(admin)),
         (Endpoint::Redirect, &Method::DELETE) => {
             auth::check_token(app, &request.headers)?;
@@ -86,30 +94,30 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::Event, _) => records::event(admin, route).await,
         (Endpoint::Session, &Method::DELETE) => records::delete_session(admin, route).await,
         (Endpoint::Session, _) => records::session(admin, route).await,
-        (Endpoint::Profile, &Method::DELETE) => rights::delete_profile(&services, route).await,
+        (Endpoint::Profile, &Method::DELETE) => rights::delete_profile(services, route).await,
         (Endpoint::Profile, _) => records::profile(admin, route).await,
-        (Endpoint::Events, _) => query::records(&services, &request, Asked::Events(None)).await,
+        (Endpoint::Events, _) => query::records(services, &request, Asked::Events(None)).await,
         (Endpoint::SessionEvents, _) => {
             let about = About::Session(route.record_id()?);
-            query::records(&services, &request, Asked::Events(Some(about))).await
+            query::records(services, &request, Asked::Events(Some(about))).await
         }
         (Endpoint::ProfileEvents, _) => {
             let about = About::Profile(route.record_id()?);
-            query::records(&services, &request, Asked::Events(Some(about))).await
+            query::records(services, &request, Asked::Events(Some(about))).await
         }
-        (Endpoint::Sessions, _) => query::records(&services, &request, Asked::Sessions(None)).await,
+        (Endpoint::Sessions, _) => query::records(services, &request, Asked::Sessions(None)).await,
         (Endpoint::ProfileSessions, _) => {
-            query::records(&services, &request, Asked::Sessions(Some(route.record_id()?))).await
+            query::records(services, &request, Asked::Sessions(Some(route.record_id()?))).await
         }
-        (Endpoint::Profiles, _) => query::records(&services, &request, Asked::Profiles).await,
-        (Endpoint::Timeline, _) => query::records(&services, &request, Asked::Timeline(route.record_id()?)).await,
-        (Endpoint::CountedVisits, _) => query::visits(&services, &request).await,
-        (Endpoint::Top, _) => query::top(&services, &request).await,
-        (Endpoint::Funnel, _) => query::funnel(&services, &request).await,
-        (Endpoint::Retention, _) => query::retention(&services, &request).await,
-        (Endpoint::CountedEvents, _) => query::counts(&services, &request).await,
+        (Endpoint::Profiles, _) => query::records(services, &request, Asked::Profiles).await,
+        (Endpoint::Timeline, _) => query::records(services, &request, Asked::Timeline(route.record_id()?)).await,
+        (Endpoint::CountedVisits, _) => query::visits(services, &request).await,
+        (Endpoint::Top, _) => query::top(services, &request).await,
+        (Endpoint::Funnel, _) => query::funnel(services, &request).await,
+        (Endpoint::Retention, _) => query::retention(services, &request).await,
+        (Endpoint::CountedEvents, _) => query::counts(services, &request).await,
         (Endpoint::LiveEvents, _) => {
-            live::events(&services.queries, &request, access::still_allowed(&services, &request)).await
+            live::events(&services.queries, &request, access::still_allowed(services, &request)).await
         }
         (Endpoint::ExportProfile, _) => rights::export(&services.rights, route).await,
         (Endpoint::ForgetProfile, _) => rights::forget(&services.rights, route).await,
@@ -117,8 +125,8 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
         (Endpoint::MergeProfiles, _) => records::merge_profiles(admin, &request).await,
         (Endpoint::BlockedKeys, _) => records::blocked_keys(admin).await,
         (Endpoint::BlockedKey, _) => Ok(reply::deleted(admin.free_key(&route.record_id()?).await?)),
-        (Endpoint::SplitProfile, _) => records::split_profile(&services, &request).await,
-        (Endpoint::Export, _) => query::export(&services, &request).await,
+        (Endpoint::SplitProfile, _) => records::split_profile(services, &request).await,
+        (Endpoint::Export, _) => query::export(services, &request).await,
         (Endpoint::ImportSessions, _) => import::list(&services.importer, &request, RecordKind::Session).await,
         (Endpoint::ImportProfiles, _) => import::list(&services.importer, &request, RecordKind::Profile).await,
         (Endpoint::Metrics, _) => Ok(metrics::metrics(app, &services.metrics, &request.headers).await),
@@ -133,7 +141,9 @@ pub async fn answer(app: &App, request: Request) -> Result<Reply, Failure> {
             | Endpoint::OpenApi
             | Endpoint::Docs
             | Endpoint::Tracker
-            | Endpoint::Console,
+            | Endpoint::Console
+            | Endpoint::Track
+            | Endpoint::Collect,
             _,
         ) => Err(Failure::NotFound),
     }

@@ -33,7 +33,7 @@ pub fn health() -> Reply {
 /// Recovery is done and things can be stored; else 503 with the reason. Tells where the server's time stands if the
 /// machine's clock is behind it.
 pub async fn ready(app: &App) -> Result<Reply, Failure> {
-    let admin = app.services()?.admin;
+    let admin = &app.services()?.admin;
     match admin.trouble().await {
         Some(trouble) => Err(Failure::Unavailable(trouble)),
         None => Ok(reply::json(&Ready { status: "ready", clock_stands_at: admin.clock_stands_at() })),
@@ -42,7 +42,7 @@ pub async fn ready(app: &App) -> Result<Reply, Failure> {
 
 impl App {
     /// The services, once recovery is done.
-    pub(super) fn services(&self) -> Result<Services, Failure> {
-        self.services.get().cloned().ok_or_else(|| Failure::Unavailable("The store is being opened.".into()))
+    pub(super) fn services(&self) -> Result<&Services, Failure> {
+        self.services.get().ok_or_else(|| Failure::Unavailable("The store is being opened.".into()))
     }
 }

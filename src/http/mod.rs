@@ -89,7 +89,6 @@ pub struct App {
 }
 
 /// The services that requests are turned into calls of.
-#[derive(Clone)]
 pub struct Services {
     pub collector: Arc<Collector>,
     pub admin: Arc<Admin>,

@@ -60,11 +60,12 @@ pub async fn take(
         bytes,
         dry_run,
     };
-    Ok(reply::json_bytes(StatusCode::OK, collector.collect(incoming).await?))
+    // On the heap, so that its room is not moved with each of what is around it.
+    Ok(reply::json_bytes(StatusCode::OK, Box::pin(collector.collect(incoming)).await?))
 }
 
 /// What the request says in the header of this name.
 fn sent(request: &Request, name: Box<str>) -> Option<SentHeader> {
-    let value = request.headers.get(&*name)?.to_str().ok()?.into();
+    let value = String::from_utf8_lossy(request.headers.get(&*name)?.as_bytes()).into();
     Some(SentHeader { name, value })
 }

@@ -46,6 +46,9 @@ impl Address {
 
 /// Takes what a webhook sends.
 pub async fn collect(app: &App, collector: &Collector, request: &Request) -> Result<Reply, Failure> {
+    if request.method == Method::HEAD {
+        return ring(app, collector, request);
+    }
     let Address { kind, source, session } = Address::read(&request.route)?;
     let properties = properties(request).await?;
     let profile_less = session.is_none();
@@ -68,7 +71,7 @@ async fn properties(request: &Request) -> Result<WebhookProperties, Failure> {
 }
 
 /// HEAD: would this source take such a webhook? Services ring before they send.
-pub fn ring(app: &App, collector: &Collector, request: &Request) -> Result<Reply, Failure> {
+fn ring(app: &App, collector: &Collector, request: &Request) -> Result<Reply, Failure> {
     let Address { source, .. } = Address::read(&request.route)?;
     let credentials = auth::credentials(app, &request.headers);
     collector.check_source(SourceType::Webhook, &source, &request.client, &credentials)?;
