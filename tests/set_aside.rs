@@ -448,6 +448,27 @@ fn a_webhook_has_headers_of_its_own() {
     assert_eq!(receiver.external.asked().len(), 1);
 }
 
+#[test]
+fn what_is_set_aside_stays_whatever_the_destination_asks_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = setup(folder.path()).start();
+    daemon.shop();
+    let receiver = Receiver::with_bad(400, &Arc::new(AtomicBool::new(true)));
+    let destination = |events: &str, condition: &str| json!({"id": "d", "events": [events], "if": condition, "webhook": receiver.webhook(), "retry_for": "1s"});
+    save(&daemon, &destination("order", "!has(event.properties.price)"));
+    send(&daemon, "s", "bad");
+    send(&daemon, "s2", "e1");
+    given_up(&daemon, "d", "bad");
+    for (events, condition) in [("other", "true"), ("order", "event.properties.price == 1"), ("order", "true")] {
+        save(&daemon, &destination(events, condition));
+        send(&daemon, "s3", "e2");
+        assert_eq!(asides(&daemon, "d").len(), 1, "{events} {condition}");
+    }
+    let (number, _) = given_up(&daemon, "d", "bad");
+    let sent = daemon.post_admin(&format!("/destination/d/aside/{number}/send"), &json!({}));
+    assert_eq!(sent.json()["error"], "it answered 400");
+}
+
 /// A row of README's table: what is answered, and what comes of it.
 struct Row {
     /// Statuses; 0 stands for no answer.

@@ -4,7 +4,8 @@
 //! told by others, which are tried beside it: once anything was taken since the item was first refused, it is set aside and
 //! tried again by itself, and the way goes on. Where nothing is taken, nothing is set aside, but one item at a time of which
 //! the answer says that it is at fault. What else is of the same person as an item that is tried again waits behind it; once
-//! the item was tried for long enough, the next of these may be taken, which tells as much.
+//! the item was tried for long enough, the next of these may be taken, which tells as much. An answer that asks to wait is
+//! heard; once everything was answered so for as long as an item is tried, it may be an item's, and is taken for that.
 
 mod refused;
 mod waiting;
@@ -60,8 +61,9 @@ pub struct Course<'a> {
     /// The most items of the next delivery; and of any, since more were too large.
     most: usize,
     ceiling: usize,
-    /// How many deliveries failed one after another.
+    /// How many deliveries failed one after another, and since when.
     failures: u32,
+    refused_since: Option<Instant>,
     /// The item in front, once it was refused alone.
     alone: Option<Alone>,
     /// Items behind `at` that were taken before their turn.
@@ -115,6 +117,7 @@ impl<'a> Course<'a> {
             most: destination.batch,
             ceiling: destination.batch,
             failures: 0,
+            refused_since: None,
             alone: None,
             ahead: BTreeSet::new(),
             suspects: BTreeMap::new(),
@@ -286,7 +289,7 @@ impl<'a> Course<'a> {
     }
 
     fn note_taken(&mut self, count: usize) {
-        self.failures = 0;
+        (self.failures, self.refused_since) = (0, None);
         self.taken += count as u64;
         self.deliveries.status.note(&self.destination.id, |status| {
             status.delivered += count as u64;
@@ -296,6 +299,7 @@ impl<'a> Course<'a> {
 
     fn note_refused(&mut self, why: &NotTaken) {
         self.failures = self.failures.saturating_add(1);
+        self.refused_since.get_or_insert_with(Instant::now);
         let error = why.to_string();
         tracing::warn!(destination = %self.destination.id, error, "a delivery failed and is tried again");
         self.deliveries.status.note(&self.destination.id, |status| {

@@ -109,9 +109,10 @@ impl Wanted<'_> {
         Ok(batch)
     }
 
-    /// What of the block's entry at `offset` the destination wants; `None`: nothing, or nothing any more.
+    /// What the block's entry at `offset` is to the destination, which wanted it once, whatever it asks for now; `None`:
+    /// nothing any more.
     pub async fn one(&self, first: u64, entries: &[Entry], offset: u64) -> Result<Option<Item>, Refused> {
-        let mut walk = self.walk(first, entries);
+        let mut walk = Walk { was_wanted: true, ..self.walk(first, entries) };
         for (at, entry) in (first..).zip(entries) {
             walk.pass(entry);
             if at == offset {
@@ -129,6 +130,7 @@ impl Wanted<'_> {
             request: None,
             parted: Vec::new(),
             undecided: Vec::new(),
+            was_wanted: false,
         }
     }
 }
@@ -149,6 +151,8 @@ struct Walk<'a> {
     /// Who was split off by the entries before.
     parted: Vec<&'a ProfileRef>,
     undecided: Vec<(u64, String)>,
+    /// What it meets was wanted when it was met first.
+    was_wanted: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -166,16 +170,16 @@ impl<'a> Walk<'a> {
 
     /// What is delivered of an entry.
     async fn item(&mut self, offset: u64, entry: &Entry) -> Result<Option<Item>, Refused> {
-        let destination = self.wanted.destination;
+        let (destination, was_wanted) = (self.wanted.destination, self.was_wanted);
         match (entry, self.request) {
-            (Entry::Event(event), Some(request)) if destination.takes_type(&event.kind) => {
+            (Entry::Event(event), Some(request)) if was_wanted || destination.takes_type(&event.kind) => {
                 let shown = ShownEvent { request: request.clone(), event: event.clone() };
                 self.event(offset, &shown).await
             }
-            (Entry::ProfileChanged { profile, changes }, _) if destination.profiles => {
+            (Entry::ProfileChanged { profile, changes }, _) if was_wanted || destination.profiles => {
                 self.profile(offset, profile, changes).await
             }
-            (Entry::ProfileDeleted { id, names, ids: total, .. }, _) if destination.profiles => {
+            (Entry::ProfileDeleted { id, names, ids: total, .. }, _) if was_wanted || destination.profiles => {
                 // In a store of format 3, all of them stand there.
                 let newest = names.len().saturating_sub(NAMES_SHOWN - 1);
                 let ids = std::iter::once(id).chain(names.iter().skip(newest).map(|name| &name.id)).collect();
@@ -281,6 +285,9 @@ impl<'a> Walk<'a> {
 
     /// Whether the destination's condition holds, as it was `then`; one that cannot be evaluated does not.
     fn wants(&mut self, records: &Object, offset: u64, then: Time) -> bool {
+        if self.was_wanted {
+            return true;
+        }
         self.wanted.destination.takes(records, then).unwrap_or_else(|error| {
             self.undecided.push((offset, error));
             false

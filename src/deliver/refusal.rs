@@ -47,9 +47,9 @@ impl Refusal {
         matches!(self, Self::Item | Self::TooLarge)
     }
 
-    /// Whether it tells nothing of what was sent.
-    pub fn tells_nothing(self) -> bool {
-        matches!(self, Self::Busy | Self::NotSent)
+    /// Whether it tells nothing of what was sent. `at_length`: so long that it is asked whether only this is told to wait.
+    pub fn tells_nothing(self, at_length: bool) -> bool {
+        self == Self::NotSent || (self == Self::Busy && !at_length)
     }
 }
 

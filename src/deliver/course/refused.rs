@@ -22,7 +22,7 @@ impl Course<'_> {
     pub(super) async fn refused(&mut self, line: Line, count: usize, why: NotTaken) -> Result<bool, Refused> {
         self.note_refused(&why);
         let refusal = Refusal::of(&why);
-        if refusal.tells_nothing() {
+        if self.tells_nothing(refusal) {
             return self.rest(pause(self.failures), &why).await;
         }
         if count > 1 {
@@ -99,7 +99,7 @@ impl Course<'_> {
             alone.probes += 1;
             match self.try_ahead(&line[place]).await {
                 Ok(()) => return Ok(None),
-                Err(why) if Refusal::of(&why).tells_nothing() => return Ok(Some(why)),
+                Err(why) if self.tells_nothing(Refusal::of(&why)) => return Ok(Some(why)),
                 Err(_) => {}
             }
         }
@@ -116,7 +116,7 @@ impl Course<'_> {
     /// Tries an item before its turn.
     async fn try_ahead(&mut self, item: &Item) -> Result<(), NotTaken> {
         if let Err(why) = self.hand_over(std::slice::from_ref(item)).await {
-            if !Refusal::of(&why).tells_nothing() {
+            if !self.tells_nothing(Refusal::of(&why)) {
                 self.suspects.entry(item.offset).or_insert(self.taken);
             }
             return Err(why);
@@ -124,6 +124,12 @@ impl Course<'_> {
         self.note_taken(1);
         self.ahead.insert(item.offset);
         Ok(())
+    }
+
+    /// Whether a refusal tells nothing of what was sent.
+    fn tells_nothing(&self, refusal: Refusal) -> bool {
+        let is_long = |since: Instant| self.failures >= TRIES_MIN && since.elapsed() >= self.destination.retry_for;
+        refusal.tells_nothing(self.refused_since.is_some_and(is_long))
     }
 
     /// Whether an item was tried for long enough.

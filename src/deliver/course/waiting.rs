@@ -75,7 +75,8 @@ impl Course<'_> {
         let Some((before, found)) = self.take_out(item).await? else { return Ok(()) };
         let Err(why) = self.hand_over(std::slice::from_ref(&found)).await else { return self.taken_again(item).await };
         let (refusal, now) = (Refusal::of(&why), self.deliveries.clock.now());
-        if refusal.tells_nothing() {
+        let is_long = now.seconds_since(before.aside.since) >= self.destination.retry_for.as_secs_f64();
+        if refusal.tells_nothing(is_long && before.postponed >= TRIES_MIN) {
             let postponed = before.postponed.saturating_add(1);
             let due = Instant::now() + pause(postponed).max(asked_to_wait(&why, ASKED_MAX));
             self.asides.put(item, Waiting { due, postponed, ..before });

@@ -145,8 +145,8 @@ impl Lookups {
 /// How long nothing more should come, as the answer says: in seconds, or until a time.
 fn retry_after(response: &Response) -> Option<Duration> {
     let said = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = said.parse() {
-        return Some(Duration::from_secs(seconds));
+    if !said.is_empty() && said.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(said.parse().unwrap_or(u64::MAX))); // as long as there is
     }
     let until = httpdate::parse_http_date(said).ok()?;
     Some(until.duration_since(SystemTime::now()).unwrap_or_default())
