@@ -311,6 +311,9 @@ impl<'a> Reader<'a> {
             return value.clone().try_deserialize().map_err(|_| wrong());
         }
         let text = self.text(key)?;
+        if let Some(items) = toml_items(&text) {
+            return Ok(items);
+        }
         let (mut items, mut rest) = (Vec::new(), text.trim());
         while !rest.is_empty() {
             let in_braces = if rest.starts_with('{') { rest.find('}').ok_or_else(wrong)? } else { 0 };
@@ -335,6 +338,10 @@ impl<'a> Reader<'a> {
             return items.collect::<Result<_, _>>().map_err(|_| self.wrong(key, "a list of texts is expected"));
         }
         let text = self.text(key)?;
+        let quoted = toml_items(&text).map(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect());
+        if let Some(Some(items)) = quoted {
+            return Ok(items);
+        }
         Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
     }
 
@@ -352,6 +359,13 @@ impl<'a> Reader<'a> {
 }
 
 /// A place of a merge key: its path, or `path` and whether it is `exclusive`.
+/// The texts and tables of a list as TOML writes it, without the brackets around it; `None`: they are not written so.
+fn toml_items(text: &str) -> Option<Vec<serde_json::Value>> {
+    let mut table: toml::Table = toml::from_str(&format!("items = [{text}]")).ok()?;
+    let items = table.remove("items")?.try_into::<Vec<serde_json::Value>>().ok()?;
+    items.iter().all(|item| item.is_string() || item.is_object()).then_some(items)
+}
+
 fn key_place(item: serde_json::Value) -> Option<KeyPlace> {
     let (path, exclusive) = match item {
         serde_json::Value::String(path) => (path, false),

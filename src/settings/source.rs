@@ -283,6 +283,8 @@ mod tests {
             let error = load(&format!("[identity]\n{key} = {wrong}")).unwrap_err().to_string();
             assert!(error.contains(&format!("identity.{key}")), "{error}");
         }
+        let quoted = load("[identity]\nplaceholders = '\"a, b\", \"c\"'").unwrap();
+        assert_eq!(quoted.identity.placeholders, ["a, b", "c"], "as the environment may have it");
         let settings = load("[identity]\nplaceholders = \"walk-in, nobody's\"\npeople_per_key = 0").unwrap();
         assert_eq!(
             (&*settings.identity.placeholders, settings.identity.people_per_key),
