@@ -213,3 +213,33 @@ fn a_number_of_a_form_is_one_where_a_number_is_asked_for() {
     };
     assert_eq!((found("event.properties.amount > 10"), found("event.properties.amount > 4")), (1, 2));
 }
+
+#[test]
+fn a_number_of_a_form_is_one_whatever_it_is_compared_with() {
+    let (_folder, daemon) = started();
+    let conditions = [
+        ("brackets", r#"event.properties["item-price"] > 8"#),
+        ("profile", "event.properties.price > profile.traits.limit"),
+        ("visits", "profile.stats.visits < event.properties.price"),
+        ("list", "event.properties.price in [8, 9]"),
+        ("loop", "event.properties.parts.exists(part, part > 5)"),
+        ("sum", "event.properties.price + profile.traits.limit == 14"),
+        ("text", "event.properties.zip == '8001' && event.properties.zip != '08001'"),
+    ];
+    let steps: Vec<Value> = conditions
+        .iter()
+        .map(|(name, condition)| json!({"if": condition, "set": {format!("profile.traits.{name}"): true}}))
+        .collect();
+    let first = json!({"set": {"profile.traits.limit": 5}});
+    let steps: Vec<Value> = std::iter::once(first).chain(steps).collect();
+    let response = daemon.post_admin("/workflow", &json!({"id": "w", "on": ["bought"], "step": steps}));
+    assert_eq!(response.status, 200, "{}", response.text());
+    let answer = post_form(&daemon, "bought", "item-price=9&price=9&parts=1&parts=6&zip=8001").json();
+    let traits = daemon.record(&format!("/profile/{}", answer["profile"]["id"].as_str().unwrap()))["traits"].clone();
+    for (name, condition) in conditions {
+        assert_eq!(traits[name], true, "{condition}");
+    }
+    assert_eq!(daemon.record("/workflow/w/status")["failures"], 0);
+    let found = daemon.record("/events?where=event.properties%5B%22item-price%22%5D%20%3E%208");
+    assert_eq!(found["result"].as_array().unwrap().len(), 1);
+}

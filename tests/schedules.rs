@@ -357,6 +357,25 @@ fn nobody_waits_for_what_others_have_to_do() {
 }
 
 #[test]
+fn in_a_pass_nobody_waits_for_what_is_asked_for_others() {
+    let slow = Slow::start();
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = slow.daemon(support::Setup::new(folder.path()));
+    let people: Vec<String> = (0..30).map(|n| send(&daemon, &format!("s{n}"), "cart", json!({}))).collect();
+    let mut lookup = slow.workflow()["step"][0].clone();
+    let url = format!("{}{{{{ profile.id }}}}", lookup["lookup"]["url"].as_str().unwrap());
+    lookup["lookup"]["url"] = json!(url);
+    let step = json!([lookup, {"increment": {"profile.traits.asked": 1}}]);
+    set_up(&daemon, json!({"workflow": [{"id": "pass", "every": "1s", "profiles": true, "step": step}]}));
+    wait_for("everybody's lookup", || (slow.asked() == people.len()).then_some(()));
+    assert!(people.iter().all(|person| traits(&daemon, person)["asked"] == Value::Null));
+    slow.answer();
+    for person in &people {
+        wait_for("the end of the pass", || traits(&daemon, person)["asked"].as_u64().filter(|asked| *asked > 0));
+    }
+}
+
+#[test]
 fn a_chain_of_delays_goes_on_to_its_end() {
     let (_folder, daemon) = started();
     // Six mails, each planned by the workflow that the one before started, and what one leads to at once is no longer.

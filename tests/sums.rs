@@ -145,8 +145,38 @@ fn what_can_never_be_evaluated_is_refused_where_it_stands() {
         assert_eq!(answer.status, 422, "{body}");
         assert_eq!(answer.json()["detail"][0]["loc"], loc, "{}", answer.text());
     }
+    for condition in ["1", "'true'", "null", "[]", "{}", "1.5", "now.getHours('Europe/Nowhere') == 1"] {
+        let answer = daemon.post_admin("/segment", &json!({"id": "s", "condition": condition}));
+        assert_eq!(answer.status, 422, "{condition}: {}", answer.text());
+    }
     let where_ = "/events?where=event.properties.n%20%3E%20duration('30d')";
     assert_eq!(daemon.admin("GET", where_).status, 422);
+}
+
+#[test]
+fn a_condition_that_is_neither_true_nor_false_is_told() {
+    let (_folder, daemon) = started();
+    saved(
+        &daemon,
+        "/event-type",
+        &json!({"id": "note", "map": [{"from": "event.properties.n", "to": "profile.traits.n"}]}),
+    );
+    saved(&daemon, "/segment", &json!({"id": "s", "condition": "profile.traits.n"}));
+    saved(
+        &daemon,
+        "/workflow",
+        &json!({"id": "w", "on": ["note"], "if": "size(profile.traits.n)", "step": [{"log": "x"}]}),
+    );
+    send(&daemon, "first", "other", "{}");
+    send(&daemon, "second", "note", r#"{"n":true}"#);
+    assert_eq!(daemon.record("/segment/s/status")["failures"], 0);
+    let answer = json_of(&send(&daemon, "third", "note", r#"{"n":"true"}"#));
+    let told = answer["debugging"]["logs"].to_string();
+    assert!(told.contains("workflow w") && told.contains("true or false"), "{told}");
+    for kind in ["segment/s", "workflow/w"] {
+        let status = daemon.record(&format!("/{kind}/status"));
+        assert!(status["failures"].as_u64() >= Some(1) && status["error"].to_string().contains("neither"), "{status}");
+    }
 }
 
 #[test]

@@ -56,6 +56,37 @@ fn a_schedule_goes_by_the_clocks_of_its_zone() {
 }
 
 #[test]
+fn stored_times_are_by_the_same_clocks_as_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(folder.path()).set("time.zone", "Asia/Kathmandu").start();
+    daemon.shop();
+    let same = "timestamp(event.metadata.time.insert).getMinutes() == now.getMinutes()";
+    let quarter = "(timestamp('2026-01-01T00:00:00Z') + duration('1m')).getMinutes() == 46";
+    let map = json!([{"to": "profile.traits.mapped", "value": true, "if": quarter}]);
+    save(&daemon, "event-type", &json!({"id": "cart", "map": map}));
+    save(&daemon, "segment", &json!({"id": "in", "condition": quarter}));
+    save(&daemon, "segment", &json!({"id": "out", "condition": quarter, "tz": "UTC"}));
+    let step = json!({"set": {"profile.traits.same": true}});
+    save(
+        &daemon,
+        "workflow",
+        &json!({"id": "w", "on": ["cart"], "if": format!("{quarter} && {same}"), "step": [step]}),
+    );
+    let destination = json!({"id": "d", "events": ["cart"], "file": "carts.ndjson", "if": quarter});
+    save(&daemon, "destination", &destination);
+    let profile = send(&daemon, "cart");
+    let profile = daemon.record(&format!("/profile/{profile}"));
+    assert_eq!(profile["segments"], json!(["in"]));
+    assert_eq!(profile["traits"]["mapped"], true);
+    // (A minute may begin between the two.)
+    if profile["traits"]["same"] != true {
+        send(&daemon, "cart");
+    }
+    wait_for("the delivery", || (daemon.record("/destination/d/status")["delivered"] != 0).then_some(()));
+    assert_eq!(daemon.record("/workflow/w/status")["failures"], 0);
+}
+
+#[test]
 fn days_are_counted_where_a_condition_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Setup::new(folder.path()).start();

@@ -56,7 +56,7 @@ impl Admin {
         // One that is very large takes its time.
         let tells = self.rules.get().tells_changes();
         let prepared = decided.view.work(move || {
-            one.absorb(other, visits, None);
+            one.absorb(other, visits, None, 0);
             one.prepare(tells)
         });
         let prepared = prepared.await?;

@@ -45,14 +45,7 @@ impl Admin {
         id: &Id,
         merged: Option<&Id>,
     ) -> Result<Option<(Id, Id)>, NotSaved> {
-        let sources = self.store.sources();
-        let mut countries: Vec<Option<Country>> = vec![None];
-        for country in sources.iter().map(|source| source.terms.phone_country) {
-            if !countries.contains(&country) {
-                countries.push(country);
-            }
-        }
-        let keys = Keys { identity, countries };
+        let keys = Keys { identity, countries: self.store.read_view().phone_countries() };
         retry(|| async {
             match self.try_split_profile(&keys, id, merged).await {
                 Ok(split) => Ok(Ok(split)),
@@ -116,12 +109,12 @@ impl Admin {
         };
         let mut theirs = Theirs::of(&split);
         let after = match merge.request {
-            Some(request) => view.profile_from(request, &by).await?.map(|after| (request, after)),
+            Some(request) => view.profile_from(request.begins, &by).await?.map(|after| (request, after)),
             None => None,
         };
         let severed = match after {
             Some((request, after)) => {
-                let mut merging = MergingWrites::new(request, &after, before.as_ref(), &split);
+                let mut merging = MergingWrites::new(request.merges, &after, before.as_ref(), &split);
                 let said = keys_at.said(&merging);
                 if let Some((last, ..)) = said.iter().find(|(_, _, key)| Some(*key) == merge.key) {
                     merging.end_at(*last);
@@ -328,7 +321,7 @@ struct Severed {
     of_split: Vec<MergeKey>,
 }
 
-/// Gives the profile that is split off what the request wrote that merged it, but for what the other one is known by:
+/// Gives the profile that is split off what the request wrote that merged it, but for what either was known by:
 /// `after` and `before` are that one, right after and before that. The keys that told that they are one do so no more.
 fn give_merging(
     keys_at: &Keys<'_>,
@@ -346,7 +339,8 @@ fn give_merging(
         .chain(by)
         .filter(|key| Some(*key) == by || is_others(*key) || split.has_key(*key))
         .partition(|key| !split.has_key(*key));
-    for (_, path, _) in said.iter().filter(|(_, _, key)| is_others(*key)) {
+    // What either is known by already is not new to the one that is split off.
+    for (_, path, _) in said.iter().filter(|(_, _, key)| is_others(*key) || split.has_key(*key)) {
         merging.leave_out(path);
     }
     let known = |key: MergeKey| split.has_key(key) || before.is_some_and(|before| before.has_key(key));

@@ -52,22 +52,39 @@ struct Opened {
 }
 
 impl Collector {
-    /// Does what is due; `None` if it was done before.
+    /// Does what is due; `None` if it was done before. `retry`: what was asked ahead for it.
     ///
     /// # Errors
     /// It is due still, or can never be done.
-    pub async fn perform(&self, due: &Due) -> Result<Option<Performed>, NotDone> {
-        let (mut retry, mut budget) = (RetryState::default(), RetryBudget::default());
-        loop {
-            match self.attempt_due(due, &self.rules.get(), &mut retry).await {
-                Ok(performed) => return Ok(performed),
+    pub async fn perform(&self, due: &Due, retry: RetryState) -> Result<Option<Performed>, NotDone> {
+        let (performed, _) = self.go_through(due, retry, true).await;
+        performed
+    }
+
+    /// Asks external systems what it takes to do what is due, and does nothing: it waits for nobody when it is done, in its
+    /// order. What cannot be asked is told then.
+    pub async fn ask_ahead(&self, due: &Due) -> RetryState {
+        self.go_through(due, RetryState::default(), false).await.1
+    }
+
+    async fn go_through(
+        &self,
+        due: &Due,
+        mut retry: RetryState,
+        stores: bool,
+    ) -> (Result<Option<Performed>, NotDone>, RetryState) {
+        let mut budget = RetryBudget::default();
+        let performed = loop {
+            match self.attempt_due(due, &self.rules.get(), &mut retry, stores).await {
+                Ok(performed) => break Ok(performed),
                 Err(why) => match budget.again(why, &mut retry) {
                     Ok(()) => {}
-                    Err(Interrupted::Refused(refused)) => return Err(NotDone::Refused(refused)),
-                    Err(why) => return Err(NotDone::Impossible(Rejection::from(why).to_string())),
+                    Err(Interrupted::Refused(refused)) => break Err(NotDone::Refused(refused)),
+                    Err(why) => break Err(NotDone::Impossible(Rejection::from(why).to_string())),
                 },
             }
-        }
+        };
+        (performed, retry)
     }
 
     async fn attempt_due(
@@ -75,11 +92,15 @@ impl Collector {
         due: &Due,
         rules: &Arc<Rules>,
         retry: &mut RetryState,
+        stores: bool,
     ) -> Result<Option<Performed>, Interrupted> {
         retry.begin();
-        let Some(opened) = self.open_due(due, retry).await? else { return Ok(None) };
+        let Some(opened) = self.open_due(due, retry, stores).await? else { return Ok(None) };
         let Opened { view, held, event, session, attachable, profile } = opened;
         if profile.is_none() && due.profile(event.as_deref()).is_some() {
+            if !stores {
+                return Ok(None);
+            }
             let pending = self.note(due).await?; // who was deleted meanwhile
             return Ok(Some(Performed { pending, error: None }));
         }
@@ -93,6 +114,9 @@ impl Collector {
             // Time went by: what a segment's condition holds for may be another.
             Due::Event { .. } => processing.events(true).await?,
             Due::Scheduled { kind, id, .. } => processing.scheduled(*kind, id).await?,
+        }
+        if !stores {
+            return Ok(None);
         }
         self.check_in_force(rules, retry)?;
         let error = outcome.logs.errors().next().map(str::to_owned);
@@ -127,7 +151,7 @@ impl Collector {
     }
 
     /// Holds the names of what it is about; `None` if it was done before.
-    async fn open_due(&self, due: &Due, retry: &RetryState) -> Result<Option<Opened>, Interrupted> {
+    async fn open_due(&self, due: &Due, retry: &RetryState, stores: bool) -> Result<Option<Opened>, Interrupted> {
         let event = delayed_event(&self.store.read_view(), due).await?;
         if event.is_none() && matches!(due, Due::Event { .. }) {
             return Ok(None);
@@ -135,7 +159,7 @@ impl Collector {
         let reference = due.profile(event.as_deref());
         let session_id = event.as_ref().and_then(|event| event.session.as_ref());
         let mut names = retry.names.clone();
-        names.push(due.key());
+        names.extend(stores.then(|| due.key()));
         names.extend(session_id.into_iter().chain(retry.session(0)).cloned().map(Key::Session));
         names.extend(reference.map(|profile| Key::Profile(profile.id.clone())));
         let held = self.store.lock(names).await?;

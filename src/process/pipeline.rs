@@ -1,4 +1,5 @@
-//! How the events of a request go through what is set up.
+//! How the events of a request go through what is set up. What few of them come to waits on the heap, so that the others do
+//! not carry its room with them.
 
 use crate::{
     model::{DefinitionKind, EventStatus, Id, Json, Object, Value, kind_in},
@@ -60,10 +61,12 @@ impl<'r> Processing<'_, 'r> {
                     self.records.part_from(other, None);
                 }
             }
-            attach::attach_by_source(self.context, self.records, self.retry, &self.rules.consents, self.outcome)
-                .await?;
+            let consents = &self.rules.consents;
+            Box::pin(attach::attach_by_source(self.context, self.records, self.retry, consents, self.outcome)).await?;
         }
-        attach::join_passed(self.context, self.records, self.rules, self.outcome).await?;
+        if self.records.passed.is_some() {
+            Box::pin(attach::join_passed(self.context, self.records, self.rules, self.outcome)).await?;
+        }
         if !self.records.events.is_empty()
             && let Some(profile) = self.other_person(0).await?
         {
@@ -83,7 +86,7 @@ impl<'r> Processing<'_, 'r> {
             && kind == DefinitionKind::DeletedSegment
         {
             let crossing = deleted.leave(self.records, &mut self.outcome.logs);
-            self.crossing(&crossing).await?;
+            Box::pin(self.crossing(&crossing)).await?;
         }
         if let Some(workflow) = self.rules.workflows.iter().find(|workflow| workflow.id == *id)
             && is_due
@@ -151,7 +154,7 @@ impl<'r> Processing<'_, 'r> {
                 break;
             }
             for crossing in &crossings {
-                self.crossing(crossing).await?;
+                Box::pin(self.crossing(crossing)).await?;
             }
         }
         for event in &mut self.records.events[next..] {
@@ -206,7 +209,6 @@ impl<'r> Processing<'_, 'r> {
         for place in self.rules.started_by(self.records.events[event].kind()) {
             let workflow = &self.rules.workflows[place];
             if starts(workflow, Scope::new(self.records, Some(event)), &self.records.request.source, self.outcome) {
-                // On the heap, so that requests that start no workflow do not carry its room with them.
                 Box::pin(Run::new(self.reborrow(), Some(event), None).workflow(workflow)).await?;
             }
         }
@@ -271,33 +273,37 @@ impl<'r> Processing<'_, 'r> {
         }
         let Some(kind) = kind else { return Ok(()) };
         let refused = self.refused_keys(kind, event).await?;
-        let former = self.contacts_before(kind);
+        let (primary_keys, contacts) = (self.primary_keys_led_to(kind), self.contacts_led_to(kind));
         let mut keys = Vec::new();
         let (identity, proven, mut unproven) = (self.context.identity, self.records.may_identify, false);
         let country = self.records.registered().terms.phone_country;
-        kind.mapping.apply_to_profile(self.records, event, &mut self.outcome.logs, |path, value| {
-            if !kind.identifies {
-                return true;
+        kind.mapping.apply_to_profile(self.records, event, &mut self.outcome.logs, |operation, path, value, logs| {
+            if kind.identifies && !proven && value.is_some_and(|value| identity.is_told_by(path, value)) {
+                unproven = true;
+                return false;
             }
-            if !proven {
-                let tells = identity.is_told_by(path, value);
-                unproven |= tells;
-                return !tells;
+            if kind.identifies && refused.iter().any(|place| identity.speaks_of(path, place)) {
+                return false;
             }
-            let is_refused = refused.iter().any(|place| identity.speaks_of(path, place));
-            if !is_refused {
+            if let Some(why) = primary_keys.objection(identity, operation, path, value, kind.identifies) {
+                logs.warn(format!("{path}: {why}"));
+                return false;
+            }
+            if let Some(value) = value.filter(|_| kind.identifies) {
                 keys.extend(identity.keys_in(path, value, country));
             }
-            !is_refused
+            true
         });
         if unproven {
             self.records.events[event].note_unidentified();
         }
         // What tells people apart comes before what joins them.
         keys.sort_by_key(|(place, _)| !identity.is_exclusive(place));
-        join::let_go(self.context, self.records, &former, &keys)?;
-        join::identify(self.context, self.records, keys, self.outcome).await?;
-        Ok(())
+        contacts.let_go(self.context, self.records)?;
+        if keys.is_empty() {
+            return Ok(());
+        }
+        Box::pin(join::identify(self.context, self.records, keys, self.outcome)).await
     }
 
     /// Takes away what tells whose the events are, and what speaks of that person.

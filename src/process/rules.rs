@@ -150,7 +150,7 @@ impl Rules {
             let mistake = |fault| Box::new(Mistake { kind: definition.kind, id: definition.id.clone(), fault });
             match definition.kind {
                 DefinitionKind::EventType => {
-                    let compiled = EventType::compile(definition).map_err(mistake)?;
+                    let compiled = EventType::compile(definition, zone).map_err(mistake)?;
                     rules.configured.push(compiled.id.clone());
                     rules.types.insert(compiled.id.clone(), Arc::new(compiled));
                 }
@@ -174,7 +174,7 @@ impl Rules {
                     rules.redirects.insert(definition.id.clone(), Arc::new(redirect));
                 }
                 DefinitionKind::Destination => {
-                    let destination = Destination::compile(definition).map_err(mistake)?;
+                    let destination = Destination::compile(definition, zone).map_err(mistake)?;
                     if let Target::File(name) = &destination.target
                         && rules
                             .destinations
@@ -305,6 +305,11 @@ impl Rules {
     /// The consents of somebody now, for what was stored of them before.
     pub fn consent_now(&self, profile: &Arc<Profile>, now: Time) -> ConsentNow<'_> {
         ConsentNow::new(&self.consents, profile, now)
+    }
+
+    /// Whether the workflow asks external systems.
+    pub fn asks(&self, id: &Id) -> bool {
+        self.workflows.iter().any(|workflow| workflow.id == *id && workflow.asks())
     }
 
     /// Whether there are types of consent.

@@ -16,7 +16,10 @@ use crate::{
             scope::Scope,
             template::{Place, Template, ValueTemplate},
         },
-        identity::attach::{self, NotAttached, ProfileQuery},
+        identity::{
+            attach::{self, NotAttached, ProfileQuery},
+            contacts::Contacts,
+        },
         pipeline::Processing,
         records::{EventDraft, SessionDraft},
     },
@@ -242,7 +245,21 @@ impl<'a, 'r> Run<'a, 'r> {
             self.on.outcome.logs.info(format!("{path}: not written, for there is no consent"));
             return Ok(());
         }
+        let is_of_profile = path.split_root().0 == "profile";
+        let identity = self.on.context.identity;
+        if is_of_profile
+            && identity.exclusive_places().any(|place| identity.speaks_of(path, place))
+            && let Some(why) = self.on.primary_keys().objection(identity, operation, path, value.as_ref(), false)
+        {
+            return Err(Failed::Step(format!("{path}: {why}")));
+        }
+        let is_of_contacts =
+            is_of_profile && identity.contact_places().any(|place| place.steps().starts_with(path.steps()));
+        let contacts = is_of_contacts.then(|| Contacts::of(self.on.context, self.on.records));
         let applied = operation.apply(self.on.records, self.event, path, value);
+        if let Some(contacts) = contacts {
+            contacts.let_go(self.on.context, self.on.records)?;
+        }
         if path.split_root().0 == "event"
             && let Some(event) = self.event
         {

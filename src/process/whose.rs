@@ -1,12 +1,12 @@
 //! Whose an event is by what it says of its person, before and while that is written.
 
 use crate::{
-    model::{Logs, MergeKey, Path},
+    model::{Logs, Path},
     process::{
         Interrupted,
         definitions::event_type::EventType,
         identity::{
-            join,
+            contacts::Contacts,
             primary::{self, Decision, PrimaryKeys},
         },
         pipeline::Processing,
@@ -51,7 +51,7 @@ impl Processing<'_, '_> {
         if named.are_none() {
             return Ok(None);
         }
-        match primary::decide(self.context, self.records, self.retry, &named).await? {
+        match Box::pin(primary::decide(self.context, self.records, self.retry, &named)).await? {
             Decision::Goes(profile) => Ok(Some(*profile)),
             Decision::Stays(_) => Ok(None),
         }
@@ -67,7 +67,7 @@ impl Processing<'_, '_> {
         if named.are_none() {
             return Ok(Vec::new());
         }
-        let refused = match primary::decide(self.context, self.records, self.retry, &named).await? {
+        let refused = match Box::pin(primary::decide(self.context, self.records, self.retry, &named)).await? {
             Decision::Stays(refused) => refused,
             // Its profile was given to it, by the client's id or by a workflow, and that counts.
             Decision::Goes(profile) => {
@@ -87,10 +87,23 @@ impl Processing<'_, '_> {
         Ok(refused)
     }
 
-    /// The addresses and numbers of the profile before an event says others of it.
-    pub(super) fn contacts_before(&self, kind: &EventType) -> Vec<(Path, MergeKey)> {
+    /// The primary keys of the profile.
+    pub(super) fn primary_keys(&self) -> PrimaryKeys {
+        let draft = self.records.profile.as_ref();
+        draft.map(|draft| PrimaryKeys::of_draft(self.context.identity, draft)).unwrap_or_default()
+    }
+
+    /// The primary keys of the profile, if events of the type may write some.
+    pub(super) fn primary_keys_led_to(&self, kind: &EventType) -> PrimaryKeys {
+        let identity = self.context.identity;
+        let speaks_of = |place| kind.mapping.targets_of_profile().any(|path| identity.speaks_of(path, place));
+        if identity.exclusive_places().any(speaks_of) { self.primary_keys() } else { PrimaryKeys::default() }
+    }
+
+    /// The addresses and numbers of the profile, if events of the type may write some.
+    pub(super) fn contacts_led_to(&self, kind: &EventType) -> Contacts {
         let mut places = self.context.identity.contact_places();
-        let says_some = kind.identifies && places.any(|place| kind.mapping.leads_to(place));
-        if says_some { join::contacts(self.context, self.records) } else { Vec::new() }
+        let writes_some = places.any(|place| kind.mapping.leads_to(place));
+        if writes_some { Contacts::of(self.context, self.records) } else { Contacts::default() }
     }
 }

@@ -230,7 +230,7 @@ fn times(parameters: &mut Parameters, now: Time) -> Result<(Option<Time>, Option
 }
 
 fn condition(parameters: &mut Parameters, record: &'static str) -> Result<Option<Arc<Expression>>, Fault> {
-    parameters.read("where", |text| Expression::compile_over(text, record).map(Arc::new))
+    parameters.read("where", |text| Expression::compile_over(text, record)?.condition().map(Arc::new))
 }
 
 fn order(text: &str) -> Result<Order, Fault> {

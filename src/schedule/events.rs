@@ -8,18 +8,16 @@ use tokio::{
 };
 
 use super::{
-    Scheduler, TICK,
+    AT_A_TIME, Scheduler, TICK,
     lanes::{Person, Place},
 };
 use crate::{
     collect::{Due, Performed},
     model::{Id, Profile, ProfileRef, Time},
-    process::referred_profile,
+    process::{RetryState, referred_profile},
     store::{DueEvent, ReadView, Refused},
 };
 
-/// How many delayed events are done at a time.
-const AT_A_TIME: usize = 100;
 /// How many wait in memory, and how many of them may be one person's, so that who has many does not keep out others.
 const WAITING_MAX: usize = 10_000;
 const OF_ONE_MAX: usize = 100;
@@ -138,7 +136,9 @@ impl Scheduler {
 
     /// Lets a delayed event happen, durably.
     async fn happen(&self, (due, number): Place) -> Result<(), Refused> {
-        let Some(Performed { pending, error }) = self.perform_caught(&Due::Event { due, number }).await? else {
+        let Some(Performed { pending, error }) =
+            self.perform_caught(&Due::Event { due, number }, RetryState::default()).await?
+        else {
             return Ok(());
         };
         if let Some(error) = error {

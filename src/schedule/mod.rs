@@ -2,8 +2,9 @@
 //!
 //! Delayed events are entries of the log until they happened. How far a schedule is, is an entry too: after a restart
 //! it goes on where it was, and what came due meanwhile is done once. What panics is counted as failed, and the rest
-//! goes on. What is due for one person happens in the order in which it was due (`order`, `lanes`). A pass over all profiles first looks at each as it is stored, without locks; those that it concerns take
-//! the way of a request, where it is looked at again.
+//! goes on. What is due for one person happens in the order in which it was due (`order`, `lanes`). A pass over all profiles
+//! first looks at each as it is stored, without locks; those that it concerns take the way of a request, where it is looked
+//! at again. What it asks of external systems is asked ahead, for many of them side by side.
 
 mod events;
 mod lanes;
@@ -16,6 +17,7 @@ use std::{
 };
 
 use events::UnderWay;
+use futures_util::future::join_all;
 use order::Order;
 
 use schemars::JsonSchema;
@@ -26,7 +28,7 @@ use crate::{
     clock::Clock,
     collect::{Collector, Due, NotDone, Performed},
     model::{DefinitionKind, Id, Pass, Profile, Time},
-    process::{ProfileDraft, Records, Rules, RulesInForce, Schedule, Tally},
+    process::{ProfileDraft, Records, RetryState, Rules, RulesInForce, Schedule, Tally},
     store::{Refused, Store},
     supervise::{Next, PAUSE_MAX, caught, caught_now, supervise},
 };
@@ -35,6 +37,8 @@ use crate::{
 const TICK: Duration = Duration::from_secs(1);
 /// How many profiles of a pass are read at a time.
 const PROFILES_MAX: usize = 200;
+/// How many people what is due is done for side by side.
+const AT_A_TIME: usize = 100;
 
 type Name = (DefinitionKind, Id);
 
@@ -174,7 +178,7 @@ impl Scheduler {
 
     /// Does what is scheduled for nobody in particular.
     async fn once(&self, schedule: &Schedule, pass: Pass) -> Result<(), Refused> {
-        match self.perform(schedule, None, pass).await? {
+        match self.perform(schedule, None, pass, RetryState::default()).await? {
             Some(performed) => performed.pending.durable().await,
             None => Ok(()),
         }
@@ -188,12 +192,15 @@ impl Scheduler {
         loop {
             let profiles = self.store.read_view().profiles(after.as_ref(), PROFILES_MAX).await?;
             let mut last = None;
-            for profile in self.concerned(rules, schedule, begun, &profiles) {
-                let pass = Pass { begun, under_way: Some(profile.id.clone()) };
-                self.order.turn_of(profile, due, &self.rules).await;
-                let performed = self.perform(schedule, Some(profile), pass).await?;
-                last = performed.map(|performed| performed.pending);
-                self.order.come_to(&name, &profile.id);
+            for some in self.concerned(rules, schedule, begun, &profiles).chunks(AT_A_TIME) {
+                let asked = self.ask_ahead(rules, schedule, begun, some).await;
+                for (profile, asked) in some.iter().zip(asked) {
+                    let pass = Pass { begun, under_way: Some(profile.id.clone()) };
+                    self.order.turn_of(profile, due, &self.rules).await;
+                    let performed = self.perform(schedule, Some(profile), pass, asked).await?;
+                    last = performed.map(|performed| performed.pending);
+                    self.order.come_to(&name, &profile.id);
+                }
             }
             if let Some(pending) = last {
                 pending.durable().await?; // and with it all before it
@@ -215,15 +222,34 @@ impl Scheduler {
         }
     }
 
+    /// What is asked of external systems for each of these people.
+    async fn ask_ahead(
+        &self,
+        rules: &Rules,
+        schedule: &Schedule,
+        begun: Time,
+        profiles: &[&Arc<Profile>],
+    ) -> Vec<RetryState> {
+        if schedule.kind != DefinitionKind::Workflow || !rules.asks(&schedule.id) {
+            return profiles.iter().map(|_| RetryState::default()).collect();
+        }
+        let asked = profiles.iter().map(|profile| async {
+            let pass = Pass { begun, under_way: Some(profile.id.clone()) };
+            let due = scheduled(schedule, Some(profile), pass);
+            caught(self.collector.ask_ahead(&due)).await.unwrap_or_default() // a panic is told when it is done
+        });
+        join_all(asked).await
+    }
+
     async fn perform(
         &self,
         schedule: &Schedule,
         profile: Option<&Profile>,
         pass: Pass,
+        asked: RetryState,
     ) -> Result<Option<Performed>, Refused> {
         let (kind, id) = (schedule.kind, schedule.id.clone());
-        let due = Due::Scheduled { kind, id: id.clone(), profile: profile.map(Profile::reference), pass };
-        let performed = self.perform_caught(&due).await?;
+        let performed = self.perform_caught(&scheduled(schedule, profile, pass), asked).await?;
         if kind == DefinitionKind::Segment {
             let error = performed.as_ref().and_then(|performed| performed.error.clone());
             self.rules.tallies.note(kind, &id, error, self.clock.now());
@@ -233,8 +259,8 @@ impl Scheduler {
 
     /// Does what is due. If that panics, or can never be done, it is told and done with: else it would come back for ever
     /// and hold up what is due behind it.
-    async fn perform_caught(&self, due: &Due) -> Result<Option<Performed>, Refused> {
-        let why = match caught(self.collector.perform(due)).await {
+    async fn perform_caught(&self, due: &Due, asked: RetryState) -> Result<Option<Performed>, Refused> {
+        let why = match caught(self.collector.perform(due, asked)).await {
             Ok(Ok(performed)) => return Ok(performed),
             Ok(Err(NotDone::Refused(refused))) => return Err(refused),
             Ok(Err(NotDone::Impossible(why))) | Err(why) => why,
@@ -282,6 +308,11 @@ impl Scheduler {
         let concerned = profiles.iter().filter(|profile| profile.inserted <= begun && concerns(profile));
         concerned.collect()
     }
+}
+
+fn scheduled(schedule: &Schedule, profile: Option<&Profile>, pass: Pass) -> Due {
+    let (kind, id) = (schedule.kind, schedule.id.clone());
+    Due::Scheduled { kind, id, profile: profile.map(Profile::reference), pass }
 }
 
 /// What is scheduled and under way, or waits.

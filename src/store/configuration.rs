@@ -12,7 +12,7 @@ use std::{
 use parking_lot::RwLock;
 
 use super::{concealed::Concealed, engine::Engine, entry::Entry, error::StoreError};
-use crate::model::{Definition, DefinitionKind, Erasure, Id, RegisteredSource};
+use crate::model::{Country, Definition, DefinitionKind, Erasure, Id, RegisteredSource};
 
 #[derive(Default)]
 pub struct Configuration {
@@ -127,6 +127,17 @@ impl Configuration {
         let mut sources: Vec<_> = self.sources.read().values().cloned().collect();
         sources.sort_by(|a, b| a.source.id.cmp(&b.source.id));
         sources
+    }
+
+    /// The countries in which phone numbers are dialled that sources send without a prefix; `None`: of no country.
+    pub fn phone_countries(&self) -> Vec<Option<Country>> {
+        let mut countries = vec![None];
+        for country in self.sources.read().values().map(|source| source.terms.phone_country) {
+            if !countries.contains(&country) {
+                countries.push(country);
+            }
+        }
+        countries
     }
 
     /// What is set up beside sources, in the order of kinds and ids.

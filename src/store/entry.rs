@@ -164,10 +164,20 @@ pub struct Merge {
     pub before: Option<u64>,
     /// The sessions that both had.
     pub shared_visits: u64,
-    /// Where the request that merged them begins in the log; `None` until format 6, which did not note it.
-    pub request: Option<u64>,
+    /// `None` until format 6, which did not note it.
+    pub request: Option<MergingRequest>,
     /// The key that both were found by.
     pub key: Option<MergeKey>,
+}
+
+/// The request that made two profiles one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergingRequest {
+    /// Where it begins in the log.
+    pub begins: u64,
+    /// From which offset on what it wrote is taken back with the merge: what it wrote before that, it wrote to the one that
+    /// goes on.
+    pub merges: u64,
 }
 
 /// As it is written.
@@ -183,7 +193,7 @@ struct MergeRecord {
 enum Before {
     None,
     State(u64),
-    Noted { before: Option<u64>, request: u64, key: Option<MergeKey> },
+    Noted { before: Option<u64>, request: MergingRequest, key: Option<MergeKey> },
 }
 
 impl From<Merge> for MergeRecord {

@@ -54,7 +54,7 @@ use shared::Shared;
 pub use check::{Checked, Finding, check};
 pub use commit::{Held, Moment, Pending, QueuePermit};
 pub use engine::Report;
-pub use entry::{Entry, EventPlace, Key, Merge, Name};
+pub use entry::{Entry, EventPlace, Key, Merge, MergingRequest, Name};
 pub use error::{Refused, StoreError};
 pub use figures::{Holdings, StoreFigures};
 pub use files::folder::{Durability, Folder};

@@ -21,8 +21,8 @@ use super::{
     views::DueEvent,
 };
 use crate::model::{
-    Aside, DefinitionKind, DelayedEvent, Erasure, Id, IdHash, Json, Pass, Profile, ProfileRef, Session, ShownEvent,
-    SourceSecrets, Time,
+    Aside, Country, DefinitionKind, DelayedEvent, Erasure, Id, IdHash, Json, Pass, Profile, ProfileRef, Session,
+    ShownEvent, SourceSecrets, Time,
 };
 
 pub use people::{Led, States, owner};
@@ -244,6 +244,11 @@ impl ReadView {
     /// Whether something of this kind is set up under this id, as is durable.
     pub fn has_definition(&self, kind: DefinitionKind, id: &Id) -> bool {
         self.shared.configuration.definition(kind, id).is_some()
+    }
+
+    /// The countries in which phone numbers are dialled that sources send without a prefix; `None`: of no country.
+    pub fn phone_countries(&self) -> Vec<Option<Country>> {
+        self.shared.configuration.phone_countries()
     }
 
     /// Whether there is a source of this id once everything that is queued is done.

@@ -14,7 +14,14 @@ const COUNTED_MAX: usize = 100;
 pub struct MergeHistory {
     /// One was split off it, or off one that it took in: names lead where the merges led, and no shorter way.
     pub was_split: bool,
-    /// The keys that joined it with somebody until that was taken back: they do not join it with anybody again.
+    /// `None`: nothing. Few profiles have any, and each has the room for this.
+    keys: Option<Box<JoiningKeys>>,
+}
+
+/// What is noted of the keys that joined a profile with others.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct JoiningKeys {
+    /// Those that joined it with somebody until that was taken back: they do not join it with anybody again.
     severed: Vec<MergeKey>,
     /// How many stored profiles a key joined with it.
     joins: Vec<Joins>,
@@ -38,8 +45,8 @@ enum Record {
 }
 
 impl From<MergeHistory> for Record {
-    fn from(history: MergeHistory) -> Self {
-        let MergeHistory { was_split, severed, joins } = history;
+    fn from(MergeHistory { was_split, keys }: MergeHistory) -> Self {
+        let JoiningKeys { severed, joins } = keys.map(|keys| *keys).unwrap_or_default();
         match (was_split, severed.is_empty() && joins.is_empty()) {
             (false, true) => Self::Whole,
             (true, true) => Self::WasSplit,
@@ -52,8 +59,10 @@ impl From<Record> for MergeHistory {
     fn from(record: Record) -> Self {
         match record {
             Record::Whole => Self::default(),
-            Record::WasSplit => Self { was_split: true, ..Self::default() },
-            Record::Noted { was_split, severed, joins } => Self { was_split, severed, joins },
+            Record::WasSplit => Self { was_split: true, keys: None },
+            Record::Noted { was_split, severed, joins } => {
+                Self { was_split, keys: Some(Box::new(JoiningKeys { severed, joins })) }
+            }
         }
     }
 }
@@ -61,64 +70,76 @@ impl From<Record> for MergeHistory {
 impl MergeHistory {
     /// Whether the key joined it with somebody until that was taken back.
     pub fn is_severed(&self, key: MergeKey) -> bool {
-        self.severed.contains(&key)
+        self.keys.as_ref().is_some_and(|keys| keys.severed.contains(&key))
     }
 
     /// The key does not join it with anybody from here on.
     pub fn sever(&mut self, key: MergeKey) {
         if !self.is_severed(key) {
-            self.severed.push(key);
-            self.severed.drain(..self.severed.len().saturating_sub(SEVERED_MAX));
+            let severed = &mut self.keys.get_or_insert_default().severed;
+            severed.push(key);
+            severed.drain(..severed.len().saturating_sub(SEVERED_MAX));
         }
     }
 
     /// It is found by the key, which leads to nobody else.
     pub fn heal(&mut self, key: MergeKey) {
-        self.severed.retain(|severed| *severed != key);
+        self.forget(|keys| keys.severed.retain(|severed| *severed != key));
     }
 
     /// How many stored profiles the key joined with it on the day of this time.
     pub fn joined_by(&self, key: MergeKey, now: Time) -> u32 {
-        let today = self.joins.iter().find(|joins| joins.key == key && joins.day == now.day());
+        let mut joins = self.keys.iter().flat_map(|keys| &keys.joins);
+        let today = joins.find(|joins| joins.key == key && joins.day == now.day());
         today.map_or(0, |joins| joins.count)
     }
 
     /// A key joined one more stored profile with it; what was counted on other days is forgotten.
     pub fn count_join(&mut self, key: MergeKey, now: Time) {
-        self.joins.retain(|joins| joins.day == now.day());
         let count = self.joined_by(key, now).saturating_add(1);
-        self.note_joins(Joins { key, day: now.day(), count });
+        let keys = self.keys.get_or_insert_default();
+        keys.joins.retain(|joins| joins.day == now.day());
+        keys.note_joins(Joins { key, day: now.day(), count });
     }
 
+    /// What the key joined counts no more.
+    pub fn forget_joins(&mut self, key: MergeKey) {
+        self.forget(|keys| keys.joins.retain(|joins| joins.key != key));
+    }
+
+    fn forget(&mut self, forget: impl FnOnce(&mut JoiningKeys)) {
+        self.keys.as_deref_mut().map(forget);
+        self.keys.take_if(|keys| **keys == JoiningKeys::default());
+    }
+
+    /// Of two profiles that became one.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.was_split |= other.was_split;
+        let Some(theirs) = other.keys else { return };
+        theirs.severed.into_iter().for_each(|key| self.sever(key));
+        let keys = self.keys.get_or_insert_default();
+        for joins in theirs.joins {
+            let mine = keys.joins.iter().find(|mine| mine.key == joins.key).copied();
+            match mine.filter(|mine| mine.day >= joins.day) {
+                Some(mine) if mine.day == joins.day => {
+                    keys.note_joins(Joins { count: mine.count.saturating_add(joins.count), ..mine });
+                }
+                Some(_) => {}
+                None => keys.note_joins(joins),
+            }
+        }
+        keys.severed.sort_unstable();
+        keys.joins.sort_unstable_by_key(|joins| joins.key);
+    }
+}
+
+impl JoiningKeys {
     fn note_joins(&mut self, noted: Joins) {
         match self.joins.iter().position(|joins| joins.key == noted.key) {
             Some(place) => self.joins[place] = noted,
             None if self.joins.len() < COUNTED_MAX => self.joins.push(noted),
             None => {}
         }
-    }
-
-    /// What the key joined counts no more.
-    pub fn forget_joins(&mut self, key: MergeKey) {
-        self.joins.retain(|joins| joins.key != key);
-    }
-
-    /// Of two profiles that became one.
-    pub(super) fn absorb(&mut self, other: Self) {
-        self.was_split |= other.was_split;
-        other.severed.into_iter().for_each(|key| self.sever(key));
-        for joins in other.joins {
-            let mine = self.joins.iter().find(|mine| mine.key == joins.key).copied();
-            match mine.filter(|mine| mine.day >= joins.day) {
-                Some(mine) if mine.day == joins.day => {
-                    self.note_joins(Joins { count: mine.count.saturating_add(joins.count), ..mine });
-                }
-                Some(_) => {}
-                None => self.note_joins(joins),
-            }
-        }
-        self.severed.sort_unstable();
-        self.joins.sort_unstable_by_key(|joins| joins.key);
     }
 }
 

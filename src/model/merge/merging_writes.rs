@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{
-    super::{Object, Profile, Value},
+    super::{Object, Path, Profile, Value},
     part,
     split::taken_out,
     writes::{Theirs, Writes},
@@ -14,22 +14,29 @@ pub struct MergingWrites {
     all: Writes,
     /// The paths of what is not given to the one that is split off.
     left_out: HashSet<Box<str>>,
+    /// The lists that are nothing but what was appended.
+    appended: HashSet<(u64, Box<str>)>,
 }
 
 impl MergingWrites {
-    /// The request begins at the offset `request`; `after` is the profile right after that, `before` as it was before that,
-    /// if it was, and `state` the other one.
-    pub fn new(request: u64, after: &Profile, before: Option<&Profile>, state: &Profile) -> Self {
+    /// Those from the offset `first` on; `after` is the profile right after the request, `before` as it was before that, if it
+    /// was, and `state` the other one.
+    pub fn new(first: u64, after: &Profile, before: Option<&Profile>, state: &Profile) -> Self {
         let mut writes = after.writes();
-        writes.retain(|(offset, _), _| *offset >= request);
+        writes.retain(|(offset, _), _| *offset >= first);
+        let mut appended = HashSet::new();
         for known in [Some(state), before].into_iter().flatten().map(Profile::writes) {
             // A list that was appended to begins with what stood there.
             for ((_, path), earlier) in known.into_iter().filter(|(_, write)| write.is_list()) {
                 let later = writes.iter_mut().filter(|((_, at), _)| *at == path);
-                later.for_each(|(_, write)| write.take_from_list(&earlier));
+                for (key, write) in later {
+                    if write.take_from_list(&earlier) {
+                        appended.insert(key.clone());
+                    }
+                }
             }
         }
-        Self { all: writes, left_out: HashSet::new() }
+        Self { all: writes, left_out: HashSet::new(), appended }
     }
 
     /// What was set at which offset and path; not what was added to a number.
@@ -59,8 +66,16 @@ impl Profile {
     /// Writes to a profile that is split off what the request wrote that merged it: `after` and `before` are the profile
     /// that took it in, right after and before that.
     pub fn take_merging(&mut self, merging: MergingWrites, after: &Self, before: Option<&Self>) {
-        let mut writes = self.writes();
-        writes.extend(merging.all.into_iter().filter(|((_, path), _)| !merging.left_out.contains(path)));
+        let (mut writes, facts) = (self.writes(), Value::from(&self.facts));
+        let given = merging.all.into_iter().filter(|((_, path), _)| !merging.left_out.contains(path));
+        writes.extend(given.map(|(key, mut write)| {
+            let standing = Path::read(&key.1).ok().filter(|_| merging.appended.contains(&key));
+            standing
+                .and_then(|path| facts.get(path.steps()))
+                .into_iter()
+                .for_each(|standing| write.append_to(standing));
+            (key, write)
+        }));
         let rest = self.rest(after, before);
         let (views, counts) = before.map_or((0, Default::default()), |before| (before.views, before.counts.clone()));
         self.views += after.views.saturating_sub(views).saturating_sub(self.views);

@@ -50,7 +50,11 @@ impl Profile {
             rest.insert("interests", Value::Object(interests));
         }
         // Those with a condition are looked at again.
-        let segments: Vec<Value> = segments(&mine).collect();
+        let had = |facts: &Value, segment: &Value| segments(facts).any(|it| it == *segment);
+        let before = before.map(|before| Value::from(&before.facts));
+        let is_own =
+            |segment: &Value| !had(&other_facts, segment) || before.as_ref().is_some_and(|before| had(before, segment));
+        let segments: Vec<Value> = segments(&mine).filter(is_own).collect();
         if !segments.is_empty() {
             rest.insert("segments", Value::List(segments));
         }

@@ -62,13 +62,23 @@ impl Write {
         matches!(self.value, Value::List(_))
     }
 
-    /// Takes the entries of an earlier list out of this one, if it was made of that by appending.
-    pub(super) fn take_from_list(&mut self, earlier: &Self) {
+    /// Takes the entries of an earlier list out of this one, if it was made of that by appending, which is told.
+    pub(super) fn take_from_list(&mut self, earlier: &Self) -> bool {
         if let (Value::List(list), Value::List(earlier)) = (&mut self.value, &earlier.value)
             && list.len() > earlier.len()
             && list.starts_with(earlier)
         {
             list.drain(..earlier.len());
+            return true;
+        }
+        false
+    }
+
+    /// Makes of a list what it is appended to another one.
+    pub(super) fn append_to(&mut self, standing: &Value) {
+        if let (Value::List(list), Value::List(standing)) = (&mut self.value, standing) {
+            list.retain(|item| !standing.contains(item));
+            list.splice(..0, standing.iter().cloned());
         }
     }
 
@@ -167,7 +177,8 @@ impl Profile {
             (path.into(), write.value.to_json().as_str().into())
         };
         for ((offset, path), write) in theirs {
-            if self.fields.get(path).is_some_and(|field| field.offset == *offset && field.added.is_none()) {
+            let is_last = self.fields.get(path).is_some_and(|field| field.offset == *offset && field.added.is_none());
+            if is_last || self.appended_to(path, write) {
                 stood.insert(path.clone(), ());
             } else if lost.contains(&(*offset, path)) {
                 said.insert(in_words(path, write));
@@ -180,6 +191,14 @@ impl Profile {
             !theirs.contains_key(key) && (was_covered() || was_same())
         });
         Regained(writes)
+    }
+
+    /// Whether the list that stands at `path` was made of this one by appending.
+    fn appended_to(&self, path: &str, write: &Write) -> bool {
+        let Value::List(earlier) = &write.value else { return false };
+        let facts = Value::from(&self.facts);
+        let standing = Path::read(path).ok().and_then(|path| facts.get(path.steps()).cloned());
+        matches!(standing, Some(Value::List(list)) if list.len() > earlier.len() && list.starts_with(earlier))
     }
 
     /// Everything that was written to it without what is theirs, and with what is regained.
@@ -197,8 +216,7 @@ impl Profile {
             }
         }
         if let Some(before) = before {
-            let latest = before.writes().into_keys().map(|(offset, _)| offset).max();
-            take_from_lists(&mut writes, theirs, before.written.max(latest.unwrap_or(0)));
+            take_from_lists(&mut writes, theirs, before, &regained);
         }
         for (key, write) in regained.0 {
             writes.entry(key).or_insert(write);
@@ -308,15 +326,19 @@ impl Regained {
     }
 }
 
-/// Takes the entries of lists that are `theirs` out of those that were made of them by appending behind the offset
-/// `before`, that of the state before the merge.
-fn take_from_lists(writes: &mut Writes, theirs: &Writes, before: u64) {
-    for ((written, path), theirs) in theirs {
-        if !theirs.is_list() {
-            continue;
+/// Takes the entries of lists that are `theirs` out of those that were made of them by appending since the merge; what is
+/// regained there is what was appended to instead.
+fn take_from_lists(writes: &mut Writes, theirs: &Writes, before: &Profile, Regained(regained): &Regained) {
+    let latest = before.writes().into_keys().map(|(offset, _)| offset).max();
+    let merged = before.written.max(latest.unwrap_or(0));
+    for ((offset, path), write) in writes.iter_mut().filter(|((offset, _), write)| *offset > merged && write.is_list())
+    {
+        let earlier = theirs.iter().filter(|((written, at), write)| at == path && written < offset && write.is_list());
+        let taken = earlier.filter(|(_, theirs)| write.take_from_list(theirs)).count();
+        if taken > 0 {
+            let standing = regained.iter().rfind(|((_, at), write)| at == path && write.is_list());
+            standing.into_iter().for_each(|(_, standing)| write.append_to(&standing.value));
         }
-        let later = writes.iter_mut().filter(|((offset, at), _)| at == path && *offset > before.max(*written));
-        later.for_each(|(_, write)| write.take_from_list(theirs));
     }
 }
 

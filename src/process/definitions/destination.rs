@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::duration;
 use crate::{
-    model::{Definition, EventType, Fault, Id, Json, Object, Time},
+    model::{Definition, EventType, Fault, Id, Json, Object, Time, Zone},
     process::{
         expression::{condition::Expression, scope::Scope},
         outbound::post::{self, Webhook},
@@ -61,6 +61,8 @@ pub struct Destination {
     /// Whether the profile comes with each event.
     pub with_profile: bool,
     condition: Option<Expression>,
+    /// Where days begin for it.
+    zone: Zone,
     pub target: Target,
     pub batch: usize,
     /// How long an item is tried again that is not taken, though others are.
@@ -77,7 +79,7 @@ pub enum Target {
 impl Destination {
     /// # Errors
     /// A field is missing or wrong, or the condition does not compile; the fault names it.
-    pub fn compile(definition: &Definition) -> Result<Self, Fault> {
+    pub fn compile(definition: &Definition, zone: Zone) -> Result<Self, Fault> {
         let written: Written = super::read(definition)?;
         let types = written.events.iter().enumerate().map(|(index, kind)| {
             let at = |fault: Fault| fault.at_index(index).at("events");
@@ -100,7 +102,12 @@ impl Destination {
             (None, Some(name)) => Target::File(file_name(&name).map_err(|fault| fault.at("file"))?),
             _ => return Err(Fault::new("value_error", "one of webhook and file is expected")),
         };
-        let condition = written.r#if.as_deref().map(Expression::compile).transpose().map_err(|it| it.at("if"))?;
+        let condition = written
+            .r#if
+            .as_deref()
+            .map(|text| Expression::compile(text)?.condition())
+            .transpose()
+            .map_err(|it| it.at("if"))?;
         let is_seen = |name: &&&str| condition.as_ref().is_some_and(|condition| condition.mentions(name));
         if let Some(other) = ["session", "source", "steps", "segment"].iter().find(is_seen) {
             let what = format!("a destination's condition speaks of the event and the profile, not of {other}");
@@ -114,6 +121,7 @@ impl Destination {
             profiles: written.profiles,
             with_profile: written.with_profile,
             condition,
+            zone,
             target,
             batch,
             retry_for,
@@ -139,7 +147,9 @@ impl Destination {
     /// # Errors
     /// It cannot be evaluated.
     pub fn takes(&self, records: &Object, now: Time) -> Result<bool, String> {
-        self.condition.as_ref().map_or(Ok(true), |condition| condition.holds(&Scope::stored(records, now)))
+        self.condition
+            .as_ref()
+            .map_or(Ok(true), |condition| condition.holds(&Scope::stored(records, now).in_zone(self.zone)))
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     schema::Schema,
 };
 use crate::{
-    model::{Definition, DefinitionKind, EventType as TypeName, Fault, Json, Logs, Time, Value, check_tag},
+    model::{Definition, DefinitionKind, EventType as TypeName, Fault, Json, Logs, Time, Value, Zone, check_tag},
     process::records::Records,
 };
 
@@ -103,13 +103,15 @@ struct Journey {
 pub type EventTypes = HashMap<Arc<str>, Arc<EventType>>;
 
 impl EventType {
+    /// Days begin for it where `zone` says.
+    ///
     /// # Errors
     /// A field is missing or wrong, or something in it does not compile; the fault names the place.
-    pub fn compile(definition: &Definition) -> Result<Self, Fault> {
-        Self::compile_as(definition, false)
+    pub fn compile(definition: &Definition, zone: Zone) -> Result<Self, Fault> {
+        Self::compile_as(definition, false, zone)
     }
 
-    fn compile_as(definition: &Definition, ready_made: bool) -> Result<Self, Fault> {
+    fn compile_as(definition: &Definition, ready_made: bool, zone: Zone) -> Result<Self, Fault> {
         let written: Written = super::read(definition)?;
         let schema = |schema: &Option<Json>, name: &str| {
             let compiled = schema.as_ref().map(|schema| Schema::compile(&Value::from(schema))).transpose();
@@ -118,7 +120,7 @@ impl EventType {
         for (index, tag) in written.tags.iter().flatten().enumerate() {
             check_tag(index, tag).map_err(|fault| fault.at_index(index).at("tags"))?;
         }
-        let mapping = Mapping::compile(&written.map, ready_made).map_err(|fault| fault.at("map"))?;
+        let mapping = Mapping::compile(&written.map, ready_made, zone).map_err(|fault| fault.at("map"))?;
         let id = TypeName::parse(&definition.id.text()).map_err(|fault| fault.at("id"))?.id;
         if *id != *definition.id.text() {
             return Err(Fault::new("value_error", format!("events of this type have the type {id}")).at("id"));
@@ -193,6 +195,7 @@ pub fn ready_made() -> Result<EventTypes, Fault> {
             let compiled = EventType::compile_as(
                 &Definition::new(DefinitionKind::EventType, table.to_json(), Time::default())?,
                 true,
+                Zone::default(), // none of them speaks of the time
             )?;
             types.insert(compiled.id.clone(), Arc::new(compiled));
         }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::operation::Operation;
 use crate::{
-    model::{Fault, Json, Logs, Path, Value, begins_with},
+    model::{Fault, Json, Logs, Path, Value, Zone, begins_with},
     process::{
         expression::{condition::Expression, scope::Scope},
         identity::keys,
@@ -66,6 +66,8 @@ struct Line {
     condition: Option<Expression>,
     /// It takes texts, numbers and booleans only; what it appends may be a list of these.
     is_plain: bool,
+    /// Where days begin for it.
+    zone: Zone,
 }
 
 #[derive(Debug)]
@@ -102,11 +104,11 @@ impl Mapping {
     ///
     /// # Errors
     /// A line cannot be compiled; the fault names it.
-    pub fn compile(definitions: &[LineDefinition], is_plain: bool) -> Result<Self, Fault> {
+    pub fn compile(definitions: &[LineDefinition], is_plain: bool, zone: Zone) -> Result<Self, Fault> {
         let mut mapping = Self::default();
         for (index, definition) in definitions.iter().enumerate() {
             for mut line in definition.lines().map_err(|fault| fault.at_index(index))? {
-                line.is_plain = is_plain && line.operation != Operation::Merge;
+                (line.is_plain, line.zone) = (is_plain && line.operation != Operation::Merge, zone);
                 match line.to.path.split_root().0 {
                     "event" => mapping.to_event.push(line),
                     "session" => mapping.to_session.push(line),
@@ -138,13 +140,13 @@ impl Mapping {
 
     /// What the event says of itself.
     pub fn apply_to_event(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
-        apply(&self.to_event, records, event, logs, |_, _| true);
+        apply(&self.to_event, records, event, logs, |_, _, _, _| true);
     }
 
     /// What it says of its session, if it has one.
     pub fn apply_to_session(&self, records: &mut Records<'_>, event: usize, logs: &mut Logs) {
         if records.session.is_some() {
-            apply(&self.to_session, records, event, logs, |_, _| true);
+            apply(&self.to_session, records, event, logs, |_, _, _, _| true);
         }
     }
 
@@ -155,23 +157,29 @@ impl Mapping {
             |line: &&Line| line.origin().is_some_and(|from| changed.iter().any(|path| overlaps(path, from)));
         let lines = || self.to_event.iter().filter(is_concerned);
         lines().for_each(|line| records.events[event].forget_written(line.to.path.split_root().1));
-        apply(lines(), records, event, logs, |_, _| true);
+        apply(lines(), records, event, logs, |_, _, _, _| true);
     }
 
-    /// What it says of its profile, once it has one; `said` hears what of which place, and whether it is written.
+    /// What it says of its profile, once it has one; `said` hears what is done with which value at which place, and says
+    /// whether it is.
     pub fn apply_to_profile(
         &self,
         records: &mut Records<'_>,
         event: usize,
         logs: &mut Logs,
-        said: impl FnMut(&Path, &Value) -> bool,
+        said: impl FnMut(Operation, &Path, Option<&Value>, &mut Logs) -> bool,
     ) {
         apply(&self.to_profile, records, event, logs, said);
     }
 
+    /// The places of a profile to which it may write, or below.
+    pub fn targets_of_profile(&self) -> impl Iterator<Item = &Path> {
+        self.to_profile.iter().map(|line| &line.to.path)
+    }
+
     /// Whether it may write to this place of a profile, or around it.
     pub fn leads_to(&self, place: &Path) -> bool {
-        self.to_profile.iter().any(|line| place.steps().starts_with(line.to.path.steps()))
+        self.targets_of_profile().any(|path| place.steps().starts_with(path.steps()))
     }
 
     /// What it says of a profile's places `places`, each alone or within an object that is written around it; nothing is
@@ -191,17 +199,17 @@ impl Mapping {
     }
 }
 
-/// Applies the lines in order; `said` hears what they say of which place, and whether it is written. What cannot be is
-/// skipped and logged.
+/// Applies the lines in order; `said` hears what they do with which value at which place, and says whether it is done. What
+/// cannot be is skipped and logged.
 fn apply<'a>(
     lines: impl IntoIterator<Item = &'a Line>,
     records: &mut Records<'_>,
     event: usize,
     logs: &mut Logs,
-    mut said: impl FnMut(&Path, &Value) -> bool,
+    mut said: impl FnMut(Operation, &Path, Option<&Value>, &mut Logs) -> bool,
 ) {
     for line in lines {
-        if let Err(error) = line.apply(records, event, &mut said) {
+        if let Err(error) = line.apply(records, event, |path, value| said(line.operation, path, value, logs)) {
             logs.warn(format!("{}: {error}", records.events[event].kind()));
         }
     }
@@ -243,7 +251,12 @@ impl LineDefinition {
             (None, None, None) if self.op.works_alone() => Origin::Nothing,
             _ => return Err(Fault::new("value_error", "one of from, value and compute is expected")),
         };
-        let condition = self.r#if.as_deref().map(Expression::compile).transpose().map_err(|fault| fault.at("if"))?;
+        let condition = self
+            .r#if
+            .as_deref()
+            .map(|text| Expression::compile(text)?.condition())
+            .transpose()
+            .map_err(|fault| fault.at("if"))?;
         for (name, expression) in [("if", condition.as_ref()), ("compute", from.computed())] {
             let strange = ["steps", "segment"].into_iter().find(|root| expression.is_some_and(|it| it.mentions(root)));
             strange.map_or(Ok(()), check_root).map_err(|fault| fault.at(name))?;
@@ -256,6 +269,7 @@ impl LineDefinition {
             operation: self.op,
             condition,
             is_plain: false,
+            zone: Zone::default(),
         })
     }
 }
@@ -324,7 +338,7 @@ impl Line {
 
     /// What it says of which place; `None`: nothing.
     fn says(&self, records: &Records<'_>, event: usize) -> Result<Option<(Path, Option<Value>)>, String> {
-        let scope = Scope::new(records, Some(event));
+        let scope = Scope::new(records, Some(event)).in_zone(self.zone);
         if let Some(condition) = &self.condition
             && !condition.holds(&scope)?
         {
@@ -356,10 +370,10 @@ impl Line {
         &self,
         records: &mut Records<'_>,
         event: usize,
-        said: &mut impl FnMut(&Path, &Value) -> bool,
+        is_done: impl FnOnce(&Path, Option<&Value>) -> bool,
     ) -> Result<(), String> {
         let Some((path, value)) = self.says(records, event)? else { return Ok(()) };
-        if !value.iter().all(|value| said(&path, value)) {
+        if !is_done(&path, value.as_ref()) {
             return Ok(());
         }
         self.operation.apply(records, Some(event), &path, value).map_err(|error| error.to_string())

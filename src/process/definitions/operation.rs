@@ -55,6 +55,21 @@ impl Operation {
         is_interest || matches!(self, Self::Increment | Self::Decrement | Self::Add | Self::Subtract)
     }
 
+    /// What it leaves at a place `below` the one where it is done, if it touches what stands there: the inner `None` is
+    /// nothing, or no text and no number.
+    pub fn leaves<'v>(self, value: Option<&'v Value>, below: &[Box<str>]) -> Option<Option<&'v Value>> {
+        let within = |value: &'v Value| value.get(below);
+        match self {
+            Self::Set => value.map(within),
+            Self::Merge => value?.get(below).map(Some),
+            Self::SetIfEmpty => None,
+            Self::Clear | Self::Delete => Some(None),
+            Self::Append | Self::Increment | Self::Decrement | Self::Add | Self::Subtract => {
+                below.is_empty().then_some(None)
+            }
+        }
+    }
+
     /// Does it at `path`; without a value, an operation that needs one does nothing.
     ///
     /// # Errors

@@ -60,7 +60,9 @@ impl Segment {
     pub fn compile(definition: &Definition, zone: Zone) -> Result<(Self, Schedule), Fault> {
         let written: Written = super::read(definition)?;
         let zone = super::zone(written.tz.as_deref(), zone)?;
-        let condition = Expression::compile_counting(&written.condition).map_err(|fault| fault.at("condition"))?;
+        let condition = Expression::compile_counting(&written.condition)
+            .and_then(Expression::condition)
+            .map_err(|fault| fault.at("condition"))?;
         if let Some(other) =
             ["event", "session", "source", "steps", "segment"].iter().find(|name| condition.mentions(name))
         {

@@ -51,7 +51,7 @@ impl From<&str> for NotAttached {
 /// Gives events the profile that is sought, or a new one.
 ///
 /// Events that have a profile keep it: one that was made for them becomes part of the one that is sought, and with
-/// `join` any does, whatever tells them apart.
+/// `join` any does, whatever tells them apart, unless they were split.
 ///
 /// # Errors
 /// The inner error says why they do not have it.
@@ -82,6 +82,11 @@ pub async fn attach(
     match found {
         Found::Same => {}
         Found::Other(_) | Found::Stored(_) if is_taken && join => {
+            let severed =
+                key.filter(|key| records.profile.as_ref().is_some_and(|it| it.profile.history.is_severed(*key)));
+            if severed.is_some() {
+                return Ok(Err(Apart::Split.into()));
+            }
             let joined = join::unite(context, records, found, key).await?;
             return Ok(joined.map_err(|why| Apart::from(why).into()));
         }

@@ -198,14 +198,15 @@ pub async fn unite(
         Found::Nobody | Found::Same => return Ok(Ok(())),
     };
     let visits = context.people.visits_of_both(draft, with).await?;
+    let place = records.place();
     let leaves = draft.profile.fields.len() + with.profile.fields.len();
     if let Some(other) = other.taken(records)
         && let Some(draft) = &mut records.profile
     {
         if leaves > LEAVES_AT_ONCE {
-            tokio::task::block_in_place(|| draft.absorb(other, visits, by));
+            tokio::task::block_in_place(|| draft.absorb(other, visits, by, place));
         } else {
-            draft.absorb(other, visits, by);
+            draft.absorb(other, visits, by, place);
         }
     }
     Ok(Ok(()))
@@ -282,38 +283,4 @@ async fn identify_by(
         return Ok(Err(why));
     }
     Ok(records.profile.as_mut().map_or(Ok(()), |draft| draft.add_key(key).map_err(Apart::from)))
-}
-
-/// The addresses and phone numbers that stand in the profile, each with its place.
-pub fn contacts(context: &ProcessContext<'_>, records: &Records<'_>) -> Vec<(Path, MergeKey)> {
-    let Some(draft) = &records.profile else { return Vec::new() };
-    let country = records.registered().terms.phone_country;
-    let standing = context.identity.contact_places().filter_map(|place| {
-        let key = context.identity.key_at(place, draft.get(&place.steps()[1..])?, country)?;
-        Some((place.clone(), key))
-    });
-    standing.collect()
-}
-
-/// An address or phone number that stood in the `former` ones, and that another one took the place of, leads to the
-/// profile no more; unless former ones are kept.
-pub fn let_go(
-    context: &ProcessContext<'_>,
-    records: &mut Records<'_>,
-    former: &[(Path, MergeKey)],
-    said: &[(Path, MergeKey)],
-) -> Result<(), Interrupted> {
-    if context.identity.keeps_former() || said.is_empty() {
-        return Ok(());
-    }
-    let now = contacts(context, records);
-    let is_replaced = |(place, key): &&(Path, MergeKey)| {
-        now.iter().any(|(at, other)| at == place && other != key) && !now.iter().any(|(_, other)| other == key)
-    };
-    let replaced: Vec<MergeKey> = former.iter().filter(is_replaced).map(|(_, key)| *key).collect();
-    context.people.hold(replaced.iter().map(|key| Key::MergeKey(*key)).collect())?;
-    if let Some(draft) = &mut records.profile {
-        replaced.into_iter().for_each(|key| draft.let_go_of(key));
-    }
-    Ok(())
 }

@@ -11,6 +11,7 @@ use crate::{
     model::{Country, MergeKey, Path, Profile, Value},
     process::{
         Interrupted, ProcessContext,
+        definitions::operation::Operation,
         records::{ProfileDraft, Records},
         retry::RetryState,
     },
@@ -42,6 +43,32 @@ impl PrimaryKeys {
         Self(identity.exclusive_places().map(key).collect())
     }
 
+    /// Why what an operation does at `path` of the profile that has these is not done, so that whoever is known stays known:
+    /// nothing takes the place of a primary key but another one of the same person, which is `identified` then.
+    pub fn objection(
+        &self,
+        identity: &Identity,
+        operation: Operation,
+        path: &Path,
+        value: Option<&Value>,
+        identified: bool,
+    ) -> Option<Objection> {
+        let places = identity.exclusive_places().zip(&self.0).filter(|(place, _)| identity.speaks_of(path, place));
+        let mut objections = places.filter_map(|(place, standing)| {
+            let below = place.steps().strip_prefix(path.steps()).unwrap_or_default();
+            let value = operation.leaves(value, below)?;
+            let key = value.and_then(|value| SaidKey::at(identity, place, value, None)).map(|said| said.key);
+            match (standing, key) {
+                (Some(standing), Some(key)) if standing.key == key || identified => None,
+                (Some(_), Some(_)) => Some(Objection::Another),
+                (Some(_), None) => Some(Objection::NoKey),
+                (None, Some(_)) => None,
+                (None, None) => value.is_some_and(|value| !value.is_empty()).then_some(Objection::NoKey),
+            }
+        });
+        objections.next()
+    }
+
     pub fn are_none(&self) -> bool {
         self.0.iter().all(Option::is_none)
     }
@@ -65,6 +92,15 @@ impl PrimaryKeys {
     fn before(&self, place: usize) -> Self {
         Self(self.0.iter().enumerate().map(|(at, key)| key.filter(|_| at < place)).collect())
     }
+}
+
+/// Why something is not written where primary keys stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Objection {
+    #[error("not written: it names nobody, and a primary key stands here")]
+    NoKey,
+    #[error("not written: the profile has another primary key")]
+    Another,
 }
 
 /// Where an event goes by the primary keys that it names.

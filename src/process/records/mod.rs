@@ -4,6 +4,7 @@
 //! nothing is set up for costs nothing here.
 
 mod event;
+mod names;
 mod prepared;
 mod profile;
 mod session;
@@ -106,6 +107,11 @@ impl<'a> Records<'a> {
     /// From here on, what is written is written by this event.
     pub fn turn_to(&mut self, event: usize) {
         self.place = self.first_event + event;
+    }
+
+    /// The place in the request of the event that writes.
+    pub fn place(&self) -> usize {
+        self.place
     }
 
     /// The event at `from`, and what the client sent behind it, are `profile`'s, and a part of their own.

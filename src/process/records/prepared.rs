@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::profile::THIS_REQUEST;
+use super::{names::NameChanges, profile::THIS_REQUEST};
 use crate::{
-    model::{FieldChange, Id, MergeKey, Path, Profile, ProfileRef, Time},
+    model::{FieldChange, Id, Profile, ProfileRef, Time},
     process::identity::blocked::blocked_key,
-    store::{Entry, Merge, Moment},
+    store::{Entry, Merge, MergingRequest, Moment},
 };
 
 /// A profile that is ready to be stored, but for the moment of its request.
@@ -20,11 +20,7 @@ pub struct PreparedProfile {
     pub(super) begun: Vec<Id>,
     /// The parts of the request that are about it.
     pub parts: Vec<usize>,
-    pub(super) absorbed: Vec<(ProfileRef, Merge)>,
-    pub(super) shortcuts: Vec<(ProfileRef, ProfileRef)>,
-    pub(super) new_keys: Vec<MergeKey>,
-    pub(super) former_keys: Vec<MergeKey>,
-    pub(super) blocked_keys: Vec<(Path, MergeKey)>,
+    pub(super) names: Option<Box<NameChanges>>,
     pub(super) changes: Vec<FieldChange>,
     /// The paths of the fields that this request wrote.
     pub(super) written: Vec<Box<str>>,
@@ -51,15 +47,14 @@ impl PreparedProfile {
             return 0;
         }
         const NAME: usize = 256;
-        let names = self.absorbed.len() + self.shortcuts.len() + self.new_keys.len() + self.former_keys.len();
-        let names = names + 2 * self.blocked_keys.len() + 1;
+        let names = self.names.as_ref().map_or(0, |names| names.entries()) + 1;
         self.profile.bytes() + NAME * names + self.changes.iter().map(FieldChange::bytes).sum::<usize>()
     }
 
     /// Whether this is the stored profile that is meant, or one that it took in.
     pub fn is_or_took_in(&self, reference: &ProfileRef) -> bool {
         self.profile.id == reference.id && self.profile.since == reference.since
-            || self.absorbed.iter().any(|(absorbed, _)| absorbed == reference)
+            || self.names.as_ref().is_some_and(|names| names.took_in(reference))
     }
 
     /// The profile as it is stored by the request of this moment, with its entries, the first of which stands at
@@ -94,24 +89,29 @@ impl PreparedProfile {
         let mut entries = Vec::new();
         if self.changed {
             let by = &reference;
-            let absorbed = self.absorbed.into_iter();
-            let merged = |merge| Merge { request: Some(offset), ..merge };
+            let names = self.names.map(|names| *names).unwrap_or_default();
+            let absorbed = names.absorbed.into_iter();
+            let fixed_request = |request: MergingRequest| MergingRequest {
+                begins: fixed(request.begins),
+                merges: fixed(request.merges),
+            };
+            let merged = |merge: Merge| Merge { request: merge.request.map(fixed_request), ..merge };
             entries.extend(absorbed.map(|(absorbed, merge)| {
                 let (by, merge) = (by.clone(), merged(merge));
                 Entry::Absorbed { absorbed, by, merge }
             }));
-            entries.extend(self.shortcuts.into_iter().map(|(name, to)| Entry::Shortcut { name, to }));
+            entries.extend(names.shortcuts.into_iter().map(|(name, to)| Entry::Shortcut { name, to }));
             profile.written = offset + place + entries.len() as u64;
             let profile = Arc::new(profile);
             entries.push(Entry::Profile(profile.clone()));
             if !self.changes.is_empty() {
                 entries.push(Entry::ProfileChanged { profile: by.clone(), changes: self.changes });
             }
-            if !self.former_keys.is_empty() {
-                entries.push(Entry::NamesDeleted { names: Vec::new(), keys: self.former_keys });
+            if !names.former_keys.is_empty() {
+                entries.push(Entry::NamesDeleted { names: Vec::new(), keys: names.former_keys });
             }
-            entries.extend(self.new_keys.into_iter().map(|key| Entry::MergeKey { key, profile: by.clone() }));
-            let blocked = self.blocked_keys.into_iter();
+            entries.extend(names.new_keys.into_iter().map(|key| Entry::MergeKey { key, profile: by.clone() }));
+            let blocked = names.blocked_keys.into_iter();
             entries.extend(blocked.map(|(place, key)| Entry::Definition(Arc::new(blocked_key(&place, key, now)))));
             entries.extend(self.alias.map(|name| Entry::Name { name, since: offset, profile: by.clone() }));
             return (profile, entries);

@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{NotWritten, PreparedProfile};
+use super::{NotWritten, PreparedProfile, names::NameChanges};
 use crate::{
     model::{
         Alias, Decimal, Id, Json, KEYS_NOTED, KnownKey, MergeKey, NOTED_PARTS, Object, Path, Profile, ProfileRef, Time,
         Value, steps_text,
     },
-    store::Merge,
+    store::{Merge, MergingRequest},
 };
 
 /// The parts that can be written.
@@ -60,16 +60,8 @@ pub struct ProfileDraft {
     shown: OnceLock<Value>,
     /// As it was stored, if it was.
     stored: Option<Arc<Profile>>,
-    /// The stored profiles that it took in, and how each can be split off again.
-    absorbed: Vec<(ProfileRef, Merge)>,
-    /// Names that lead elsewhere since it took in others.
-    shortcuts: Vec<(ProfileRef, ProfileRef)>,
-    /// The keys that lead to it from here on.
-    new_keys: Vec<MergeKey>,
-    /// The keys that lead to it no more.
-    former_keys: Vec<MergeKey>,
-    /// The keys that find nobody from here on, each with the place where it stands.
-    blocked_keys: Vec<(Path, MergeKey)>,
+    /// `None`: nothing changed.
+    names: Option<Box<NameChanges>>,
 }
 
 impl ProfileDraft {
@@ -99,37 +91,42 @@ impl ProfileDraft {
             stats: OnceLock::new(),
             shown: OnceLock::new(),
             stored: None,
-            absorbed: Vec::new(),
-            shortcuts: Vec::new(),
-            new_keys: Vec::new(),
-            former_keys: Vec::new(),
-            blocked_keys: Vec::new(),
+            names: None,
         }
     }
 
-    /// Becomes one with another profile, which was found `by` a key: the one that was made first goes on.
-    pub fn absorb(&mut self, mut other: Self, visits: Visits, by: Option<MergeKey>) {
+    /// Becomes one with another profile, which was found `by` a key while the event at `place` in the request was
+    /// processed: the one that was made first goes on.
+    pub fn absorb(&mut self, mut other: Self, visits: Visits, by: Option<MergeKey>, place: usize) {
         self.settle();
         other.settle();
+        // What the request wrote before that, it wrote to this one: a split leaves it with whoever this becomes.
+        let mut merges = THIS_REQUEST + place as u64;
         if (other.profile.since, &other.profile.id) <= (self.profile.since, &self.profile.id) {
             std::mem::swap(self, &mut other);
+            merges = THIS_REQUEST;
         }
         if let Some(stored) = &other.stored {
             if self.stored.is_some() {
-                self.shortcuts.append(&mut other.shortcuts);
-                self.shortcuts.extend(self.profile.gather(&other.profile));
+                let shortcuts = self.profile.gather(&other.profile);
+                self.names().shortcuts.extend(shortcuts);
             }
             let before = self.stored.as_ref().map(|before| before.written);
             let (state, shared_visits) = (Some(stored.written), visits.shared);
-            let merge = Merge { state, before, shared_visits, request: Some(THIS_REQUEST), key: by };
-            self.absorbed.push((stored.reference(), merge));
+            let merge = Merge {
+                state,
+                before,
+                shared_visits,
+                request: Some(MergingRequest { begins: THIS_REQUEST, merges }),
+                key: by,
+            };
+            self.names().absorbed.push((stored.reference(), merge));
         }
-        self.absorbed.append(&mut other.absorbed);
+        if let Some(theirs) = other.names.take() {
+            self.names().append(*theirs);
+        }
         self.profile.absorb(other.profile, other.stored.is_some(), visits.shared);
         self.profile.shares_sessions |= visits.are_shared;
-        self.new_keys.append(&mut other.new_keys);
-        self.former_keys.append(&mut other.former_keys);
-        self.blocked_keys.append(&mut other.blocked_keys);
         self.alias = self.alias.take().or(other.alias);
         self.parts.extend(other.parts);
         self.begun = visits.begun;
@@ -155,7 +152,11 @@ impl ProfileDraft {
 
     /// Whether this is the stored profile that is meant, or one that took it in in this request.
     pub fn is_or_took_in(&self, reference: &ProfileRef) -> bool {
-        self.profile.reference() == *reference || self.absorbed.iter().any(|(absorbed, _)| absorbed == reference)
+        self.profile.reference() == *reference || self.names.as_ref().is_some_and(|names| names.took_in(reference))
+    }
+
+    fn names(&mut self) -> &mut NameChanges {
+        self.names.get_or_insert_default()
     }
 
     fn touch(&mut self) {
@@ -200,8 +201,8 @@ impl ProfileDraft {
             return Err(NoRoom::Keys);
         }
         self.profile.keys.push(KnownKey { since: THIS_REQUEST, key });
-        self.former_keys.retain(|former| *former != key);
-        self.new_keys.push(key);
+        self.names().former_keys.retain(|former| *former != key);
+        self.names().new_keys.push(key);
         self.profile.history.heal(key);
         self.touch();
         Ok(())
@@ -211,21 +212,21 @@ impl ProfileDraft {
     pub fn let_go_of(&mut self, key: MergeKey) {
         if self.profile.has_key(key) {
             self.profile.keys.retain(|known| known.key != key);
-            self.new_keys.retain(|new| *new != key);
-            self.former_keys.push(key);
+            self.names().new_keys.retain(|new| *new != key);
+            self.names().former_keys.push(key);
             self.touch();
         }
     }
 
     /// Whether the key leads to it no more.
     pub fn lets_go_of(&self, key: MergeKey) -> bool {
-        self.former_keys.contains(&key)
+        self.names.as_ref().is_some_and(|names| names.former_keys.contains(&key))
     }
 
     /// The key, which stands at `place`, finds nobody from here on.
     pub fn block_key(&mut self, place: &Path, key: MergeKey) {
-        if !self.blocked_keys.iter().any(|(_, blocked)| *blocked == key) {
-            self.blocked_keys.push((place.clone(), key));
+        if !self.names().blocked_keys.iter().any(|(_, blocked)| *blocked == key) {
+            self.names().blocked_keys.push((place.clone(), key));
             self.touch();
         }
     }
@@ -414,11 +415,7 @@ impl ProfileDraft {
             touched: self.touched,
             begun: self.begun,
             parts: self.parts,
-            absorbed: self.absorbed,
-            shortcuts: self.shortcuts,
-            new_keys: self.new_keys,
-            former_keys: self.former_keys,
-            blocked_keys: self.blocked_keys,
+            names: self.names,
             changes,
             written,
         }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Merge, decode, encode};
+use super::{Merge, MergingRequest, decode, encode};
 use crate::model::{Decimal, Field, MergeHistory, MergeKey, Time, Written};
 
 /// A field as format 6 had it.
@@ -50,7 +50,13 @@ fn a_merge_told_neither_its_request_nor_its_key() {
         let merge = Merge { state: Some(7), before, shared_visits: 3, request: None, key: None };
         assert_eq!((decode::<Merge>(&bytes).unwrap(), encode(&merge)), (merge, bytes));
         for key in [None, Some(MergeKey([9; 16]))] {
-            let merge = Merge { state: None, before, shared_visits: 0, request: Some(300), key };
+            let merge = Merge {
+                state: None,
+                before,
+                shared_visits: 0,
+                request: Some(MergingRequest { begins: 300, merges: 302 }),
+                key,
+            };
             assert_eq!(decode::<Merge>(&encode(&merge)).unwrap(), merge);
         }
     }

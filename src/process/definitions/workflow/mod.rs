@@ -148,7 +148,23 @@ pub struct Branch {
     pub steps: Vec<Step>,
 }
 
+impl Step {
+    /// Whether it may ask an external system.
+    fn asks(&self) -> bool {
+        match &self.action {
+            Action::Lookup(_) => true,
+            Action::Choose(branches) => branches.iter().any(|branch| branch.steps.iter().any(Self::asks)),
+            _ => false,
+        }
+    }
+}
+
 impl Workflow {
+    /// Whether it may ask an external system.
+    pub fn asks(&self) -> bool {
+        self.steps.iter().any(Step::asks)
+    }
+
     /// The workflow, and when it starts by itself, if it does; in `zone` unless it says another.
     ///
     /// # Errors

@@ -144,7 +144,7 @@ pub(super) fn boxed(texts: Vec<String>) -> Vec<Box<str>> {
 }
 
 pub(super) fn condition(text: Option<&str>) -> Result<Option<Expression>, Fault> {
-    text.map(Expression::compile_counting).transpose().map_err(|fault| fault.at("if"))
+    text.map(|text| Expression::compile_counting(text)?.condition()).transpose().map_err(|fault| fault.at("if"))
 }
 
 fn steps(definitions: &[StepDefinition], depth: usize, left: &mut usize) -> Result<Vec<Step>, Fault> {
@@ -198,7 +198,7 @@ impl StepDefinition {
             actions.push(Action::Change(interest_changes(interests).map_err(|fault| fault.at("interest"))?));
         }
         if let Some(consent) = &self.consent {
-            actions.push(Action::Change(consent_changes(consent)));
+            actions.push(Action::Change(consent_changes(consent).map_err(|fault| fault.at("consent"))?));
         }
         if let Some(paths) = &self.delete {
             let paths = writable_paths(paths).map_err(|fault| fault.at("delete"))?;
@@ -212,6 +212,8 @@ impl StepDefinition {
             actions.push(Action::Mask(writable_paths(paths).map_err(|fault| fault.at("mask"))?));
         }
         if let Some(segment) = &self.segment {
+            let named = check_names(&segment.add, "add").and(check_names(&segment.remove, "remove"));
+            named.map_err(|fault| fault.at("segment"))?;
             actions.push(Action::Segments { add: boxed(segment.add.clone()), remove: boxed(segment.remove.clone()) });
         }
         if let Some(attach) = &self.attach_profile {
@@ -311,14 +313,25 @@ fn interest_changes(interests: &Json) -> Result<Vec<Change>, Fault> {
     })
 }
 
-fn consent_changes(consent: &ConsentDefinition) -> Vec<Change> {
+fn consent_changes(consent: &ConsentDefinition) -> Result<Vec<Change>, Fault> {
+    check_names(&consent.grant, "grant").and(check_names(&consent.revoke, "revoke"))?;
     let change = |name: &String, granted: bool| Change {
         operation: Operation::Set,
         path: ["profile", "consents", name].into_iter().collect(),
         value: Some(ValueTemplate::Plain(Value::Boolean(granted))),
     };
     let grants = consent.grant.iter().map(|name| change(name, true));
-    grants.chain(consent.revoke.iter().map(|name| change(name, false))).collect()
+    Ok(grants.chain(consent.revoke.iter().map(|name| change(name, false))).collect())
+}
+
+/// Names are not filled in.
+fn check_names(names: &[String], list: &str) -> Result<(), Fault> {
+    match names.iter().position(|name| name.contains("{{")) {
+        Some(index) => {
+            Err(Fault::new("value_error", "a name is expected, which is not filled in").at_index(index).at(list))
+        }
+        None => Ok(()),
+    }
 }
 
 fn each_entry<T>(entries: &Json, compile: impl Fn(&str, &Value) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {

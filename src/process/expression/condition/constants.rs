@@ -6,7 +6,7 @@ use std::{cell::Cell, sync::Arc};
 use cel::common::ast::{Expr, IdedExpr};
 
 use super::{
-    COUNT, NOW, NotEvaluated, Resolver,
+    COUNT, NOW, NotEvaluated, Resolver, ZONE,
     check::{all_parts, inner, parts},
     context, is_number, refused,
 };
@@ -15,8 +15,9 @@ use crate::{
     process::expression::scope::Scope,
 };
 
-/// What `now` is then, in microseconds since 1970: half past twelve on the first day of 2026.
-const SOME_TIME: i64 = 1_767_270_600_000_000;
+/// What `now` is then, in microseconds since 1970: half past twelve on the first day of 2026, and another time that differs
+/// in all of its parts. What fails at both fails always.
+const SOME_TIMES: [i64; 2] = [1_767_270_600_000_000, 1_879_384_985_123_456];
 
 thread_local! {
     static ARE_UNCHECKED: Cell<bool> = const { Cell::new(false) };
@@ -45,16 +46,18 @@ pub(super) fn check(expression: &Expr, item_bytes: usize) -> Result<(), Fault> {
     if speaks_of == SpeaksOf::Records {
         return Ok(());
     }
-    let (nothing, now) = (Object::default(), Time::from_micros(SOME_TIME));
-    let scope = Scope::stored(&nothing, now);
-    let resolver = Resolver::new(&scope);
     let part = IdedExpr { id: 0, expr: expression.clone() };
-    match resolver.evaluate(&part, (&Arc::default(), scope.zone()), item_bytes, &context(&resolver, []), |_| ()) {
-        Ok(()) | Err(NotEvaluated::Missing) => Ok(()),
-        // At another time it may be right.
-        Err(NotEvaluated::Failed(_)) if speaks_of == SpeaksOf::Time => Ok(()),
-        Err(NotEvaluated::Types(why) | NotEvaluated::Failed(why)) => Err(refused(&why)),
+    let mut outcome = Ok(());
+    for time in SOME_TIMES {
+        let nothing = Object::default();
+        let scope = Scope::stored(&nothing, Time::from_micros(time));
+        let resolver = Resolver::new(&scope);
+        match resolver.evaluate(&part, (&Arc::default(), scope.zone()), item_bytes, &context(&resolver, []), |_| ()) {
+            Ok(()) | Err(NotEvaluated::Missing) => return Ok(()),
+            Err(NotEvaluated::Types(why) | NotEvaluated::Failed(why)) => outcome = Err(refused(&why)),
+        }
     }
+    outcome
 }
 
 /// What a part of an expression depends on.
@@ -70,7 +73,7 @@ fn speaks_of<'a>(expression: &'a Expr, bound: &mut Vec<&'a str>) -> SpeaksOf {
         parts.into_iter().map(|part| speaks_of(part, bound)).max().unwrap_or(SpeaksOf::Nothing)
     };
     match expression {
-        Expr::Ident(name) if bound.contains(&name.as_str()) || is_number(name) => SpeaksOf::Nothing,
+        Expr::Ident(name) if bound.contains(&name.as_str()) || is_number(name) || name == ZONE => SpeaksOf::Nothing,
         Expr::Ident(name) if name == NOW => SpeaksOf::Time,
         Expr::Ident(_) => SpeaksOf::Records,
         Expr::Call(call) if call.func_name == COUNT => SpeaksOf::Records,

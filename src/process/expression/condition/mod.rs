@@ -19,8 +19,8 @@ use std::{
 use cel::{
     Context, Env, ExecutionError, FunctionContext, Program,
     common::{
-        ast::IdedExpr,
-        types::{CelBool, CelInt, CelTimestamp},
+        ast::{Expr, IdedExpr, LiteralValue},
+        types::{CelBool, CelInt, CelNull, CelString, CelTimestamp},
         value::{CowVal, Val},
     },
     context::VariableResolver,
@@ -34,7 +34,7 @@ use crate::{
     supervise::caught_now,
 };
 use numbers::Number;
-use rewrite::{HAS, STEP};
+use rewrite::{HAS, STEP, ZONE};
 use values::{Budget, ITEM_BYTES, LOOKED_AT_MAX, PATTERN_ITEM_BYTES, from_cel, to_cel};
 
 pub use constants::without_constant_checks;
@@ -43,6 +43,7 @@ const STACK_BYTES: usize = 32 * 1024 * 1024;
 /// What an expression may speak of, beside the time.
 const RECORDS: [&str; 6] = ["event", "profile", "session", "source", "steps", "segment"];
 const NOW: &str = "now";
+const NO_CONDITION: &str = "a condition is true or false, and this is neither";
 /// How the interpreter says that a path goes on behind a null.
 const STEP_OF_NULL: &str = "'_._' applied to '(null_type";
 /// `count('purchase-order', '30d')`: how many events of a type the profile had in the last days.
@@ -150,6 +151,23 @@ impl Expression {
         Ok(Self::Program { program, evaluated, counts, numbers: numbers.into(), item_bytes })
     }
 
+    /// The same as a condition.
+    ///
+    /// # Errors
+    /// It is a text, a number, null, a list or an object, whatever it is about.
+    pub fn condition(self) -> Result<Self, Fault> {
+        let is_none = match &self {
+            Self::Path(_) => false,
+            Self::Program { evaluated, .. } => match &evaluated.expr {
+                Expr::Literal(literal) => !matches!(literal, LiteralValue::Boolean(_)),
+                Expr::Ident(name) => is_number(name),
+                Expr::List(_) | Expr::Map(_) => true,
+                _ => false,
+            },
+        };
+        if is_none && constants::are_checked() { Err(refused(NO_CONDITION)) } else { Ok(self) }
+    }
+
     /// The events that it counts.
     pub fn counts(&self) -> &[Count] {
         match self {
@@ -161,9 +179,13 @@ impl Expression {
     /// Whether the expression holds. What is missing on the way to a value makes it false.
     ///
     /// # Errors
-    /// It cannot be evaluated: values of these types cannot be compared, and so on.
+    /// It cannot be evaluated: values of these types cannot be compared, it is neither true nor false, and so on.
     pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, String> {
-        Ok(self.value(scope)? == Some(Value::Boolean(true)))
+        match self.value(scope)? {
+            Some(Value::Boolean(holds)) => Ok(holds),
+            None | Some(Value::Null) => Ok(false),
+            Some(_) => Err(NO_CONDITION.to_owned()),
+        }
     }
 
     /// Whether the expression holds, as [`Expression::holds`], of a stored event with these properties, which are JSON;
@@ -204,9 +226,13 @@ impl Expression {
         let holds = expressions.map(|(expression, zone)| match expression {
             Self::Path(_) => expression.holds(scope),
             Self::Program { evaluated, numbers, item_bytes, .. } => {
-                let is_true = |value: &dyn Val| value.downcast_ref::<CelBool>().is_some_and(|boolean| *boolean.inner());
+                let is_true = |value: &dyn Val| match value.downcast_ref::<CelBool>() {
+                    Some(boolean) => Ok(*boolean.inner()),
+                    None if value.downcast_ref::<CelNull>().is_some() => Ok(false),
+                    None => Err(NO_CONDITION.to_owned()),
+                };
                 match resolver.evaluate(evaluated, (numbers, zone), *item_bytes, &context, is_true) {
-                    Ok(holds) => Ok(holds),
+                    Ok(holds) => holds,
                     Err(NotEvaluated::Missing) => Ok(false),
                     Err(NotEvaluated::Types(why) | NotEvaluated::Failed(why)) => Err(why),
                 }
@@ -320,6 +346,8 @@ impl VariableResolver for Resolver<'_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
         let value: Box<dyn Val> = if name == NOW {
             Box::new(CelTimestamp::from(self.scope.in_zone(self.asked.lock().zone).now()))
+        } else if name == ZONE {
+            Box::new(CelString::from(self.asked.lock().zone.name().to_owned()))
         } else if let Some(path) = name.strip_prefix(HAS) {
             let path: Path = path.split(STEP).skip(1).collect();
             Box::new(CelBool::from(self.scope.get(&path).is_some()))

@@ -11,13 +11,13 @@ use cel::{
         ast::operators as written,
         functions::Function,
         traits::{Comparer, Negator},
-        types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelString, CelUInt, DYN_TYPE, Type},
+        types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelString, CelTimestamp, CelUInt, DYN_TYPE, Type},
         value::{CowVal, StaticVal, Val},
     },
 };
 
 use super::ENVIRONMENT;
-use crate::model::{Decimal, compare_numbers};
+use crate::model::{Decimal, Value, Zone, compare_numbers};
 
 type Called<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
 type Arguments<'b, 'v> = Vec<CowVal<'b, 'v>>;
@@ -45,6 +45,8 @@ const OURS: [(&str, &str, Function, usize); 16] = [
 ];
 /// No call is written so.
 pub(super) const INDEXED: &str = "#indexed";
+/// A text as a time by the clocks of a zone.
+pub(super) const TIMESTAMP: &str = "#timestamp";
 
 /// Lets `environment` know what is ours.
 pub(super) fn declare(environment: &mut Env) {
@@ -52,6 +54,8 @@ pub(super) fn declare(environment: &mut Env) {
         let declared = environment.add_overload(name, name, (0..arguments).map(|_| DYN_TYPE).collect(), function);
         declared.expect("nothing else has a name that begins with #");
     }
+    let declared = environment.add_overload(TIMESTAMP, TIMESTAMP, vec![DYN_TYPE, DYN_TYPE], to_timestamp);
+    declared.expect("nothing else has a name that begins with #");
 }
 
 /// How what is written so is called here, if it is ours.
@@ -172,10 +176,37 @@ impl<'a> Numeric<'a> {
         })
     }
 
+    /// Two values as numbers, if one of them is one: a text that says a number counts as that beside it, for forms send
+    /// nothing but texts (docs/contract.md, section 5).
+    fn both(one: &'a dyn Val, other: &'a dyn Val) -> Option<(Self, Self)> {
+        match (Self::of(one), Self::of(other)) {
+            (Some(one), Some(other)) => Some((one, other)),
+            (Some(one), None) => Some((one, Self::said(other)?)),
+            (None, Some(other)) => Some((Self::said(one)?, other)),
+            (None, None) => None,
+        }
+    }
+
+    /// The number that a text says.
+    fn said(value: &dyn Val) -> Option<Self> {
+        let text = value.downcast_ref::<CelString>()?.inner();
+        match Value::text(text).said_number() {
+            Value::Number(number) => Some(Self::Finite(number.to_string().into())),
+            _ => None,
+        }
+    }
+
     fn float(&self) -> f64 {
         match self {
             Self::Finite(number) => number.parse().unwrap_or(f64::NAN),
             Self::Odd(odd) => *odd,
+        }
+    }
+
+    fn order(&self, other: &Numeric<'_>) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Finite(one), Numeric::Finite(other)) => Some(compare_numbers(one, other)),
+            (one, other) => one.float().partial_cmp(&other.float()),
         }
     }
 }
@@ -185,14 +216,16 @@ fn order(one: &dyn Val, other: &dyn Val) -> Option<Option<Ordering>> {
     if let (Some(one), Some(other)) = (one.downcast_ref::<CelInt>(), other.downcast_ref::<CelInt>()) {
         return Some(Some(one.inner().cmp(other.inner())));
     }
-    Some(match (Numeric::of(one)?, Numeric::of(other)?) {
-        (Numeric::Finite(one), Numeric::Finite(other)) => Some(compare_numbers(&one, &other)),
-        (one, other) => one.float().partial_cmp(&other.float()),
-    })
+    Some(Numeric::of(one)?.order(&Numeric::of(other)?))
+}
+
+/// As [`order`], with a text that says a number beside one.
+fn order_said(one: &dyn Val, other: &dyn Val) -> Option<Option<Ordering>> {
+    order(one, other).or_else(|| Numeric::both(one, other).map(|(one, other)| one.order(&other)))
 }
 
 fn same(one: &dyn Val, other: &dyn Val) -> bool {
-    if let Some(order) = order(one, other) {
+    if let Some(order) = order_said(one, other) {
         return order == Some(Ordering::Equal);
     }
     match (one.downcast_ref::<CelList>(), other.downcast_ref::<CelList>()) {
@@ -242,7 +275,7 @@ fn ordered<'b, 'v>(
     holds: impl FnOnce(Ordering) -> bool,
 ) -> Called<'b, 'v> {
     let [one, other] = taken(arguments)?;
-    let order = match order(one.as_ref(), other.as_ref()) {
+    let order = match order_said(one.as_ref(), other.as_ref()) {
         Some(order) => order,
         None => one.as_comparer().and_then(|comparer| comparer.compare(other.as_ref()).ok()),
     };
@@ -283,7 +316,7 @@ impl Arithmetic {
         {
             return Some(Ok(CowVal::owned(CelInt::from(whole))));
         }
-        let (one, other) = (Numeric::of(one)?, Numeric::of(other)?);
+        let (one, other) = Numeric::both(one, other)?;
         let (Numeric::Finite(exact_one), Numeric::Finite(exact_other)) = (&one, &other) else {
             return Some(Ok(CowVal::owned(CelDouble::from((self.float)(one.float(), other.float())))));
         };
@@ -387,6 +420,14 @@ fn to_double<'b, 'v>(arguments: Arguments<'b, 'v>) -> Called<'b, 'v> {
     }
     let number = value.downcast_ref::<CelString>().map(CelString::inner).and_then(Decimal::parse);
     number.map_or_else(|| standard("double", value), |number| Ok(CowVal::owned(Number::new(&number.to_string()))))
+}
+
+fn to_timestamp<'b, 'v>(arguments: Arguments<'b, 'v>) -> Called<'b, 'v> {
+    let [text, zone] = taken(arguments)?;
+    let time = standard("timestamp", text)?;
+    let zone = zone.downcast_ref::<CelString>().and_then(|name| Zone::parse(name.inner()).ok()).unwrap_or_default();
+    let local = time.downcast_ref::<CelTimestamp>().map(|time| time.inner().with_timezone(&zone.tz()).fixed_offset());
+    Ok(local.map_or(time, |local| CowVal::owned(CelTimestamp::from(local))))
 }
 
 fn to_string<'b, 'v>(arguments: Arguments<'b, 'v>) -> Called<'b, 'v> {

@@ -3,6 +3,7 @@
 //! * Operators on numbers, and what makes numbers of values, are those of `numbers`.
 //! * `has(a.b.c)` is false wherever the path ends: also where `a.b` is missing, null, a text, a list or a number.
 //! * A number in the expression that no float is counts as it is written.
+//! * `timestamp(...)` shows the clocks of the zone in which `now` does.
 
 use std::cmp::Ordering;
 
@@ -21,6 +22,8 @@ use crate::model::compare_numbers;
 /// behind a [`STEP`].
 pub(super) const HAS: &str = "#has";
 pub(super) const STEP: char = '\u{1}';
+/// The variable that names the zone.
+pub(super) const ZONE: &str = "#zone";
 
 /// The program's expression as it is evaluated.
 pub(super) fn rewritten(program: &Program) -> IdedExpr {
@@ -87,7 +90,10 @@ impl Rewriting<'_> {
         if call.target.is_some() || is_of_loop(call) {
             return;
         }
-        if [operators::INDEX, operators::OPT_INDEX].contains(&&*call.func_name) {
+        if call.func_name == "timestamp" && call.args.len() == 1 {
+            call.func_name = numbers::TIMESTAMP.to_owned();
+            call.args.push(expression(Expr::Ident(ZONE.to_owned())));
+        } else if [operators::INDEX, operators::OPT_INDEX].contains(&&*call.func_name) {
             call.args[1..].iter_mut().for_each(index);
         } else if let Some(ours) = numbers::ours(&call.func_name, call.args.len())
             && !compares_no_numbers(call)

@@ -271,7 +271,8 @@ impl Identity {
             Some(KnownBy::Id) => Some(text).filter(|text| !Id::is_missing(text)),
             _ if self.placeholders.is_one(&text) => None,
             Some(KnownBy::Email) => {
-                form::email(&text).filter(|form| !self.placeholders.is_address(form)).map(Cow::Owned)
+                let is_nobodys = |address: &str| self.placeholders.is_address(address);
+                form::email(&text).filter(|form| !is_nobodys(form) && !is_nobodys(&text.to_lowercase())).map(Cow::Owned)
             }
             Some(KnownBy::Phone) => {
                 phone::normal(&text, country).filter(|form| !self.placeholders.is_phone(form, &text)).map(Cow::Owned)

@@ -9,39 +9,43 @@ use crate::model::Id;
 /// Words for nothing and for anybody, in lower case, without what is no letter or digit, sorted. None of them may be what
 /// somebody is really called by a system: `admin`, `info` or a number.
 #[rustfmt::skip]
-const WORDS: [&str; 263] = [
-    "anon", "anoniem", "anonim", "anonimo", "anonimowy", "anonym", "anonyme", "anonymer", "anonymised",
-    "anonymized", "anonymní", "anonymous", "anonymoususer", "anonymus", "användare", "anónimo", "asdf",
-    "asdfasdf", "asdfgh", "asiakas", "aucun", "aucune", "benutzer", "besucher", "besökare", "bezoeker",
-    "bilinmiyor", "blank", "brak", "brakdanych", "client", "cliente", "clientid", "confidential", "convidado",
-    "customer", "customerid", "customername", "default", "defaultuser", "deleted", "desconhecida",
-    "desconhecido", "desconocida", "desconocido", "dummy", "dummyuser", "email", "emailaddress", "empty",
-    "fake", "fakeuser", "gast", "gastkunde", "gebruiker", "geen", "gjest", "gosc", "gość", "guest",
-    "guestcheckout", "guestcustomer", "guestuser", "gæst", "hidden", "inconnu", "inconnue", "ingen", "inget",
-    "invitado", "invite", "invité", "ismeretlen", "kein", "keine", "keineangabe", "keineemail", "keinemail",
-    "keiner", "klant", "klient", "kund", "kunde", "leer", "mail", "masked", "misafir", "missing", "na", "nan",
-    "naoinformado", "necunoscut", "nenhum", "nenhuma", "nessuna", "nessuno", "neznamy", "neznámé", "neznámý",
-    "nichtangegeben", "nichtgesetzt", "nichtverfügbar", "nieokreślony", "niepodano", "nietbekend", "nieznana",
-    "nieznane", "nieznany", "nil", "nimetön", "nincs", "ninguna", "ninguno", "no", "noaplica", "nobody",
-    "nodata", "nodisponible", "noemail", "noid", "nomail", "noname", "nondefini", "nondisponibile", "nondéfini",
-    "none", "nonrenseigne", "nonrenseigné", "nonumber", "noone", "nophone", "notapplicable", "notassigned",
-    "notavailable", "notdefined", "notgiven", "nothing", "notknown", "notprovided", "notset", "notspecified",
-    "nouser", "novalue", "null", "nullnull", "nulltext", "nutzer", "nãoinformado", "odwiedzający", "okänd",
-    "onbekend", "ospite", "phone", "phonenumber", "placeholder", "profileid", "prova", "prueba", "qwerty",
-    "qwertz", "redacted", "saknas", "sconosciuto", "sememail", "semnome", "sincorreo", "sindatos", "sinemail",
-    "sinnombre", "somebody", "someone", "string", "tba", "tbc", "tbd", "temp", "test", "teste", "testing",
-    "tests", "testuser", "tmp", "todo", "tuntematon", "ukendt", "ukjent", "unassigned", "unavailable",
-    "unbekannt", "undef", "undefined", "undefinedundefined", "undisclosed", "unidentified", "unknown",
-    "unknownuser", "unset", "unspecified", "user", "userid", "username", "users", "usuario", "usuário",
-    "utente", "utilisateur", "uzytkownik", "użytkownik", "uživatel", "vendég", "vieras", "visitante",
-    "visitatore", "visiteur", "visitor", "visitorid", "void", "yok", "youremail", "yourid", "yourname",
-    "yourphone", "zadny", "ziyaretçi", "žádný", "аноним", "анонимный", "гость", "гість", "клиент", "невідомо",
-    "неизвестен", "неизвестно", "неизвестный", "немає", "нет", "пользователь", "посетитель", "тест", "ضيف",
-    "غيرمعروف", "مجهول", "なし", "ゲスト", "テスト", "不明", "匿名", "无", "未填写", "未知", "未設定", "测试", "測試", "游客", "無", "訪客",
-    "访客", "게스트", "손님", "알수없음", "없음", "익명", "테스트",
+const WORDS: [&str; 310] = [
+    "anon", "anoniem", "anonim", "anonimo", "anonimowy", "anonym", "anonyme", "anonymer", "anonymised", "anonymized",
+    "anonymní", "anonymous", "anonymoususer", "anonymus", "användare", "anónimo", "anônimo", "asd", "asdf", "asdfasdf",
+    "asdfgh", "asiakas", "aucun", "aucune", "benutzer", "besucher", "besökare", "bezoeker", "bilinmeyen", "bilinmiyor",
+    "blank", "brak", "brakdanych", "changeme", "client", "cliente", "clientid", "confidential", "convidado", "customer",
+    "customerid", "customername", "default", "defaultuser", "deleted", "deleteduser", "desconhecida", "desconhecido",
+    "desconocida", "desconocido", "dummy", "dummyuser", "email", "emailaddress", "empty", "emptystring", "fake",
+    "fakeuser", "firstname", "foo", "foobar", "gast", "gastkunde", "gebruiker", "geen", "gjest", "gosc", "gość",
+    "guest", "guestcheckout", "guestcustomer", "guestuser", "gæst", "hidden", "inconnu", "inconnue", "ingen", "inget",
+    "invitado", "invite", "invité", "ismeretlen", "kein", "keine", "keineangabe", "keineemail", "keinemail", "keiner",
+    "khách", "khôngrõ", "klant", "klient", "kund", "kunde", "lastname", "leer", "loggedout", "mail", "masked",
+    "misafir", "missing", "na", "name", "nan", "naoinformado", "necunoscut", "nenhum", "nenhuma", "nessuna", "nessuno",
+    "neznamy", "neznámé", "neznámý", "nichtangegeben", "nichtgesetzt", "nichtverfügbar", "nieokreślony", "niepodano",
+    "nietbekend", "nieznana", "nieznane", "nieznany", "nil", "nimetön", "nincs", "ninguna", "ninguno", "no", "noaplica",
+    "nobody", "nodata", "nodisponible", "noemail", "noid", "nomail", "noname", "nondefini", "nondisponibile",
+    "nondéfini", "none", "nonenone", "noneprovided", "nonrenseigne", "nonrenseigné", "nonumber", "noone", "nophone",
+    "notapplicable", "notassigned", "notauthenticated", "notavailable", "notdefined", "notfound", "notgiven", "nothing",
+    "notknown", "notloggedin", "notprovided", "notset", "notsignedin", "notspecified", "nouser", "novalue", "null",
+    "nullnull", "nulltext", "nutzer", "nãoinformado", "odwiedzający", "okänd", "onbekend", "ospite", "pengguna",
+    "phone", "phonenumber", "placeholder", "profileid", "prova", "prueba", "qwe", "qwerty", "qwertz", "redacted",
+    "removed", "replaceme", "saknas", "sample", "sconosciuto", "sememail", "semnome", "signedout", "sincorreo",
+    "sindatos", "sinemail", "sinnombre", "somebody", "someone", "string", "tamu", "tba", "tbc", "tbd", "temp", "test",
+    "teste", "testing", "tests", "testuser", "tidakdiketahui", "tmp", "todo", "tuntematon", "ukendt", "ukjent",
+    "unassigned", "unauthenticated", "unavailable", "unbekannt", "unbekannterbenutzer", "unbekannternutzer", "undef",
+    "undefined", "undefinedundefined", "undisclosed", "unidentified", "unknown", "unknownuser", "unset", "unspecified",
+    "user", "userid", "username", "users", "usuario", "usuário", "utente", "utilisateur", "uzytkownik", "użytkownik",
+    "uživatel", "vendég", "vieras", "visitante", "visitatore", "visiteur", "visitor", "visitorid", "void", "yok",
+    "your", "youremail", "youremailaddress", "yourid", "yourname", "yourphone", "youruserid", "yourusername", "zadny",
+    "ziyaretçi", "žádný", "άγνωστο", "άγνωστος", "ανώνυμος", "επισκέπτης", "аноним", "анонимный", "гость", "гість",
+    "клиент", "невідомо", "незадано", "неизвестен", "неизвестно", "неизвестный", "немає", "неопределено", "нет",
+    "неуказана", "неуказано", "пользователь", "посетитель", "тест", "אורח", "אנונימי", "לאידוע", "ضيف", "غيرمعروف",
+    "مجهول", "ẩndanh", "なし", "ゲスト", "テスト", "不明", "匿名", "无", "未填写", "未知", "未設定", "测试", "測試", "游客", "無", "訪客", "访客",
+    "게스트", "손님", "알수없음", "없음", "익명", "테스트",
 ];
 /// Words that are nobody's name only as they are written here.
-const ABBREVIATIONS: [&str; 9] = ["k.a.", "k. a.", "k/a", "n.d.", "n. d.", "n/d", "n.v.t.", "s/d", "s/n"];
+const ABBREVIATIONS: [&str; 12] =
+    ["k.a.", "k. a.", "k/a", "n.d.", "n. d.", "n/d", "n.n.", "n. n.", "n.v.t.", "n/v", "s/d", "s/n"];
 /// Domains that nobody gets mail at, without their last label, beside the words.
 const NOWHERE: [&str; 10] =
     ["domain", "domena", "email", "invalid", "local", "localhost", "localdomain", "mail", "noreply", "nowhere"];
@@ -59,8 +63,8 @@ const TEMPLATES: [(&str, &str); 10] = [
     ("%(", ")s"),
 ];
 /// The same where it is all that there is.
-const MARKS: [(&str, &str); 7] =
-    [("{", "}"), ("[", "]"), ("<", ">"), ("%", "%"), ("__", "__"), ("@@", "@@"), (":", "")];
+const MARKS: [(&str, &str); 8] =
+    [("{", "}"), ("[", "]"), ("<", ">"), ("%", "%"), ("__", "__"), ("@@", "@@"), (":", ""), ("$", "")];
 /// How often one letter stands in what is no name, and one digit: there is a customer number 111.
 const LETTERS_MIN: usize = 3;
 const DIGITS_MIN: usize = 6;
@@ -98,7 +102,7 @@ impl Placeholders {
             || is_installations()
     }
 
-    /// Whether an address in its normal form is nobody's: `none@none.com`, but not `test@company.example`.
+    /// Whether an address, in lower case, is nobody's: `none@none.com`, but not `test@company.example`.
     pub fn is_address(&self, address: &str) -> bool {
         let Some((local, domain)) = address.rsplit_once('@') else { return false };
         if self.more.contains(address) {
@@ -106,7 +110,11 @@ impl Placeholders {
         }
         let labels = domain.rsplit_once('.').map_or(domain, |(labels, _)| labels);
         let is_nowhere = |label: &str| self.is_word(label) || is_repeated(label) || NOWHERE.contains(&label);
-        is_unfilled(local) || (self.is_one(local) && labels.split('.').all(is_nowhere))
+        let mut letters = address.chars().filter(|character| character.is_alphanumeric());
+        let first = letters.next();
+        is_unfilled(local)
+            || (self.is_one(local) && labels.split('.').all(is_nowhere))
+            || letters.all(|letter| Some(letter) == first)
     }
 
     /// Whether a cleaned phone number, whose normal form is `number`, is nobody's.
@@ -133,7 +141,8 @@ fn is_repeated(text: &str) -> bool {
     }
     let (length, is_nothing_else) = (text.chars().count(), text.chars().all(char::is_alphanumeric));
     let least = if first.is_numeric() { DIGITS_MIN } else { LETTERS_MIN };
-    first == '0' || (is_nothing_else && length >= least)
+    // Forms are filled in with noughts and crosses, with something between them, too.
+    first == '0' || ((is_nothing_else || first == 'x') && length >= least)
 }
 
 /// Whether a template was not filled in.
@@ -286,6 +295,16 @@ mod tests {
             "g\u{200b}uest",
             "true",
             "False",
+            "not logged in",
+            "CHANGE_ME",
+            "YOUR_USER_ID",
+            "$id",
+            "None/None",
+            "xxxx-xxxx",
+            "n.n.",
+            "не указано",
+            "ανώνυμος",
+            "אורח",
         ] {
             assert!(is_one(text), "{text}");
         }

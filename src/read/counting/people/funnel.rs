@@ -53,7 +53,7 @@ impl FunnelQuery {
 /// `checkout-started` or `checkout-started[event.properties.price > 10]`.
 fn read_step(text: &str) -> Result<Class, Fault> {
     let (kind, condition) = match text.strip_suffix(']').and_then(|text| text.split_once('[')) {
-        Some((kind, condition)) => (kind, Some(Arc::new(Expression::compile_over(condition, "event")?))),
+        Some((kind, condition)) => (kind, Some(Arc::new(Expression::compile_over(condition, "event")?.condition()?))),
         None => (text, None),
     };
     Ok(Class { kinds: vec![kind_pattern(kind)?], condition })
