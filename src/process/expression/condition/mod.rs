@@ -7,6 +7,7 @@
 mod asked;
 mod check;
 mod constants;
+mod number;
 mod numbers;
 mod rewrite;
 mod values;
@@ -33,7 +34,7 @@ use crate::{
     model::{Fault, Path, Time, Value, Zone},
     supervise::caught_now,
 };
-use numbers::Number;
+use number::Number;
 use rewrite::{HAS, STEP, ZONE};
 use values::{Budget, ITEM_BYTES, LOOKED_AT_MAX, PATTERN_ITEM_BYTES, from_cel, to_cel};
 

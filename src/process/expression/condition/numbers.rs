@@ -3,21 +3,23 @@
 //! The interpreter's own operators take floats, and two numbers of one type only. Those of an expression are ours instead
 //! (`rewrite` puts them there); what is no number they hand on.
 
-use std::{any::Any, borrow::Cow, cmp::Ordering};
+use std::cmp::Ordering;
 
 use cel::{
     Env, ExecutionError,
     common::{
         ast::operators as written,
         functions::Function,
-        traits::{Comparer, Negator},
-        types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelString, CelTimestamp, CelUInt, DYN_TYPE, Type},
-        value::{CowVal, StaticVal, Val},
+        types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelString, CelTimestamp, CelUInt, DYN_TYPE},
+        value::{CowVal, Val},
     },
 };
 
-use super::ENVIRONMENT;
-use crate::model::{Decimal, Value, Zone, compare_numbers};
+use super::{
+    ENVIRONMENT,
+    number::{Number, Numeric, no_overload, order_said},
+};
+use crate::model::{Decimal, Zone};
 
 type Called<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
 type Arguments<'b, 'v> = Vec<CowVal<'b, 'v>>;
@@ -63,165 +65,9 @@ pub(super) fn ours(written: &str, arguments: usize) -> Option<&'static str> {
     OURS.iter().find(|(name, _, _, count)| *name == written && *count == arguments).map(|(_, ours, ..)| *ours)
 }
 
-/// A number that is not a whole one of the interpreter's, as JSON writes it.
-#[derive(Clone, Debug)]
-pub(super) struct Number(Box<str>);
-
-impl Number {
-    pub fn new(number: &str) -> Self {
-        Self(number.into())
-    }
-
-    /// As it was sent, or as it is shown where it was calculated.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    fn shown(&self) -> String {
-        Decimal::parse(&self.0).map_or_else(|| self.0.to_string(), |number| number.to_string())
-    }
-
-    /// Without what stands behind the decimal point.
-    fn whole(&self) -> String {
-        let shown = self.shown();
-        shown.split('.').next().unwrap_or_default().to_owned()
-    }
-}
-
-impl StaticVal for Number {}
-
-/// To an expression, a number that is not whole is a `double`.
-impl Val for Number {
-    fn get_type(&self) -> &Type {
-        <Self as Val>::cel_type()
-    }
-
-    fn cel_type() -> &'static Type {
-        <CelDouble as Val>::cel_type()
-    }
-
-    fn as_comparer(&self) -> Option<&dyn Comparer> {
-        Some(self)
-    }
-
-    fn as_negator<'b, 'v>(&'b self) -> Option<&'b (dyn Negator + 'v)>
-    where
-        Self: 'v,
-    {
-        Some(self)
-    }
-
-    fn equals(&self, other: &dyn Val) -> bool {
-        order(self, other) == Some(Some(Ordering::Equal))
-    }
-
-    fn clone_as_boxed<'v>(&self) -> Box<dyn Val + 'v> {
-        Box::new(self.clone())
-    }
-
-    fn as_any(&self) -> Option<&dyn Any> {
-        Some(self)
-    }
-}
-
-impl Comparer for Number {
-    fn compare(&self, other: &dyn Val) -> Result<Ordering, ExecutionError> {
-        order(self, other).flatten().ok_or_else(|| no_overload("_<_", &[self, other]))
-    }
-}
-
-impl Negator for Number {
-    fn negate<'v>(&self) -> Result<Box<dyn Val + 'v>, ExecutionError>
-    where
-        Self: 'v,
-    {
-        Ok(Box::new(match self.0.strip_prefix('-') {
-            Some(positive) => Self::new(positive),
-            None => Self(format!("-{}", self.0).into()),
-        }))
-    }
-}
-
-fn no_overload(function: &str, arguments: &[&dyn Val]) -> ExecutionError {
-    let types = arguments.iter().map(|argument| argument.get_type().name().to_owned());
-    ExecutionError::no_such_overload(function, types.collect())
-}
-
 /// The arguments of a function that was declared with so many.
 fn taken<'b, 'v, const COUNT: usize>(arguments: Arguments<'b, 'v>) -> Result<[CowVal<'b, 'v>; COUNT], ExecutionError> {
     arguments.try_into().map_err(|_| ExecutionError::missing_argument_or_target())
-}
-
-/// A value as a number.
-enum Numeric<'a> {
-    /// As JSON writes it.
-    Finite(Cow<'a, str>),
-    /// An infinity, or none.
-    Odd(f64),
-}
-
-impl<'a> Numeric<'a> {
-    fn of(value: &'a dyn Val) -> Option<Self> {
-        Some(if let Some(number) = value.downcast_ref::<Number>() {
-            Self::Finite(Cow::Borrowed(number.as_str()))
-        } else if let Some(number) = value.downcast_ref::<CelInt>() {
-            Self::Finite(number.inner().to_string().into())
-        } else if let Some(number) = value.downcast_ref::<CelDouble>() {
-            match *number.inner() {
-                finite if finite.is_finite() => Self::Finite(finite.to_string().into()),
-                odd => Self::Odd(odd),
-            }
-        } else {
-            Self::Finite(value.downcast_ref::<CelUInt>()?.inner().to_string().into())
-        })
-    }
-
-    /// Two values as numbers, if one of them is one: a text that says a number counts as that beside it, for forms send
-    /// nothing but texts (docs/contract.md, section 5).
-    fn both(one: &'a dyn Val, other: &'a dyn Val) -> Option<(Self, Self)> {
-        match (Self::of(one), Self::of(other)) {
-            (Some(one), Some(other)) => Some((one, other)),
-            (Some(one), None) => Some((one, Self::said(other)?)),
-            (None, Some(other)) => Some((Self::said(one)?, other)),
-            (None, None) => None,
-        }
-    }
-
-    /// The number that a text says.
-    fn said(value: &dyn Val) -> Option<Self> {
-        let text = value.downcast_ref::<CelString>()?.inner();
-        match Value::text(text).said_number() {
-            Value::Number(number) => Some(Self::Finite(number.to_string().into())),
-            _ => None,
-        }
-    }
-
-    fn float(&self) -> f64 {
-        match self {
-            Self::Finite(number) => number.parse().unwrap_or(f64::NAN),
-            Self::Odd(odd) => *odd,
-        }
-    }
-
-    fn order(&self, other: &Numeric<'_>) -> Option<Ordering> {
-        match (self, other) {
-            (Self::Finite(one), Numeric::Finite(other)) => Some(compare_numbers(one, other)),
-            (one, other) => one.float().partial_cmp(&other.float()),
-        }
-    }
-}
-
-/// How two numbers order, if both are numbers: not at all, where one is the float that is none.
-fn order(one: &dyn Val, other: &dyn Val) -> Option<Option<Ordering>> {
-    if let (Some(one), Some(other)) = (one.downcast_ref::<CelInt>(), other.downcast_ref::<CelInt>()) {
-        return Some(Some(one.inner().cmp(other.inner())));
-    }
-    Some(Numeric::of(one)?.order(&Numeric::of(other)?))
-}
-
-/// As [`order`], with a text that says a number beside one.
-fn order_said(one: &dyn Val, other: &dyn Val) -> Option<Option<Ordering>> {
-    order(one, other).or_else(|| Numeric::both(one, other).map(|(one, other)| one.order(&other)))
 }
 
 fn same(one: &dyn Val, other: &dyn Val) -> bool {

@@ -13,7 +13,7 @@ use cel::common::{
     value::Val,
 };
 
-use super::numbers::Number;
+use super::number::Number;
 use crate::model::{Object, Value};
 
 /// How much an evaluation may turn into the interpreter's form and back, in bytes: a number counts as [`ITEM_BYTES`].
