@@ -34,7 +34,7 @@ pub async fn follow(collector: &Collector, request: &Request) -> Result<Reply, F
     let mut profile = None;
     // Who asks for the head alone looks where the link leads, and does not follow it.
     if request.method == Method::GET {
-        let properties = WebhookProperties::of_form(redirect.properties(&route.query().to_json()));
+        let properties = WebhookProperties::of_texts(redirect.properties(&route.query().to_json()));
         let profile_less = session.is_none();
         let incoming = Incoming {
             endpoint: SourceType::Rest,

@@ -1,4 +1,4 @@
-//! POST /track (docs/contract.md, section 3).
+//! POST /track (docs/contract.md, section 3), and the answer to what is collected: 200 once it is durable.
 
 use hyper::StatusCode;
 

@@ -1,5 +1,6 @@
 //! Webhooks that come in: GET, HEAD and POST /collect/EVENT-TYPE/SOURCE-ID[/SESSION-ID] (docs/contract.md, section 5). The
-//! body, and the query, become the properties of events.
+//! body, and the query, become the properties of events: `properties` chooses by the media type what
+//! `model/payload/webhook.rs` makes of them.
 
 use bytes::Bytes;
 use http_body_util::{BodyDataStream, Full};
@@ -60,14 +61,14 @@ pub async fn collect(app: &App, collector: &Collector, request: &Request) -> Res
 async fn properties(request: &Request) -> Result<WebhookProperties, Failure> {
     let (query, body) = (request.route.query(), &request.body.bytes);
     if request.method == Method::GET || body.is_empty() {
-        return Ok(WebhookProperties::of_form(query.to_json()));
+        return Ok(WebhookProperties::of_texts(query.to_json()));
     }
     let form = match media::media(&request.headers, true)? {
         Media::Json => return Ok(WebhookProperties::read_json(body, &query)?),
         Media::Form => Form::parse_urlencoded(body),
         Media::Multipart => read_multipart(&request.headers, body.clone()).await?,
     };
-    Ok(WebhookProperties::of_form(query.to_json().updated(&form.to_json())))
+    Ok(WebhookProperties::of_form(&form, &query))
 }
 
 /// HEAD: would this source take such a webhook? Services ring before they send.

@@ -1,5 +1,6 @@
-//! Two profiles of one person become one: what they have in common is made here, whoever decided it (`process/identity`,
-//! or a call); `split` tells them apart again.
+//! Two profiles of one person become one: what both have is put together here, whoever decided it
+//! (`process/identity/join.rs`, or a call, `admin/profiles.rs`). Which value stands is laid out in `writes`; `split` tells them
+//! apart again.
 //!
 //! What comes out does not depend on the order of merges: every leaf that was ever written stands there with the offset
 //! of its writing, the latest as its value, the others as conflicts.

@@ -1,4 +1,5 @@
-//! What a webhook sends: its body and its query become the properties of events (docs/contract.md, section 5).
+//! What a webhook sends: its body and its query become the properties of events (docs/contract.md, section 5). By the body's
+//! media type, `http/webhook.rs` chooses how.
 
 use std::sync::Arc;
 
@@ -16,8 +17,13 @@ pub struct WebhookProperties {
 
 impl WebhookProperties {
     /// Of one event, whose values came as texts.
-    pub fn of_form(properties: Json) -> Self {
+    pub fn of_texts(properties: Json) -> Self {
         Self { events: vec![properties], from_form: true }
+    }
+
+    /// What a form says of one event; `query` joins it, the form wins.
+    pub fn of_form(form: &Form, query: &Form) -> Self {
+        Self::of_texts(query.to_json().updated(&form.to_json()))
     }
 
     /// Reads a JSON body: the properties of one event, or a list of these; `query` joins them, the body wins.
