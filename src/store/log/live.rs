@@ -72,7 +72,7 @@ impl Pending {
 impl Live {
     /// Opens the segment in the folder `path`, whose first entry stands or will stand at offset `first`.
     pub fn open(path: &Path, first: u64) -> Result<Self, StoreError> {
-        let segment = Segment::open(path)?;
+        let mut segment = Segment::open(path)?;
         let summaries = segment.summaries().collect::<Result<Vec<_>, _>>()?;
         let end = summaries.last().map_or(first, Summary::end);
         let mut bytes = 0;
@@ -81,6 +81,12 @@ impl Live {
             let block = segment.block(summary.first)?;
             bytes += block.bytes.len() as u64;
             segment.entries(&block)?.iter().for_each(|entry| index.add(entry));
+        }
+        if bytes > 0 {
+            // What was read once would stay in memory until the segment is sealed: sled looks only once in a while what
+            // of its cache is to go.
+            segment.close()?;
+            segment = Segment::open(path)?;
         }
         Ok(Self {
             first,
