@@ -1,6 +1,9 @@
 //! The visits of a segment: which session and profile, and the pages in which their events stand.
 
-use foldhash::HashMap;
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
 use super::{Visitor, dictionary::Dictionary, ids::ShortIds};
 use crate::model::{Id, ProfileRef};
@@ -118,9 +121,10 @@ pub struct Visits {
     pairs: Dictionary<(u32, u32)>,
     pages: Lists,
     of_session: Lists,
-    /// The places of the profiles that had this id, each with its visits in `of_profile`.
-    by_profile: HashMap<Id, Vec<u32>>,
     of_profile: Lists,
+    /// The places of the profiles, found by the hashes of their ids: several may have had the same one.
+    by_profile_id: HashTable<u32>,
+    hasher: RandomState,
 }
 
 impl Visits {
@@ -144,7 +148,9 @@ impl Visits {
         let profiles_before = self.profiles.values().len();
         let whose = profile.map_or(NOWHERE, |profile| self.profiles.number(profile));
         if let Some(profile) = profile.filter(|_| whose as usize == profiles_before) {
-            self.by_profile.entry(profile.id.clone()).or_default().push(whose);
+            let Self { by_profile_id, profiles, hasher, .. } = self;
+            let hash_of = |place: &u32| hasher.hash_one(&profiles.values()[*place as usize].id);
+            by_profile_id.insert_unique(hasher.hash_one(&profile.id), whose, hash_of);
         }
         let visits_before = self.pairs.values().len();
         let number = self.pairs.number(&(session, whose));
@@ -168,8 +174,9 @@ impl Visits {
                 self.sessions.find(id).map_or_else(Vec::new, |session| self.of_session.list(session))
             }
             Visitor::Profile(id) => {
-                let profiles = self.by_profile.get(id).into_iter().flatten();
-                profiles.flat_map(|profile| self.of_profile.list(*profile)).collect()
+                let places = self.by_profile_id.iter_hash(self.hasher.hash_one(id));
+                let had_it = places.filter(|place| self.profiles.values()[**place as usize].id == *id);
+                had_it.flat_map(|place| self.of_profile.list(*place)).collect()
             }
         };
         numbers.sort_unstable();
