@@ -390,7 +390,8 @@ impl Stored {
         let clock = Arc::new(Clock::default());
         let taken = Folder::take(&settings.path).unwrap();
         let store = Arc::new(Store::open(&settings, taken, clock.clone(), &|_, _, _| {}).unwrap());
-        let settings = ReadSettings { queries_max: 2, page_time: Duration::from_secs(60), live_max: 1 };
+        let settings =
+            ReadSettings { queries_max: 2, page_time: Duration::from_secs(60), live_max: 1, people_max: usize::MAX };
         let queries =
             Queries::new(store.clone(), clock, Identity::new("secret", &IdentitySettings::default()), settings);
         Self { store, queries: Arc::new(queries), model: Model::default(), _folder: folder }

@@ -60,6 +60,8 @@ pub struct ReadSettings {
     pub page_time: Duration,
     /// How many follow the log at once; more are refused.
     pub live_max: usize,
+    /// How many people are counted at once, by what they did: of more, one part after the other.
+    pub people_max: usize,
 }
 
 /// Answers queries.

@@ -25,6 +25,8 @@ use crate::{
 /// Those that nobody is shown.
 pub(super) const SECRETS: [&str; 2] = ["admin.token", "metrics.token"];
 const DNS_PORT: u16 = 53;
+/// A funnel of eight steps takes 80 MB for so many people.
+const PEOPLE_MAX: usize = 512 * 1024;
 /// What was erased cannot go from the disk faster than the log is read.
 const ERASE_WITHIN_MIN: Duration = Duration::from_secs(1);
 
@@ -85,6 +87,7 @@ impl<'a> Reader<'a> {
                 queries_max: self.size("read.max_queries", 1)?,
                 page_time: self.millis("read.page_ms")?,
                 live_max: self.size("read.max_live", 1)?,
+                people_max: PEOPLE_MAX,
             },
             rights: RightsSettings {
                 erase_within: self.duration("storage.erase_within", ERASE_WITHIN_MIN)?,

@@ -1,4 +1,5 @@
-//! Who the visits of the log are of, as people are merged now.
+//! Who the visits of the log are of, as people are merged now: so many people at a time that they take little memory. If
+//! there are more, the log is gone through several times, each time for a part of all people.
 
 use std::{collections::hash_map::RandomState, hash::BuildHasher};
 
@@ -6,7 +7,7 @@ use foldhash::HashMap;
 use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::{
-    model::{Id, ProfileRef, ShortId},
+    model::{Id, ShortId},
     store::{NOWHERE, ReadView, Refused, SegmentProfiles, VisitColumns},
 };
 
@@ -33,26 +34,33 @@ impl IdKeys {
     }
 }
 
-/// A profile's id, and the offset at which the profile was made.
-type Key = (u128, u64);
+/// A profile: 64 bits of its id's key, for few are made at the same offset, and the offset at which it was made.
+type Key = (u64, u64);
 
-/// Numbers for people: one for all ids of a person.
+/// Numbers for the people of a part of all people: one for all ids of a person.
 #[derive(Default)]
 pub struct Persons {
+    part: u64,
+    parts: u64,
     keys: IdKeys,
     /// Where another id of somebody leads.
     leads: HashMap<Key, Key>,
     /// Found by the hashes of their keys, which stand once: of a million people, a map would take twice as much.
     numbers: HashTable<u32>,
     hasher: foldhash::fast::RandomState,
-    /// By their numbers, the key of each person: the id's halves, and the offset.
-    people: Vec<[u64; 3]>,
+    /// By their numbers, the key of each person.
+    people: Vec<Key>,
 }
 
 impl Persons {
-    /// Reads which ids lead to other ones.
-    pub async fn read(view: &ReadView) -> Result<Self, Refused> {
-        let mut persons = Self::default();
+    /// Reads which ids lead to other ones. About as many people as `most` are a part.
+    pub async fn read(view: &ReadView, most: usize) -> Result<Self, Refused> {
+        let profiles = view.query(|log| {
+            let segments = log.segments().into_iter();
+            segments.map(|segment| Ok(log.index(segment.start)?.map_or(0, |index| index.profile_count()))).sum()
+        });
+        let profiles: usize = profiles.await?;
+        let mut persons = Self { parts: profiles.div_ceil(most) as u64, ..Self::default() };
         let mut after: Option<Id> = None;
         loop {
             let from = after.take();
@@ -60,16 +68,23 @@ impl Persons {
             let Some((last, _)) = names.last() else { return Ok(persons) };
             after = Some(last.id.clone());
             for (name, profile) in &names {
-                let lead = (persons.key(name), persons.key(profile));
-                persons.leads.insert(lead.0, lead.1);
+                let [from, to] = [name, profile].map(|it| persons.key(ShortId::of(&it.id), it.since));
+                persons.leads.insert(from, to);
             }
         }
     }
 
-    /// The person whom each visit is of; [`NOBODY`] where that is not known.
+    /// Goes on to the next part, whose people have numbers of their own; `false`: there is none.
+    pub fn next_part(&mut self) -> bool {
+        self.part += 1;
+        self.numbers.clear();
+        self.people.clear();
+        self.part < self.parts
+    }
+
+    /// The person whom each visit is of; [`NOBODY`] where that is not known or is somebody of another part.
     pub fn of_visits(&mut self, columns: &VisitColumns, profiles: &SegmentProfiles) -> Vec<u32> {
-        let keys: Vec<Key> =
-            profiles.ids.iter().zip(&profiles.since).map(|(id, since)| (self.keys.key(id), *since)).collect();
+        let keys: Vec<Key> = profiles.ids.iter().zip(&profiles.since).map(|(id, since)| self.key(id, *since)).collect();
         let people: Vec<u32> = keys.into_iter().map(|key| self.number(key)).collect();
         let person = |profile: &u32| match *profile {
             NOWHERE => NOBODY,
@@ -80,35 +95,39 @@ impl Persons {
 
     /// The offset at which a person was made.
     pub fn made(&self, person: u32) -> Option<u64> {
-        self.people.get(person as usize).map(|[.., made]| *made)
+        self.people.get(person as usize).map(|(_, made)| *made)
     }
 
     /// The number of the person that a profile is part of.
     fn number(&mut self, profile: Key) -> u32 {
-        let mut at = profile;
+        let mut person = profile;
         // No way is longer than there are names.
         for _ in 0..self.leads.len() {
-            match self.leads.get(&at) {
-                Some(next) if *next != at => at = *next,
+            match self.leads.get(&person) {
+                Some(next) if *next != person => person = *next,
                 _ => break,
             }
         }
-        let ((id, made), Self { numbers, hasher, people, .. }) = (at, self);
-        let key = [(id >> 64) as u64, id as u64, made];
-        let is_it = |number: &u32| people.get(*number as usize) == Some(&key);
+        let Self { part, parts, numbers, hasher, people, .. } = self;
+        let hash = hasher.hash_one(person);
+        if *parts > 1 && (hash >> 32) % *parts != *part {
+            return NOBODY;
+        }
+        let is_it = |number: &u32| people.get(*number as usize) == Some(&person);
         let hash_of = |number: &u32| hasher.hash_one(people[*number as usize]);
-        match numbers.entry(hasher.hash_one(key), is_it, hash_of) {
+        match numbers.entry(hash, is_it, hash_of) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(place) => {
                 let number = u32::try_from(people.len()).unwrap_or(NOBODY);
                 place.insert(number);
-                people.push(key);
+                people.push(person);
                 number
             }
         }
     }
 
-    fn key(&self, profile: &ProfileRef) -> Key {
-        (self.keys.key(ShortId::of(&profile.id)), profile.since)
+    fn key(&self, id: ShortId<'_>, since: u64) -> Key {
+        let key = self.keys.key(id);
+        ((key >> 64) as u64 ^ key as u64, since)
     }
 }

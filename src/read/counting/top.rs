@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     blocks::{each_event, each_property},
     calendar,
-    persons::IdKeys,
+    persons::{IdKeys, Persons},
     rows::NotCounted,
     terms::Terms,
     values::{Facet, NO_VALUE, SegmentValues, Stopped, Values, counted},
@@ -203,7 +203,7 @@ fn top(of: &Of, values: &Values, table: Table, limit: usize) -> Top {
 /// The first pages of the visits that began within the time, each with the meant events of its visits.
 async fn entries(view: &ReadView, terms: Terms) -> Result<(Values, Table), NotCounted> {
     let query = Arc::new(VisitQuery { terms, people: false, pages: true });
-    let walk = VisitWalk::run(view, query, Table::new(), |table, visit| {
+    let walk = VisitWalk::new(query, Persons::default(), Table::new()).go_through(view, |table, visit| {
         at(table, visit.entry).add(Often { events: visit.meant_events.into(), visits: 1 });
     });
     let VisitWalk { values, state, .. } = walk.await?;

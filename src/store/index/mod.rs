@@ -292,6 +292,14 @@ impl SegmentIndex {
         }
     }
 
+    /// How many profiles the visits name.
+    pub fn profile_count(&self) -> usize {
+        match &self.form {
+            Form::Memory(builder) => builder.read().visits().profile_refs().len(),
+            Form::File(file) => file.profile_count(),
+        }
+    }
+
     /// The profiles that the visits name, by their places.
     pub fn profiles(&self) -> Result<SegmentProfiles, StoreError> {
         match &self.form {

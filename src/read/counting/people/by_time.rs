@@ -8,7 +8,7 @@ use std::{mem, sync::Arc};
 
 use super::{
     super::persons::Persons,
-    walk::{Row, RowFilter, walk_segment},
+    walk::{ByPerson, Row, RowFilter, walk_segment},
 };
 use crate::{
     model::Time,
@@ -71,15 +71,14 @@ fn earliest(pages: &[PageSpan]) -> Vec<Time> {
     times
 }
 
-/// Hands every row that is meant and of somebody to `each`, and returns what it made of them. `spans`: all segments.
-pub async fn by_time<S: Send + 'static>(
+/// Has every row seen that is meant and of somebody. `spans`: all segments.
+pub async fn by_time<S: ByPerson>(
     view: &ReadView,
     mut spans: Vec<SegmentSpan>,
     filter: &RowFilter,
     mut persons: Persons,
     mut state: S,
-    each: impl Fn(&mut S, Row) + Copy + Send + 'static,
-) -> Result<S, Refused> {
+) -> Result<(Persons, S), Refused> {
     spans.sort_by_key(|span| (span.inserted.0, span.range.start));
     let mut waiting = Waiting::default();
     loop {
@@ -100,21 +99,21 @@ pub async fn by_time<S: Send + 'static>(
                         walk_segment(log, &index, &filter, &mut persons, &mut |place, row: Row| {
                             if mem::replace(&mut page, place / PAGE_ROWS) != page {
                                 let end = earliest.get(page).copied().into_iter().chain(next).min();
-                                waiting.hand_on(end, |row| each(&mut state, row));
+                                waiting.hand_on(end, |row| state.see(row));
                             }
                             waiting.add((row.time, start, place), row, WAITING_MAX);
                         })?;
                     }
                     if next.is_some() {
-                        waiting.hand_on(next, |row| each(&mut state, row));
+                        waiting.hand_on(next, |row| state.see(row));
                     }
                     Ok((persons, state, waiting))
                 })
                 .await?;
         }
-        waiting.hand_on(None, |row| each(&mut state, row));
+        waiting.hand_on(None, |row| state.see(row));
         if !waiting.begin_again() {
-            return Ok(state);
+            return Ok((persons, state));
         }
     }
 }

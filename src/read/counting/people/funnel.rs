@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     super::median::median_seconds,
-    walk::{Class, Row, RowFilter, walk},
+    walk::{ByPerson, Class, Row, RowFilter, walk},
 };
 use crate::{
     model::{Fault, Time},
@@ -79,7 +79,9 @@ struct Walked {
     /// How many steps each of them came, and for each step that they reached the latest way that came so far.
     came: Vec<u8>,
     reached: Vec<Reached>,
-    /// From the step before to each, when somebody reached it first, in microseconds.
+    /// How many people reached each step, and how long that first took each of them from the step before, in
+    /// microseconds.
+    profiles: Vec<u64>,
     took: Vec<Vec<u64>>,
 }
 
@@ -100,10 +102,22 @@ impl Walked {
             places: Vec::new(),
             came: Vec::new(),
             reached: Vec::new(),
+            profiles: vec![0; steps],
             took: vec![Vec::new(); steps],
         }
     }
 
+    fn steps(self) -> Vec<FunnelStep> {
+        let first = self.profiles.first().copied().unwrap_or(0);
+        let steps = self.profiles.into_iter().zip(self.took).enumerate().map(|(step, (profiles, mut took))| {
+            let share = (first > 0).then(|| profiles as f64 / first as f64);
+            FunnelStep { step: step + 1, profiles, share, median_seconds: median_seconds(&mut took) }
+        });
+        steps.collect()
+    }
+}
+
+impl ByPerson for Walked {
     fn see(&mut self, row: Row) {
         let person = row.person as usize;
         if self.places.len() <= person {
@@ -135,21 +149,19 @@ impl Walked {
             }
             if step == usize::from(*came) {
                 *came += 1;
-                self.took[step].push((row.time.micros() - before.at.micros()).max(0) as u64);
+                self.profiles[step] += 1;
+                if step > 0 {
+                    self.took[step].push((row.time.micros() - before.at.micros()).max(0) as u64);
+                }
             }
             reached[step] = Reached { begun: before.begun, at: row.time };
         }
     }
 
-    fn steps(self) -> Vec<FunnelStep> {
-        let first = self.came.len() as f64;
-        let steps = self.took.into_iter().enumerate().map(|(step, mut took)| {
-            let profiles = took.len() as u64;
-            let share = (first > 0.0).then(|| profiles as f64 / first);
-            let median_seconds = if step > 0 { median_seconds(&mut took) } else { None };
-            FunnelStep { step: step + 1, profiles, share, median_seconds }
-        });
-        steps.collect()
+    fn end_part(&mut self) {
+        self.places.clear();
+        self.came.clear();
+        self.reached.clear();
     }
 }
 
@@ -160,7 +172,7 @@ impl Queries {
         let view = self.settled_view().await?;
         let steps = query.filter.classes.len();
         let walked = Walked::new(query.within, steps);
-        Ok(walk(&view, Arc::new(query.filter), walked, Walked::see).await?.steps())
+        Ok(walk(&view, Arc::new(query.filter), self.settings.people_max, walked).await?.steps())
     }
 }
 

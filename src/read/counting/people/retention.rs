@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     super::calendar::{self, Calendar, Unit},
-    walk::{Class, Row, RowFilter, walk},
+    walk::{ByPerson, Class, Row, RowFilter, walk},
 };
 use crate::{
     model::{Fault, Time},
@@ -99,23 +99,6 @@ impl Seen {
         }
     }
 
-    fn see(&mut self, row: Row) {
-        let period = self.period(row.time);
-        let person = row.person as usize;
-        if self.people.len() <= person {
-            self.people.resize(person + 1, (NEVER, NEVER));
-        }
-        let (first, last) = &mut self.people[person];
-        if row.classes & FIRST > 0 && *first == NEVER {
-            (*first, *last) = (period, period);
-            *self.first.entry(period).or_default() += 1;
-        }
-        if row.classes & AGAIN > 0 && *first != NEVER && *last != period {
-            *last = period;
-            *self.again.entry((*first, period)).or_default() += 1;
-        }
-    }
-
     /// The place of the period that `time` lies in.
     fn period(&mut self, time: Time) -> u32 {
         let start = self.calendar.start(time);
@@ -161,6 +144,29 @@ impl Seen {
     }
 }
 
+impl ByPerson for Seen {
+    fn see(&mut self, row: Row) {
+        let period = self.period(row.time);
+        let person = row.person as usize;
+        if self.people.len() <= person {
+            self.people.resize(person + 1, (NEVER, NEVER));
+        }
+        let (first, last) = &mut self.people[person];
+        if row.classes & FIRST > 0 && *first == NEVER {
+            (*first, *last) = (period, period);
+            *self.first.entry(period).or_default() += 1;
+        }
+        if row.classes & AGAIN > 0 && *first != NEVER && *last != period {
+            *last = period;
+            *self.again.entry((*first, period)).or_default() += 1;
+        }
+    }
+
+    fn end_part(&mut self) {
+        self.people.clear();
+    }
+}
+
 impl Queries {
     /// How many people came back in each period behind the one in which they came first.
     pub async fn retention(&self, query: RetentionQuery) -> Result<Vec<Cohort>, Refused> {
@@ -168,7 +174,7 @@ impl Queries {
         let view = self.settled_view().await?;
         let now = query.filter.to.map_or(query.filter.now, |to| to.min(query.filter.now));
         let seen = Seen::new(Calendar::new(query.zone, query.unit));
-        Ok(walk(&view, Arc::new(query.filter), seen, Seen::see).await?.cohorts(now))
+        Ok(walk(&view, Arc::new(query.filter), self.settings.people_max, seen).await?.cohorts(now))
     }
 }
 

@@ -46,37 +46,63 @@ pub struct RowFilter {
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
     pub time: Time,
-    /// See [`Persons::number`].
+    /// The number that [`Persons`] have for whom it is of.
     pub person: u32,
     /// A bit for each class that it is of; at least one.
     pub classes: u16,
 }
 
-/// Hands every row that is meant and of somebody to `each`, in the order of their times, and returns what it made of them.
-/// Where nothing was imported, the log is in that order.
-pub async fn walk<S: Send + 'static>(
+/// What is gathered of the rows of people, a part of them at a time.
+pub trait ByPerson: Send + 'static {
+    fn see(&mut self, row: Row);
+
+    /// All rows of this part of the people were seen: from here on, their numbers are those of other people.
+    fn end_part(&mut self);
+}
+
+/// Has every row that is meant and of somebody seen, those of a part of the people in the order of their times. Where
+/// nothing was imported, the log is in that order. `most`: how many people are a part.
+pub async fn walk<S: ByPerson>(
     view: &ReadView,
     filter: Arc<RowFilter>,
+    most: usize,
     mut state: S,
-    each: impl Fn(&mut S, Row) + Copy + Send + 'static,
 ) -> Result<S, Refused> {
-    let mut persons = Persons::read(view).await?;
+    let mut persons = Persons::read(view, most).await?;
     let spans = view.query(|log| log.spans()).await?;
-    if spans.iter().any(|span| span.imported) {
-        return by_time(view, spans, &filter, persons, state, each).await;
+    let is_in_order = !spans.iter().any(|span| span.imported);
+    loop {
+        if is_in_order {
+            (persons, state) = by_offset(view, &filter, persons, state).await?;
+        } else {
+            (persons, state) = by_time(view, spans.clone(), &filter, persons, state).await?;
+        }
+        state.end_part();
+        if !persons.next_part() {
+            return Ok(state);
+        }
     }
+}
+
+/// Has every row seen, in the order of the log.
+async fn by_offset<S: ByPerson>(
+    view: &ReadView,
+    filter: &Arc<RowFilter>,
+    mut persons: Persons,
+    mut state: S,
+) -> Result<(Persons, S), Refused> {
     for segment in view.query(|log| Ok(log.segments())).await? {
         let filter = filter.clone();
         (persons, state) = view
             .query(move |log| {
                 if let Some(index) = log.index(segment.start)? {
-                    walk_segment(log, &index, &filter, &mut persons, &mut |_, row| each(&mut state, row))?;
+                    walk_segment(log, &index, &filter, &mut persons, &mut |_, row| state.see(row))?;
                 }
                 Ok((persons, state))
             })
             .await?;
     }
-    Ok(state)
+    Ok((persons, state))
 }
 
 /// Hands the rows of a segment to `each` in their order, each with its place in the segment.

@@ -4,10 +4,7 @@
 mod scattered;
 mod whole;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono_tz::Tz;
 use foldhash::HashSet;
@@ -64,26 +61,88 @@ struct Stretch {
     views: u64,
     events: u64,
     bounced: u64,
-    people: HashSet<u32>,
     /// How long each was, in microseconds.
     durations: Vec<u64>,
+    /// Those of the part of all people that is gone through, and the others: how many, and how many were made within it.
+    people: HashSet<u32>,
+    profiles: u64,
+    new_profiles: u64,
 }
 
 /// The stretches by their beginnings.
 struct Stretches {
     calendar: Calendar,
     all: BTreeMap<Time, Stretch>,
+    /// All visits were met before: they come once more with each further part of the people.
+    are_visits_counted: bool,
+    /// The time of the first event that is kept.
+    complete_from: Option<Time>,
 }
 
 impl Stretches {
     fn add(&mut self, visit: WholeVisit) {
         let stretch = self.all.entry(self.calendar.start(visit.begun)).or_default();
+        stretch.people.extend(visit.people.iter());
+        if self.are_visits_counted {
+            return;
+        }
         stretch.visits += 1;
         stretch.views += u64::from(visit.meant_views);
         stretch.events += u64::from(visit.meant_events);
         stretch.bounced += u64::from(visit.events == 1 || visit.views == 1);
-        stretch.people.extend(visit.people.iter());
         stretch.durations.push((visit.ended.micros() - visit.begun.micros()).max(0) as u64);
+    }
+
+    /// Counts the people of the part that was gone through. A profile is made right before the first event of the request
+    /// that it came with, so it has that one's time, or it was imported and says itself when it was made.
+    fn count_people(&mut self, log: &LogView<'_>, persons: &Persons) -> Result<(), StoreError> {
+        let mut spans: Vec<(u64, usize, PageSpan)> = Vec::new();
+        for segment in log.segments() {
+            let Some(index) = log.index(segment.start)? else { continue };
+            spans.extend(index.pages.iter().enumerate().map(|(page, span)| (segment.start, page, *span)));
+        }
+        let imported = log.imported_at()?;
+        // Where a page reaches beyond its stretch, its rows tell: who is asked about, by the page.
+        let mut open: BTreeMap<usize, Vec<(Time, u64)>> = BTreeMap::new();
+        for (start, stretch) in &mut self.all {
+            let times = *start..self.calendar.next(*start);
+            for made in stretch.people.iter().filter_map(|person| persons.made(*person)) {
+                if imported.contains(&made) {
+                    let profile = log.profiles_made(made..made + 1).next().transpose()?;
+                    let profile = profile.map(|profile| log.profile(&profile)).transpose()?.flatten();
+                    let is_new = profile.is_some_and(|profile| times.contains(&profile.inserted));
+                    stretch.new_profiles += u64::from(is_new);
+                    continue;
+                }
+                let at = spans.partition_point(|(.., span)| span.offsets.1 < made);
+                let Some((.., span)) = spans.get(at) else { continue };
+                let (earliest, latest) = span.inserted;
+                if times.contains(&earliest) && times.contains(&latest) {
+                    stretch.new_profiles += 1;
+                } else if earliest < times.end && latest >= times.start {
+                    open.entry(at).or_default().push((*start, made));
+                }
+            }
+            stretch.profiles += stretch.people.len() as u64;
+            stretch.people = HashSet::default();
+        }
+        for (at, asked) in open {
+            let (segment, page, _) = spans[at];
+            let Some(index) = log.index(segment)? else { continue };
+            let (offsets, inserted) = (index.column(page, Column::Offset)?, index.column(page, Column::Inserted)?);
+            for (start, made) in asked {
+                let row = offsets.partition_point(|offset| *offset < made);
+                let time = inserted.get(row).copied().map(number_time);
+                if time.is_some_and(|time| self.calendar.start(time) == start)
+                    && let Some(stretch) = self.all.get_mut(&start)
+                {
+                    stretch.new_profiles += 1;
+                }
+            }
+        }
+        self.complete_from = spans.iter().map(|(.., span)| span.inserted.0).min();
+        self.are_visits_counted = true;
+        Ok(())
     }
 }
 
@@ -94,10 +153,26 @@ impl Queries {
         let view = self.settled_view().await.map_err(NotCounted::Refused)?;
         let VisitsQuery { word, unit, terms, zone, now } = query;
         let (from, to) = (terms.from, terms.to);
-        let stretches = Stretches { calendar: Calendar::new(zone, unit), all: BTreeMap::new() };
-        let visits = Arc::new(VisitQuery { terms, people: true, pages: false });
-        let VisitWalk { state: Stretches { mut all, mut calendar }, persons, .. } =
-            VisitWalk::run(&view, visits, stretches, Stretches::add).await?;
+        let stretches = Stretches {
+            calendar: Calendar::new(zone, unit),
+            all: BTreeMap::new(),
+            are_visits_counted: false,
+            complete_from: None,
+        };
+        let persons = Persons::read(&view, self.settings.people_max).await.map_err(NotCounted::Refused)?;
+        let mut walk = VisitWalk::new(Arc::new(VisitQuery { terms, people: true, pages: false }), persons, stretches);
+        loop {
+            walk = walk.go_through(&view, Stretches::add).await?;
+            let counted = view.query(move |log| {
+                walk.state.count_people(log, &walk.persons)?;
+                Ok(walk)
+            });
+            walk = counted.await.map_err(NotCounted::Refused)?;
+            if !walk.persons.next_part() {
+                break;
+            }
+        }
+        let Stretches { mut all, mut calendar, complete_from, .. } = walk.state;
         let end = to.map_or(now, |to| to.min(now));
         let first = from.or_else(|| all.keys().next().copied());
         for start in calendar.starts(first, end) {
@@ -106,91 +181,22 @@ impl Queries {
                 return Err(NotCounted::too_many_rows());
             }
         }
-        let counts = view.query(move |log| {
-            let made = Made::read(log, &persons, &mut calendar, &all)?;
-            let rows = all.into_iter().map(|(start, stretch)| {
-                let new_profiles = made.within.get(&start).copied().unwrap_or(0);
-                stretch.row(word, calendar.name(start), new_profiles)
-            });
-            Ok(Counts { rows: rows.collect(), complete_from: made.complete_from })
-        });
-        counts.await.map_err(NotCounted::Refused)
+        let rows = all.into_iter().map(|(start, stretch)| stretch.row(word, calendar.name(start)));
+        Ok(Counts { rows: rows.collect(), complete_from })
     }
 }
 
 impl Stretch {
-    fn row(mut self, word: &'static str, name: String, new_profiles: u64) -> Row {
+    fn row(mut self, word: &'static str, name: String) -> Row {
         Row(vec![
             (word, Cell::Name(name.into())),
             ("visits", Cell::Count(self.visits)),
-            ("profiles", Cell::Count(self.people.len() as u64)),
-            ("new_profiles", Cell::Count(new_profiles)),
+            ("profiles", Cell::Count(self.profiles)),
+            ("new_profiles", Cell::Count(self.new_profiles)),
             ("views", Cell::Count(self.views)),
             ("events", Cell::Count(self.events)),
             ("bounced", Cell::Count(self.bounced)),
             ("duration", Cell::Seconds(median_seconds(&mut self.durations))),
         ])
-    }
-}
-
-/// How many of the people of each stretch of time were made within it.
-struct Made {
-    within: HashMap<Time, u64>,
-    /// The time of the first event that is kept.
-    complete_from: Option<Time>,
-}
-
-impl Made {
-    /// A profile is made right before the first event of the request that it came with, so it has that one's time, or it
-    /// was imported and says itself when it was made.
-    fn read(
-        log: &LogView<'_>,
-        persons: &Persons,
-        calendar: &mut Calendar,
-        stretches: &BTreeMap<Time, Stretch>,
-    ) -> Result<Self, StoreError> {
-        let mut spans: Vec<(u64, usize, PageSpan)> = Vec::new();
-        for segment in log.segments() {
-            let Some(index) = log.index(segment.start)? else { continue };
-            spans.extend(index.pages.iter().enumerate().map(|(page, span)| (segment.start, page, *span)));
-        }
-        let imported = log.imported_at()?;
-        let mut within: HashMap<Time, u64> = HashMap::new();
-        // Where a page reaches beyond its stretch, its rows tell: who is asked about, by the page.
-        let mut open: BTreeMap<usize, Vec<(Time, u64)>> = BTreeMap::new();
-        for (start, stretch) in stretches {
-            let times = *start..calendar.next(*start);
-            for made in stretch.people.iter().filter_map(|person| persons.made(*person)) {
-                if imported.contains(&made) {
-                    let profile = log.profiles_made(made..made + 1).next().transpose()?;
-                    let profile = profile.map(|profile| log.profile(&profile)).transpose()?.flatten();
-                    if profile.is_some_and(|profile| times.contains(&profile.inserted)) {
-                        *within.entry(*start).or_default() += 1;
-                    }
-                    continue;
-                }
-                let at = spans.partition_point(|(.., span)| span.offsets.1 < made);
-                let Some((.., span)) = spans.get(at) else { continue };
-                let (earliest, latest) = span.inserted;
-                if times.contains(&earliest) && times.contains(&latest) {
-                    *within.entry(*start).or_default() += 1;
-                } else if earliest < times.end && latest >= times.start {
-                    open.entry(at).or_default().push((*start, made));
-                }
-            }
-        }
-        for (at, asked) in open {
-            let (segment, page, _) = spans[at];
-            let Some(index) = log.index(segment)? else { continue };
-            let (offsets, inserted) = (index.column(page, Column::Offset)?, index.column(page, Column::Inserted)?);
-            for (start, made) in asked {
-                let row = offsets.partition_point(|offset| *offset < made);
-                let time = inserted.get(row).copied().map(number_time);
-                if time.is_some_and(|time| calendar.start(time) == start) {
-                    *within.entry(start).or_default() += 1;
-                }
-            }
-        }
-        Ok(Self { within, complete_from: spans.iter().map(|(.., span)| span.inserted.0).min() })
     }
 }

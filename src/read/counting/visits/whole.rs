@@ -39,7 +39,7 @@ pub struct WholeVisit {
     /// Of these, what is meant.
     pub meant_events: u32,
     pub meant_views: u32,
-    /// Whose the meant events are; where people are asked for.
+    /// Whose the meant events are, of those whom [`VisitWalk::persons`] have; where people are asked for.
     pub people: Whose,
     /// The first page that an event of it tells, or [`NO_VALUE`]; where pages are asked for.
     pub entry: u32,
@@ -148,16 +148,9 @@ pub struct VisitWalk<S> {
 }
 
 impl<S: Send + 'static> VisitWalk<S> {
-    /// Goes through all visits that are meant; `each` is handed every one.
-    pub async fn run(
-        view: &ReadView,
-        query: Arc<VisitQuery>,
-        state: S,
-        each: impl Fn(&mut S, WholeVisit) + Copy + Send + 'static,
-    ) -> Result<Self, NotCounted> {
-        let persons =
-            if query.people { Persons::read(view).await.map_err(NotCounted::Refused)? } else { Persons::default() };
-        let mut walk = Self {
+    /// `persons`: those of whom is told whose a visit is, where people are asked for.
+    pub fn new(query: Arc<VisitQuery>, persons: Persons, state: S) -> Self {
+        Self {
             query,
             keys: IdKeys::default(),
             scattered: Scattered::default(),
@@ -166,11 +159,20 @@ impl<S: Send + 'static> VisitWalk<S> {
             carried: HashMap::default(),
             is_cut: false,
             state,
-        };
-        while walk.scattered.next(view, &walk.keys).await.map_err(NotCounted::Refused)? {
-            walk = walk.part(view, each).await?;
         }
-        Ok(walk)
+    }
+
+    /// Goes through all visits that are meant; `each` is handed every one.
+    pub async fn go_through(
+        mut self,
+        view: &ReadView,
+        each: impl Fn(&mut S, WholeVisit) + Copy + Send + 'static,
+    ) -> Result<Self, NotCounted> {
+        self.scattered = Scattered::default();
+        while self.scattered.next(view, &self.keys).await.map_err(NotCounted::Refused)? {
+            self = self.part(view, each).await?;
+        }
+        Ok(self)
     }
 
     /// Goes through the visits of a part of the sessions.

@@ -147,6 +147,10 @@ impl IndexFile {
         self.directory.visits.sessions(self)
     }
 
+    pub fn profile_count(&self) -> usize {
+        self.directory.visits.profile_count()
+    }
+
     pub fn profiles(&self) -> Result<SegmentProfiles, StoreError> {
         self.directory.visits.profiles(self)
     }

@@ -115,6 +115,10 @@ impl VisitParts {
         Ok(Self { session_count, profile_count, visits: chunks, sessions, profiles, session_keys, profile_keys })
     }
 
+    pub fn profile_count(&self) -> usize {
+        self.profile_count as usize
+    }
+
     pub fn columns(&self, file: &IndexFile) -> Result<VisitColumns, StoreError> {
         let mut columns = VisitColumns {
             session_count: self.session_count as usize,
