@@ -7,7 +7,7 @@ use foldhash::HashMap;
 use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::{
-    model::{Id, ShortId},
+    model::{Id, ShortId, Time},
     store::{NOWHERE, ReadView, Refused, SegmentProfiles, VisitColumns},
 };
 
@@ -53,14 +53,24 @@ pub struct Persons {
 }
 
 impl Persons {
-    /// Reads which ids lead to other ones. About as many people as `most` are a part.
-    pub async fn read(view: &ReadView, most: usize) -> Result<Self, Refused> {
-        let profiles = view.query(|log| {
-            let segments = log.segments().into_iter();
-            segments.map(|segment| Ok(log.index(segment.start)?.map_or(0, |index| index.profile_count()))).sum()
+    /// Reads which ids lead to other ones. About as many people as `most` are a part, of those whom segments name that
+    /// have something from `from` on and before `to`.
+    pub async fn read(view: &ReadView, from: Option<Time>, to: Option<Time>, most: usize) -> Result<Self, Refused> {
+        let profiles = view.query(move |log| {
+            let mut profiles = 0;
+            for span in log.spans()? {
+                let (earliest, latest) = span.inserted;
+                if from.is_none_or(|from| latest >= from)
+                    && to.is_none_or(|to| earliest < to)
+                    && let Some(index) = log.index(span.range.start)?
+                {
+                    profiles += index.profile_count();
+                }
+            }
+            Ok(profiles)
         });
-        let profiles: usize = profiles.await?;
-        let mut persons = Self { parts: profiles.div_ceil(most) as u64, ..Self::default() };
+        let parts = profiles.await?.div_ceil(most) as u64;
+        let mut persons = Self { parts, ..Self::default() };
         let mut after: Option<Id> = None;
         loop {
             let from = after.take();

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    super::median::median_seconds,
+    super::median::Durations,
     walk::{ByPerson, Class, Row, RowFilter, walk},
 };
 use crate::{
@@ -79,10 +79,9 @@ struct Walked {
     /// How many steps each of them came, and for each step that they reached the latest way that came so far.
     came: Vec<u8>,
     reached: Vec<Reached>,
-    /// How many people reached each step, and how long that first took each of them from the step before, in
-    /// microseconds.
+    /// How many people reached each step, and how long that first took each of them from the step before.
     profiles: Vec<u64>,
-    took: Vec<Vec<u64>>,
+    took: Vec<Durations>,
 }
 
 const NO_WAY: u32 = u32::MAX;
@@ -103,15 +102,15 @@ impl Walked {
             came: Vec::new(),
             reached: Vec::new(),
             profiles: vec![0; steps],
-            took: vec![Vec::new(); steps],
+            took: (0..steps).map(|_| Durations::default()).collect(),
         }
     }
 
     fn steps(self) -> Vec<FunnelStep> {
         let first = self.profiles.first().copied().unwrap_or(0);
-        let steps = self.profiles.into_iter().zip(self.took).enumerate().map(|(step, (profiles, mut took))| {
+        let steps = self.profiles.into_iter().zip(self.took).enumerate().map(|(step, (profiles, took))| {
             let share = (first > 0).then(|| profiles as f64 / first as f64);
-            FunnelStep { step: step + 1, profiles, share, median_seconds: median_seconds(&mut took) }
+            FunnelStep { step: step + 1, profiles, share, median_seconds: took.median_seconds() }
         });
         steps.collect()
     }
@@ -151,7 +150,7 @@ impl ByPerson for Walked {
                 *came += 1;
                 self.profiles[step] += 1;
                 if step > 0 {
-                    self.took[step].push((row.time.micros() - before.at.micros()).max(0) as u64);
+                    self.took[step].push(row.time.micros() - before.at.micros());
                 }
             }
             reached[step] = Reached { begun: before.begun, at: row.time };

@@ -15,7 +15,8 @@ use crate::{
     process::{Expression, Scope},
     read::filter::{KindPattern, Sources},
     store::{
-        Column, FoundEvent, LogView, PAGE_ROWS, ReadView, Refused, SegmentIndex, StoreError, number_time, time_number,
+        Column, FoundEvent, LogView, PAGE_ROWS, PageSpan, ReadView, Refused, SegmentIndex, StoreError, number_time,
+        time_number,
     },
 };
 
@@ -68,7 +69,7 @@ pub async fn walk<S: ByPerson>(
     most: usize,
     mut state: S,
 ) -> Result<S, Refused> {
-    let mut persons = Persons::read(view, most).await?;
+    let mut persons = Persons::read(view, filter.from, filter.to, most).await?;
     let spans = view.query(|log| log.spans()).await?;
     let is_in_order = !spans.iter().any(|span| span.imported);
     loop {
@@ -123,7 +124,10 @@ pub fn walk_segment(
     let sources: Option<Vec<bool>> = (!filter.sources.are_all()).then(are_meant);
     let conditional = filter.classes.iter().enumerate().filter(|(_, class)| class.condition.is_some());
     let conditional: u16 = conditional.map(|(place, _)| 1 << place).sum();
-    if classes.iter().all(|classes| *classes == 0) {
+    let is_outside = |span: &PageSpan| {
+        filter.from.is_some_and(|from| span.inserted.1 < from) || filter.to.is_some_and(|to| span.inserted.0 >= to)
+    };
+    if classes.iter().all(|classes| *classes == 0) || index.pages.iter().all(is_outside) {
         return Ok(());
     }
     // Read before who they are: visits may come meanwhile.
@@ -132,7 +136,7 @@ pub fn walk_segment(
     let deleted = log.deleted_events(index.first..index.end)?;
     let times = filter.from.map_or(0, time_number)..filter.to.map_or(u64::MAX, time_number);
     for (page, span) in index.pages.iter().enumerate() {
-        if filter.from.is_some_and(|from| span.inserted.1 < from) || filter.to.is_some_and(|to| span.inserted.0 >= to) {
+        if is_outside(span) {
             continue;
         }
         let column = |column| index.column(page, column);

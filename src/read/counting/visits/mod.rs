@@ -11,7 +11,7 @@ use foldhash::HashSet;
 
 use super::{
     calendar::{self, Calendar, Unit},
-    median::median_seconds,
+    median::Durations,
     persons::Persons,
     rows::{Cell, Counts, NotCounted, ROWS_MAX, Row},
     terms::Terms,
@@ -61,8 +61,7 @@ struct Stretch {
     views: u64,
     events: u64,
     bounced: u64,
-    /// How long each was, in microseconds.
-    durations: Vec<u64>,
+    durations: Durations,
     /// Those of the part of all people that is gone through, and the others: how many, and how many were made within it.
     people: HashSet<u32>,
     profiles: u64,
@@ -90,7 +89,7 @@ impl Stretches {
         stretch.views += u64::from(visit.meant_views);
         stretch.events += u64::from(visit.meant_events);
         stretch.bounced += u64::from(visit.events == 1 || visit.views == 1);
-        stretch.durations.push((visit.ended.micros() - visit.begun.micros()).max(0) as u64);
+        stretch.durations.push(visit.ended.micros() - visit.begun.micros());
     }
 
     /// Counts the people of the part that was gone through. A profile is made right before the first event of the request
@@ -159,7 +158,8 @@ impl Queries {
             are_visits_counted: false,
             complete_from: None,
         };
-        let persons = Persons::read(&view, self.settings.people_max).await.map_err(NotCounted::Refused)?;
+        let persons =
+            Persons::read(&view, terms.from, None, self.settings.people_max).await.map_err(NotCounted::Refused)?;
         let mut walk = VisitWalk::new(Arc::new(VisitQuery { terms, people: true, pages: false }), persons, stretches);
         loop {
             walk = walk.go_through(&view, Stretches::add).await?;
@@ -187,7 +187,7 @@ impl Queries {
 }
 
 impl Stretch {
-    fn row(mut self, word: &'static str, name: String) -> Row {
+    fn row(self, word: &'static str, name: String) -> Row {
         Row(vec![
             (word, Cell::Name(name.into())),
             ("visits", Cell::Count(self.visits)),
@@ -196,7 +196,7 @@ impl Stretch {
             ("views", Cell::Count(self.views)),
             ("events", Cell::Count(self.events)),
             ("bounced", Cell::Count(self.bounced)),
-            ("duration", Cell::Seconds(median_seconds(&mut self.durations))),
+            ("duration", Cell::Seconds(self.durations.median_seconds())),
         ])
     }
 }
