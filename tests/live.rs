@@ -250,25 +250,30 @@ fn who_comes_again_misses_nothing_and_gets_nothing_twice_while_collecting_goes_o
                 })
             })
             .collect();
-        // One that goes on all the while, and one that comes again and again, by its last id.
-        let path = "/events/live?from=-1h&type=seen";
-        let mut steady = Stream::open(&daemon, path, None);
-        let mut got = Vec::new();
-        let mut last: Option<String> = None;
+        // One that goes on all the while, and for each type one that comes again and again, by its last id: what is read
+        // for all changes each time.
+        let path = |kind: &str| format!("/events/live?from=-1h&type={kind}");
+        let mut steady = Stream::open(&daemon, &path("seen"), None);
+        let mut coming = ["seen", "paid"].map(|kind| (kind, Vec::new(), None));
         for round in 0..12 {
-            let mut stream = Stream::open(&daemon, path, last.as_deref());
-            got.extend(stream.ids(1 + 17 * (round % 4)));
-            last = Some(stream.id.clone());
+            for (kind, got, last) in &mut coming {
+                let mut stream = Stream::open(&daemon, &path(kind), last.as_deref());
+                got.extend(stream.ids(1 + 17 * (round % 4)));
+                *last = Some(stream.id.clone());
+            }
         }
         stop.store(true, Ordering::Relaxed);
         let sent: Vec<_> = senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect();
-        let expected: BTreeSet<String> =
-            sent.into_iter().filter(|(_, kind)| *kind == "seen").map(|(id, _)| id).collect();
-        let mut rest = Stream::open(&daemon, path, last.as_deref());
-        got.extend(rest.ids(expected.len() - got.len()));
-        let once: BTreeSet<String> = got.iter().cloned().collect();
-        assert_eq!((once.len(), &once), (got.len(), &expected));
-        assert_eq!(steady.ids(expected.len()), got, "both in the order of the log");
+        for (kind, got, last) in &mut coming {
+            let expected: BTreeSet<String> =
+                sent.iter().filter(|(_, sent)| sent == kind).map(|(id, _)| id.clone()).collect();
+            let mut rest = Stream::open(&daemon, &path(kind), last.as_deref());
+            got.extend(rest.ids(expected.len() - got.len()));
+            let once: BTreeSet<String> = got.iter().cloned().collect();
+            assert_eq!((once.len(), &once), (got.len(), &expected));
+        }
+        let [(_, seen, _), _] = coming;
+        assert_eq!(steady.ids(seen.len()), seen, "both in the order of the log");
     });
 }
 

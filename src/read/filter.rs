@@ -60,7 +60,7 @@ impl Sources {
 }
 
 /// Event types by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KindPattern {
     Exactly(Arc<str>),
     /// All that begin so.

@@ -1,10 +1,11 @@
 //! What was stored lately, read once for all who follow the log.
 //!
-//! One task reads the log while somebody listens, and keeps the newest events, so many that they take a bounded part of
-//! the memory. Whoever listens has but a place among them. One that is slower than events come finds its place gone.
+//! One task reads the log while somebody listens, and keeps the newest events of the types that any of them wants, so many
+//! that they take a bounded part of the memory. Whoever listens has but a place among them. One that is slower than events
+//! come finds its place gone.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     ops::Range,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -19,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    filter::EventFilter,
+    filter::{EventFilter, KindPattern},
     scan::{EventOwners, EventScan},
 };
 use crate::{
@@ -114,7 +115,12 @@ pub struct Follower {
 
 #[derive(Default)]
 struct State {
-    listeners: usize,
+    /// The types that each of those wants who listen, by a number; none: any type.
+    listeners: HashMap<u64, Arc<[KindPattern]>>,
+    /// The number of who listens next.
+    next: u64,
+    /// What any of them wants; what is read for an earlier filter is not kept.
+    wanted: Arc<EventFilter>,
     /// Raised each time that reading begins anew: what is read for an earlier one is not kept.
     begun: u64,
     task: Option<JoinHandle<()>>,
@@ -129,9 +135,22 @@ struct Ring {
     weight: usize,
 }
 
+/// What became of what was read.
+#[derive(Debug, PartialEq)]
+enum Keeping {
+    Done,
+    /// Others listen by now: it is to be read again.
+    Outdated,
+    /// Nobody listens for whom it was read.
+    ForNobody,
+}
+
 /// A place among those who listen, free once it is dropped.
 pub struct Listener {
     follower: Arc<Follower>,
+    number: u64,
+    /// What is kept from before this offset was not read for it.
+    since: u64,
 }
 
 impl Follower {
@@ -148,7 +167,7 @@ impl Follower {
 
     /// How many listen.
     pub fn listeners(&self) -> usize {
-        self.state.lock().listeners
+        self.state.lock().listeners.len()
     }
 
     /// Lets everybody go, and nobody in.
@@ -156,24 +175,29 @@ impl Follower {
         self.ended.send_replace(true);
     }
 
+    /// A place for somebody who wants events of these types; none: any type.
+    ///
     /// # Errors
     /// As many listen as may, or it has ended.
-    pub fn listen(self: &Arc<Self>) -> Result<Listener, Refused> {
+    pub fn listen(self: &Arc<Self>, kinds: &[KindPattern]) -> Result<Listener, Refused> {
         if *self.ended.borrow() {
             return Err(Refused::Unavailable("the server is shutting down".into()));
         }
         let mut state = self.state.lock();
-        if state.listeners >= self.listeners_max {
+        if state.listeners.len() >= self.listeners_max {
             return Err(Refused::Unavailable("as many readers follow as read.max_live allows".into()));
         }
-        if state.listeners == 0 {
+        if state.listeners.is_empty() {
             let at = self.store.settled_end();
             state.begun += 1;
             state.ring = Ring { range: at..at, ..Ring::default() };
             state.task = Some(tokio::spawn(self.clone().run(state.begun)));
         }
-        state.listeners += 1;
-        Ok(Listener { follower: self.clone() })
+        let number = state.next;
+        state.next += 1;
+        state.listeners.insert(number, kinds.into());
+        state.look_who_listens();
+        Ok(Listener { follower: self.clone(), number, since: state.ring.range.end })
     }
 
     async fn run(self: Arc<Self>, begun: u64) {
@@ -206,30 +230,26 @@ impl Follower {
     /// Reads what is there by now, and tells of it so often that what is kept outlasts it.
     async fn read_together(&self, begun: u64) -> Result<(), Refused> {
         for stretches in 1.. {
-            let (at, end) = (self.state.lock().ring.range.end, self.store.settled_end());
+            let (at, wanted) = {
+                let state = self.state.lock();
+                (state.ring.range.end, state.wanted.clone())
+            };
+            let end = self.store.settled_end();
             if at >= end {
                 break;
             }
-            let stretch = retry(|| self.read(at..end)).await?;
-            if !self.keep(begun, stretch) {
-                return std::future::pending().await; // it is about to be stopped
+            let stretch = retry(|| self.read(at..end, wanted.clone())).await?;
+            let kept = self.state.lock().keep(begun, &wanted, stretch);
+            match kept {
+                Keeping::Done => {}
+                Keeping::Outdated => continue,
+                Keeping::ForNobody => return std::future::pending().await, // it is about to be stopped
             }
             if stretches % TOLD_TOGETHER == 0 {
                 self.tell(begun);
             }
         }
         Ok(())
-    }
-
-    /// Keeps what was read; `false` if it is for nobody who listens now.
-    fn keep(&self, begun: u64, stretch: Stretch) -> bool {
-        let mut state = self.state.lock();
-        if state.begun != begun {
-            return false;
-        }
-        let weight = stretch.events.iter().map(Recent::weight).sum();
-        state.ring.push(stretch, weight);
-        true
     }
 
     /// Tells those who listen how far it is.
@@ -240,13 +260,12 @@ impl Follower {
         }
     }
 
-    /// The first events within `range`, and up to where these are all.
-    async fn read(&self, range: Range<u64>) -> Result<Stretch, Refused> {
+    /// The first wanted events within `range`, and up to where these are all.
+    async fn read(&self, range: Range<u64>, wanted: Arc<EventFilter>) -> Result<Stretch, Refused> {
         let start = range.start;
         let (view, now) = (self.store.read_view(), self.clock.now());
         let stretch = view.query(move |log| {
-            let everything = Arc::new(EventFilter::default());
-            let mut scan = EventScan::along_log(everything, None, range, now);
+            let mut scan = EventScan::along_log(wanted, None, range, now);
             let mut found = Vec::new();
             while found.is_empty() && !scan.is_done() {
                 found = scan.step(log, READ_TOGETHER)?;
@@ -255,6 +274,34 @@ impl Follower {
             Stretch::of(start..scan.left().start.offset, found, log)
         });
         stretch.await
+    }
+}
+
+impl State {
+    /// Notes what those want who listen now.
+    fn look_who_listens(&mut self) {
+        let mut kinds: Vec<KindPattern> = Vec::new();
+        if self.listeners.values().all(|wanted| !wanted.is_empty()) {
+            kinds.extend(self.listeners.values().flat_map(|wanted| wanted.iter().cloned()));
+            kinds.sort_unstable();
+            kinds.dedup();
+        }
+        if self.wanted.kinds != kinds {
+            self.wanted = Arc::new(EventFilter { kinds, ..EventFilter::default() });
+        }
+    }
+
+    /// Keeps what was read of what was wanted then.
+    fn keep(&mut self, begun: u64, wanted: &Arc<EventFilter>, stretch: Stretch) -> Keeping {
+        if self.begun != begun {
+            return Keeping::ForNobody;
+        }
+        if !Arc::ptr_eq(&self.wanted, wanted) {
+            return Keeping::Outdated;
+        }
+        let weight = stretch.events.iter().map(Recent::weight).sum();
+        self.ring.push(stretch, weight);
+        Keeping::Done
     }
 }
 
@@ -285,6 +332,9 @@ impl Ring {
 impl Listener {
     /// What was stored lately from offset `at` on, some of it; `None` if it is not kept any more, or was stored before.
     pub fn from(&self, at: u64) -> Option<Vec<Arc<Stretch>>> {
+        if at < self.since {
+            return None;
+        }
         self.follower.state.lock().ring.from(at)
     }
 
@@ -307,8 +357,9 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         let mut state = self.follower.state.lock();
-        state.listeners -= 1;
-        if state.listeners == 0 {
+        state.listeners.remove(&self.number);
+        state.look_who_listens();
+        if state.listeners.is_empty() {
             state.begun += 1;
             state.ring = Ring::default();
             if let Some(task) = state.task.take() {
@@ -350,5 +401,30 @@ mod tests {
         assert_eq!((found(&ring, 29), found(&ring, 30)), (None, Some(vec![30, 40])));
         ring.push(Stretch { range: 41..50, events: Vec::new() }, 2 * RING_BYTES);
         assert_eq!((found(&ring, 40), found(&ring, 41)), (None, Some(vec![41])));
+    }
+
+    #[test]
+    fn what_is_read_is_what_those_want_who_listen() {
+        let mut state = State { ring: Ring { range: 10..10, ..Ring::default() }, ..State::default() };
+        let listen = |state: &mut State, number: u64, kinds: &[&str]| {
+            let kinds = kinds.iter().map(|kind| KindPattern::Exactly((*kind).into()));
+            state.listeners.insert(number, kinds.collect());
+            state.look_who_listens();
+            state.wanted.clone()
+        };
+        let takes = |wanted: &EventFilter| ["a", "b", "c"].map(|kind| wanted.takes_kind(kind));
+        let read = || Stretch { range: 10..20, events: Vec::new() };
+        let first = listen(&mut state, 0, &["b"]);
+        assert_eq!(takes(&first), [false, true, false]);
+        assert!(Arc::ptr_eq(&first, &listen(&mut state, 1, &["b"])), "nothing has to be read again");
+        let second = listen(&mut state, 2, &["b", "a"]);
+        assert_eq!(takes(&second), [true, true, false]);
+        assert_eq!((state.keep(0, &first, read()), state.ring.range.end), (Keeping::Outdated, 10));
+        assert_eq!((state.keep(1, &second, read()), state.ring.range.end), (Keeping::ForNobody, 10));
+        assert_eq!((state.keep(0, &second, read()), state.ring.range.end), (Keeping::Done, 20));
+        assert_eq!(takes(&listen(&mut state, 3, &[])), [true; 3], "whoever names no type wants all");
+        state.listeners.remove(&3);
+        state.look_who_listens();
+        assert_eq!(takes(&state.wanted), [true, true, false]);
     }
 }

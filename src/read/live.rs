@@ -79,7 +79,7 @@ impl Queries {
     /// # Errors
     /// As many follow as may, or the log cannot be read now.
     pub async fn live(self: &Arc<Self>, query: LiveQuery) -> Result<LiveStream, Refused> {
-        let listener = self.follower.listen()?;
+        let listener = self.follower.listen(&query.filter.kinds)?;
         if query.cursor.is_some() || query.filter.from.is_some() {
             // What was deleted before it was asked for is not found.
             retry(|| async { self.store.read_view().applied().await }).await?;
@@ -172,6 +172,12 @@ impl Reader {
 
     /// What is meant of that which was stored lately; goes on behind what was looked at.
     async fn take(&mut self, kept: Vec<Arc<Stretch>>) -> Result<Vec<LiveEvent>, Refused> {
+        if let Some(last) = kept.last()
+            && kept.iter().all(|stretch| stretch.events.is_empty())
+        {
+            self.at = last.range.end; // nothing that anybody wants
+            return Ok(Vec::new());
+        }
         // Whose ids these are by now: what was kept was looked at no later.
         let people = self.people().await?;
         let (events, at) = self.meant(kept, people).await?;
