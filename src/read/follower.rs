@@ -115,12 +115,14 @@ pub struct Follower {
 
 #[derive(Default)]
 struct State {
-    /// The types that each of those wants who listen, by a number; none: any type.
-    listeners: HashMap<u64, Arc<[KindPattern]>>,
+    /// Those who listen, by their numbers.
+    listeners: HashMap<u64, Listening>,
     /// The number of who listens next.
     next: u64,
-    /// What any of them wants; what is read for an earlier filter is not kept.
+    /// What any of them wants.
     wanted: Arc<EventFilter>,
+    /// What is kept from this offset on has all that is wanted.
+    wanted_from: u64,
     /// Raised each time that reading begins anew: what is read for an earlier one is not kept.
     begun: u64,
     task: Option<JoinHandle<()>>,
@@ -135,22 +137,18 @@ struct Ring {
     weight: usize,
 }
 
-/// What became of what was read.
-#[derive(Debug, PartialEq)]
-enum Keeping {
-    Done,
-    /// Others listen by now: it is to be read again.
-    Outdated,
-    /// Nobody listens for whom it was read.
-    ForNobody,
+/// What is known of somebody who listens.
+struct Listening {
+    /// The types that are wanted; none: any type.
+    kinds: Arc<[KindPattern]>,
+    /// What is kept from before this offset was read without asking what this one wants.
+    since: u64,
 }
 
 /// A place among those who listen, free once it is dropped.
 pub struct Listener {
     follower: Arc<Follower>,
     number: u64,
-    /// What is kept from before this offset was not read for it.
-    since: u64,
 }
 
 impl Follower {
@@ -190,14 +188,11 @@ impl Follower {
         if state.listeners.is_empty() {
             let at = self.store.settled_end();
             state.begun += 1;
-            state.ring = Ring { range: at..at, ..Ring::default() };
+            (state.ring, state.wanted_from) = (Ring { range: at..at, ..Ring::default() }, at);
             state.task = Some(tokio::spawn(self.clone().run(state.begun)));
         }
-        let number = state.next;
-        state.next += 1;
-        state.listeners.insert(number, kinds.into());
-        state.look_who_listens();
-        Ok(Listener { follower: self.clone(), number, since: state.ring.range.end })
+        let number = state.add(kinds);
+        Ok(Listener { follower: self.clone(), number })
     }
 
     async fn run(self: Arc<Self>, begun: u64) {
@@ -230,20 +225,17 @@ impl Follower {
     /// Reads what is there by now, and tells of it so often that what is kept outlasts it.
     async fn read_together(&self, begun: u64) -> Result<(), Refused> {
         for stretches in 1.. {
-            let (at, wanted) = {
+            let (at, wanted, known) = {
                 let state = self.state.lock();
-                (state.ring.range.end, state.wanted.clone())
+                (state.ring.range.end, state.wanted.clone(), state.next)
             };
             let end = self.store.settled_end();
             if at >= end {
                 break;
             }
             let stretch = retry(|| self.read(at..end, wanted.clone())).await?;
-            let kept = self.state.lock().keep(begun, &wanted, stretch);
-            match kept {
-                Keeping::Done => {}
-                Keeping::Outdated => continue,
-                Keeping::ForNobody => return std::future::pending().await, // it is about to be stopped
+            if !self.state.lock().keep(begun, &wanted, known, stretch) {
+                return std::future::pending().await; // it is about to be stopped
             }
             if stretches % TOLD_TOGETHER == 0 {
                 self.tell(begun);
@@ -278,35 +270,66 @@ impl Follower {
 }
 
 impl State {
-    /// Notes what those want who listen now.
-    fn look_who_listens(&mut self) {
+    /// The number of somebody new who wants events of these types.
+    fn add(&mut self, kinds: &[KindPattern]) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.listeners.insert(number, Listening { kinds: kinds.into(), since: 0 });
+        if self.look_who_listens() {
+            self.wanted_from = self.ring.range.end;
+        }
+        let since = self.wanted_from;
+        self.listeners.entry(number).and_modify(|listening| listening.since = since);
+        number
+    }
+
+    /// Brings what is wanted to what those want who listen now; whether that is something else than before.
+    fn look_who_listens(&mut self) -> bool {
         let mut kinds: Vec<KindPattern> = Vec::new();
-        if self.listeners.values().all(|wanted| !wanted.is_empty()) {
-            kinds.extend(self.listeners.values().flat_map(|wanted| wanted.iter().cloned()));
+        if self.listeners.values().all(|listening| !listening.kinds.is_empty()) {
+            kinds.extend(self.listeners.values().flat_map(|listening| listening.kinds.iter().cloned()));
             kinds.sort_unstable();
             kinds.dedup();
         }
-        if self.wanted.kinds != kinds {
+        let is_other = self.wanted.kinds != kinds;
+        if is_other {
             self.wanted = Arc::new(EventFilter { kinds, ..EventFilter::default() });
         }
+        is_other
     }
 
-    /// Keeps what was read of what was wanted then.
-    fn keep(&mut self, begun: u64, wanted: &Arc<EventFilter>, stretch: Stretch) -> Keeping {
+    /// Keeps what was read of what was wanted when `known` was the next number: who came since then looks for theirs there
+    /// without it. `false` if it is for nobody who listens now.
+    fn keep(&mut self, begun: u64, wanted: &Arc<EventFilter>, known: u64, stretch: Stretch) -> bool {
         if self.begun != begun {
-            return Keeping::ForNobody;
+            return false;
         }
         if !Arc::ptr_eq(&self.wanted, wanted) {
-            return Keeping::Outdated;
+            self.wanted_from = stretch.range.end;
+            let newer = self.listeners.iter_mut().filter(|(number, _)| **number >= known);
+            newer.for_each(|(_, listening)| listening.since = stretch.range.end);
         }
         let weight = stretch.events.iter().map(Recent::weight).sum();
         self.ring.push(stretch, weight);
-        Keeping::Done
+        true
+    }
+
+    /// See [`Listener::from`].
+    fn from(&self, number: u64, at: u64) -> Option<Vec<Arc<Stretch>>> {
+        self.listeners.get(&number).filter(|listening| at >= listening.since)?;
+        self.ring.from(at)
     }
 }
 
 impl Ring {
-    fn push(&mut self, stretch: Stretch, weight: usize) {
+    fn push(&mut self, mut stretch: Stretch, weight: usize) {
+        // Mostly nothing comes that anybody wants: that is one stretch, however long it lasts.
+        if weight == 0
+            && self.stretches.back().is_some_and(|(_, weight)| *weight == 0)
+            && let Some((last, _)) = self.stretches.pop_back()
+        {
+            stretch.range.start = last.range.start;
+        }
         self.weight += weight;
         self.range.end = stretch.range.end;
         self.stretches.push_back((Arc::new(stretch), weight));
@@ -332,10 +355,7 @@ impl Ring {
 impl Listener {
     /// What was stored lately from offset `at` on, some of it; `None` if it is not kept any more, or was stored before.
     pub fn from(&self, at: u64) -> Option<Vec<Arc<Stretch>>> {
-        if at < self.since {
-            return None;
-        }
-        self.follower.state.lock().ring.from(at)
+        self.follower.state.lock().from(self.number, at)
     }
 
     /// The offset behind what was stored lately.
@@ -404,27 +424,53 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_comes_that_is_wanted_little_is_kept() {
+        let mut ring = ring();
+        (40..1_000).for_each(|at| ring.push(Stretch { range: at..at + 1, events: Vec::new() }, 0));
+        assert_eq!((ring.stretches.len(), ring.range.clone()), (4, 10..1_000));
+        assert_eq!((found(&ring, 700), found(&ring, 1_000)), (Some(vec![40]), Some(vec![])));
+        ring.push(Stretch { range: 1_000..1_010, events: Vec::new() }, 1);
+        ring.push(Stretch { range: 1_010..1_020, events: Vec::new() }, 0);
+        assert_eq!(found(&ring, 700), Some(vec![40, 1_000, 1_010]));
+    }
+
+    #[test]
     fn what_is_read_is_what_those_want_who_listen() {
-        let mut state = State { ring: Ring { range: 10..10, ..Ring::default() }, ..State::default() };
-        let listen = |state: &mut State, number: u64, kinds: &[&str]| {
-            let kinds = kinds.iter().map(|kind| KindPattern::Exactly((*kind).into()));
-            state.listeners.insert(number, kinds.collect());
-            state.look_who_listens();
-            state.wanted.clone()
+        let mut state = State { ring: Ring { range: 10..10, ..Ring::default() }, wanted_from: 10, ..State::default() };
+        let add = |state: &mut State, kinds: &[&str]| {
+            let kinds: Vec<_> = kinds.iter().map(|kind| KindPattern::Exactly((*kind).into())).collect();
+            state.add(&kinds)
         };
-        let takes = |wanted: &EventFilter| ["a", "b", "c"].map(|kind| wanted.takes_kind(kind));
-        let read = || Stretch { range: 10..20, events: Vec::new() };
-        let first = listen(&mut state, 0, &["b"]);
-        assert_eq!(takes(&first), [false, true, false]);
-        assert!(Arc::ptr_eq(&first, &listen(&mut state, 1, &["b"])), "nothing has to be read again");
-        let second = listen(&mut state, 2, &["b", "a"]);
-        assert_eq!(takes(&second), [true, true, false]);
-        assert_eq!((state.keep(0, &first, read()), state.ring.range.end), (Keeping::Outdated, 10));
-        assert_eq!((state.keep(1, &second, read()), state.ring.range.end), (Keeping::ForNobody, 10));
-        assert_eq!((state.keep(0, &second, read()), state.ring.range.end), (Keeping::Done, 20));
-        assert_eq!(takes(&listen(&mut state, 3, &[])), [true; 3], "whoever names no type wants all");
-        state.listeners.remove(&3);
-        state.look_who_listens();
-        assert_eq!(takes(&state.wanted), [true, true, false]);
+        let takes = |state: &State| ["a", "b", "c"].map(|kind| state.wanted.takes_kind(kind));
+        let asked = |state: &State| (state.wanted.clone(), state.next);
+        let read = |start: u64| Stretch { range: start..start + 10, events: Vec::new() };
+        let is_kept_for = |state: &State, number: u64, at: u64| state.from(number, at).is_some();
+        let keep = |state: &mut State, (wanted, known): (Arc<EventFilter>, u64), start: u64| {
+            assert!(state.keep(0, &wanted, known, read(start)));
+        };
+
+        let first = add(&mut state, &["b"]);
+        assert_eq!(takes(&state), [false, true, false]);
+        let for_first = asked(&state);
+        let same = add(&mut state, &["b"]);
+        let other = add(&mut state, &["b", "a"]);
+        assert_eq!(takes(&state), [true, true, false]);
+        keep(&mut state, for_first, 10);
+        assert!(is_kept_for(&state, first, 10), "it is what this one wants");
+        assert!(!is_kept_for(&state, other, 19) && is_kept_for(&state, other, 20), "it was read for others");
+        assert!(is_kept_for(&state, same, 20));
+        let for_all = asked(&state);
+        keep(&mut state, for_all, 20);
+        let late = add(&mut state, &["a", "b"]);
+        assert!(is_kept_for(&state, late, 20), "what is kept from there on was read for the same types");
+        let any = add(&mut state, &[]);
+        assert_eq!(takes(&state), [true; 3], "whoever names no type wants all");
+        assert!(!is_kept_for(&state, any, 29) && is_kept_for(&state, any, 30));
+        state.listeners.remove(&any);
+        assert!(state.look_who_listens());
+        assert_eq!(takes(&state), [true, true, false]);
+        let (wanted, known) = asked(&state);
+        assert!(!state.keep(1, &wanted, known, read(30)), "it is for nobody who listens now");
+        assert_eq!(state.ring.range, 10..30);
     }
 }
