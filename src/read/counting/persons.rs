@@ -1,14 +1,15 @@
-//! Who the visits of the log are of, as people are merged now: so many people at a time that they take little memory. If
-//! there are more, the log is gone through several times, each time for a part of all people.
+//! Who the visits of the log are of, as people are merged now: so many people at a time that their numbers, and what is
+//! kept by these, take little memory. If there are more, the log is gone through several times, each time for a part of
+//! all people.
 
-use std::{collections::hash_map::RandomState, hash::BuildHasher};
+use std::{collections::hash_map::RandomState, hash::BuildHasher, ops::Range};
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::{
     model::{Id, ShortId, Time},
-    store::{NOWHERE, ReadView, Refused, SegmentProfiles, VisitColumns},
+    store::{NOWHERE, ReadView, Refused, SegmentProfiles, StoreError, VisitColumns},
 };
 
 /// How many names are read at once.
@@ -38,10 +39,12 @@ impl IdKeys {
 type Key = (u64, u64);
 
 /// Numbers for the people of a part of all people: one for all ids of a person.
-#[derive(Default)]
 pub struct Persons {
     part: u64,
+    /// A power of two.
     parts: u64,
+    /// What is in the log from this offset on came while it was gone through.
+    log_end: u64,
     keys: IdKeys,
     /// Where another id of somebody leads.
     leads: HashMap<Key, Key>,
@@ -52,36 +55,84 @@ pub struct Persons {
     people: Vec<Key>,
 }
 
+impl Default for Persons {
+    /// All people as one part.
+    fn default() -> Self {
+        Self {
+            part: 0,
+            parts: 1,
+            log_end: u64::MAX,
+            keys: IdKeys::default(),
+            leads: HashMap::default(),
+            numbers: HashTable::new(),
+            hasher: foldhash::fast::RandomState::default(),
+            people: Vec::new(),
+        }
+    }
+}
+
 impl Persons {
-    /// Reads which ids lead to other ones. About as many people as `most` are a part, of those whom segments name that
+    /// Reads which ids lead to other ones, and divides people into parts of at most `most`: those whom segments name that
     /// have something from `from` on and before `to`.
     pub async fn read(view: &ReadView, from: Option<Time>, to: Option<Time>, most: usize) -> Result<Self, Refused> {
-        let profiles = view.query(move |log| {
-            let mut profiles = 0;
-            for span in log.spans()? {
-                let (earliest, latest) = span.inserted;
-                if from.is_none_or(|from| latest >= from)
-                    && to.is_none_or(|to| earliest < to)
-                    && let Some(index) = log.index(span.range.start)?
-                {
-                    profiles += index.profile_count();
-                }
-            }
-            Ok(profiles)
+        let mut persons = Self::default();
+        persons.read_leads(view).await?;
+        let spans = view.query(|log| log.spans()).await?.into_iter();
+        let meant = spans
+            .filter(|span| from.is_none_or(|from| span.inserted.1 >= from) && to.is_none_or(|to| span.inserted.0 < to));
+        let segments: Vec<_> = meant.map(|span| span.range).collect();
+        let starts: Vec<u64> = segments.iter().map(|range| range.start).collect();
+        let named = view.query(move |log| {
+            let count = |start| Ok(log.index(start)?.map_or(0, |index| index.profile_count()));
+            starts.into_iter().map(count).sum::<Result<usize, StoreError>>()
         });
-        let parts = profiles.await?.div_ceil(most) as u64;
-        let mut persons = Self { parts, ..Self::default() };
+        // Most people are named by several segments: they are counted once only where that may tell.
+        if named.await? > most {
+            persons.log_end = segments.iter().map(|range| range.end).max().unwrap_or(0);
+            persons.divide(view, segments, most).await?;
+        }
+        Ok(persons)
+    }
+
+    async fn read_leads(&mut self, view: &ReadView) -> Result<(), Refused> {
         let mut after: Option<Id> = None;
         loop {
             let from = after.take();
             let names = view.query(move |log| log.names(from.as_ref(), NAMES_TOGETHER)).await?;
-            let Some((last, _)) = names.last() else { return Ok(persons) };
+            let Some((last, _)) = names.last() else { return Ok(()) };
             after = Some(last.id.clone());
             for (name, profile) in &names {
-                let [from, to] = [name, profile].map(|it| persons.key(ShortId::of(&it.id), it.since));
-                persons.leads.insert(from, to);
+                let [from, to] = [name, profile].map(|it| self.key(ShortId::of(&it.id), it.since));
+                self.leads.insert(from, to);
             }
         }
+    }
+
+    /// Makes parts of at most `most` people.
+    async fn divide(&mut self, view: &ReadView, segments: Vec<Range<u64>>, most: usize) -> Result<(), Refused> {
+        // The hashes of those of the first part; all parts have about as many.
+        let mut first: HashSet<u64> = HashSet::default();
+        for Range { start, .. } in segments {
+            let profiles = view.query(move |log| log.index(start)?.map(|index| index.profiles()).transpose()).await?;
+            let Some(profiles) = profiles else { continue };
+            for (id, since) in profiles.ids.iter().zip(&profiles.since) {
+                let (_, hash) = self.person(self.key(id, *since));
+                if self.part_of(hash) == 0 {
+                    first.insert(hash);
+                }
+                while first.len() > most {
+                    self.parts *= 2;
+                    first.retain(|hash| self.part_of(*hash) == 0);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever goes through the log several times leaves out what is there from this offset on, so as to find the same
+    /// each time.
+    pub fn log_end(&self) -> u64 {
+        self.log_end
     }
 
     /// Goes on to the next part, whose people have numbers of their own; `false`: there is none.
@@ -110,19 +161,11 @@ impl Persons {
 
     /// The number of the person that a profile is part of.
     fn number(&mut self, profile: Key) -> u32 {
-        let mut person = profile;
-        // No way is longer than there are names.
-        for _ in 0..self.leads.len() {
-            match self.leads.get(&person) {
-                Some(next) if *next != person => person = *next,
-                _ => break,
-            }
-        }
-        let Self { part, parts, numbers, hasher, people, .. } = self;
-        let hash = hasher.hash_one(person);
-        if *parts > 1 && (hash >> 32) % *parts != *part {
+        let (person, hash) = self.person(profile);
+        if self.part_of(hash) != self.part {
             return NOBODY;
         }
+        let Self { numbers, hasher, people, .. } = self;
         let is_it = |number: &u32| people.get(*number as usize) == Some(&person);
         let hash_of = |number: &u32| hasher.hash_one(people[*number as usize]);
         match numbers.entry(hash, is_it, hash_of) {
@@ -134,6 +177,24 @@ impl Persons {
                 number
             }
         }
+    }
+
+    /// The key of the person that a profile is part of, and its hash.
+    fn person(&self, profile: Key) -> (Key, u64) {
+        let mut person = profile;
+        // No way is longer than there are names.
+        for _ in 0..self.leads.len() {
+            match self.leads.get(&person) {
+                Some(next) if *next != person => person = *next,
+                _ => break,
+            }
+        }
+        (person, self.hasher.hash_one(person))
+    }
+
+    /// The part of a person whose key has this hash; the table of numbers goes by other bits of it.
+    fn part_of(&self, hash: u64) -> u64 {
+        (hash >> 32) & (self.parts - 1)
     }
 
     fn key(&self, id: ShortId<'_>, since: u64) -> Key {

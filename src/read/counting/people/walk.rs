@@ -114,6 +114,12 @@ pub fn walk_segment(
     persons: &mut Persons,
     each: &mut impl FnMut(usize, Row),
 ) -> Result<(), StoreError> {
+    let is_outside = |span: &PageSpan| {
+        filter.from.is_some_and(|from| span.inserted.1 < from) || filter.to.is_some_and(|to| span.inserted.0 >= to)
+    };
+    if index.pages.iter().all(is_outside) {
+        return Ok(());
+    }
     let names = index.names()?;
     let classes_of = |kind: &Arc<str>| {
         let takes = |class: &Class| KindPattern::any_takes(&class.kinds, kind);
@@ -124,16 +130,14 @@ pub fn walk_segment(
     let sources: Option<Vec<bool>> = (!filter.sources.are_all()).then(are_meant);
     let conditional = filter.classes.iter().enumerate().filter(|(_, class)| class.condition.is_some());
     let conditional: u16 = conditional.map(|(place, _)| 1 << place).sum();
-    let is_outside = |span: &PageSpan| {
-        filter.from.is_some_and(|from| span.inserted.1 < from) || filter.to.is_some_and(|to| span.inserted.0 >= to)
-    };
-    if classes.iter().all(|classes| *classes == 0) || index.pages.iter().all(is_outside) {
+    if classes.iter().all(|classes| *classes == 0) {
         return Ok(());
     }
     // Read before who they are: visits may come meanwhile.
     let columns = index.visit_columns()?;
     let people = persons.of_visits(&columns, &index.profiles()?);
     let deleted = log.deleted_events(index.first..index.end)?;
+    let end = persons.log_end();
     let times = filter.from.map_or(0, time_number)..filter.to.map_or(u64::MAX, time_number);
     for (page, span) in index.pages.iter().enumerate() {
         if is_outside(span) {
@@ -162,14 +166,16 @@ pub fn walk_segment(
         });
         let rows = rows.enumerate().filter_map(|(place, row)| Some((place, row?)));
         let first = page * PAGE_ROWS;
-        let is_whole = times.contains(&time_number(span.inserted.0)) && times.contains(&time_number(span.inserted.1));
-        if is_whole && deleted.is_empty() && conditional == 0 {
+        let is_within = times.contains(&time_number(span.inserted.0)) && times.contains(&time_number(span.inserted.1));
+        if is_within && span.offsets.1 < end && deleted.is_empty() && conditional == 0 {
             rows.for_each(|(place, row)| each(first + place, row));
             continue;
         }
         let offsets = column(Column::Offset)?;
-        let is_there =
-            |place: usize| times.contains(&inserted[place]) && deleted.binary_search(&offsets[place]).is_err();
+        let is_there = |place: usize| {
+            let offset = offsets[place];
+            times.contains(&inserted[place]) && offset < end && deleted.binary_search(&offset).is_err()
+        };
         let mut rows: Vec<(usize, Row)> = rows.filter(|(place, _)| is_there(*place)).collect();
         if conditional > 0 {
             decide(log, filter, conditional, &offsets, &mut rows)?;

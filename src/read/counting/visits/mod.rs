@@ -74,8 +74,33 @@ struct Stretches {
     all: BTreeMap<Time, Stretch>,
     /// All visits were met before: they come once more with each further part of the people.
     are_visits_counted: bool,
+    /// Read once they were.
+    made: Made,
+}
+
+/// What tells when profiles were made.
+#[derive(Default)]
+struct Made {
+    /// All pages, each with the offset of its segment's first entry and its place there.
+    pages: Vec<(u64, usize, PageSpan)>,
+    /// The offsets at which the sessions and profiles were made that were imported.
+    imported: std::collections::HashSet<u64>,
+}
+
+impl Made {
+    fn read(log: &LogView<'_>) -> Result<Self, StoreError> {
+        let mut pages = Vec::new();
+        for segment in log.segments() {
+            let Some(index) = log.index(segment.start)? else { continue };
+            pages.extend(index.pages.iter().enumerate().map(|(page, span)| (segment.start, page, *span)));
+        }
+        Ok(Self { pages, imported: log.imported_at()? })
+    }
+
     /// The time of the first event that is kept.
-    complete_from: Option<Time>,
+    fn complete_from(&self) -> Option<Time> {
+        self.pages.iter().map(|(.., span)| span.inserted.0).min()
+    }
 }
 
 impl Stretches {
@@ -94,13 +119,11 @@ impl Stretches {
 
     /// Counts the people of the part that was gone through. A profile is made right before the first event of the request
     /// that it came with, so it has that one's time, or it was imported and says itself when it was made.
-    fn count_people(&mut self, log: &LogView<'_>, persons: &Persons) -> Result<(), StoreError> {
-        let mut spans: Vec<(u64, usize, PageSpan)> = Vec::new();
-        for segment in log.segments() {
-            let Some(index) = log.index(segment.start)? else { continue };
-            spans.extend(index.pages.iter().enumerate().map(|(page, span)| (segment.start, page, *span)));
+    fn end_part(&mut self, log: &LogView<'_>, persons: &Persons) -> Result<(), StoreError> {
+        if !self.are_visits_counted {
+            (self.are_visits_counted, self.made) = (true, Made::read(log)?);
         }
-        let imported = log.imported_at()?;
+        let Made { pages, imported } = &self.made;
         // Where a page reaches beyond its stretch, its rows tell: who is asked about, by the page.
         let mut open: BTreeMap<usize, Vec<(Time, u64)>> = BTreeMap::new();
         for (start, stretch) in &mut self.all {
@@ -113,8 +136,8 @@ impl Stretches {
                     stretch.new_profiles += u64::from(is_new);
                     continue;
                 }
-                let at = spans.partition_point(|(.., span)| span.offsets.1 < made);
-                let Some((.., span)) = spans.get(at) else { continue };
+                let at = pages.partition_point(|(.., span)| span.offsets.1 < made);
+                let Some((.., span)) = pages.get(at) else { continue };
                 let (earliest, latest) = span.inserted;
                 if times.contains(&earliest) && times.contains(&latest) {
                     stretch.new_profiles += 1;
@@ -126,7 +149,7 @@ impl Stretches {
             stretch.people = HashSet::default();
         }
         for (at, asked) in open {
-            let (segment, page, _) = spans[at];
+            let (segment, page, _) = pages[at];
             let Some(index) = log.index(segment)? else { continue };
             let (offsets, inserted) = (index.column(page, Column::Offset)?, index.column(page, Column::Inserted)?);
             for (start, made) in asked {
@@ -139,8 +162,6 @@ impl Stretches {
                 }
             }
         }
-        self.complete_from = spans.iter().map(|(.., span)| span.inserted.0).min();
-        self.are_visits_counted = true;
         Ok(())
     }
 }
@@ -156,15 +177,18 @@ impl Queries {
             calendar: Calendar::new(zone, unit),
             all: BTreeMap::new(),
             are_visits_counted: false,
-            complete_from: None,
+            made: Made::default(),
         };
         let persons =
             Persons::read(&view, terms.from, None, self.settings.people_max).await.map_err(NotCounted::Refused)?;
         let mut walk = VisitWalk::new(Arc::new(VisitQuery { terms, people: true, pages: false }), persons, stretches);
         loop {
             walk = walk.go_through(&view, Stretches::add).await?;
+            if walk.state.all.len() > ROWS_MAX {
+                return Err(NotCounted::too_many_rows());
+            }
             let counted = view.query(move |log| {
-                walk.state.count_people(log, &walk.persons)?;
+                walk.state.end_part(log, &walk.persons)?;
                 Ok(walk)
             });
             walk = counted.await.map_err(NotCounted::Refused)?;
@@ -172,7 +196,7 @@ impl Queries {
                 break;
             }
         }
-        let Stretches { mut all, mut calendar, complete_from, .. } = walk.state;
+        let Stretches { mut all, mut calendar, made, .. } = walk.state;
         let end = to.map_or(now, |to| to.min(now));
         let first = from.or_else(|| all.keys().next().copied());
         for start in calendar.starts(first, end) {
@@ -182,7 +206,7 @@ impl Queries {
             }
         }
         let rows = all.into_iter().map(|(start, stretch)| stretch.row(word, calendar.name(start)));
-        Ok(Counts { rows: rows.collect(), complete_from })
+        Ok(Counts { rows: rows.collect(), complete_from: made.complete_from() })
     }
 }
 

@@ -235,7 +235,9 @@ impl<S: Send + 'static> VisitWalk<S> {
         if !is_looked_at.contains(&true) && (is_before || self.carried.is_empty()) {
             return Ok(());
         }
-        let people = if query.people { self.persons.of_visits(&columns, &index.profiles()?) } else { Vec::new() };
+        // What has an event in a segment before the time began too early, whoever it is of.
+        let are_people_told = query.people && !is_before;
+        let people = if are_people_told { self.persons.of_visits(&columns, &index.profiles()?) } else { Vec::new() };
         let names = index.names()?;
         let meant = query.terms.in_segment(&names);
         let is_view: Vec<bool> = names.kinds.iter().map(|kind| **kind == *PAGE_VIEW).collect();
@@ -252,9 +254,13 @@ impl<S: Send + 'static> VisitWalk<S> {
             }
             let (inserted, kinds) = (index.column(page, Column::Inserted)?, index.column(page, Column::Kind)?);
             let meant = meant.of_rows(index, page)?;
-            let offsets = if deleted.is_empty() { Vec::new() } else { index.column(page, Column::Offset)? };
-            let is_deleted = |row: usize| offsets.get(row).is_some_and(|offset| deleted.binary_search(offset).is_ok());
-            let rows: Vec<usize> = (0..visits.len()).filter(|row| is_looked_at(*row) && !is_deleted(*row)).collect();
+            let end = self.persons.log_end();
+            let is_whole = deleted.is_empty() && index.pages[page].offsets.1 < end;
+            let offsets = if is_whole { Vec::new() } else { index.column(page, Column::Offset)? };
+            let is_there = |row: usize| {
+                offsets.get(row).is_none_or(|offset| *offset < end && deleted.binary_search(offset).is_err())
+            };
+            let rows: Vec<usize> = (0..visits.len()).filter(|row| is_looked_at(*row) && is_there(*row)).collect();
             for row in &rows {
                 let visit = &mut met[session(*row)];
                 let view = u32::from(is_view.get(kinds[*row] as usize).copied().unwrap_or(false));
