@@ -107,8 +107,8 @@ impl EventFilter {
     }
 
     /// Whether a time from the first to the second is meant.
-    pub fn may_take_times(&self, (earliest, latest): (Time, Time)) -> bool {
-        self.from.is_none_or(|from| latest >= from) && self.to.is_none_or(|to| earliest < to)
+    pub fn may_take_times(&self, times: (Time, Time)) -> bool {
+        may_be_within(times, self.from, self.to)
     }
 }
 
@@ -173,6 +173,11 @@ impl ProfileFilter {
 
 fn within(time: Time, from: Option<Time>, to: Option<Time>) -> bool {
     from.is_none_or(|from| time >= from) && to.is_none_or(|to| time < to)
+}
+
+/// Whether a time from `earliest` to `latest` may be at `from` or later and before `to`.
+pub fn may_be_within((earliest, latest): (Time, Time), from: Option<Time>, to: Option<Time>) -> bool {
+    from.is_none_or(|from| latest >= from) && to.is_none_or(|to| earliest < to)
 }
 
 fn is_member(profile: &Profile, segment: &Id) -> bool {

@@ -9,6 +9,7 @@ use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::{
     model::{Id, ShortId, Time},
+    read::filter::may_be_within,
     store::{NOWHERE, ReadView, Refused, SegmentProfiles, StoreError, VisitColumns},
 };
 
@@ -78,8 +79,7 @@ impl Persons {
         let mut persons = Self::default();
         persons.read_leads(view).await?;
         let spans = view.query(|log| log.spans()).await?.into_iter();
-        let meant = spans
-            .filter(|span| from.is_none_or(|from| span.inserted.1 >= from) && to.is_none_or(|to| span.inserted.0 < to));
+        let meant = spans.filter(|span| may_be_within(span.inserted, from, to));
         let segments: Vec<_> = meant.map(|span| span.range).collect();
         let starts: Vec<u64> = segments.iter().map(|range| range.start).collect();
         let named = view.query(move |log| {

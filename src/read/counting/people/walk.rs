@@ -13,7 +13,7 @@ use super::{
 use crate::{
     model::Time,
     process::{Expression, Scope},
-    read::filter::{KindPattern, Sources},
+    read::filter::{KindPattern, Sources, may_be_within},
     store::{
         Column, FoundEvent, LogView, PAGE_ROWS, PageSpan, ReadView, Refused, SegmentIndex, StoreError, number_time,
         time_number,
@@ -114,9 +114,7 @@ pub fn walk_segment(
     persons: &mut Persons,
     each: &mut impl FnMut(usize, Row),
 ) -> Result<(), StoreError> {
-    let is_outside = |span: &PageSpan| {
-        filter.from.is_some_and(|from| span.inserted.1 < from) || filter.to.is_some_and(|to| span.inserted.0 >= to)
-    };
+    let is_outside = |span: &PageSpan| !may_be_within(span.inserted, filter.from, filter.to);
     if index.pages.iter().all(is_outside) {
         return Ok(());
     }
