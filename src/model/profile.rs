@@ -353,7 +353,7 @@ struct Visits {
 /// The schema of a profile's `stats`; they are written by name.
 #[derive(JsonSchema)]
 #[schemars(inline)]
-#[allow(dead_code)] // only its schema is asked for: what is shown is written field by field
+#[expect(dead_code, reason = "only its schema is asked for: what is shown is written field by field")]
 struct Stats {
     visits: u64,
     views: u64,
