@@ -73,7 +73,7 @@ impl Default for Persons {
 }
 
 impl Persons {
-    /// Reads which ids lead to other ones, and divides people into parts of at most `most`: those whom segments name that
+    /// Reads which ids lead to other ones, and divides people into parts of about `most` at most: those whom segments name that
     /// have something from `from` on and before `to`.
     pub async fn read(view: &ReadView, from: Option<Time>, to: Option<Time>, most: usize) -> Result<Self, Refused> {
         let mut persons = Self::default();
@@ -108,9 +108,9 @@ impl Persons {
         }
     }
 
-    /// Makes parts of at most `most` people.
+    /// Makes so many parts that the first has at most `most` people; the others have about as many as it.
     async fn divide(&mut self, view: &ReadView, segments: Vec<Range<u64>>, most: usize) -> Result<(), Refused> {
-        // The hashes of those of the first part; all parts have about as many.
+        // The hashes of those of the first part.
         let mut first: HashSet<u64> = HashSet::default();
         for Range { start, .. } in segments {
             let profiles = view.query(move |log| log.index(start)?.map(|index| index.profiles()).transpose()).await?;
