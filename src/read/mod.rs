@@ -33,6 +33,7 @@ use crate::{
     store::{ReadView, Refused, Store, retry},
 };
 
+use counting::PeopleRoom;
 use follower::Follower;
 
 pub use counting::{
@@ -60,7 +61,7 @@ pub struct ReadSettings {
     pub page_time: Duration,
     /// How many follow the log at once; more are refused.
     pub live_max: usize,
-    /// How many people are counted at once, by what they did: of more, one part after the other.
+    /// How many people are counted at once, by what they did, in all queries together: of more, one part after the other.
     pub people_max: usize,
 }
 
@@ -72,6 +73,7 @@ pub struct Queries {
     identity: Identity,
     settings: ReadSettings,
     running: Arc<Semaphore>,
+    people: PeopleRoom,
     follower: Arc<Follower>,
 }
 
@@ -85,6 +87,7 @@ impl Queries {
             identity,
             settings,
             running: Arc::new(Semaphore::new(settings.queries_max.min(Semaphore::MAX_PERMITS))),
+            people: PeopleRoom::new(settings.people_max),
         }
     }
 

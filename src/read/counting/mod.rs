@@ -16,6 +16,7 @@ mod visits;
 
 pub use events::CountQuery;
 pub use people::{Cohort, FunnelQuery, FunnelStep, RetentionQuery};
+pub use persons::PeopleRoom;
 pub use rows::{Counts, NotCounted, Row};
 pub use top::{Often, Other, Top, TopQuery, TopRow};
 pub use visits::VisitsQuery;

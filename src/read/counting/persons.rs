@@ -1,11 +1,15 @@
 //! Who the visits of the log are of, as people are merged now: so many people at a time that their numbers, and what is
-//! kept by these, take little memory. If there are more, the log is gone through several times, each time for a part of
-//! all people.
+//! kept by these, take little memory, however many count. If there are more, the log is gone through several times, each
+//! time for a part of all people.
 
-use std::{collections::hash_map::RandomState, hash::BuildHasher, ops::Range};
+use std::{collections::hash_map::RandomState, hash::BuildHasher, ops::Range, sync::Arc, time::Duration};
 
 use foldhash::{HashMap, HashSet};
 use hashbrown::{HashTable, hash_table::Entry};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use crate::{
     model::{Id, ShortId, Time},
@@ -15,6 +19,9 @@ use crate::{
 
 /// How many names are read at once.
 const NAMES_TOGETHER: usize = 10_000;
+
+/// How long a count waits for others to give back the room that their people take.
+const ROOM_WAIT: Duration = Duration::from_secs(60);
 
 /// Nobody is known of a row.
 pub const NOBODY: u32 = u32::MAX;
@@ -36,6 +43,51 @@ impl IdKeys {
     }
 }
 
+/// Room for the people of all counts that run at once.
+pub struct PeopleRoom {
+    most: usize,
+    left: Arc<Semaphore>,
+}
+
+/// Room that a count has for its people.
+pub struct TakenRoom {
+    /// The segments that have something of the time that is asked for.
+    segments: Vec<Range<u64>>,
+    /// More people than these are taken in parts.
+    most: usize,
+    /// How many people the segments name, those whom several name more than once.
+    named: usize,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl PeopleRoom {
+    /// For `most` people.
+    pub fn new(most: usize) -> Self {
+        Self { most, left: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))) }
+    }
+
+    /// Waits for room for those whom segments name that have something from `from` on and before `to`; where these are more
+    /// than there is ever room for, for all of it. Taken before a query's turn, so that who waits here holds no other up.
+    pub async fn take(&self, view: &ReadView, from: Option<Time>, to: Option<Time>) -> Result<TakenRoom, Refused> {
+        let spans = view.query(|log| log.spans()).await?.into_iter();
+        let segments: Vec<_> =
+            spans.filter(|span| may_be_within(span.inserted, from, to)).map(|span| span.range).collect();
+        let starts: Vec<u64> = segments.iter().map(|range| range.start).collect();
+        let named = view.query(move |log| {
+            let count = |start| Ok(log.index(start)?.map_or(0, |index| index.profile_count()));
+            starts.into_iter().map(count).sum::<Result<usize, StoreError>>()
+        });
+        let named = named.await?;
+        Ok(TakenRoom { segments, most: self.most, named, _permit: self.permit(named).await? })
+    }
+
+    async fn permit(&self, people: usize) -> Result<OwnedSemaphorePermit, Refused> {
+        let people = u32::try_from(people.min(self.most)).unwrap_or(u32::MAX);
+        let permit = timeout(ROOM_WAIT, self.left.clone().acquire_many_owned(people)).await.ok().and_then(Result::ok);
+        permit.ok_or_else(|| Refused::Unavailable("other queries that count people take all the room for these".into()))
+    }
+}
+
 /// A profile: 64 bits of its id's key, for few are made at the same offset, and the offset at which it was made.
 type Key = (u64, u64);
 
@@ -54,6 +106,7 @@ pub struct Persons {
     hasher: foldhash::fast::RandomState,
     /// By their numbers, the key of each person.
     people: Vec<Key>,
+    _room: Option<TakenRoom>,
 }
 
 impl Default for Persons {
@@ -68,29 +121,22 @@ impl Default for Persons {
             numbers: HashTable::new(),
             hasher: foldhash::fast::RandomState::default(),
             people: Vec::new(),
+            _room: None,
         }
     }
 }
 
 impl Persons {
-    /// Reads which ids lead to other ones, and divides people into parts of about `most` at most: those whom segments name that
-    /// have something from `from` on and before `to`.
-    pub async fn read(view: &ReadView, from: Option<Time>, to: Option<Time>, most: usize) -> Result<Self, Refused> {
+    /// Reads which ids lead to other ones, and divides people into parts for which there is room.
+    pub async fn read(view: &ReadView, room: TakenRoom) -> Result<Self, Refused> {
         let mut persons = Self::default();
         persons.read_leads(view).await?;
-        let spans = view.query(|log| log.spans()).await?.into_iter();
-        let meant = spans.filter(|span| may_be_within(span.inserted, from, to));
-        let segments: Vec<_> = meant.map(|span| span.range).collect();
-        let starts: Vec<u64> = segments.iter().map(|range| range.start).collect();
-        let named = view.query(move |log| {
-            let count = |start| Ok(log.index(start)?.map_or(0, |index| index.profile_count()));
-            starts.into_iter().map(count).sum::<Result<usize, StoreError>>()
-        });
         // Most people are named by several segments: they are counted once only where that may tell.
-        if named.await? > most {
-            persons.log_end = segments.iter().map(|range| range.end).max().unwrap_or(0);
-            persons.divide(view, segments, most).await?;
+        if room.named > room.most {
+            persons.log_end = room.segments.iter().map(|range| range.end).max().unwrap_or(0);
+            persons.divide(view, &room).await?;
         }
+        persons._room = Some(room);
         Ok(persons)
     }
 
@@ -108,11 +154,11 @@ impl Persons {
         }
     }
 
-    /// Makes so many parts that the first has at most `most` people; the others have about as many as it.
-    async fn divide(&mut self, view: &ReadView, segments: Vec<Range<u64>>, most: usize) -> Result<(), Refused> {
+    /// Makes so many parts that there is room for the people of the first; the others have about as many as it.
+    async fn divide(&mut self, view: &ReadView, room: &TakenRoom) -> Result<(), Refused> {
         // The hashes of those of the first part.
         let mut first: HashSet<u64> = HashSet::default();
-        for Range { start, .. } in segments {
+        for start in room.segments.iter().map(|range| range.start) {
             let profiles = view.query(move |log| log.index(start)?.map(|index| index.profiles()).transpose()).await?;
             let Some(profiles) = profiles else { continue };
             for (id, since) in profiles.ids.iter().zip(&profiles.since) {
@@ -120,7 +166,7 @@ impl Persons {
                 if self.part_of(hash) == 0 {
                     first.insert(hash);
                 }
-                while first.len() > most {
+                while first.len() > room.most {
                     self.parts *= 2;
                     first.retain(|hash| self.part_of(*hash) == 0);
                 }
@@ -200,5 +246,27 @@ impl Persons {
     fn key(&self, id: ShortId<'_>, since: u64) -> Key {
         let key = self.keys.key(id);
         ((key >> 64) as u64 ^ key as u64, since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn counts_whose_people_are_too_many_together_wait_for_each_other() {
+        let room = PeopleRoom::new(10);
+        let one = room.permit(6).await.unwrap();
+        let few = room.permit(4).await.unwrap();
+        assert!(room.permit(1).now_or_never().is_none());
+        drop(one);
+        let some = room.permit(6).await.unwrap();
+        drop((few, some));
+        let more_than_ever_fit = room.permit(1_000).await.unwrap();
+        assert!(room.permit(1).now_or_never().is_none());
+        drop(more_than_ever_fit);
+        assert!(room.permit(10).await.is_ok());
     }
 }

@@ -167,11 +167,12 @@ impl ByPerson for Walked {
 impl Queries {
     /// How many people took the steps one after the other, all within the time that the first one began.
     pub async fn funnel(&self, query: FunnelQuery) -> Result<Vec<FunnelStep>, Refused> {
-        let _turn = self.turn().await?;
         let view = self.settled_view().await?;
+        let room = self.people.take(&view, query.filter.from, query.filter.to).await?;
+        let _turn = self.turn().await?;
         let steps = query.filter.classes.len();
         let walked = Walked::new(query.within, steps);
-        Ok(walk(&view, Arc::new(query.filter), self.settings.people_max, walked).await?.steps())
+        Ok(walk(&view, Arc::new(query.filter), room, walked).await?.steps())
     }
 }
 

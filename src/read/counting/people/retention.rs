@@ -170,11 +170,12 @@ impl ByPerson for Seen {
 impl Queries {
     /// How many people came back in each period behind the one in which they came first.
     pub async fn retention(&self, query: RetentionQuery) -> Result<Vec<Cohort>, Refused> {
-        let _turn = self.turn().await?;
         let view = self.settled_view().await?;
+        let room = self.people.take(&view, query.filter.from, query.filter.to).await?;
+        let _turn = self.turn().await?;
         let now = query.filter.to.map_or(query.filter.now, |to| to.min(query.filter.now));
         let seen = Seen::new(Calendar::new(query.zone, query.unit));
-        Ok(walk(&view, Arc::new(query.filter), self.settings.people_max, seen).await?.cohorts(now))
+        Ok(walk(&view, Arc::new(query.filter), room, seen).await?.cohorts(now))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     super::{
         blocks::each_event,
-        persons::{NOBODY, Persons},
+        persons::{NOBODY, Persons, TakenRoom},
         terms::is_bot,
     },
     by_time::by_time,
@@ -62,14 +62,14 @@ pub trait ByPerson: Send + 'static {
 }
 
 /// Has every row that is meant and of somebody seen, those of a part of the people in the order of their times. Where
-/// nothing was imported, the log is in that order. `most`: how many people are a part.
+/// nothing was imported, the log is in that order.
 pub async fn walk<S: ByPerson>(
     view: &ReadView,
     filter: Arc<RowFilter>,
-    most: usize,
+    room: TakenRoom,
     mut state: S,
 ) -> Result<S, Refused> {
-    let mut persons = Persons::read(view, filter.from, filter.to, most).await?;
+    let mut persons = Persons::read(view, room).await?;
     let spans = view.query(|log| log.spans()).await?;
     let is_in_order = !spans.iter().any(|span| span.imported);
     loop {

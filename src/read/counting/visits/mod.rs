@@ -169,8 +169,9 @@ impl Stretches {
 impl Queries {
     /// How many visits began in each stretch of time. A visit counts, whole, where it began, if any of its events is meant.
     pub async fn visits(&self, query: VisitsQuery) -> Result<Counts, NotCounted> {
-        let _turn = self.turn().await.map_err(NotCounted::Refused)?;
         let view = self.settled_view().await.map_err(NotCounted::Refused)?;
+        let room = self.people.take(&view, query.terms.from, None).await.map_err(NotCounted::Refused)?;
+        let _turn = self.turn().await.map_err(NotCounted::Refused)?;
         let VisitsQuery { word, unit, terms, zone, now } = query;
         let (from, to) = (terms.from, terms.to);
         let stretches = Stretches {
@@ -179,8 +180,7 @@ impl Queries {
             are_visits_counted: false,
             made: Made::default(),
         };
-        let persons =
-            Persons::read(&view, terms.from, None, self.settings.people_max).await.map_err(NotCounted::Refused)?;
+        let persons = Persons::read(&view, room).await.map_err(NotCounted::Refused)?;
         let mut walk = VisitWalk::new(Arc::new(VisitQuery { terms, people: true, pages: false }), persons, stretches);
         loop {
             walk = walk.go_through(&view, Stretches::add).await?;
