@@ -60,6 +60,13 @@ pub struct TakenRoom {
     _permit: OwnedSemaphorePermit,
 }
 
+impl TakenRoom {
+    /// How many people there is room for.
+    fn people(&self) -> usize {
+        self.named.min(self.most)
+    }
+}
+
 impl PeopleRoom {
     /// For `most` people.
     pub fn new(most: usize) -> Self {
@@ -106,7 +113,7 @@ pub struct Persons {
     hasher: foldhash::fast::RandomState,
     /// By their numbers, the key of each person.
     people: Vec<Key>,
-    _room: Option<TakenRoom>,
+    room: Option<TakenRoom>,
 }
 
 impl Default for Persons {
@@ -121,7 +128,7 @@ impl Default for Persons {
             numbers: HashTable::new(),
             hasher: foldhash::fast::RandomState::default(),
             people: Vec::new(),
-            _room: None,
+            room: None,
         }
     }
 }
@@ -129,15 +136,20 @@ impl Default for Persons {
 impl Persons {
     /// Reads which ids lead to other ones, and divides people into parts for which there is room.
     pub async fn read(view: &ReadView, room: TakenRoom) -> Result<Self, Refused> {
-        let mut persons = Self::default();
+        let mut persons = Self { people: Vec::with_capacity(room.people()), ..Self::default() };
         persons.read_leads(view).await?;
         // Most people are named by several segments: they are counted once only where that may tell.
         if room.named > room.most {
             persons.log_end = room.segments.iter().map(|range| range.end).max().unwrap_or(0);
             persons.divide(view, &room).await?;
         }
-        persons._room = Some(room);
+        persons.room = Some(room);
         Ok(persons)
+    }
+
+    /// How many people a part may have.
+    pub fn most(&self) -> usize {
+        self.room.as_ref().map_or(0, TakenRoom::people)
     }
 
     async fn read_leads(&mut self, view: &ReadView) -> Result<(), Refused> {

@@ -76,7 +76,8 @@ struct Walked {
     steps: usize,
     /// By the number of a person: their place among those who took the first step, or [`NO_WAY`].
     places: Vec<u32>,
-    /// How many steps each of them came, and for each step that they reached the latest way that came so far.
+    /// How many steps each of them came, and for each step that they reached, but the last one, the latest way that came
+    /// so far.
     came: Vec<u8>,
     reached: Vec<Reached>,
     /// How many people reached each step, and how long that first took each of them from the step before.
@@ -117,6 +118,12 @@ impl Walked {
 }
 
 impl ByPerson for Walked {
+    fn reserve(&mut self, people: usize) {
+        self.places.reserve_exact(people);
+        self.came.reserve_exact(people);
+        self.reached.reserve_exact(people * (self.steps - 1));
+    }
+
     fn see(&mut self, row: Row) {
         let person = row.person as usize;
         if self.places.len() <= person {
@@ -128,11 +135,11 @@ impl ByPerson for Walked {
             }
             self.places[person] = u32::try_from(self.came.len()).unwrap_or(NO_WAY);
             self.came.push(0);
-            self.reached.resize(self.reached.len() + self.steps, Reached::default());
+            self.reached.resize(self.reached.len() + self.steps - 1, Reached::default());
         }
         let place = self.places[person] as usize;
         let came = &mut self.came[place];
-        let reached = &mut self.reached[place * self.steps..][..self.steps];
+        let reached = &mut self.reached[place * (self.steps - 1)..][..self.steps - 1];
         // The last step first, so that one event is not two steps.
         let mut classes = row.classes;
         while classes > 0 {
@@ -153,7 +160,9 @@ impl ByPerson for Walked {
                     self.took[step].push(row.time.micros() - before.at.micros());
                 }
             }
-            reached[step] = Reached { begun: before.begun, at: row.time };
+            if let Some(reached) = reached.get_mut(step) {
+                *reached = Reached { begun: before.begun, at: row.time };
+            }
         }
     }
 

@@ -145,6 +145,10 @@ impl Seen {
 }
 
 impl ByPerson for Seen {
+    fn reserve(&mut self, people: usize) {
+        self.people.reserve_exact(people);
+    }
+
     fn see(&mut self, row: Row) {
         let period = self.period(row.time);
         let person = row.person as usize;

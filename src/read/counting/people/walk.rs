@@ -55,6 +55,10 @@ pub struct Row {
 
 /// What is gathered of the rows of people, a part of them at a time.
 pub trait ByPerson: Send + 'static {
+    /// Asks the system for room for as many people as a part may have. It takes memory only as people come; a vector that
+    /// grows takes that of two.
+    fn reserve(&mut self, people: usize);
+
     fn see(&mut self, row: Row);
 
     /// All rows of this part of the people were seen: from here on, their numbers are those of other people.
@@ -70,6 +74,7 @@ pub async fn walk<S: ByPerson>(
     mut state: S,
 ) -> Result<S, Refused> {
     let mut persons = Persons::read(view, room).await?;
+    state.reserve(persons.most());
     let spans = view.query(|log| log.spans()).await?;
     let is_in_order = !spans.iter().any(|span| span.imported);
     loop {
