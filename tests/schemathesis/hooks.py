@@ -33,6 +33,7 @@ FORMATS = {
     "event-type": st.one_of(TYPES, WORDS),
     "event-type-pattern": st.sampled_from(["page-view", "checkout-*", "*"]),
     "moment": st.sampled_from(["-15m", "-24h", "-7d", "2026-01-02T03:04:05Z", "2026-01-02 03:04:05"]),
+    "expiry": st.sampled_from(["7d", "30m", "2099-01-01T00:00:00Z"]),
     "cel": st.sampled_from(["true", "1 < 2", "now > timestamp('2026-01-01T00:00:00Z')"]),
     "cron": st.sampled_from(["0 3 * * *", "*/5 * * * 1"]),
     "paths": st.sampled_from(["type", "metadata.time.insert", "type,properties.price"]),

@@ -175,8 +175,8 @@ pub fn token_example() -> Value {
 /// A link that is to be made.
 pub fn share() -> Value {
     let expires = json!({
-        "description": "A time, or for how long, like `7d`; 30 days if it is left out.",
-        "type": ["string", "null"], "examples": ["7d", "2099-01-01T00:00:00Z"],
+        "description": "A time to come, or for how long, like `7d`; 30 days if it is left out.",
+        "type": ["string", "null"], "format": "expiry", "examples": ["7d", "2099-01-01T00:00:00Z"],
     });
     let page = format!("^({})(\\?[^#]*)?$", crate::admin::SHARED_PAGES.join("|"));
     json!({

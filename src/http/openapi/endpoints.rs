@@ -378,7 +378,8 @@ pub fn operations(endpoint: Endpoint, it: &mut Schemas) -> Vec<Operation> {
                 CLIENTS
                     .post("Logs in with a form")
                     .sent_as(true, content, json!({ "username": "admin", "password": "$TOKEN" }))
-                    .answers(it.answer::<user::LoggedIn<'_>>()),
+                    .answers(it.answer::<user::LoggedIn<'_>>())
+                    .or(StatusCode::TOO_MANY_REQUESTS),
             ]
         }
         Endpoint::Logout => {

@@ -19,7 +19,7 @@ pub const ALWAYS: [StatusCode; 8] = [
 ];
 
 /// What each status of a refusal means.
-const MEANINGS: [(StatusCode, &str); 14] = [
+const MEANINGS: [(StatusCode, &str); 15] = [
     (StatusCode::NOT_MODIFIED, "The client has it: its tag is the one of `If-None-Match`."),
     (StatusCode::BAD_REQUEST, "It is not HTTP, or not of a kind that is taken."),
     (StatusCode::UNAUTHORIZED, "Who asks is not known, or may not do this."),
@@ -31,6 +31,7 @@ const MEANINGS: [(StatusCode, &str); 14] = [
     (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body's media type, charset or encoding is none that is read."),
     (StatusCode::EXPECTATION_FAILED, "Only `100-continue` can be expected."),
     (StatusCode::UNPROCESSABLE_ENTITY, "A value is wrong; `loc` names it. Nothing is stored."),
+    (StatusCode::TOO_MANY_REQUESTS, "Too many wrong passwords came from this address; try again later."),
     (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's head is too large."),
     (StatusCode::INTERNAL_SERVER_ERROR, "A bug, of this request alone."),
     (StatusCode::SERVICE_UNAVAILABLE, "There is no room for it now, or nothing can be stored; try again later."),
@@ -46,7 +47,7 @@ pub fn responses(schemas: &mut Schemas) -> Map<String, Value> {
             _ => detail.clone(),
         };
         let mut response = json!({ "description": meaning, "content": { "application/json": { "schema": schema } } });
-        if *status == StatusCode::SERVICE_UNAVAILABLE {
+        if [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(status) {
             let seconds = json!({ "type": "integer", "minimum": 1 });
             response["headers"] = json!({
                 "Retry-After": { "description": "In how many seconds.", "required": true, "schema": seconds }
