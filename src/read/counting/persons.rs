@@ -61,8 +61,8 @@ pub struct TakenRoom {
 }
 
 impl TakenRoom {
-    /// How many people there is room for.
-    fn people(&self) -> usize {
+    /// How many people there is room for: the most of a part.
+    pub fn people(&self) -> usize {
         self.named.min(self.most)
     }
 }
@@ -113,7 +113,8 @@ pub struct Persons {
     hasher: foldhash::fast::RandomState,
     /// By their numbers, the key of each person.
     people: Vec<Key>,
-    room: Option<TakenRoom>,
+    /// Given back with them.
+    _room: Option<TakenRoom>,
 }
 
 impl Default for Persons {
@@ -128,7 +129,7 @@ impl Default for Persons {
             numbers: HashTable::new(),
             hasher: foldhash::fast::RandomState::default(),
             people: Vec::new(),
-            room: None,
+            _room: None,
         }
     }
 }
@@ -143,13 +144,8 @@ impl Persons {
             persons.log_end = room.segments.iter().map(|range| range.end).max().unwrap_or(0);
             persons.divide(view, &room).await?;
         }
-        persons.room = Some(room);
+        persons._room = Some(room);
         Ok(persons)
-    }
-
-    /// How many people a part may have.
-    pub fn most(&self) -> usize {
-        self.room.as_ref().map_or(0, TakenRoom::people)
     }
 
     async fn read_leads(&mut self, view: &ReadView) -> Result<(), Refused> {

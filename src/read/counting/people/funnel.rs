@@ -107,6 +107,11 @@ impl Walked {
         }
     }
 
+    /// How many steps `reached` has of each: nothing comes behind the last one that would look at it.
+    fn kept_steps(&self) -> usize {
+        self.steps - 1
+    }
+
     fn steps(self) -> Vec<FunnelStep> {
         let first = self.profiles.first().copied().unwrap_or(0);
         let steps = self.profiles.into_iter().zip(self.took).enumerate().map(|(step, (profiles, took))| {
@@ -121,11 +126,11 @@ impl ByPerson for Walked {
     fn reserve(&mut self, people: usize) {
         self.places.reserve_exact(people);
         self.came.reserve_exact(people);
-        self.reached.reserve_exact(people * (self.steps - 1));
+        self.reached.reserve_exact(people * self.kept_steps());
     }
 
     fn see(&mut self, row: Row) {
-        let person = row.person as usize;
+        let (person, kept) = (row.person as usize, self.kept_steps());
         if self.places.len() <= person {
             self.places.resize(person + 1, NO_WAY);
         }
@@ -135,11 +140,11 @@ impl ByPerson for Walked {
             }
             self.places[person] = u32::try_from(self.came.len()).unwrap_or(NO_WAY);
             self.came.push(0);
-            self.reached.resize(self.reached.len() + self.steps - 1, Reached::default());
+            self.reached.resize(self.reached.len() + kept, Reached::default());
         }
         let place = self.places[person] as usize;
         let came = &mut self.came[place];
-        let reached = &mut self.reached[place * (self.steps - 1)..][..self.steps - 1];
+        let reached = &mut self.reached[place * kept..][..kept];
         // The last step first, so that one event is not two steps.
         let mut classes = row.classes;
         while classes > 0 {

@@ -73,8 +73,8 @@ pub async fn walk<S: ByPerson>(
     room: TakenRoom,
     mut state: S,
 ) -> Result<S, Refused> {
+    state.reserve(room.people());
     let mut persons = Persons::read(view, room).await?;
-    state.reserve(persons.most());
     let spans = view.query(|log| log.spans()).await?;
     let is_in_order = !spans.iter().any(|span| span.imported);
     loop {
