@@ -20,7 +20,7 @@ use std::{
 
 use crate::store::error::{At, StoreError};
 
-/// The largest value put into a tree; longer ones are cut into parts of this size.
+/// The largest value put into a tree; longer ones are cut into parts of this size or less.
 pub const PART_BYTES: usize = 7_000;
 /// The most parts that there is room for before they are read: a damaged count does not ask for all memory.
 const PARTS_AT_ONCE: usize = 100;
@@ -68,12 +68,16 @@ fn guarded<T>(path: &Path, advice: &'static str, run: impl FnOnce() -> T) -> Res
     caught(run).map_err(|said| StoreError::damaged(path, format!("the database cannot be read ({said})"), advice))
 }
 
-/// The records that hold `value` under `key`: the first says how many there are.
-pub fn parts(key: &[u8], value: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
-    let count = value.len().div_ceil(PART_BYTES).max(1);
+/// The records that hold `value` under `key`, each `part_bytes` of it: the first says how many there are.
+pub fn parts<'a>(
+    key: &'a [u8],
+    value: &'a [u8],
+    part_bytes: usize,
+) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> + use<'a> {
+    let count = value.len().div_ceil(part_bytes).max(1);
     (0..count).map(move |part| {
-        let start = part * PART_BYTES;
-        let bytes = &value[start..value.len().min(start + PART_BYTES)];
+        let start = part * part_bytes;
+        let bytes = &value[start..value.len().min(start + part_bytes)];
         let mut record = Vec::with_capacity(bytes.len() + 4);
         if part == 0 {
             record.extend_from_slice(&(count as u32).to_be_bytes());
@@ -88,7 +92,7 @@ pub fn get(tree: &sled::Tree, key: &[u8]) -> Result<Option<Vec<u8>>, sled::Error
     let Some(first) = tree.get(part_key(key, 0))? else { return Ok(None) };
     let begin = value_of_first(&first);
     let count = part_count(&first);
-    let mut value = Vec::with_capacity(if count == 1 { begin.len() } else { count.min(PARTS_AT_ONCE) * PART_BYTES });
+    let mut value = Vec::with_capacity(if count == 1 { begin.len() } else { count.min(PARTS_AT_ONCE) * begin.len() });
     value.extend_from_slice(begin);
     for part in 1..count {
         match tree.get(part_key(key, part))? {

@@ -161,7 +161,7 @@ impl Sealed {
         let segment = Segment::open(&new)?;
         for block in blocks {
             let (summary, block) = block?;
-            segment.put(&block, &summary)?;
+            segment.put(&block, &summary, database::PART_BYTES)?;
         }
         segment.close()?;
         // Opened and closed once more, it no longer holds what sled must recover: damage is an error then, not a panic.

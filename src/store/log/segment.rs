@@ -84,10 +84,10 @@ impl Segment {
         Ok(Self { path: path.to_owned(), db, blocks, summaries })
     }
 
-    /// Puts a block behind the others.
-    pub fn put(&self, block: &Block, summary: &Summary) -> Result<(), StoreError> {
+    /// Puts a block behind the others, in parts of `part_bytes`.
+    pub fn put(&self, block: &Block, summary: &Summary, part_bytes: usize) -> Result<(), StoreError> {
         let key = block.first.to_be_bytes();
-        for (key, part) in database::parts(&key, &block.bytes) {
+        for (key, part) in database::parts(&key, &block.bytes, part_bytes) {
             self.blocks.insert(key, part).at(&self.path)?;
         }
         self.summaries.insert(key, entry::encode(summary)).at(&self.path)?;

@@ -281,7 +281,7 @@ type Parts = Vec<(Vec<u8>, sled::IVec)>;
 
 fn replace_parts(tree: Tree, key: &[u8], value: &[u8], old: Parts, changes: &mut Changes) {
     let mut old = old.into_iter();
-    for (key, value) in database::parts(key, value) {
+    for (key, value) in database::parts(key, value, database::PART_BYTES) {
         let old = old.next().map(|(_, old)| old);
         changes.record(tree, key, Some(value), old);
     }
