@@ -24,10 +24,10 @@ use crate::{
     },
 };
 
-/// Blocks stand in smaller parts than in sealed segments. sled looks what of its cache is to go once in so many accesses,
-/// and one is counted for each part: of parts of 7,000 bytes, two thirds of a segment of 68 MB would stay in memory, of these
-/// a quarter. Sealed ones are closed instead, for more parts take more pages, each of which takes some memory as well.
-const PART_BYTES: usize = 1_000;
+/// Blocks stand in smaller parts than in sealed segments. Each part is an access to sled's cache, and each of its 256 shards
+/// looks what is to go once in 64 of them: of parts of 7,000 bytes, two thirds of a segment of 68 MB would stay in memory, of
+/// these a quarter. Sealed ones are closed instead, for more parts take more pages, each of which takes some memory as well.
+const LIVE_PART_BYTES: usize = 1_000;
 
 pub struct Live {
     /// The offset of its first entry.
@@ -135,7 +135,7 @@ impl Live {
         if summary.count > 0 {
             let Pending { version, raw, .. } = &self.pending;
             let block = Block::build_as(&mut self.packer, *version, summary.first, summary.count, raw);
-            self.segment.put(&block, &summary, PART_BYTES)?;
+            self.segment.put(&block, &summary, LIVE_PART_BYTES)?;
             self.bytes += block.bytes.len() as u64;
             self.summaries.push(summary);
             self.pending.clear(summary.end());
