@@ -117,6 +117,11 @@ impl Id {
             Form::Text(text) => text.len() == UUID_TEXT_BYTES && uuid::Uuid::try_parse(text).is_ok(),
         }
     }
+
+    /// Whether the id's [`Id::key`] begins with the time at which the id was made: it is a UUID of version 7 (RFC 9562).
+    pub fn tells_time(&self) -> bool {
+        matches!(&self.0, Form::Uuid(bytes) if bytes[6] >> 4 == 7)
+    }
 }
 
 impl Deref for IdText<'_> {

@@ -131,6 +131,10 @@ fn open_views(folder: &Folder, log: &Log, how: &Opening, report: Report<'_>) -> 
             tracing::warn!(what, "the views are made again from the log");
             return rebuild(path, log, report);
         }
+        Err(StoreError::OtherViews { .. }) => {
+            tracing::info!("another version made the views; they are made again from the log");
+            return rebuild(path, log, report);
+        }
         Err(error) => return Err(error),
     };
     let progress = views.progress();

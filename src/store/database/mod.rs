@@ -12,7 +12,6 @@ pub use panics::caught;
 use std::{
     fs::{File, TryLockError},
     io,
-    ops::Bound,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -28,8 +27,6 @@ const PARTS_AT_ONCE: usize = 100;
 const PART_NUMBER_BYTES: usize = 3;
 /// How long sled may take to be done with a closed database.
 const CLOSE_WAIT: Duration = Duration::from_secs(10);
-/// No value has a part of this number.
-const LAST_PART: usize = 0xff_ffff;
 
 /// Opens the database at `path` with `cache_bytes` of cache, without a flushing thread of its own.
 pub fn open(path: &Path, cache_bytes: u64, advice: &'static str) -> Result<Handle<sled::Db>, StoreError> {
@@ -114,24 +111,15 @@ pub fn value_of_first(first: &[u8]) -> &[u8] {
     first.get(4..).unwrap_or_default()
 }
 
-/// The values that [`parts`] cut, from `from` on, each with its key; `None` in place of one that has several parts.
-pub fn values(
-    tree: &sled::Tree,
-    from: Bound<Vec<u8>>,
-) -> impl Iterator<Item = Result<(Vec<u8>, Option<Vec<u8>>), sled::Error>> {
-    let records = tree.range((from, Bound::<Vec<u8>>::Unbounded));
-    records.filter_map(|record| {
+/// The values that [`parts`] cut, each with its key; `None` in place of one that has several parts.
+pub fn values(tree: &sled::Tree) -> impl Iterator<Item = Result<(Vec<u8>, Option<Vec<u8>>), sled::Error>> {
+    tree.iter().filter_map(|record| {
         let found = record.map(|(key, first)| {
             let key = first_part_of(&key)?.to_vec();
             Some((key, (part_count(&first) == 1).then(|| value_of_first(&first).to_vec())))
         });
         found.transpose()
     })
-}
-
-/// What is behind all parts of the value of `key`.
-pub fn behind(key: &[u8]) -> Bound<Vec<u8>> {
-    Bound::Excluded(part_key(key, LAST_PART))
 }
 
 /// The records under which `key`'s value stands now.
@@ -146,14 +134,6 @@ pub fn parts_of(tree: &sled::Tree, key: &[u8]) -> Result<Vec<(Vec<u8>, sled::IVe
         }
     }
     Ok(records)
-}
-
-/// The value that stands in these records; `None`: they are not all of it.
-pub fn joined(parts: &[(Vec<u8>, sled::IVec)]) -> Option<Vec<u8>> {
-    let ((_, first), rest) = parts.split_first()?;
-    let rest = rest.iter().map(|(_, part)| &**part);
-    let value = [value_of_first(first)].into_iter().chain(rest).collect::<Vec<_>>().concat();
-    (parts.len() == part_count(first)).then_some(value)
 }
 
 /// The key whose value's first part stands under `part_key`; `None` for a further part.

@@ -1,33 +1,25 @@
 //! Sessions and profiles in the order in which they were made.
 
-use std::{
-    collections::HashSet,
-    ops::{Bound, Range},
-    sync::Arc,
-};
+use std::{collections::HashSet, ops::Range, sync::Arc};
 
 use super::{
     Tree, Views,
-    tables::{parse_place, parse_profile_key, place_key, profile_key, visit_key},
-    writes::{self, KeyChange},
+    tables::{parse_place, parse_profile_key, place_key, visit_key},
 };
 use crate::{
     model::{Json, Place, Profile, ProfileRef, Session},
     store::{
-        database, entry,
+        entry,
         error::{At, StoreError},
     },
 };
-
-/// How many keys are put into sets at once where these are made.
-const FILLED_TOGETHER: usize = 100_000;
 
 impl Views {
     /// The sessions whose places are within `range`, in order.
     pub fn sessions(&self, range: Range<Place>) -> impl DoubleEndedIterator<Item = Result<Session, StoreError>> + '_ {
         let [start, end] = [range.start, range.end].map(|place| place_key(place).to_vec());
-        self.keys(Tree::SessionsBegun, start, Some(end)).filter_map(|key| {
-            let found = key.and_then(|key| {
+        self.range(Tree::SessionsBegun, start, Some(end)).filter_map(|key| {
+            let found = key.and_then(|(key, _)| {
                 let place = parse_place(&key).ok_or_else(|| self.unreadable(Tree::SessionsBegun, &key))?;
                 self.session_numbered(place.offset)
             });
@@ -49,8 +41,8 @@ impl Views {
         range: Range<Place>,
     ) -> impl DoubleEndedIterator<Item = Result<Place, StoreError>> + '_ {
         let [start, end] = [range.start, range.end].map(|place| visit_key(profile, place));
-        self.keys(Tree::SessionsOf, start, Some(end)).map(|key| {
-            let key = key?;
+        self.range(Tree::SessionsOf, start, Some(end)).map(|key| {
+            let (key, _) = key?;
             parse_place(&key).ok_or_else(|| self.unreadable(Tree::SessionsOf, &key))
         })
     }
@@ -61,8 +53,8 @@ impl Views {
         range: Range<u64>,
     ) -> impl DoubleEndedIterator<Item = Result<ProfileRef, StoreError>> + '_ {
         let [start, end] = [range.start, range.end].map(|offset| offset.to_be_bytes().to_vec());
-        self.keys(Tree::ProfilesMade, start, Some(end)).map(|key| {
-            let key = key?;
+        self.range(Tree::ProfilesMade, start, Some(end)).map(|key| {
+            let (key, _) = key?;
             parse_profile_key(&key).ok_or_else(|| self.unreadable(Tree::ProfilesMade, &key))
         })
     }
@@ -96,56 +88,7 @@ impl Views {
     /// Whether the profile is there and not another one's by now; nothing more is read of it.
     pub fn has_profile(&self, profile: &ProfileRef) -> Result<bool, StoreError> {
         // A profile's record begins with what it is called.
-        let record = database::first_part(self.tree(Tree::Profiles), &profile.id.key()).at(&self.path)?;
-        Ok(record.and_then(|(first, _)| entry::decode::<ProfileRef>(&first)).as_ref() == Some(profile))
-    }
-
-    /// Makes the sets that views of an earlier form lack, from what these have; `counted` are those that they have and that
-    /// are made anew.
-    pub(super) fn fill(&self, counted: &[Tree]) -> Result<(), StoreError> {
-        let mut progress = *self.progress.lock();
-        for tree in [Tree::SessionsOf, Tree::ProfilesMade, Tree::SessionsBegun] {
-            if counted.contains(&tree) {
-                for record in self.tree(tree).iter() {
-                    let (key, value) = record.at(&self.path)?;
-                    progress.remove(writes::checksum(tree, &key, &value));
-                }
-            }
-            self.tree(tree).clear().at(&self.path)?; // also what is left of an attempt that did not come to its end
-        }
-        let mut keys = Vec::new();
-        let mut put = |keys: &mut Vec<KeyChange>, most| {
-            if keys.len() < most {
-                return Ok(());
-            }
-            let writes = self.chunks(std::mem::take(keys))?;
-            progress.count(&writes);
-            self.write(writes)
-        };
-        let whole = |tree, value: Result<(Vec<u8>, Option<Vec<u8>>), sled::Error>| {
-            let (key, whole) = value.at(&self.path)?;
-            let value = if whole.is_some() { whole } else { self.value(tree, &key)? };
-            let value = value.ok_or_else(|| self.unreadable(tree, &key))?;
-            Ok::<_, StoreError>((key, value))
-        };
-        let key = |tree, key| KeyChange { tree, key, is_there: true };
-        for value in database::values(self.tree(Tree::Sessions), Bound::Unbounded) {
-            let (number, packed) = whole(Tree::Sessions, value)?;
-            let session = self.unpacked(&number, &packed)?;
-            keys.push(key(Tree::SessionsBegun, place_key(session.place()).to_vec()));
-            let visit = session.profile.as_ref().map(|profile| visit_key(profile, session.place()));
-            keys.extend(visit.map(|visit| key(Tree::SessionsOf, visit)));
-            put(&mut keys, FILLED_TOGETHER)?;
-        }
-        for value in database::values(self.tree(Tree::Profiles), Bound::Unbounded) {
-            let (id, value) = whole(Tree::Profiles, value)?;
-            let profile: ProfileRef = entry::decode(&value).ok_or_else(|| self.unreadable(Tree::Profiles, &id))?;
-            keys.push(key(Tree::ProfilesMade, profile_key(&profile)));
-            put(&mut keys, FILLED_TOGETHER)?;
-        }
-        put(&mut keys, 0)?;
-        self.put_progress(&progress)?;
-        *self.progress.lock() = progress;
-        Ok(())
+        let record = self.beginning(Tree::Profiles, &profile.id.key())?;
+        Ok(record.as_deref().and_then(entry::decode::<ProfileRef>).as_ref() == Some(profile))
     }
 }

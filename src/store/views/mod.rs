@@ -4,16 +4,17 @@
 //! again. Each batch first notes where it leads to, then writes its records, so that after a crash of the process the
 //! batch that was under way is written once more and the whole is compared with the count and sum noted.
 
+mod chunks;
 mod known_sessions;
 mod made;
 mod names;
 mod session_codec;
-mod sets;
 mod tables;
+mod values;
 mod writes;
 
 use std::{
-    ops::{Bound, Range},
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -31,10 +32,12 @@ use super::{
 use crate::model::{
     Aside, Definition, DelayedEvent, Erasure, Id, Profile, ProfileRef, Session, Source, SourceSecrets, Time,
 };
+use chunks::Chunks;
 use known_sessions::KnownSessions;
 pub use names::NamesWalk;
 use session_codec::SessionCodec;
 use tables::{Form, TABLES, Tree};
+use values::behind;
 
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// What to do about views that cannot be read.
@@ -72,48 +75,35 @@ pub struct Progress {
 }
 
 const PROGRESS_KEY: &[u8] = b"progress";
-/// What the progress begins with: the fourth form of the views, whose sets have many keys in a record. The third had a
-/// record for each key; the second no `sessions_begun`, and in `sessions_of` the numbers of sessions. The first began with
-/// a number and had no sets. An earlier version cannot read the progress of a later form and makes the views again.
-const FORM: [u8; 2] = [0xff, 4];
-const THIRD_FORM: [u8; 2] = [0xff, 3];
-const SECOND_FORM: [u8; 2] = [0xff, 2];
+/// What the progress begins with: the form of the views. The fourth had a record for each session and each profile.
+const FORM: [u8; 2] = [0xff, 5];
 
 impl Views {
     /// Opens the views in the folder `path`, making empty ones if there are none.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherViews`]: another version made them. They are damaged, or cannot be read now.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let db = database::open(path, CACHE_BYTES, REBUILD)?;
-        let trees =
-            TABLES.iter().map(|table| database::open_tree(path, &db, table.name)).collect::<Result<Vec<_>, _>>()?;
-        let stored = db.get(PROGRESS_KEY).at(path)?;
-        let of_form = |form: &[u8]| stored.as_deref().and_then(|bytes| bytes.strip_prefix(form));
-        // Of an earlier form: its sets, which are made anew.
-        let (earlier, bytes): (Option<&[Tree]>, _) = if let Some(bytes) = of_form(&FORM) {
-            (None, Some(bytes))
-        } else if let Some(bytes) = of_form(&THIRD_FORM) {
-            (Some(&[Tree::SessionsOf, Tree::ProfilesMade, Tree::SessionsBegun]), Some(bytes))
-        } else if let Some(bytes) = of_form(&SECOND_FORM) {
-            (Some(&[Tree::SessionsOf, Tree::ProfilesMade]), Some(bytes))
-        } else {
-            (stored.as_ref().map(|_| &[][..]), stored.as_deref())
-        };
-        let progress = match bytes {
-            Some(bytes) => entry::decode(bytes)
-                .ok_or_else(|| StoreError::damaged(path, "how far the views are cannot be read", REBUILD))?,
+        let progress = match db.get(PROGRESS_KEY).at(path)? {
+            Some(stored) => {
+                let other = || StoreError::OtherViews { path: path.display().to_string() };
+                let bytes = stored.strip_prefix(&FORM[..]).ok_or_else(other)?;
+                let unreadable = || StoreError::damaged(path, "how far the views are cannot be read", REBUILD);
+                entry::decode(bytes).ok_or_else(unreadable)?
+            }
             None => Progress::default(),
         };
-        let session_ids = trees[Tree::SessionNumbers as usize].iter().keys().map(|key| {
-            let unreadable = || StoreError::damaged(path, "a session's id cannot be read", REBUILD);
-            Id::from_key(&key.at(path)?).ok_or_else(unreadable)
+        let trees =
+            TABLES.iter().map(|table| database::open_tree(path, &db, table.name)).collect::<Result<Vec<_>, _>>()?;
+        let numbers = Chunks::new(Tree::SessionNumbers, &trees[Tree::SessionNumbers as usize], path);
+        let session_ids = numbers.pairs(Vec::new(), None).map(|pair| {
+            let key = pair?.key;
+            Id::from_key(&key).ok_or_else(|| unreadable(path, Tree::SessionNumbers, &key))
         });
         let known_sessions = KnownSessions::open(path, &progress, session_ids)?;
         let (path, progress) = (path.to_owned(), Mutex::new(progress));
-        let views = Self { path, db, trees, progress, codec: SessionCodec::new(), known_sessions };
-        if let Some(counted) = earlier {
-            tracing::info!("what an earlier version's views lack is made");
-            views.fill(counted)?;
-        }
-        Ok(views)
+        Ok(Self { path, db, trees, progress, codec: SessionCodec::new(), known_sessions })
     }
 
     fn put_progress(&self, progress: &Progress) -> Result<(), StoreError> {
@@ -163,8 +153,10 @@ impl Views {
                 sum = sum.wrapping_add(writes::checksum(tree, key, value));
                 each();
             };
-            if table.form == Form::Set {
-                self.keys(tree, Vec::new(), None).try_for_each(|key| key.map(|key| count(&key, b"")))?;
+            if table.form == Form::Chunks {
+                self.chunks(tree)
+                    .pairs(Vec::new(), None)
+                    .try_for_each(|pair| pair.map(|pair| count(&pair.key, pair.stored.bytes())))?;
             } else {
                 self.tree(tree)
                     .iter()
@@ -210,33 +202,27 @@ impl Views {
 
     /// The newest state under `key` that the views have, for whoever knows that it is not on its way here.
     pub fn state(&self, key: &Key) -> Result<Option<State>, StoreError> {
-        self.state_by(key, |tree, key| database::get(self.tree(tree), key).at(&self.path))
+        self.state_by(key, Self::get)
     }
 
     /// The newest state under `key` that the views have, also while a batch is written.
     pub fn settled(&self, key: &Key) -> Result<Option<State>, StoreError> {
-        self.state_by(key, |tree, key| self.value(tree, key))
+        self.state_by(key, Self::value)
     }
 
     fn state_by(
         &self,
         key: &Key,
-        parts: impl Fn(Tree, &[u8]) -> Result<Option<Vec<u8>>, StoreError>,
+        value: impl Fn(&Self, Tree, &[u8]) -> Result<Option<Vec<u8>>, StoreError>,
     ) -> Result<Option<State>, StoreError> {
-        if let Key::Session(id) = key {
-            let Some(number) = self.tree(Tree::SessionNumbers).get(id.key()).at(&self.path)? else { return Ok(None) };
-            let packed = parts(Tree::Sessions, &number)?;
-            let session = packed.map(|packed| self.unpacked(&number, &packed)).transpose()?;
+        let (tree, key) = tables::place(key);
+        let Some(bytes) = value(self, tree, &key)? else { return Ok(None) };
+        if tree == Tree::SessionNumbers {
+            let packed = value(self, Tree::Sessions, &bytes)?;
+            let session = packed.map(|packed| self.unpacked(&bytes, &packed)).transpose()?;
             return Ok(session.map(|session| State::Session(Arc::new(session))));
         }
-        let (tree, key) = tables::place(key);
-        let table = tree.table();
-        let bytes = match table.form {
-            Form::Set => None, // no key of a state leads to one
-            Form::Whole => self.tree(tree).get(&key).at(&self.path)?.map(|bytes| bytes.to_vec()),
-            Form::Parts => parts(tree, &key)?,
-        };
-        bytes.map(|bytes| (table.decode)(&bytes).ok_or_else(|| self.unreadable(tree, &key))).transpose()
+        (tree.table().decode)(&bytes).map(Some).ok_or_else(|| self.unreadable(tree, &key))
     }
 
     fn unpacked(&self, number: &[u8], packed: &[u8]) -> Result<Session, StoreError> {
@@ -245,12 +231,13 @@ impl Views {
 
     /// Where each source's event with the client's id `id` stands.
     pub fn event_ids(&self, id: &Id) -> Result<Vec<EventPlace>, StoreError> {
-        let mut places = Vec::new();
-        for record in self.tree(Tree::EventIds).scan_prefix(tables::event_key(id, None)) {
-            let (key, value) = record.at(&self.path)?;
-            places.push(entry::decode(&value).ok_or_else(|| self.unreadable(Tree::EventIds, &key))?);
-        }
-        Ok(places)
+        let (tree, prefix) = (tables::event_tree(id), tables::event_key(id, None));
+        self.under(tree, &prefix)
+            .map(|record| {
+                let (key, value) = record?;
+                entry::decode(&value).ok_or_else(|| self.unreadable(tree, &key))
+            })
+            .collect()
     }
 
     /// Up to `most` events that are due at `now`, those first that are due longest.
@@ -265,7 +252,11 @@ impl Views {
 
     /// Up to `most` profiles behind the id `after`, in the order of the keys.
     pub fn profiles(&self, after: Option<&Id>, most: usize) -> Result<Vec<Arc<Profile>>, StoreError> {
-        self.behind(Tree::Profiles, after.map(Id::key).as_deref()).take(most).collect()
+        let profiles = self.range(Tree::Profiles, behind(after), None).take(most).map(|record| {
+            let (key, record) = record?;
+            entry::decode(&record).ok_or_else(|| self.unreadable(Tree::Profiles, &key))
+        });
+        profiles.collect()
     }
 
     /// Of up to `most` profiles behind the id `after`, in the order of the keys, those whose record holds `text`, and the
@@ -278,11 +269,11 @@ impl Views {
     ) -> Result<(Vec<Arc<Profile>>, Option<Id>), StoreError> {
         let (text, mut found) = (memmem::Finder::new(text), Vec::new());
         let (mut looked_at, mut last) = (0, None);
-        for value in self.values_behind(Tree::Profiles, after.map(Id::key).as_deref()).take(most) {
-            let (key, value) = value?;
+        for record in self.range(Tree::Profiles, behind(after), None).take(most) {
+            let (key, record) = record?;
             looked_at += 1;
-            if text.find(&value).is_some() {
-                found.push(entry::decode(&value).ok_or_else(|| self.unreadable(Tree::Profiles, &key))?);
+            if text.find(&record).is_some() {
+                found.push(entry::decode(&record).ok_or_else(|| self.unreadable(Tree::Profiles, &key))?);
             }
             last = Some(key);
         }
@@ -303,21 +294,21 @@ impl Views {
     }
 
     pub fn sources(&self) -> Result<Vec<Arc<Source>>, StoreError> {
-        self.behind(Tree::Sources, None).collect()
+        self.all(Tree::Sources).collect()
     }
 
     /// Of the sources that have some.
     pub fn source_secrets(&self) -> Result<Vec<Arc<SourceSecrets>>, StoreError> {
-        self.behind(Tree::SourceSecrets, None).collect()
+        self.all(Tree::SourceSecrets).collect()
     }
 
     pub fn definitions(&self) -> Result<Vec<Arc<Definition>>, StoreError> {
-        self.behind(Tree::Definitions, None).collect()
+        self.all(Tree::Definitions).collect()
     }
 
     /// All that there ever were.
     pub fn erasures(&self) -> impl Iterator<Item = Result<Arc<Erasure>, StoreError>> + '_ {
-        self.behind(Tree::Erasures, None)
+        self.all(Tree::Erasures)
     }
 
     /// Whether some id was ever erased.
@@ -327,7 +318,7 @@ impl Views {
 
     /// The delayed events that did not happen yet, in the order in which they are due, each with its time and number.
     pub fn delayed_events(&self) -> impl Iterator<Item = Result<((Time, u64), Arc<DelayedEvent>), StoreError>> + '_ {
-        self.values_behind(Tree::Delayed, None).map(|value| {
+        self.values(Tree::Delayed).map(|value| {
             let (key, value) = value?;
             let event = entry::decode(&value).ok_or_else(|| self.unreadable(Tree::Delayed, &key))?;
             Ok((tables::parse_delayed_key(&key), event))
@@ -345,54 +336,14 @@ impl Views {
         records.collect()
     }
 
-    /// The records of a tree whose records come in parts, from behind `after` on.
-    fn behind<'a, T: for<'b> Deserialize<'b>>(
-        &'a self,
-        tree: Tree,
-        after: Option<&[u8]>,
-    ) -> impl Iterator<Item = Result<T, StoreError>> + 'a {
-        self.values_behind(tree, after).map(move |value| {
-            let (key, value) = value?;
-            entry::decode(&value).ok_or_else(|| self.unreadable(tree, &key))
-        })
-    }
-
-    /// As [`Views::behind`], the keys and values.
-    fn values_behind<'a>(
-        &'a self,
-        tree: Tree,
-        after: Option<&[u8]>,
-    ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + use<'a> {
-        let from = after.map_or(Bound::Unbounded, database::behind);
-        database::values(self.tree(tree), from).filter_map(move |value| {
-            let found = value.at(&self.path).and_then(|(key, whole)| {
-                let value = if whole.is_some() { whole } else { self.value(tree, &key)? };
-                Ok(value.map(|value| (key, value)))
-            });
-            found.transpose()
-        })
-    }
-
-    /// The value of a record that comes in parts, for whoever does not look first whether it is on its way here.
-    fn value(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        match database::first_part(self.tree(tree), key).at(&self.path)? {
-            Some((_, false)) => {
-                // Several parts are whole only while no batch is written.
-                let _no_batch = self.progress.lock();
-                database::get(self.tree(tree), key).at(&self.path)
-            }
-            whole => Ok(whole.map(|(value, _)| value)),
-        }
-    }
-
     fn unreadable(&self, tree: Tree, key: &[u8]) -> StoreError {
-        let key = key.escape_ascii();
-        StoreError::damaged(
-            &self.path,
-            format!("in {}, what stands under {key} cannot be read", tree.table().name),
-            REBUILD,
-        )
+        unreadable(&self.path, tree, key)
     }
+}
+
+fn unreadable(path: &Path, tree: Tree, key: &[u8]) -> StoreError {
+    let (name, key) = (tree.table().name, key.escape_ascii());
+    StoreError::damaged(path, format!("in {name}, what stands under {key} cannot be read"), REBUILD)
 }
 
 #[cfg(test)]

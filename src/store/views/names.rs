@@ -1,10 +1,11 @@
 //! What leads to a profile: its names and theirs, its keys, and the sessions that it shares with somebody.
 
-use std::{collections::HashSet, ops::Bound};
+use std::collections::HashSet;
 
 use super::{
     Tree, Views,
     tables::{self, profile_key},
+    values::{behind, behind_all},
 };
 use crate::{
     model::{Id, MergeKey, ProfileRef},
@@ -34,17 +35,17 @@ impl NamesWalk {
 impl Views {
     /// Whether the profile, as it is called there, became another name of somebody.
     pub fn is_name(&self, profile: &ProfileRef) -> Result<bool, StoreError> {
-        let record = self.tree(Tree::Names).get(profile.id.key()).at(&self.path)?;
+        let key = profile.id.key();
+        let record = self.get(Tree::Names, &key)?;
         let name =
-            record.map(|record| entry::decode::<Name>(&record).ok_or_else(|| self.unreadable(Tree::Names, &record)));
+            record.map(|record| entry::decode::<Name>(&record).ok_or_else(|| self.unreadable(Tree::Names, &key)));
         Ok(name.transpose()?.is_some_and(|name| name.since == profile.since))
     }
 
     /// Up to `most` names behind the id `after`, in the order of the keys, each with the profile that it was given to.
     pub fn names(&self, after: Option<&Id>, most: usize) -> Result<Vec<(ProfileRef, ProfileRef)>, StoreError> {
-        let start = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.key()));
-        let records = self.tree(Tree::Names).range((start, Bound::Unbounded)).take(most).map(|record| {
-            let (key, value) = record.at(&self.path)?;
+        let records = self.range(Tree::Names, behind(after), None).take(most).map(|record| {
+            let (key, value) = record?;
             let name = entry::decode::<Name>(&value).zip(Id::from_key(&key));
             let (name, id) = name.ok_or_else(|| self.unreadable(Tree::Names, &key))?;
             Ok((ProfileRef { id, since: name.since }, name.profile))
@@ -77,20 +78,20 @@ impl Views {
     fn name_behind(&self, profile: &ProfileRef, said: Option<u64>) -> Result<Option<(u64, ProfileRef)>, StoreError> {
         let prefix = profile_key(profile);
         let start = match said {
-            Some(said) => Bound::Excluded([&prefix[..], &said.to_be_bytes()].concat()),
-            None => Bound::Included(prefix.clone()),
+            Some(said) => [&prefix[..], &said.to_be_bytes(), &[0]].concat(), // no key is longer
+            None => prefix.clone(),
         };
-        let Some(record) = self.tree(Tree::NamesOf).range((start, Bound::Unbounded)).next() else { return Ok(None) };
-        let (key, value) = record.at(&self.path)?;
-        if key.starts_with(&prefix) { self.name_at(&prefix, &key, &value).map(Some) } else { Ok(None) }
+        let Some(record) = self.range(Tree::NamesOf, start, behind_all(&prefix)).next() else { return Ok(None) };
+        let (key, value) = record?;
+        self.name_at(&prefix, &key, &value).map(Some)
     }
 
     /// The names of a profile that were said last, the last one first.
     pub fn latest_names(&self, profile: &ProfileRef, most: usize) -> Result<Vec<ProfileRef>, StoreError> {
         let prefix = profile_key(profile);
-        let records = self.tree(Tree::NamesOf).scan_prefix(&prefix).rev().take(most);
+        let records = self.under(Tree::NamesOf, &prefix).rev().take(most);
         let names = records.map(|record| {
-            let (key, value) = record.at(&self.path)?;
+            let (key, value) = record?;
             Ok(self.name_at(&prefix, &key, &value)?.1)
         });
         names.collect()
@@ -104,8 +105,8 @@ impl Views {
     /// Keys that lead to a profile itself.
     pub fn keys_of(&self, profile: &ProfileRef) -> Result<Vec<MergeKey>, StoreError> {
         let prefix = profile_key(profile);
-        let keys = self.tree(Tree::KeysOf).scan_prefix(&prefix).keys().map(|key| {
-            let key = key.at(&self.path)?;
+        let keys = self.under(Tree::KeysOf, &prefix).map(|key| {
+            let (key, _) = key?;
             let merge_key = key[prefix.len()..].try_into().ok().map(MergeKey);
             merge_key.ok_or_else(|| self.unreadable(Tree::KeysOf, &key))
         });

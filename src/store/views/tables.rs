@@ -27,7 +27,7 @@ pub enum Tree {
     MergeKeys,
     /// A profile and a merge key that leads to it.
     KeysOf,
-    /// Event id and source to the event's place.
+    /// Event id and source to the event's place, but for ids in [`Tree::TimedEventIds`].
     EventIds,
     /// A session's number and an earlier profile of it.
     Visited,
@@ -63,6 +63,10 @@ pub enum Tree {
     Imported,
     /// A destination and the offset of an item that is set aside for it, to how that fared.
     Asides,
+    /// A tree and a key of it, to what stands under the key there and is too large for a chunk.
+    Large,
+    /// As [`Tree::EventIds`], of ids that tell when they were made: they come in order, the others in any.
+    TimedEventIds,
 }
 
 /// How the records of a tree stand in it.
@@ -72,8 +76,8 @@ pub enum Form {
     Whole,
     /// In parts.
     Parts,
-    /// They are keys alone, many to a record (`sets.rs`).
-    Set,
+    /// Many to a record (`chunks.rs`); what is too large for that stands in [`Tree::Large`].
+    Chunks,
 }
 
 /// What is to be known of a tree.
@@ -89,16 +93,17 @@ const fn table(tree: Tree, name: &'static str, form: Form, decode: fn(&[u8]) -> 
     Table { tree, name, form, decode }
 }
 
-/// Each tree, in the order of their places. What no key leads to is an index, which is written along with what it is of.
-pub const TABLES: [Table; 26] = [
-    table(Tree::SessionNumbers, "session_numbers", Form::Whole, index),
-    table(Tree::Sessions, "sessions", Form::Parts, index),
-    table(Tree::Profiles, "profiles", Form::Parts, |bytes| entry::decode(bytes).map(State::Profile)),
-    table(Tree::Names, "names", Form::Whole, |bytes| entry::decode(bytes).map(State::Name)),
-    table(Tree::NamesOf, "names_of", Form::Whole, index),
+/// Each tree, in the order of their places. What no key leads to is an index, which is written along with what it is of, and
+/// stands behind it.
+pub const TABLES: [Table; 28] = [
+    table(Tree::SessionNumbers, "session_numbers", Form::Chunks, index),
+    table(Tree::Sessions, "sessions", Form::Chunks, index),
+    table(Tree::Profiles, "profiles", Form::Chunks, |bytes| entry::decode(bytes).map(State::Profile)),
+    table(Tree::Names, "names", Form::Chunks, |bytes| entry::decode(bytes).map(State::Name)),
+    table(Tree::NamesOf, "names_of", Form::Chunks, index),
     table(Tree::Shortcuts, "shortcuts", Form::Whole, |bytes| entry::decode(bytes).map(State::Leads)),
-    table(Tree::MergeKeys, "merge_keys", Form::Whole, |bytes| entry::decode(bytes).map(State::Leads)),
-    table(Tree::KeysOf, "keys_of", Form::Whole, index),
+    table(Tree::MergeKeys, "merge_keys", Form::Chunks, |bytes| entry::decode(bytes).map(State::Leads)),
+    table(Tree::KeysOf, "keys_of", Form::Chunks, index),
     table(Tree::EventIds, "event_ids", Form::Whole, |bytes| entry::decode(bytes).map(State::EventId)),
     table(Tree::Visited, "visited", Form::Whole, there),
     table(Tree::SharedSessions, "shared_sessions", Form::Whole, there),
@@ -110,13 +115,15 @@ pub const TABLES: [Table; 26] = [
     table(Tree::Delayed, "delayed", Form::Parts, |bytes| entry::decode(bytes).map(State::Delayed)),
     table(Tree::Passes, "passes", Form::Whole, |bytes| entry::decode(bytes).map(State::Pass)),
     table(Tree::SourceSecrets, "source_secrets", Form::Parts, |bytes| entry::decode(bytes).map(State::SourceSecrets)),
-    table(Tree::SessionsOf, "sessions_of", Form::Set, index),
-    table(Tree::ProfilesMade, "profiles_made", Form::Set, index),
-    table(Tree::SessionsBegun, "sessions_begun", Form::Set, index),
+    table(Tree::SessionsOf, "sessions_of", Form::Chunks, index),
+    table(Tree::ProfilesMade, "profiles_made", Form::Chunks, index),
+    table(Tree::SessionsBegun, "sessions_begun", Form::Chunks, index),
     table(Tree::Erasures, "erasures", Form::Parts, |bytes| entry::decode(bytes).map(State::Erasure)),
     table(Tree::ErasedIds, "erased_ids", Form::Whole, |bytes| entry::decode(bytes).map(State::Offset)),
     table(Tree::Imported, "imported", Form::Parts, |bytes| entry::decode(bytes).map(State::Shown)),
     table(Tree::Asides, "asides", Form::Whole, |bytes| entry::decode(bytes).map(State::Aside)),
+    table(Tree::Large, "large", Form::Parts, index),
+    table(Tree::TimedEventIds, "timed_event_ids", Form::Chunks, |bytes| entry::decode(bytes).map(State::EventId)),
 ];
 
 fn there(_: &[u8]) -> Option<State> {
@@ -142,7 +149,7 @@ pub fn place(key: &Key) -> (Tree, Vec<u8>) {
         Key::Name(id) => (Tree::Names, id.key()),
         Key::Shortcut(name) => (Tree::Shortcuts, profile_key(name)),
         Key::MergeKey(key) => (Tree::MergeKeys, key.0.to_vec()),
-        Key::EventId { id, source } => (Tree::EventIds, event_key(id, Some(source))),
+        Key::EventId { id, source } => (event_tree(id), event_key(id, Some(source))),
         Key::Visited { session, profile } => {
             (Tree::Visited, [&session.to_be_bytes()[..], &profile_key(profile)].concat())
         }
@@ -217,9 +224,19 @@ pub fn visit_key(profile: &ProfileRef, session: Place) -> Vec<u8> {
     [&profile_key(profile)[..], &place_key(session)].concat()
 }
 
+/// The tree that holds the places of events with this id.
+pub fn event_tree(id: &Id) -> Tree {
+    if id.tells_time() { Tree::TimedEventIds } else { Tree::EventIds }
+}
+
 /// The id first, so that all sources that used it stand together.
 pub fn event_key(id: &Id, source: Option<&Id>) -> Vec<u8> {
     [id.key(), source.map(Id::key).unwrap_or_default()].concat()
+}
+
+/// Where the value of a key stands that is too large for a chunk. No key of a tree is another one's beginning.
+pub fn large_key(tree: Tree, key: &[u8]) -> Vec<u8> {
+    [&[tree as u8], key].concat()
 }
 
 /// Those of a destination stand together, in the order of their items.

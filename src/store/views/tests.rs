@@ -1,6 +1,9 @@
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    chunks::{Pair, Stored},
+    *,
+};
 use crate::{
     model::{
         Chain, DefinitionKind, DelayedEvent, Event, EventRequest, Json, MergeKey, Outcome, Pass, Place, PlainSecret,
@@ -14,11 +17,11 @@ fn profile(number: u8) -> ProfileRef {
 }
 
 fn id(kind: &str, number: u8) -> Id {
-    // Every other id is a UUID, as most ids are.
-    let text = if number.is_multiple_of(2) {
-        format!("{kind}-{number}")
-    } else {
-        format!("00000000-0000-4000-8000-0000000000{number:02x}")
+    // Every other id is a UUID, as most ids are, and some of these tell when they were made.
+    let text = match number % 4 {
+        0 | 2 => format!("{kind}-{number}"),
+        1 => format!("00000000-0000-4000-8000-0000000000{number:02x}"),
+        _ => format!("00000000-0000-7000-8000-0000000000{number:02x}"),
     };
     Id::required(&text).unwrap()
 }
@@ -274,109 +277,133 @@ proptest! {
         let views = Views::open(folder.path()).unwrap();
         prop_assert!(sessions.iter().all(|key| views.may_have(key) || !there(&views, key)));
     }
+}
 
-    #[test]
-    fn views_of_an_earlier_form_are_filled(
-        made in prop::collection::vec((0_u8..24, 0_u8..4, 0_u8..4), 1..60),
-        form in 1_usize..=3,
-    ) {
-        let folder = tempfile::tempdir().unwrap();
+#[test]
+fn views_that_another_version_made_are_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let of_before: [&[u8]; 5] = [&[], &[0xff, 2], &[0xff, 3], &[0xff, 4], &[0xff, 6]];
+    for form in of_before {
         let views = Views::open(folder.path()).unwrap();
-        apply(&views, &requests_of_many(&made), &[5; 5]);
-        let (expected, whole) = (listed(&views), views.progress());
-        let mut earlier = whole;
-        for tree in [Tree::SessionsBegun, Tree::SessionsOf, Tree::ProfilesMade] {
-            for key in views.keys(tree, Vec::new(), None) {
-                earlier.remove(writes::checksum(tree, &key.unwrap(), b""));
-            }
-            views.tree(tree).clear().unwrap();
-        }
-        // From the second form on there was a record for each key.
-        let mut put = |tree, key: Vec<u8>, value: &[u8]| {
-            earlier.add(writes::checksum(tree, &key, value));
-            views.tree(tree).insert(key, value).unwrap();
-        };
-        if form > 1 {
-            for profile in &expected.1 {
-                put(Tree::ProfilesMade, tables::profile_key(profile), &entry::encode(profile));
-            }
-            for (place, whose) in &expected.0 {
-                let Some(whose) = whose else { continue };
-                // The visits were named by the sessions' numbers at first.
-                let by_number = [tables::profile_key(whose), place.offset.to_be_bytes().to_vec()].concat();
-                put(Tree::SessionsOf, if form == 2 { by_number } else { tables::visit_key(whose, *place) }, b"");
-            }
-        } else {
-            views.tree(Tree::SessionsOf).insert(b"left of an attempt", b"").unwrap();
-        }
-        if form == 3 {
-            expected.0.iter().for_each(|(place, _)| put(Tree::SessionsBegun, tables::place_key(*place).to_vec(), b""));
-        }
-        let form: &[u8] = [&[][..], &SECOND_FORM, &THIRD_FORM][form - 1];
-        views.db.insert(PROGRESS_KEY, [form, &entry::encode(&earlier)].concat()).unwrap();
-        database::close(folder.path(), REBUILD, { let Views { db, trees, .. } = views; drop(trees); db }).unwrap();
-        let views = Views::open(folder.path()).unwrap();
-        prop_assert_eq!((listed(&views), views.progress()), (expected, whole));
-        let is_whole = views.verify(|| {}).unwrap();
-        prop_assert!(is_whole);
-        // Who knows an earlier form alone takes this one for damage, and makes the views again.
-        let now = views.db.get(PROGRESS_KEY).unwrap().unwrap();
-        prop_assert!([&SECOND_FORM, &THIRD_FORM].iter().all(|form| now.strip_prefix(&form[..]).is_none()));
-        prop_assert!(entry::decode::<Progress>(&now).is_none());
+        let progress = entry::encode(&views.progress());
+        views.db.insert(PROGRESS_KEY, [form, &progress].concat()).unwrap();
+        let Views { db, trees, .. } = views;
+        drop(trees);
+        database::close(folder.path(), REBUILD, db).unwrap();
+        let opened = Views::open(folder.path());
+        assert!(matches!(opened, Err(StoreError::OtherViews { .. })), "{form:?}");
+        drop(opened);
+        database::wait_until_unused(folder.path()).unwrap();
+        durable::remove_tree(folder.path()).unwrap();
     }
 }
 
-/// What happens to a set: a key comes or goes, in a batch of which so many writes are made before it is made again.
-fn set_batches() -> impl Strategy<Value = Vec<(Vec<(u8, bool)>, prop::sample::Index)>> {
-    prop::collection::vec(
-        (prop::collection::vec((any::<u8>(), any::<bool>()), 1..40), any::<prop::sample::Index>()),
-        1..12,
-    )
+/// What is put under a key, or taken from there.
+type Put = (u8, Option<u8>);
+
+/// Batches, of each of which so many writes are made before it is made again.
+fn batches() -> impl Strategy<Value = Vec<(Vec<Put>, prop::sample::Index)>> {
+    let put = (any::<u8>(), prop::option::of(any::<u8>()));
+    prop::collection::vec((prop::collection::vec(put, 1..40), any::<prop::sample::Index>()), 1..12)
+}
+
+/// A value; every seventh is so large that it stands elsewhere.
+fn stored(value: u8) -> Stored {
+    if value % 7 == 6 { Stored::InParts } else { Stored::Here(vec![value; usize::from(value % 60)].into()) }
+}
+
+fn key_change(tree: Tree, key: &[u8], value: Option<u8>) -> writes::KeyChange {
+    writes::KeyChange { tree, key: key.to_vec(), stored: value.map(stored) }
 }
 
 proptest! {
     #[test]
-    fn a_set_has_the_keys_that_were_put_into_it(
-        batches in set_batches(),
+    fn chunks_have_what_was_put_into_them(
+        batches in batches(),
         ascending: bool,
         (start, end) in any::<(u8, u8)>(),
         turns in prop::collection::vec(any::<bool>(), 0..300),
     ) {
         let folder = tempfile::tempdir().unwrap();
         let views = Views::open(folder.path()).unwrap();
-        let tree = Tree::SessionsOf;
+        let tree = Tree::Sessions;
         let long = |number: usize| [&[(number >> 8) as u8, number as u8][..], &[7; 20][..number % 19]].concat();
-        let mut expected = std::collections::BTreeSet::new();
+        let mut expected = std::collections::BTreeMap::new();
         for (count, (batch, cut)) in batches.iter().enumerate() {
             // In the order of time most keys come behind all others.
             let number = |key: u8| usize::from(key) + if ascending { 100 * count } else { 0 };
-            let changes = || batch.iter().map(|(key, is_there)| writes::KeyChange { tree, key: long(number(*key)), is_there: *is_there }).collect();
-            for (key, is_there) in batch {
-                if *is_there { expected.insert(long(number(*key))); } else { expected.remove(&long(number(*key))); }
+            let changes = || batch.iter().map(|(key, value)| key_change(tree, &long(number(*key)), *value)).collect();
+            for (key, value) in batch {
+                match value {
+                    Some(value) => _ = expected.insert(long(number(*key)), stored(*value)),
+                    None => _ = expected.remove(&long(number(*key))),
+                }
             }
-            let writes = views.chunks(changes()).unwrap();
+            let writes = views.chunk_writes(changes()).unwrap();
             let mut progress = views.progress();
             progress.count(&writes);
             let count = cut.index(writes.len() + 1);
             views.write(writes.into_iter().take(count).collect()).unwrap();
-            views.write(views.chunks(changes()).unwrap()).unwrap();
+            views.write(views.chunk_writes(changes()).unwrap()).unwrap();
             *views.progress.lock() = progress;
         }
-        let all: Vec<Vec<u8>> = views.keys(tree, Vec::new(), None).collect::<Result<_, _>>().unwrap();
-        prop_assert!(all.iter().eq(&expected));
-        let backwards: Vec<Vec<u8>> = views.keys(tree, Vec::new(), None).rev().collect::<Result<_, _>>().unwrap();
-        prop_assert!(backwards.iter().eq(expected.iter().rev()));
+        let chunks = views.chunks(tree);
+        let pairs = |start, end| chunks.pairs(start, end).map(|pair| pair.map(|pair| (pair.key.to_vec(), pair.stored)));
+        let all: Vec<_> = pairs(Vec::new(), None).collect::<Result<_, _>>().unwrap();
+        prop_assert!(all.iter().map(|(key, stored)| (key, stored)).eq(&expected));
+        let mut backwards: Vec<_> = pairs(Vec::new(), None).rev().collect::<Result<_, _>>().unwrap();
+        backwards.reverse();
+        prop_assert_eq!(backwards, all);
+        for number in 0..1_500 {
+            let key = long(number);
+            let found = chunks.get(&key).unwrap();
+            prop_assert_eq!(found.as_ref(), expected.get(&key));
+        }
         let whole = views.verify(|| {}).unwrap();
         prop_assert!(whole, "{} records", views.records());
         let (start, end) = (long(start.into()), long(end.into()));
-        let mut within = expected.iter().filter(|key| **key >= start && **key < end);
-        let mut keys = views.keys(tree, start.clone(), Some(end.clone()));
+        let mut within = expected.iter().filter(|(key, _)| **key >= start && **key < end);
+        let mut found = pairs(start.clone(), Some(end.clone()));
         for from_front in turns {
-            let (found, expected) = if from_front { (keys.next(), within.next()) } else { (keys.next_back(), within.next_back()) };
+            let (found, expected) =
+                if from_front { (found.next(), within.next()) } else { (found.next_back(), within.next_back()) };
             let found = found.transpose().unwrap();
-            prop_assert_eq!(found.as_ref(), expected);
+            prop_assert_eq!(found.as_ref().map(|(key, stored)| (key, stored)), expected);
         }
     }
+}
+
+#[test]
+fn what_stands_in_a_chunk_is_found_while_it_is_divided() {
+    const KEYS: u32 = 20_000;
+    const STEP: u32 = 64;
+    let folder = tempfile::tempdir().unwrap();
+    let views = Views::open(folder.path()).unwrap();
+    let put = |keys: &mut dyn Iterator<Item = u32>| {
+        let changes = keys.map(|key| key_change(Tree::Sessions, &key.to_be_bytes(), Some(30))).collect();
+        views.write(views.chunk_writes(changes).unwrap()).unwrap();
+    };
+    put(&mut (0..KEYS).step_by(STEP as usize));
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Between those that are there, so that each chunk is divided again and again.
+            (1..STEP).for_each(|step| put(&mut (step..KEYS).step_by(STEP as usize)));
+            is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        let chunks = views.chunks(Tree::Sessions);
+        while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+            for key in (0..KEYS).step_by(STEP as usize) {
+                assert_eq!(chunks.get(&key.to_be_bytes()).unwrap(), Some(stored(30)), "{key}");
+            }
+            let is_first = |pair: &Result<Pair, StoreError>| {
+                u32::from_be_bytes((*pair.as_ref().unwrap().key).try_into().unwrap()).is_multiple_of(STEP)
+            };
+            let count = KEYS.div_ceil(STEP) as usize;
+            assert_eq!(chunks.pairs(Vec::new(), None).filter(is_first).count(), count);
+            assert_eq!(chunks.pairs(Vec::new(), None).rev().filter(is_first).count(), count, "backwards");
+        }
+    });
 }
 
 #[test]
@@ -385,15 +412,11 @@ fn many_keys_stand_in_one_record() {
     let views = Views::open(folder.path()).unwrap();
     let tree = Tree::SessionsBegun;
     for batch in 0..10_u64 {
-        let keys = (0..100).map(|number| writes::KeyChange {
-            tree,
-            key: (batch * 100 + number).to_be_bytes().to_vec(),
-            is_there: true,
-        });
-        views.write(views.chunks(keys.collect()).unwrap()).unwrap();
+        let keys = (0..100).map(|number| key_change(tree, &(batch * 100 + number).to_be_bytes(), Some(0)));
+        views.write(views.chunk_writes(keys.collect()).unwrap()).unwrap();
     }
     let records = views.tree(tree).len();
-    assert!(records * 10 < 1_000, "{records} for 1,000 keys of 8 bytes, 15 of which make a record");
+    assert!(records * 7 < 1_000, "{records} for 1,000 keys of 8 bytes, 10 of which make a record");
 }
 
 #[test]

@@ -4,7 +4,8 @@ use foldhash::HashMap;
 
 use super::{
     Progress, Views,
-    tables::{self, Form, Tree, place_key, profile_key, visit_key},
+    chunks::{Stored, VALUE_BYTES_MAX},
+    tables::{self, Form, Tree, large_key, place_key, profile_key, visit_key},
 };
 use crate::{
     model::{Id, MergeKey, ProfileRef, Session},
@@ -27,22 +28,32 @@ pub(super) struct Write {
 pub(super) enum Change {
     /// The record itself; what stands there now.
     Record(Option<sled::IVec>),
-    /// Keys of a set: those that come or go with this record and the ones written before it.
-    Keys(Vec<KeyChange>),
+    /// A chunk: the keys that come, change or go with this record and the ones written before it.
+    Keys(Vec<Made>),
 }
 
-/// A key of a set that is to be there, or not.
+/// What is to stand under a key of a tree of chunks; `None`: nothing.
 pub(super) struct KeyChange {
     pub tree: Tree,
     pub key: Vec<u8>,
-    pub is_there: bool,
+    pub stored: Option<Stored>,
+}
+
+/// What stood under a key of a tree of chunks, and what does now.
+pub(super) struct Made {
+    pub key: Vec<u8>,
+    pub before: Option<Stored>,
+    pub after: Option<Stored>,
 }
 
 /// What states lead to.
 #[derive(Default)]
 struct Changes {
-    keys: Vec<KeyChange>,
+    /// Of the sets: in which order sessions and profiles were made, and whose sessions are.
+    sets: Vec<KeyChange>,
     records: Vec<Write>,
+    /// Values in chunks.
+    values: Vec<KeyChange>,
 }
 
 impl Changes {
@@ -51,7 +62,11 @@ impl Changes {
     }
 
     fn key(&mut self, tree: Tree, key: Vec<u8>, is_there: bool) {
-        self.keys.push(KeyChange { tree, key, is_there });
+        self.sets.push(KeyChange { tree, key, stored: is_there.then(Stored::nothing) });
+    }
+
+    fn value(&mut self, tree: Tree, key: Vec<u8>, stored: Option<Stored>) {
+        self.values.push(KeyChange { tree, key, stored });
     }
 }
 
@@ -76,9 +91,10 @@ impl Progress {
                     old.iter().for_each(|old| self.remove(checksum(*tree, key, old)));
                     value.iter().for_each(|new| self.add(checksum(*tree, key, new)));
                 }
-                Change::Keys(keys) => keys.iter().for_each(|change| {
-                    let checksum = checksum(*tree, &change.key, b"");
-                    if change.is_there { self.add(checksum) } else { self.remove(checksum) }
+                Change::Keys(made) => made.iter().for_each(|made| {
+                    let checksum = |stored: &Stored| checksum(*tree, &made.key, stored.bytes());
+                    made.before.iter().for_each(|before| self.remove(checksum(before)));
+                    made.after.iter().for_each(|after| self.add(checksum(after)));
                 }),
             }
         }
@@ -99,15 +115,16 @@ impl Views {
 
     /// The records that bring the views to `states`.
     pub(super) fn writes(&self, states: &HashMap<Key, State>) -> Result<Vec<Write>, StoreError> {
-        let Changes { keys, records } = self.changes(states).at(&self.path)?;
+        let Changes { sets, records, values } = self.changes(states)?;
         // The sets first: what is to go from them is told by what a session or a profile is before, also where a batch is
-        // written again.
-        let mut writes = self.chunks(keys)?;
+        // written again. What stands in parts before the chunk that says so.
+        let mut writes = self.chunk_writes(sets)?;
         writes.extend(records);
+        writes.extend(self.chunk_writes(values)?);
         Ok(writes)
     }
 
-    fn changes(&self, states: &HashMap<Key, State>) -> Result<Changes, sled::Error> {
+    fn changes(&self, states: &HashMap<Key, State>) -> Result<Changes, StoreError> {
         let mut changes = Changes::default();
         for (key, state) in states {
             match (key, state) {
@@ -116,10 +133,11 @@ impl Views {
                     continue;
                 }
                 (Key::Session(id), _) => {
-                    if let Some(number) = self.tree(Tree::SessionNumbers).get(id.key())? {
+                    if let Some(number) = self.session_number(id)? {
                         self.remove_session(&number, &mut changes)?;
                     }
-                    // Removed last: as long as it leads there, a batch that is written again finds the rest.
+                    changes.value(Tree::SessionNumbers, id.key(), None);
+                    continue;
                 }
                 (Key::Profile(id), state) => {
                     self.put_profile(id, state, &mut changes)?;
@@ -135,95 +153,84 @@ impl Views {
                 (Form::Whole, None) => self.remove(tree, key, &mut changes)?,
                 (Form::Parts, Some(value)) => self.put_parts(tree, &key, &value, &mut changes)?,
                 (Form::Parts, None) => self.remove_parts(tree, &key, &mut changes)?,
-                (Form::Set, _) => {} // no key of a state leads to one
+                (Form::Chunks, value) => self.put_value(tree, key, value, &mut changes)?,
             }
         }
         Ok(changes)
     }
 
     /// The profile's record, and before it the order in which profiles were made, as [`Views::index_name`].
-    fn put_profile(&self, id: &Id, state: &State, changes: &mut Changes) -> Result<(), sled::Error> {
+    fn put_profile(&self, id: &Id, state: &State, changes: &mut Changes) -> Result<(), StoreError> {
         let key = id.key();
-        let old = database::parts_of(self.tree(Tree::Profiles), &key)?;
+        let before = self.beginning(Tree::Profiles, &key)?;
         // A profile's record begins with what the profile is called.
-        let before = old.first().and_then(|(_, first)| entry::decode::<ProfileRef>(database::value_of_first(first)));
+        let before = before.as_deref().and_then(entry::decode::<ProfileRef>);
         let now = if let State::Profile(profile) = state { Some(profile.reference()) } else { None };
         if before != now {
             before.iter().for_each(|before| changes.key(Tree::ProfilesMade, profile_key(before), false));
             now.iter().for_each(|now| changes.key(Tree::ProfilesMade, profile_key(now), true));
         }
-        match tables::encode(state) {
-            Some(value) => replace_parts(Tree::Profiles, &key, &value, old, changes),
-            None => remove_parts(Tree::Profiles, old, changes),
-        }
-        Ok(())
+        self.put_value(Tree::Profiles, key, tables::encode(state), changes)
     }
 
     /// Brings the index of a profile's names to what `id` means now. It goes before the name itself, so that a batch that
     /// is written again finds what it meant before.
-    fn index_name(&self, id: &Id, state: &State, changes: &mut Changes) -> Result<(), sled::Error> {
+    fn index_name(&self, id: &Id, state: &State, changes: &mut Changes) -> Result<(), StoreError> {
         let place = |name: &Name| [&profile_key(&name.profile)[..], &name.said.to_be_bytes()].concat();
-        let before = self.tree(Tree::Names).get(id.key())?.and_then(|bytes| entry::decode::<Name>(&bytes));
+        let before = self.get(Tree::Names, &id.key())?.and_then(|bytes| entry::decode::<Name>(&bytes));
         let now = if let State::Name(name) = state { Some(name) } else { None };
         if let Some(before) =
             before.map(|before| place(&before)).filter(|before| now.map(place).as_ref() != Some(before))
         {
-            self.remove(Tree::NamesOf, before, changes)?;
+            self.put_value(Tree::NamesOf, before, None, changes)?;
         }
         match now {
             Some(name) => {
                 let reference = ProfileRef { id: id.clone(), since: name.since };
-                self.put(Tree::NamesOf, place(name), entry::encode(&reference), changes)
+                self.put_value(Tree::NamesOf, place(name), Some(entry::encode(&reference)), changes)
             }
             None => Ok(()),
         }
     }
 
     /// As [`Views::index_name`], for where a merge key leads.
-    fn index_merge_key(&self, key: MergeKey, state: &State, changes: &mut Changes) -> Result<(), sled::Error> {
+    fn index_merge_key(&self, key: MergeKey, state: &State, changes: &mut Changes) -> Result<(), StoreError> {
         let place = |profile: &ProfileRef| [&profile_key(profile)[..], &key.0].concat();
-        let before = self.tree(Tree::MergeKeys).get(key.0)?.and_then(|bytes| entry::decode::<ProfileRef>(&bytes));
+        let before = self.get(Tree::MergeKeys, &key.0)?.and_then(|bytes| entry::decode::<ProfileRef>(&bytes));
         let now = if let State::Leads(profile) = state { Some(profile) } else { None };
         if let Some(before) = before.filter(|before| now != Some(before)) {
-            self.remove(Tree::KeysOf, place(&before), changes)?;
+            self.put_value(Tree::KeysOf, place(&before), None, changes)?;
         }
-        now.map_or(Ok(()), |profile| self.put(Tree::KeysOf, place(profile), Vec::new(), changes))
+        now.map_or(Ok(()), |profile| self.put_value(Tree::KeysOf, place(profile), Some(Vec::new()), changes))
     }
 
-    fn put_session(&self, id: &Id, session: &Session, changes: &mut Changes) -> Result<(), sled::Error> {
-        let (key, number, place) = (id.key(), session.number.to_be_bytes(), session.place());
-        let may_be_there = self.known_sessions.may_hold(id);
-        let old = if may_be_there { self.tree(Tree::SessionNumbers).get(&key)? } else { None };
+    fn put_session(&self, id: &Id, session: &Session, changes: &mut Changes) -> Result<(), StoreError> {
+        let (number, place) = (session.number.to_be_bytes(), session.place());
+        let old = if self.known_sessions.may_hold(id) { self.session_number(id)? } else { None };
         let packed = self.codec.pack(&entry::encode(session));
-        // Under a new number there is nothing, and most visits are new ones: nothing is looked for.
-        let mut parts = Parts::new();
-        let mut before = None;
-        if old.as_deref() == Some(&number[..]) {
-            parts = database::parts_of(self.tree(Tree::Sessions), &number)?;
-            before = database::joined(&parts).and_then(|packed| self.session_of(&packed)).and_then(|it| it.profile);
+        let before = if old.as_deref() == Some(&number[..]) {
+            self.session_at(&number)?.and_then(|session| session.profile)
         } else {
-            if let Some(old) = &old {
-                self.remove_session(old, changes)?;
-            }
+            old.map_or(Ok(()), |old| self.remove_session(&old, changes))?;
             self.known_sessions.insert(id);
             changes.key(Tree::SessionsBegun, place_key(place).to_vec(), true);
-            changes.record(Tree::SessionNumbers, key, Some(number.to_vec()), old);
-        }
+            changes.value(Tree::SessionNumbers, id.key(), Some(Stored::Here(number[..].into())));
+            None
+        };
         if before != session.profile {
             before.iter().for_each(|before| changes.key(Tree::SessionsOf, visit_key(before, place), false));
             session.profile.iter().for_each(|now| changes.key(Tree::SessionsOf, visit_key(now, place), true));
         }
-        replace_parts(Tree::Sessions, &number, &packed, parts, changes);
-        Ok(())
+        self.put_value(Tree::Sessions, number.to_vec(), Some(packed), changes)
     }
 
     /// Removes the session of this number, and which profiles it had.
-    fn remove_session(&self, number: &[u8], changes: &mut Changes) -> Result<(), sled::Error> {
+    fn remove_session(&self, number: &[u8], changes: &mut Changes) -> Result<(), StoreError> {
         let session = self.session_at(number)?;
         let last = session.as_ref().and_then(|session| session.profile.as_ref()).map(profile_key);
         let shared = |profile: &[u8]| [profile, number].concat();
         for record in self.tree(Tree::Visited).scan_prefix(number) {
-            let (key, old) = record?;
+            let (key, old) = record.at(&self.path)?;
             let profile = &key[number.len()..];
             if last.as_deref() != Some(profile) {
                 self.remove(Tree::SharedSessions, shared(profile), changes)?;
@@ -240,38 +247,66 @@ impl Views {
             changes.key(Tree::SessionsBegun, place_key(session.place()).to_vec(), false);
         }
         self.remove_parts(Tree::Imported, number, changes)?;
-        self.remove_parts(Tree::Sessions, number, changes)
+        self.put_value(Tree::Sessions, number.to_vec(), None, changes)
+    }
+
+    /// The number under which the session stands.
+    fn session_number(&self, id: &Id) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get(Tree::SessionNumbers, &id.key())
     }
 
     /// The session of this number; `None` where it is not whole, as while a batch is written.
-    fn session_at(&self, number: &[u8]) -> Result<Option<Session>, sled::Error> {
-        let packed = database::get(self.tree(Tree::Sessions), number)?;
+    fn session_at(&self, number: &[u8]) -> Result<Option<Session>, StoreError> {
+        let packed = self.get(Tree::Sessions, number)?;
         Ok(packed.and_then(|packed| self.session_of(&packed)))
+    }
+
+    /// Puts a value under a key of a tree of chunks or, without one, removes what stands there.
+    fn put_value(
+        &self,
+        tree: Tree,
+        key: Vec<u8>,
+        value: Option<Vec<u8>>,
+        changes: &mut Changes,
+    ) -> Result<(), StoreError> {
+        let large_key = large_key(tree, &key);
+        let stored = match value {
+            Some(value) if value.len() > VALUE_BYTES_MAX => {
+                self.put_parts(Tree::Large, &large_key, &value, changes)?;
+                Some(Stored::InParts)
+            }
+            other => {
+                self.remove_parts(Tree::Large, &large_key, changes)?;
+                other.map(|value| Stored::Here(value.into()))
+            }
+        };
+        changes.value(tree, key, stored);
+        Ok(())
     }
 
     pub(super) fn session_of(&self, packed: &[u8]) -> Option<Session> {
         self.codec.unpack(packed).and_then(|bytes| entry::decode(&bytes))
     }
 
-    fn put(&self, tree: Tree, key: Vec<u8>, value: Vec<u8>, changes: &mut Changes) -> Result<(), sled::Error> {
-        let old = self.tree(tree).get(&key)?;
+    fn put(&self, tree: Tree, key: Vec<u8>, value: Vec<u8>, changes: &mut Changes) -> Result<(), StoreError> {
+        let old = self.tree(tree).get(&key).at(&self.path)?;
         changes.record(tree, key, Some(value), old);
         Ok(())
     }
 
-    fn remove(&self, tree: Tree, key: Vec<u8>, changes: &mut Changes) -> Result<(), sled::Error> {
-        let old = self.tree(tree).get(&key)?;
+    fn remove(&self, tree: Tree, key: Vec<u8>, changes: &mut Changes) -> Result<(), StoreError> {
+        let old = self.tree(tree).get(&key).at(&self.path)?;
         changes.record(tree, key, None, old);
         Ok(())
     }
 
-    fn put_parts(&self, tree: Tree, key: &[u8], value: &[u8], changes: &mut Changes) -> Result<(), sled::Error> {
-        replace_parts(tree, key, value, database::parts_of(self.tree(tree), key)?, changes);
+    fn put_parts(&self, tree: Tree, key: &[u8], value: &[u8], changes: &mut Changes) -> Result<(), StoreError> {
+        replace_parts(tree, key, value, database::parts_of(self.tree(tree), key).at(&self.path)?, changes);
         Ok(())
     }
 
-    fn remove_parts(&self, tree: Tree, key: &[u8], changes: &mut Changes) -> Result<(), sled::Error> {
-        remove_parts(tree, database::parts_of(self.tree(tree), key)?, changes);
+    fn remove_parts(&self, tree: Tree, key: &[u8], changes: &mut Changes) -> Result<(), StoreError> {
+        remove_parts(tree, database::parts_of(self.tree(tree), key).at(&self.path)?, changes);
         Ok(())
     }
 }
