@@ -128,6 +128,8 @@ fn each_event_is_stored_once_where_every_second_answer_is_lost() {
     let numbers: Vec<u64> = steps.iter().map(|step| step["properties"]["n"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (0..30).collect::<Vec<_>>(), "in their order");
     assert_eq!((events(&daemon, "step").len(), events(&daemon, "page-view").len()), (30, 1));
+    let id = |step: &Value| uuid::Uuid::try_parse(step["id"].as_str().unwrap()).unwrap();
+    assert!(steps.iter().all(|step| id(step).get_version_num() == 7), "they stand together in the store: {steps:?}");
     let profiles: std::collections::HashSet<&str> =
         steps.iter().map(|step| step["profile"]["id"].as_str().unwrap()).collect();
     assert_eq!(profiles.len(), 1);

@@ -20,8 +20,9 @@ const forget = name => {
 
 const stored = () => Object.keys(memory).concat(safe(() => Object.keys(localStorage))() || []);
 
-// A UUID of version 4. The browser's own is there only on pages that came by HTTPS.
+// A UUID of version 7: what is made at one time stands together in the store. The browser's own are of version 4.
 const uuid = () =>
-  '10000000-1000-4000-8000-100000000000'.replace(/[018]/g, digit =>
+  Date.now().toString(16).padStart(12, '0').replace(/.{8}/, '$&-') +
+  '-7000-8000-100000000000'.replace(/[018]/g, digit =>
     (digit ^ (crypto.getRandomValues(new Uint8Array(1))[0] & (15 >> (digit / 4)))).toString(16)
   );
