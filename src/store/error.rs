@@ -17,7 +17,7 @@ pub enum StoreError {
     UnknownFormat { path: String, found: String, expected: u32 },
     #[error("{path}: {what}; {advice}")]
     Damaged { path: String, what: String, advice: &'static str },
-    #[error("{path}: another version made them; the next start makes them again")]
+    #[error("{path}: another version made these views; the next start makes them again")]
     OtherViews { path: String },
     /// A sealed segment of the log cannot be read; everything else can.
     #[error("{path}: {what}; what stands from offset {behind} on may be whole")]

@@ -41,8 +41,7 @@ fn chunk_bytes_max(tree: Tree) -> usize {
 pub(super) const VALUE_BYTES_MAX: usize = if cfg!(test) { 200 } else { 6_500 };
 /// In place of the length of a value that stands in parts.
 const IN_PARTS: u16 = u16::MAX;
-/// Two bytes for the length of the key, of which an id has at most 128 and no key is more than two, and two for that of the
-/// value.
+/// Of the key and of the value, two bytes each. The longest keys are two ids of at most 129 bytes.
 const LENGTHS_BYTES: usize = 4;
 
 /// What stands under a key in a chunk.
@@ -207,6 +206,7 @@ impl<'a> Chunks<'a> {
                 let span = span.ok_or_else(|| self.unreadable(&fence))?;
                 match record[span.0.clone()].cmp(key) {
                     Ordering::Less => {}
+                    // The last chunk that begins before a key has it, whatever is behind that by now.
                     Ordering::Equal => return Ok(Some(pair(&record, span).stored)),
                     Ordering::Greater => break,
                 }

@@ -88,7 +88,7 @@ impl Views {
     /// Whether the profile is there and not another one's by now; nothing more is read of it.
     pub fn has_profile(&self, profile: &ProfileRef) -> Result<bool, StoreError> {
         // A profile's record begins with what it is called.
-        let record = self.beginning(Tree::Profiles, &profile.id.key())?;
+        let record = self.value(Tree::Profiles, &profile.id.key())?;
         Ok(record.as_deref().and_then(entry::decode::<ProfileRef>).as_ref() == Some(profile))
     }
 }

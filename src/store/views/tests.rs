@@ -26,6 +26,16 @@ fn id(kind: &str, number: u8) -> Id {
     Id::required(&text).unwrap()
 }
 
+/// A text that cannot be compressed to less than three quarters.
+fn noise(seed: u64, length: usize) -> Box<str> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'!' + (state >> 33) as u8 % 90)
+    };
+    (0..length).map(|_| next()).collect::<String>().into()
+}
+
 /// What a request leads to. A session keeps its number until it is deleted or, with `other` 3, made anew.
 fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4]) -> Vec<Entry> {
     let number = &mut numbers[usize::from(name)];
@@ -38,10 +48,9 @@ fn entry(offset: u64, (what, name, other): (u8, u8, u8), numbers: &mut [u64; 4])
         0..3 => {
             let mut session = Session::new(id("session", name), *number, None, begun(*number));
             session.profile = Some(profile(3));
-            // Some take several parts.
             session.device = (what == 1).then(|| id("device", other));
-            session.channel = (what == 2)
-                .then(|| (0..12_000).map(|n| char::from(b'!' + (n * n + offset as usize) as u8 % 90)).collect());
+            // Some are too large for a chunk, and take up to three parts.
+            session.channel = (what == 2).then(|| noise(offset, [100, 1_000, 9_000, 18_000][usize::from(other)]));
             Entry::Session(Arc::new(session))
         }
         3 => {
@@ -175,6 +184,20 @@ fn apply(views: &Views, mut requests: &[Vec<Entry>], batches: &[usize]) {
     }
 }
 
+/// The process ends when `written` of so many records of a batch are written, behind the note of where it leads to; how
+/// many there are.
+fn cut_and_written_again(views: &Views, batch: &Fold, written: impl Fn(usize) -> usize) -> usize {
+    let writes = views.writes(&batch.states).unwrap();
+    let mut next = views.progress();
+    next.count(&writes);
+    let count = writes.len();
+    views.write(writes.into_iter().take(written(count)).collect()).unwrap();
+    *views.progress.lock() = next;
+    views.apply_again(batch).unwrap();
+    assert!(views.verify(|| {}).unwrap(), "cut behind {} of {count}", written(count));
+    count
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
@@ -206,16 +229,32 @@ proptest! {
         let (before, under_way) = requests.split_at(cut.index(requests.len()));
         apply(&views, before, &[3, 5]);
         let (last, _) = fold(views.progress().to, under_way);
-        // The process ends when some of the batch's records are written, behind the note of where it leads to.
-        let writes = views.writes(&last.states).unwrap();
-        let mut next = views.progress();
-        next.count(&writes);
-        let count = written.index(writes.len() + 1);
-        views.write(writes.into_iter().take(count).collect()).unwrap();
-        *views.progress.lock() = next;
-        views.apply_again(&last).unwrap();
-        let whole = views.verify(|| {}).unwrap();
-        prop_assert!(whole);
+        cut_and_written_again(&views, &last, |writes| written.index(writes + 1));
+    }
+}
+
+#[test]
+fn a_large_value_is_whole_wherever_its_batch_was_cut() {
+    let session = |length| {
+        let mut session = Session::new(id("session", 1), 1, None, Time::from_micros(0));
+        session.channel = Some(noise(7, length));
+        vec![Entry::Session(Arc::new(session))]
+    };
+    // In a chunk, in two parts and in three.
+    let lengths = [100, 9_000, 18_000];
+    for (before, after) in lengths.into_iter().flat_map(|before| lengths.map(|after| (before, after))) {
+        for cut in 0.. {
+            let folder = tempfile::tempdir().unwrap();
+            let views = Views::open(folder.path()).unwrap();
+            apply(&views, &[session(before)], &[]);
+            let (last, _) = fold(views.progress().to, &[session(after)]);
+            let writes = cut_and_written_again(&views, &last, |writes| writes.min(cut));
+            if cut > writes {
+                break;
+            }
+            let channel = views.session_numbered(1).unwrap().and_then(|session| session.channel);
+            assert_eq!(channel, Some(noise(7, after)), "from {before} to {after}, cut behind {cut}");
+        }
     }
 }
 

@@ -76,18 +76,6 @@ impl Views {
         self.get(tree, key)
     }
 
-    /// How a value begins that stands in a chunk, or in parts.
-    pub(super) fn beginning(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.chunks(tree).get(key)? {
-            Some(Stored::Here(value)) => Ok(Some(value.to_vec())),
-            Some(Stored::InParts) => {
-                let first = database::first_part(self.tree(Tree::Large), &large_key(tree, key)).at(&self.path)?;
-                Ok(first.map(|(value, _)| value))
-            }
-            None => Ok(None),
-        }
-    }
-
     /// What stands in a tree of chunks from the key `start` on, up to `end`, if there is one, in order.
     pub(super) fn range(
         &self,

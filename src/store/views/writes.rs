@@ -28,7 +28,7 @@ pub(super) struct Write {
 pub(super) enum Change {
     /// The record itself; what stands there now.
     Record(Option<sled::IVec>),
-    /// A chunk: the keys that come, change or go with this record and the ones written before it.
+    /// A chunk: the keys that come, change or go with this record and those written behind it.
     Keys(Vec<Made>),
 }
 
@@ -117,7 +117,8 @@ impl Views {
     pub(super) fn writes(&self, states: &HashMap<Key, State>) -> Result<Vec<Write>, StoreError> {
         let Changes { sets, records, values } = self.changes(states)?;
         // The sets first: what is to go from them is told by what a session or a profile is before, also where a batch is
-        // written again. What stands in parts before the chunk that says so.
+        // written again. What stands in parts before the chunk that says so; names and merge keys, whose indexes stand in
+        // chunks as well, are never as large.
         let mut writes = self.chunk_writes(sets)?;
         writes.extend(records);
         writes.extend(self.chunk_writes(values)?);
@@ -162,7 +163,7 @@ impl Views {
     /// The profile's record, and before it the order in which profiles were made, as [`Views::index_name`].
     fn put_profile(&self, id: &Id, state: &State, changes: &mut Changes) -> Result<(), StoreError> {
         let key = id.key();
-        let before = self.beginning(Tree::Profiles, &key)?;
+        let before = self.get(Tree::Profiles, &key)?;
         // A profile's record begins with what the profile is called.
         let before = before.as_deref().and_then(entry::decode::<ProfileRef>);
         let now = if let State::Profile(profile) = state { Some(profile.reference()) } else { None };
@@ -314,13 +315,12 @@ impl Views {
 /// The records under which a value stands.
 type Parts = Vec<(Vec<u8>, sled::IVec)>;
 
-fn replace_parts(tree: Tree, key: &[u8], value: &[u8], old: Parts, changes: &mut Changes) {
-    let mut old = old.into_iter();
-    for (key, value) in database::parts(key, value, database::PART_BYTES) {
-        let old = old.next().map(|(_, old)| old);
-        changes.record(tree, key, Some(value), old);
-    }
-    old.for_each(|(key, old)| changes.record(tree, key, None, Some(old)));
+fn replace_parts(tree: Tree, key: &[u8], value: &[u8], mut old: Parts, changes: &mut Changes) {
+    let new: Vec<_> = database::parts(key, value, database::PART_BYTES).collect();
+    // The first part says how many there are: what is too many goes before it is written.
+    remove_parts(tree, old.split_off(new.len().min(old.len())), changes);
+    let mut old = old.into_iter().map(|(_, old)| old);
+    new.into_iter().for_each(|(key, part)| changes.record(tree, key, Some(part), old.next()));
 }
 
 fn remove_parts(tree: Tree, old: Parts, changes: &mut Changes) {
