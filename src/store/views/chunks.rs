@@ -281,18 +281,17 @@ impl Views {
         while let Some(first) = changes.peek() {
             let tree = first.tree;
             let mut chunk = self.chunks(tree).chunk_of(&first.key)?;
-            let made = chunk.make(tree, &mut changes);
+            let mut made = chunk.make(tree, &mut changes);
             if made.is_empty() {
                 continue;
             }
-            let mut parts = chunk.divided(chunk_bytes_max(tree));
-            let (first, record) = parts.remove(0);
-            let others = parts.into_iter().map(|(fence, record)| (fence, record, Vec::new()));
-            writes.extend([(first, record, made)].into_iter().chain(others).map(|(key, record, made)| Write {
+            // The first record that is written counts for all.
+            let records = chunk.divided(chunk_bytes_max(tree)).into_iter();
+            writes.extend(records.map(|(key, record)| Write {
                 tree,
                 key,
                 value: Some(record),
-                changes: Change::Keys(made),
+                changes: Change::Keys(std::mem::take(&mut made)),
             }));
         }
         Ok(writes)
