@@ -378,3 +378,6 @@ impl DoubleEndedIterator for Pairs<'_> {
         self.told(next)
     }
 }
+
+#[cfg(test)]
+mod tests;
