@@ -107,7 +107,7 @@ pub fn first_part(tree: &sled::Tree, key: &[u8]) -> Result<Option<(Vec<u8>, bool
 }
 
 /// How the value begins whose first part this is.
-pub fn value_of_first(first: &[u8]) -> &[u8] {
+fn value_of_first(first: &[u8]) -> &[u8] {
     first.get(4..).unwrap_or_default()
 }
 
