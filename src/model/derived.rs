@@ -129,15 +129,18 @@ pub fn landing(session: &Json, event: &Json) -> Option<Box<str>> {
     told.then(|| address.into())
 }
 
-/// A part of what is derived, while it is put together.
+/// A part of what is derived, while it is put together; its keys need no escape.
 struct Part(String);
+
+/// Few parts are longer.
+const PART_BYTES: usize = 256;
 
 impl Part {
     fn new() -> Self {
         Self(String::new())
     }
 
-    /// Puts a value in as it is written; the key needs no escape.
+    /// Puts a value in as it is written.
     fn put_json(&mut self, key: &str, value: &str) {
         self.begin(key);
         self.0.push_str(value);
@@ -175,9 +178,11 @@ impl Part {
     }
 
     fn begin(&mut self, key: &str) {
+        if self.0.is_empty() {
+            self.0.reserve(PART_BYTES);
+        }
         self.0.push(if self.0.is_empty() { '{' } else { ',' });
-        push_string(&mut self.0, key);
-        self.0.push(':');
+        ["\"", key, "\":"].iter().for_each(|part| self.0.push_str(part));
     }
 
     fn end(mut self) -> Json {

@@ -1,9 +1,6 @@
 //! Free-form JSON, kept as text.
 
-use std::{
-    borrow::Cow,
-    sync::{Arc, LazyLock},
-};
+use std::{borrow::Cow, sync::Arc};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
@@ -16,40 +13,46 @@ use super::{Reader, Value, members::members, reader::plain_length};
 ///
 /// In the log it is text; in an answer it stands as the value it is. A clone shares the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Json(Arc<str>);
+pub struct Json(
+    /// `None`: the empty object. Most are: a text of it that all share would have threads wait for each other to count
+    /// who does.
+    Option<Arc<str>>,
+);
+
+const EMPTY: &str = "{}";
 
 impl Json {
     pub fn empty_object() -> Self {
-        static EMPTY: LazyLock<Arc<str>> = LazyLock::new(|| "{}".into());
-        Self(EMPTY.clone())
+        Self(None)
     }
 
     /// Takes text that [`Reader`] wrote.
     pub(super) fn from_normal(text: &str) -> Self {
-        if text == "{}" { Self::empty_object() } else { Self(text.into()) }
+        Self((text != EMPTY).then(|| text.into()))
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_deref().unwrap_or(EMPTY)
     }
 
     /// What stands at `steps`: keys of objects, places in lists. Nothing is made of the rest.
     pub fn get(&self, steps: &[Box<str>]) -> Option<Value> {
-        value_in(&self.0, steps)
+        value_in(self.as_str(), steps)
     }
 
     /// Whether it may hold an object with this key, as far as its text tells at a glance.
     pub fn mentions(&self, key: &str) -> bool {
         let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
         !key.bytes().all(is_plain)
-            || self.0.match_indices(key).any(|(at, _)| {
-                let (before, behind) = (&self.0.as_bytes()[..at], &self.0.as_bytes()[at + key.len()..]);
+            || self.as_str().match_indices(key).any(|(at, _)| {
+                let text = self.as_str().as_bytes();
+                let (before, behind) = (&text[..at], &text[at + key.len()..]);
                 before.last() == Some(&b'"') && behind.first() == Some(&b'"')
             })
     }
 
     pub fn is_empty_object(&self) -> bool {
-        &*self.0 == "{}"
+        self.0.is_none()
     }
 
     /// This object with the keys of `newer` written over its own, at the top level.
@@ -60,16 +63,17 @@ impl Json {
         if self.is_empty_object() {
             return newer.clone();
         }
-        let Some(newers) = newer.0.strip_prefix('{') else { return newer.clone() };
-        let mut keys: Vec<&str> = members(&newer.0).map(|(key, _)| key).collect();
+        let (text_before, newer_text) = (self.as_str(), newer.as_str());
+        let Some(newers) = newer_text.strip_prefix('{') else { return newer.clone() };
+        let mut keys: Vec<&str> = members(newer_text).map(|(key, _)| key).collect();
         keys.sort_unstable();
-        let mut text = String::with_capacity(self.0.len() + newer.0.len());
+        let mut text = String::with_capacity(text_before.len() + newer_text.len());
         text.push('{');
-        for (key, value) in members(&self.0).filter(|(key, _)| keys.binary_search(key).is_err()) {
+        for (key, value) in members(text_before).filter(|(key, _)| keys.binary_search(key).is_err()) {
             ["\"", key, "\":", value, ","].iter().for_each(|part| text.push_str(part));
         }
         text.push_str(newers);
-        Self(text.into())
+        Self::from_normal(&text)
     }
 }
 
@@ -100,9 +104,9 @@ pub(super) fn free_objects(_: &mut SchemaGenerator) -> Schema {
 impl Serialize for Json {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if !serializer.is_human_readable() {
-            return serializer.serialize_str(&self.0);
+            return serializer.serialize_str(self.as_str());
         }
-        serde_json::from_str::<&RawValue>(&self.0).map_err(S::Error::custom)?.serialize(serializer)
+        serde_json::from_str::<&RawValue>(self.as_str()).map_err(S::Error::custom)?.serialize(serializer)
     }
 }
 

@@ -8,7 +8,7 @@ mod skip;
 use std::sync::Arc;
 
 use bincode::Options;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::{
     Aside, Definition, DefinitionKind, DelayedEvent, Erasure, Event, EventRequest, FieldChange, Id, IdHash, Json,
@@ -24,8 +24,8 @@ pub use skip::{Skipped, skip};
 /// [`Entry::ImportedRequest`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Entry {
-    Request(Arc<EventRequest>),
-    Event(Arc<Event>),
+    Request(#[serde(deserialize_with = "shared")] Arc<EventRequest>),
+    Event(#[serde(deserialize_with = "shared")] Arc<Event>),
     Session(Arc<Session>),
     Profile(Arc<Profile>),
     /// From here on, which is the offset `since`, `name` leads to `profile`.
@@ -131,9 +131,9 @@ pub enum Entry {
     Erasure(Arc<Erasure>),
     /// What imported events have in common. Its time is the one that they were first stored at, wherever that was: here it
     /// stands behind later ones.
-    ImportedRequest(Arc<EventRequest>),
+    ImportedRequest(#[serde(deserialize_with = "shared")] Arc<EventRequest>),
     /// An event that was imported: queries and counts have it, and nothing is done about it.
-    ImportedEvent(Arc<Event>),
+    ImportedEvent(#[serde(deserialize_with = "shared")] Arc<Event>),
     /// The session or profile that was made at the offset `made` was imported. `shown` is an object with those of its
     /// parts that are shown as they came, for they do not follow from the rest.
     Imported {
@@ -352,6 +352,11 @@ pub fn encode(record: &impl Serialize) -> Vec<u8> {
     let mut out = Vec::new();
     encode_into(&mut out, record);
     out
+}
+
+/// Reads what is shared. As serde does it, it would be moved into a box first, and then copied out of it.
+fn shared<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Arc<T>, D::Error> {
+    T::deserialize(deserializer).map(Arc::new)
 }
 
 /// Reads one record; `None` when the bytes are none.
