@@ -56,10 +56,10 @@ impl Readers {
             answers.merge(&thread.join().map_err(|_| "a reader panicked")??);
         }
         let bytes = self.shared.bytes.load(Ordering::Relaxed);
-        let [median, most] = [0.5, 1.0].map(|share| answers.quantile_ms(share));
+        let [median, slow, most] = [0.5, 0.99, 1.0].map(|share| answers.quantile_ms(share));
         let total = answers.total();
         Ok(format!(
-            "{count} readers took {} MiB; {total} answers ended, median {median:.1} ms, at most {most:.1} ms",
+            "{count} readers took {} MiB; {total} answers ended, median {median:.1} ms, p99 {slow:.1} ms, at most {most:.1} ms",
             bytes >> 20
         ))
     }
