@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How many records are gathered before a stream hands them on.
-const STREAMED_TOGETHER: usize = 256;
+const STREAMED_TOGETHER: usize = 1_024;
 /// A page ends with the record that makes it longer than so many bytes.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// How many names of a profile are read at once.

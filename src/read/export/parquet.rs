@@ -20,6 +20,8 @@ use crate::read::scan::Record;
 /// A row group ends with the record that makes it so large before it is compressed, or so long.
 const GROUP_BYTES: usize = 16 * 1024 * 1024;
 const GROUP_ROWS: usize = 122_880;
+/// So many texts are handed on at once: little enough that they stay in the processor's cache.
+const TOGETHER: usize = 1_024;
 /// Higher levels cost several times as much for a few per cent.
 const LEVEL: i32 = 3;
 
@@ -44,11 +46,18 @@ struct Values {
 }
 
 enum List {
-    /// All texts, and where each ends.
-    Text(Vec<u8>, Vec<usize>),
+    /// Texts one behind the other, each once for rows that follow each other with the same one, as those of a visit have
+    /// in many columns.
+    Text(Vec<u8>, Vec<Run>),
     Number(Vec<i64>),
     Boolean(Vec<bool>),
     Float(Vec<f64>),
+}
+
+/// Rows that have the text that begins at `start`.
+struct Run {
+    start: usize,
+    rows: usize,
 }
 
 impl Values {
@@ -62,13 +71,32 @@ impl Values {
         Self { is_there: Vec::new(), list }
     }
 
+    /// None, with room for a little more than these: what grows step by step is copied at each.
+    fn next(&self) -> Self {
+        fn room<T>(list: &[T]) -> Vec<T> {
+            Vec::with_capacity(list.len() + list.len() / 8)
+        }
+        let list = match &self.list {
+            List::Text(texts, runs) => List::Text(room(texts), room(runs)),
+            List::Number(numbers) => List::Number(room(numbers)),
+            List::Boolean(booleans) => List::Boolean(room(booleans)),
+            List::Float(floats) => List::Float(room(floats)),
+        };
+        Self { is_there: room(&self.is_there), list }
+    }
+
     /// Adds a row's value; how many bytes it takes.
     fn push(&mut self, cell: Cell<'_>) -> usize {
         const NUMBER: usize = 8;
         let bytes = match (&mut self.list, cell) {
-            (List::Text(texts, ends), Cell::Text(text)) => {
-                texts.extend_from_slice(text.as_bytes());
-                ends.push(texts.len());
+            (List::Text(texts, runs), Cell::Text(text)) => {
+                match runs.last_mut() {
+                    Some(last) if texts[last.start..] == *text.as_bytes() => last.rows += 1,
+                    _ => {
+                        runs.push(Run { start: texts.len(), rows: 1 });
+                        texts.extend_from_slice(text.as_bytes());
+                    }
+                }
                 Some(NUMBER + text.len())
             }
             (List::Number(numbers), Cell::Time(time)) => {
@@ -96,7 +124,7 @@ impl Values {
 
 impl RowGroup {
     pub fn new(table: Table) -> Self {
-        let columns = empty(&table);
+        let columns = table.columns.iter().map(|(_, kind)| Values::new(*kind)).collect();
         Self { table, columns, rows: 0, bytes: 0 }
     }
 
@@ -110,14 +138,13 @@ impl RowGroup {
 
     /// What was gathered; `None`: nothing.
     pub fn end(&mut self) -> Option<FullGroup> {
-        let columns = (self.rows > 0).then(|| std::mem::replace(&mut self.columns, empty(&self.table)));
+        if self.rows == 0 {
+            return None;
+        }
         (self.rows, self.bytes) = (0, 0);
-        columns.map(FullGroup)
+        let next = self.columns.iter().map(Values::next).collect();
+        Some(FullGroup(std::mem::replace(&mut self.columns, next)))
     }
-}
-
-fn empty(table: &Table) -> Vec<Values> {
-    table.columns.iter().map(|(_, kind)| Values::new(*kind)).collect()
 }
 
 impl ParquetWriter {
@@ -142,9 +169,14 @@ impl ParquetWriter {
                 .with_repetition(Repetition::OPTIONAL)
                 .with_logical_type(logical);
             columns.push(Arc::new(column.build()?));
+            let path = ColumnPath::new(vec![name.clone()]);
             if matches!(kind, Kind::Text | Kind::Time) {
                 // No value comes often enough that a list of them would be worth its while.
-                properties = properties.set_column_dictionary_enabled(ColumnPath::new(vec![name.clone()]), false);
+                properties = properties.set_column_dictionary_enabled(path.clone(), false);
+            }
+            if matches!(kind, Kind::Text | Kind::Word) {
+                // The least and the greatest text of a group tell of hardly one that it is not there.
+                properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
             }
         }
         let schema = Arc::new(Type::group_type_builder("record").with_fields(columns).build()?);
@@ -165,12 +197,17 @@ impl ParquetWriter {
         while let (Some(mut column), Some(Values { is_there, list })) = (group.next_column()?, columns.next()) {
             let levels = Some(&is_there[..]);
             match list {
-                List::Text(texts, ends) => {
+                List::Text(texts, runs) => {
                     let texts = Bytes::from(texts);
-                    let starts = std::iter::once(0).chain(ends.iter().copied());
-                    let values: Vec<ByteArray> =
-                        starts.zip(&ends).map(|(start, end)| ByteArray::from(texts.slice(start..*end))).collect();
-                    column.typed::<ByteArrayType>().write_batch(&values, levels, None)?;
+                    let ends = runs.iter().skip(1).map(|run| run.start).chain([texts.len()]);
+                    let mut rows = runs.iter().zip(ends).flat_map(|(run, end)| {
+                        std::iter::repeat_n(ByteArray::from(texts.slice(run.start..end)), run.rows)
+                    });
+                    for is_there in is_there.chunks(TOGETHER) {
+                        let count = is_there.iter().filter(|is_there| **is_there > 0).count();
+                        let texts: Vec<ByteArray> = rows.by_ref().take(count).collect();
+                        column.typed::<ByteArrayType>().write_batch(&texts, Some(is_there), None)?;
+                    }
                 }
                 List::Number(values) => _ = column.typed::<Int64Type>().write_batch(&values, levels, None)?,
                 List::Boolean(values) => _ = column.typed::<BoolType>().write_batch(&values, levels, None)?,
@@ -181,5 +218,68 @@ impl ParquetWriter {
         group.close()?;
         self.0.flush()?;
         Ok(std::mem::take(self.0.inner_mut()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        model::Value,
+        read::{filter::ProfileFilter, projection::Projection, query::Wanted},
+    };
+
+    /// A record, shown as JSON, with these values of its fields; what is missing is null.
+    fn record(name: Option<&str>, visits: Option<i64>) -> Record {
+        Record::OfKind(Value::shown(&serde_json::json!({"name": name, "stats": {"visits": visits}})))
+    }
+
+    /// Rows that follow each other with the same values: what it is, and how many.
+    fn runs() -> impl Strategy<Value = Vec<(Option<String>, Option<i64>, usize)>> {
+        let name = prop::option::weighted(0.7, "[ab]{0,3}");
+        let rows = prop_oneof![4 => 1..4_usize, 1 => TOGETHER - 1..TOGETHER + 2, 1 => Just(3 * TOGETHER)];
+        prop::collection::vec((name, prop::option::of(0..9_i64), rows), 0..12)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn rows_are_read_as_they_were_written(runs in runs(), ends in prop::collection::vec(any::<bool>(), 12)) {
+            let projection = Projection::read("name,stats.visits").unwrap();
+            let wanted = Wanted::Profiles(Arc::new(ProfileFilter::default()));
+            let mut rows = RowGroup::new(Table::of(&wanted, &projection));
+            let mut writer = ParquetWriter::new(&rows).unwrap();
+            let (mut file, mut expected) = (Vec::new(), Vec::new());
+            for ((name, visits, count), is_end) in runs.iter().zip(ends) {
+                for _ in 0..*count {
+                    prop_assert!(rows.add(&record(name.as_deref(), *visits)).is_none(), "it is not full");
+                    expected.push((name.clone(), *visits));
+                }
+                if is_end && let Some(group) = rows.end() {
+                    file.extend(writer.write(group).unwrap());
+                }
+            }
+            if let Some(group) = rows.end() {
+                file.extend(writer.write(group).unwrap());
+            }
+            file.extend(writer.end().unwrap());
+            let reader = SerializedFileReader::new(Bytes::from(file)).unwrap();
+            let found = reader.get_row_iter(None).unwrap().map(|row| {
+                let row = row.unwrap();
+                let cells: Vec<_> = row.get_column_iter().map(|(_, cell)| cell.to_string()).collect();
+                (cells[0].clone(), cells[1].clone())
+            });
+            let shown = |text: Option<String>| text.unwrap_or_else(|| "null".into());
+            let quoted = |name: &Option<String>| name.as_ref().map(|name| format!("\"{name}\""));
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|(name, visits)| (shown(quoted(name)), shown(visits.map(|visits| visits.to_string()))))
+                .collect();
+            prop_assert_eq!(found.collect::<Vec<_>>(), expected);
+        }
     }
 }

@@ -1,10 +1,6 @@
 //! Goes through events: finds which rows may be meant, and opens the blocks that they stand in.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    ops::Range,
-    sync::Arc,
-};
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use super::{
     EventOwners, Found, Read, Record, Scan,
@@ -78,11 +74,9 @@ impl EventScan {
         while found.len() < most && blocks < BLOCKS_TOGETHER && self.rows.find(log)? {
             let together = if self.filter.condition.is_some() { DECIDED_TOGETHER } else { most - found.len() };
             let rows = self.rows.ahead(together);
-            let mut events = HashMap::new();
-            let looked = self.read_events(log, &rows, &mut blocks, &mut events)?;
-            for offset in &rows[..looked] {
+            for event in self.read_events(log, &rows, &mut blocks)? {
                 self.rows.pop();
-                found.extend(events.remove(offset).filter(|event| self.holds(event)));
+                found.extend(event.filter(|event| self.holds(event)));
                 if found.len() == most {
                     break;
                 }
@@ -91,46 +85,49 @@ impl EventScan {
         Ok(found)
     }
 
-    /// Reads the events that stand at the offsets `rows`, which need not be in their order, by offset: each block is read
-    /// once for all of them. How many of `rows` were looked at: fewer, where they stand in too many blocks. Deleted ones
-    /// are left out.
+    /// Reads the events that stand at the offsets `rows`, which need not ascend, in their order: each block is read once
+    /// for all of them. Fewer, where they stand in too many blocks. `None`: it is deleted, or not meant.
     fn read_events(
         &mut self,
         log: &LogView<'_>,
         rows: &[u64],
         blocks: &mut usize,
-        events: &mut HashMap<u64, FoundEvent>,
-    ) -> Result<usize, StoreError> {
-        let mut ascending = rows.to_vec();
+    ) -> Result<Vec<Option<FoundEvent>>, StoreError> {
+        let mut ascending: Vec<(u64, usize)> = rows.iter().copied().zip(0..).collect();
         ascending.sort_unstable();
+        let offsets: Vec<u64> = ascending.iter().map(|(offset, _)| *offset).collect();
+        let mut events: Vec<Option<FoundEvent>> = rows.iter().map(|_| None).collect();
         let mut done: Vec<Range<u64>> = Vec::new();
         for (place, offset) in rows.iter().enumerate() {
             if done.iter().any(|block| block.contains(offset)) {
                 continue;
             }
             if *blocks >= BLOCKS_TOGETHER && place > 0 {
-                return Ok(place);
+                events.truncate(place);
+                break;
             }
             *blocks += 1;
             let Some(block) = self.block(log, *offset)? else {
                 self.rows.end(); // the log is shorter than it was
-                return Ok(0);
+                return Ok(Vec::new());
             };
             let range = block.offsets();
             let wanted =
-                ascending.partition_point(|row| *row < range.start)..ascending.partition_point(|row| *row < range.end);
-            let wanted = &ascending[wanted];
+                offsets.partition_point(|row| *row < range.start)..offsets.partition_point(|row| *row < range.end);
+            let mut places = ascending[wanted.clone()].iter();
+            let wanted = &offsets[wanted];
             let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { continue };
             let deleted = log.deleted_events(*first..last + 1)?;
-            let read = log
-                .events_at(&block, wanted, |_, properties| self.may_hold(properties))?
-                .into_iter()
-                .map(|event| (event.offset, event));
-            events.extend(read.filter(|(offset, _)| deleted.binary_search(offset).is_err()));
+            for event in log.events_at(&block, wanted, |_, properties| self.may_hold(properties))? {
+                let row = places.find(|(offset, _)| *offset == event.offset);
+                if let Some((_, place)) = row.filter(|_| deleted.binary_search(&event.offset).is_err()) {
+                    events[*place] = Some(event);
+                }
+            }
             done.push(range);
             self.blocks.push_back(block);
         }
-        Ok(rows.len())
+        Ok(events)
     }
 
     /// The block of the log that holds `offset`.
