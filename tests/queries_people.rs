@@ -5,7 +5,7 @@ mod support;
 use serde_json::{Value, json};
 use support::{
     Daemon,
-    daemon::started,
+    daemon::{TOKEN, started},
     pages::{ids, page, records, rest},
 };
 
@@ -284,4 +284,35 @@ fn each_kind_of_record_has_its_columns() {
     assert_eq!(std::str::from_utf8(&cells.body), Ok("id,context.lang\r\ns00,s00\r\n"));
     let (sessions, _) = page(&daemon, "/sessions?order=oldest&limit=1&fields=context");
     assert_eq!(sessions, [json!({"context": {"lang": "s00"}})]);
+}
+
+#[test]
+fn a_page_of_large_records_ends_early_and_goes_on() {
+    const PEOPLE: usize = 60;
+    const NOTE_BYTES: usize = 250_000;
+    /// A page ends behind 8 MiB, and what is found together is a mebibyte and a record.
+    const PAGE_BYTES: usize = 10 * 1024 * 1024;
+    let (_folder, daemon) = started();
+    daemon.shop();
+    let note = "x".repeat(NOTE_BYTES);
+    let times = json!({"insert": "2026-01-01T00:00:00Z", "update": "2026-01-01T00:00:00Z"});
+    for (kind, own) in [("profiles", json!({})), ("sessions", json!({"profile": null}))] {
+        for number in 0..PEOPLE {
+            let mut line =
+                json!({"id": format!("{kind}-{number:02}"), "traits": {"note": note}, "metadata": {"time": times}});
+            own.as_object().unwrap().iter().for_each(|(key, value)| line[key] = value.clone());
+            let headers = [("Authorization", &*format!("Bearer {TOKEN}")), ("Content-Type", "application/x-ndjson")];
+            let told = daemon.request("POST", &format!("/import?what={kind}"), &headers, line.to_string().as_bytes());
+            assert_eq!(told.json()["imported"][kind], json!(1), "{}", told.text());
+        }
+        let path = format!("/{kind}?limit=1000&order=oldest");
+        let first = daemon.admin("GET", &path);
+        assert!(first.body.len() < PAGE_BYTES, "{kind}: {} bytes", first.body.len());
+        let (found, cursor) = page(&daemon, &path);
+        assert!(found.len() < PEOPLE && cursor.is_some(), "{kind}: {} on the first page", found.len());
+        let all: Vec<Value> =
+            found.into_iter().chain(rest(&daemon, &path, cursor)).map(|it| it["id"].clone()).collect();
+        let expected: Vec<String> = (0..PEOPLE).map(|number| format!("{kind}-{number:02}")).collect();
+        assert_eq!(json!(all), json!(expected));
+    }
 }

@@ -27,6 +27,9 @@ pub use timeline::Timeline;
 
 /// How many sessions or profiles a step looks at, so that it stays short.
 const LOOKED_AT_TOGETHER: usize = 1_024;
+/// A step ends with the session or profile that makes what it found longer than so many bytes; events are as many as a few
+/// blocks hold.
+const STEP_BYTES: usize = 1024 * 1024;
 
 /// A walk for records of a kind, in the order of their places: events by when they were taken, sessions by when they
 /// began, profiles by the offset at which they were made.

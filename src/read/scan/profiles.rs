@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{Found, LOOKED_AT_TOGETHER, Read, Record, Scan, holds};
+use super::{Found, LOOKED_AT_TOGETHER, Read, Record, STEP_BYTES, Scan, holds};
 use crate::{
     model::{Place, Profile, Time},
     read::filter::{Order, ProfileFilter},
@@ -80,16 +80,20 @@ impl Scan for ProfileScan {
             self.left = self.left.end..self.left.end;
             return Ok(found.into_iter().collect());
         }
-        let (mut list, mut last) = (Vec::new(), None);
+        let (mut list, mut bytes, mut last) = (Vec::new(), 0, None);
         for (count, made) in self.order.through(log.profiles_made(self.offsets())).enumerate() {
             let made = made?;
-            if last != Some(made.since) && (list.len() >= most || count >= LOOKED_AT_TOGETHER) {
+            let is_long = list.len() >= most || count >= LOOKED_AT_TOGETHER || bytes >= STEP_BYTES;
+            if is_long && last != Some(made.since) {
                 self.left = last.map_or(self.left.clone(), |last| self.order.behind(Place::in_log(last), &self.left));
                 return Ok(list);
             }
             last = Some(made.since);
-            if let Some(profile) = log.profile(&made)? {
-                list.extend(self.meant(log, profile)?);
+            if let Some(profile) = log.profile(&made)?
+                && let Some(found) = self.meant(log, profile)?
+            {
+                bytes += found.record.bytes();
+                list.push(found);
             }
         }
         self.left = self.left.end..self.left.end;

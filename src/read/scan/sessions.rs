@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
-use super::{Found, LOOKED_AT_TOGETHER, Read, Record, Scan, first_events::FirstEvents, holds, owners::SessionOwners};
+use super::{
+    Found, LOOKED_AT_TOGETHER, Read, Record, STEP_BYTES, Scan, first_events::FirstEvents, holds, owners::SessionOwners,
+};
 use crate::{
     model::{Place, ProfileRef, Session, Time},
     read::filter::{Order, SessionFilter},
@@ -70,9 +72,9 @@ impl Scan for SessionScan {
             return Ok(Vec::new());
         }
         let mut first_events = FirstEvents::new(log);
-        let mut found = Vec::new();
+        let (mut found, mut bytes) = (Vec::new(), 0);
         for _ in 0..LOOKED_AT_TOGETHER {
-            if found.len() == most {
+            if found.len() == most || bytes >= STEP_BYTES {
                 break;
             }
             let Some(mut session) = self.next(log)? else {
@@ -96,6 +98,7 @@ impl Scan for SessionScan {
             let is_meant = holds(self.filter.condition.as_deref(), "session", &shown, self.now);
             drop(shown);
             if is_meant {
+                bytes += session.bytes();
                 found.push(Found { place: session.place(), record: Record::Session(Box::new(session), imported) });
             }
         }
