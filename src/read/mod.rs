@@ -121,7 +121,7 @@ impl Queries {
     async fn settled_view(&self) -> Result<ReadView, Refused> {
         let settled = retry(|| async {
             let view = self.store.read_view();
-            view.applied_for_query().await?;
+            view.applied().await?;
             Ok(view)
         });
         settled.await

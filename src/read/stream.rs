@@ -80,7 +80,7 @@ impl Queries {
     /// A view that has everything that was answered before, and a walk through what the query means there.
     async fn begin(&self, query: &Query) -> Result<(ReadView, Box<dyn Scan>), Refused> {
         let view = self.store.read_view();
-        view.applied_for_query().await?;
+        view.applied().await?;
         let person = match query.wanted.profile() {
             Some(id) => Some(Person::find(&view, id).await?),
             None => None,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    commit::{CommittedGroups, Generation, Moment, Pending, QueuePermit},
+    commit::{Generation, Moment, Pending, QueuePermit},
     entry::{Entry, EventPlace, Key, State},
     error::{Refused, StoreError},
     log::{FoundEvent, MadeIds},
@@ -77,19 +77,10 @@ impl ReadView {
 
     /// Waits until the log and the views have everything that is queued now: for what is read from them alone.
     pub async fn applied(&self) -> Result<(), Refused> {
-        self.applied_once(CommittedGroups::flush).await
-    }
-
-    /// As [`ReadView::applied`], for a query, which somebody waits for.
-    pub async fn applied_for_query(&self) -> Result<(), Refused> {
-        self.applied_once(CommittedGroups::flush_for_query).await
-    }
-
-    async fn applied_once(&self, flush: impl FnOnce(&CommittedGroups)) -> Result<(), Refused> {
         let end = self.shared.queue.end();
         let applied = async {
             self.shared.queue.durable(self.generation, end).await?;
-            flush(&self.shared.committed);
+            self.shared.committed.flush();
             self.shared.queue.applied(end).await;
             Ok(())
         };

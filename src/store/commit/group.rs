@@ -18,16 +18,10 @@ const BATCH_ENTRIES: u64 = 8_192;
 /// [`SMALL_BATCH_ENTRIES`] at once, so that they go on evenly.
 const BEHIND_ENTRIES: u64 = 2 * BATCH_ENTRIES;
 const SMALL_BATCH_ENTRIES: u64 = 1_024;
-/// The same while queries are asked: each waits for the batch under way and for the next one. Batches so small cost
-/// collecting a twentieth of its throughput, so they are made for [`ASKED_TIME`] behind a query and no longer.
-const ASKED_BATCH_ENTRIES: u64 = 2_048;
-const ASKED_TIME: Duration = Duration::from_secs(10);
 /// How long the first entries of a batch wait for more of them.
 const BATCH_TIME: Duration = Duration::from_millis(200);
 /// The same where somebody waits for them, unless the last batch is older: many who ask do not make many small ones.
 const WANTED_TIME: Duration = Duration::from_millis(25);
-/// The same while queries are asked.
-const ASKED_WANTED_TIME: Duration = Duration::from_millis(10);
 
 /// A group that is in the journal.
 pub struct CommittedGroup {
@@ -67,29 +61,14 @@ struct Waiting {
     /// Somebody waits for them, or reported damage.
     is_wanted: bool,
     is_closed: bool,
-    /// When a query last waited for them.
-    asked: Option<Instant>,
     /// When the last batch was taken.
     taken: Option<Instant>,
 }
 
 impl Waiting {
-    fn is_asked(&self) -> bool {
-        self.asked.is_some_and(|asked| asked.elapsed() < ASKED_TIME)
-    }
-
-    /// How many entries a batch has, about.
-    fn batch_entries(&self) -> u64 {
-        match self.entries {
-            BEHIND_ENTRIES.. => SMALL_BATCH_ENTRIES,
-            _ if self.is_asked() => ASKED_BATCH_ENTRIES,
-            _ => BATCH_ENTRIES,
-        }
-    }
-
     /// Whether there is nothing more to wait for.
     fn is_full(&self) -> bool {
-        self.entries >= self.batch_entries() || self.is_closed
+        self.entries >= BATCH_ENTRIES || self.is_closed
     }
 
     /// When a batch is to be taken, if it is begun to be gathered at `begun`; `None`: now.
@@ -97,11 +76,7 @@ impl Waiting {
         if self.is_full() {
             return None;
         }
-        let due = match (self.is_wanted, self.is_asked()) {
-            (false, _) => begun + BATCH_TIME,
-            (true, false) => self.taken? + WANTED_TIME,
-            (true, true) => self.taken? + ASKED_WANTED_TIME,
-        };
+        let due = if self.is_wanted { self.taken? + WANTED_TIME } else { begun + BATCH_TIME };
         (due > Instant::now()).then_some(due)
     }
 }
@@ -121,13 +96,6 @@ impl CommittedGroups {
     pub fn flush(&self) {
         self.waiting.lock().is_wanted = true;
         self.wake.notify_one();
-    }
-
-    /// As [`CommittedGroups::flush`], for a query: for a while the applier takes less at once, so that those that follow
-    /// wait less.
-    pub fn flush_for_query(&self) {
-        self.waiting.lock().asked = Some(Instant::now());
-        self.flush();
     }
 
     /// Nothing comes any more.
@@ -151,7 +119,7 @@ impl CommittedGroups {
         if waiting.groups.is_empty() && waiting.is_closed {
             return None;
         }
-        let most = waiting.batch_entries();
+        let most = if waiting.entries < BEHIND_ENTRIES { BATCH_ENTRIES } else { SMALL_BATCH_ENTRIES };
         let (mut batch, mut entries) = (Vec::new(), 0);
         while entries < most
             && let Some(group) = waiting.groups.pop_front()
@@ -202,20 +170,6 @@ mod tests {
         groups.close();
         assert_eq!(ends(groups.next_batch()), Some(vec![BATCH_ENTRIES + 4]));
         assert_eq!(ends(groups.next_batch()), None);
-    }
-
-    #[test]
-    fn batches_are_small_while_queries_are_asked() {
-        let groups = CommittedGroups::default();
-        let (count, pushed) = (64, BATCH_ENTRIES / 64);
-        (0..pushed).for_each(|number| groups.push(group(number * count, count as u32)));
-        groups.flush_for_query();
-        let small = ASKED_BATCH_ENTRIES / count;
-        let taken: Vec<_> = (0..pushed / small).map(|_| groups.next_batch().map(|batch| batch.len() as u64)).collect();
-        assert_eq!(taken, vec![Some(small); 4]);
-        (0..pushed).for_each(|number| groups.push(group((pushed + number) * count, count as u32)));
-        groups.waiting.lock().asked = Instant::now().checked_sub(ASKED_TIME);
-        assert_eq!(groups.next_batch().map(|batch| batch.len() as u64), Some(pushed), "nobody asked for a while");
     }
 
     #[test]
