@@ -129,11 +129,11 @@ pub fn landing(session: &Json, event: &Json) -> Option<Box<str>> {
     told.then(|| address.into())
 }
 
+/// Room that a part has from its beginning, which few need more than: one that grows step by step is copied at each.
+const PART_ROOM: usize = 256;
+
 /// A part of what is derived, while it is put together; its keys need no escape.
 struct Part(String);
-
-/// Few parts are longer.
-const PART_BYTES: usize = 256;
 
 impl Part {
     fn new() -> Self {
@@ -179,7 +179,7 @@ impl Part {
 
     fn begin(&mut self, key: &str) {
         if self.0.is_empty() {
-            self.0.reserve(PART_BYTES);
+            self.0.reserve(PART_ROOM);
         }
         self.0.push(if self.0.is_empty() { '{' } else { ',' });
         ["\"", key, "\":"].iter().for_each(|part| self.0.push_str(part));

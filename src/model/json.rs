@@ -63,13 +63,13 @@ impl Json {
         if self.is_empty_object() {
             return newer.clone();
         }
-        let (text_before, newer_text) = (self.as_str(), newer.as_str());
+        let (own, newer_text) = (self.as_str(), newer.as_str());
         let Some(newers) = newer_text.strip_prefix('{') else { return newer.clone() };
         let mut keys: Vec<&str> = members(newer_text).map(|(key, _)| key).collect();
         keys.sort_unstable();
-        let mut text = String::with_capacity(text_before.len() + newer_text.len());
+        let mut text = String::with_capacity(own.len() + newer_text.len());
         text.push('{');
-        for (key, value) in members(text_before).filter(|(key, _)| keys.binary_search(key).is_err()) {
+        for (key, value) in members(own).filter(|(key, _)| keys.binary_search(key).is_err()) {
             ["\"", key, "\":", value, ","].iter().for_each(|part| text.push_str(part));
         }
         text.push_str(newers);

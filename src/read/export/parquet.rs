@@ -20,8 +20,8 @@ use crate::read::scan::Record;
 /// A row group ends with the record that makes it so large before it is compressed, or so long.
 const GROUP_BYTES: usize = 16 * 1024 * 1024;
 const GROUP_ROWS: usize = 122_880;
-/// So many texts are handed on at once: little enough that they stay in the processor's cache.
-const TOGETHER: usize = 1_024;
+/// How many texts of a column are handed on at once: so few that they stay in the processor's cache.
+const TEXTS_TOGETHER: usize = 1_024;
 /// Higher levels cost several times as much for a few per cent.
 const LEVEL: i32 = 3;
 
@@ -203,7 +203,7 @@ impl ParquetWriter {
                     let mut rows = runs.iter().zip(ends).flat_map(|(run, end)| {
                         std::iter::repeat_n(ByteArray::from(texts.slice(run.start..end)), run.rows)
                     });
-                    for is_there in is_there.chunks(TOGETHER) {
+                    for is_there in is_there.chunks(TEXTS_TOGETHER) {
                         let count = is_there.iter().filter(|is_there| **is_there > 0).count();
                         let texts: Vec<ByteArray> = rows.by_ref().take(count).collect();
                         column.typed::<ByteArrayType>().write_batch(&texts, Some(is_there), None)?;
@@ -240,7 +240,8 @@ mod tests {
     /// Rows that follow each other with the same values: what it is, and how many.
     fn runs() -> impl Strategy<Value = Vec<(Option<String>, Option<i64>, usize)>> {
         let name = prop::option::weighted(0.7, "[ab]{0,3}");
-        let rows = prop_oneof![4 => 1..4_usize, 1 => TOGETHER - 1..TOGETHER + 2, 1 => Just(3 * TOGETHER)];
+        let rows =
+            prop_oneof![4 => 1..4_usize, 1 => TEXTS_TOGETHER - 1..TEXTS_TOGETHER + 2, 1 => Just(3 * TEXTS_TOGETHER)];
         prop::collection::vec((name, prop::option::of(0..9_i64), rows), 0..12)
     }
 
